@@ -1,0 +1,61 @@
+# Everything from nothing: Python 3.11 and make are all that is needed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format storm mutants bench lock
+
+help: ## list these commands
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.service ## the environment, the service and its command line
+	@true
+
+run: install ## the service on http://127.0.0.1:8080 with sample events
+	@$(BIN)/eventfeed serve --sample
+
+test: $(VENV)/.dev ## every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## format, lint, types, import contracts, dead code, dependencies
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/deptry .
+
+format: $(VENV)/.dev ## put the code into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost
+	$(BIN)/python -m tests.storm
+
+mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
+	$(BIN)/python -m tests.mutants
+
+bench: $(VENV)/.dev ## ratios of speed from one run
+	$(BIN)/python -m loadtests.benchmark
+
+lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
+	for name in build service dev; do \
+	  UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
+
+$(VENV)/.build: requirements/build.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "eventfeed needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@touch $@
+
+$(VENV)/.service: $(VENV)/.build requirements/service.txt pyproject.toml
+	@$(UV) --require-hashes -r requirements/service.txt
+	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt
+	@$(UV) --require-hashes -r requirements/dev.txt
+	@touch $@

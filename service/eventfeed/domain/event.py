@@ -1,0 +1,230 @@
+"""An event, what it must look like, and what an app's source implies (CloudEvents 1.0.2, contract section 3)."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from eventfeed.domain.moment import parse_moment
+
+# Contract section 3: what one event and one request may weigh.
+EVENT_BYTES_MAX = 64 * 1024
+REQUEST_BYTES_MAX = 2 * 1024 * 1024
+REQUEST_EVENTS_MAX = 100
+
+RESOURCE_APP_PREFIX = "urn:altinn:resource:app_"
+
+_APP_PATH = re.compile(
+    r"/(?P<org>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9._-]+)/instances"
+    r"/(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})",
+)
+_APP_RESOURCE = re.compile(re.escape(RESOURCE_APP_PREFIX) + r"(?P<org>[A-Za-z0-9-]+)_(?P<name>[A-Za-z0-9._-]+)")
+_INSTANCE = re.compile(r"[0-9]+/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
+_PARTY = re.compile(r"/party/[0-9]{1,18}")
+_ALTERNATIVE_SUBJECT = re.compile(r"/person/[0-9]{11}|/organisation/[0-9]{9}")
+_ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
+# CloudEvents 1.0.2 §2.4: a string holds no control characters.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# A segment of dots, or a separator or dot written as an escape, would let two spellings name one place.
+_CROOKED_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2[fF]|%5[cC]|%2[eE]|\\|%00")
+_STRINGS = frozenset({"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"})
+_DATA = frozenset({"data", "data_base64"})
+# CloudEvents 1.0.2 §2.4: an Integer is a signed 32-bit number.
+_INTEGER_MAX = 2**31 - 1
+
+
+class App(msgspec.Struct, frozen=True, kw_only=True):
+    """An app of an organisation: two fields, never one joined string."""
+
+    org: str
+    name: str
+
+
+class Implied(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app's source says without being asked."""
+
+    app: App
+    party: str
+    guid: str
+
+    @property
+    def resource(self) -> str:
+        """The resource that rights are given for."""
+        return f"{RESOURCE_APP_PREFIX}{self.app.org}_{self.app.name}"
+
+    @property
+    def resourceinstance(self) -> str:
+        """The instance, as `{partyId}/{instanceGuid}`."""
+        return f"{self.party}/{self.guid}"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes two events the same: `source` and `id` together (CloudEvents 1.0.2 §3.1.1)."""
+
+    source: str
+    id: str
+
+    def digest(self) -> bytes:
+        """32 bytes that stand for this identity."""
+        return hashlib.sha256(f"{len(self.source)}:{self.source}{self.id}".encode()).digest()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid event: the attributes that are asked for, and `body`, the whole of it as one JSON text.
+
+    `content` digests what the publisher sent, before anything was filled in. `instance` is the instance's guid in
+    lower case.
+    """
+
+    identity: Identity
+    type: str
+    subject: str | None
+    app: App | None
+    instance: str | None
+    resource: str | None
+    content: bytes
+    body: bytes
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """An event at its place. `time` is when it was registered (µs since 1970), `mark` which try wrote it."""
+
+    sequence: int
+    time: int
+    mark: str
+    event: Event
+
+
+def served(entry: Entry) -> bytes:
+    """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in."""
+    return b'%b,"sequence":"%020d"}' % (entry.event.body[:-1], entry.sequence)
+
+
+def implied(source: str) -> Implied | None:
+    """What `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}` says; None for any other source."""
+    parts = urlsplit(source)
+    found = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
+    if found is None:
+        return None
+    return Implied(app=App(org=found["org"], name=found["name"]), party=found["party"], guid=found["guid"])
+
+
+def app_of(source: str, resource: str | None) -> App | None:
+    """The app an event belongs to: its source's, else the one its resource names."""
+    if known := implied(source):
+        return known.app
+    found = _APP_RESOURCE.fullmatch(resource or "")
+    return App(org=found["org"], name=found["name"]) if found else None
+
+
+def instance_of(source: str, resourceinstance: str | None) -> str | None:
+    """The guid, in lower case, of the instance an event belongs to."""
+    if known := implied(source):
+        return known.guid.lower()
+    found = _INSTANCE.fullmatch(resourceinstance or "")
+    return found["guid"].lower() if found else None
+
+
+def speaks_for(org: str | None, *, source: str, app: App | None) -> bool:
+    """Whether a publisher of `org` may send this: the source's first path segment, and any app, are its own."""
+    if org is None or (app is not None and app.org != org):
+        return False
+    return urlsplit(source).path.split("/")[1:2] == [org]
+
+
+def event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Each attribute that is not as CloudEvents 1.0.2 §3 and contract section 3 demand, with the reason."""
+    for name in ("id", "source", "specversion", "type"):
+        if name not in attributes:
+            yield name, "is required"
+    for name, value in attributes.items():
+        if name not in _DATA and (reason := _attribute_fault(name, value)):
+            yield name, reason
+    if "data_base64" in attributes:
+        yield from _data_faults(attributes)
+    source = attributes.get("source")
+    if isinstance(source, str) and source_fault(source) is None and (known := implied(source)):
+        for name, expected in (("resource", known.resource), ("resourceinstance", known.resourceinstance)):
+            if attributes.get(name, expected) != expected:
+                yield name, f"contradicts the source, which implies {expected}"
+
+
+def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What an app's event needs on top of `event_faults`: a source that names an instance, a party as subject."""
+    source, subject = attributes.get("source"), attributes.get("subject")
+    if isinstance(source, str) and source_fault(source) is None and implied(source) is None:
+        yield "source", "must be https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}"
+    if subject is None:
+        yield "subject", "is required"
+    elif isinstance(subject, str) and subject and not subject.startswith("/party/"):
+        yield "subject", "must be /party/{partyId}"
+
+
+def source_fault(source: str) -> str | None:
+    """Why this cannot be a source: it must be one plain spelling of an absolute https URL."""
+    try:
+        parts = urlsplit(source)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme != "https" or not host:
+        return "must be an absolute https URL"
+    if "@" in parts.netloc:
+        return "must not hold user information"
+    if _CROOKED_PATH.search(parts.path) or any(letter.isspace() for letter in source):
+        return "must not hold '.', '..', '//', spaces or escaped separators in its path"
+    return None
+
+
+def _attribute_fault(name: str, value: object) -> str | None:
+    if not _ATTRIBUTE_NAME.fullmatch(name):
+        return "is no attribute name: use lower-case letters and digits"
+    if name == "sequence":
+        return "is given by the log: leave it out"
+    if name in _STRINGS and not isinstance(value, str):
+        return "must be a string"
+    match value:
+        case str():
+            return _text_fault(name, value)
+        case bool():
+            return None
+        case int() if -_INTEGER_MAX - 1 <= value <= _INTEGER_MAX:
+            return None
+        case _:
+            return "must be a string, a boolean or a 32-bit integer"
+
+
+def _text_fault(name: str, value: str) -> str | None:
+    if not value:
+        return "must not be empty"
+    if _CONTROL.search(value):
+        return "must not hold control characters"
+    match name:
+        case "specversion" if value != "1.0":
+            return "must be 1.0"
+        case "source":
+            return source_fault(value)
+        case "time" if parse_moment(value) is None:
+            return "must be a time with an offset, such as 2026-01-31T12:00:00Z (RFC 3339)"
+        case "subject" if value.startswith("/party/") and not _PARTY.fullmatch(value):
+            return "must be /party/{partyId}, the id in digits"
+        case "alternativesubject" if not _ALTERNATIVE_SUBJECT.fullmatch(value):
+            return "must be /person/{11 digits} or /organisation/{9 digits}"
+        case "dataschema" if not urlsplit(value).scheme:
+            return "must be an absolute URI"
+    return None
+
+
+def _data_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """CloudEvents JSON format 1.0.2 §3.1.1: binary data is base64, and stands alone."""
+    if "data" in attributes:
+        yield "data_base64", "must not stand beside data"
+    value = attributes["data_base64"]
+    try:
+        base64.b64decode(value if isinstance(value, str) else "=", validate=True)
+    except (binascii.Error, ValueError):
+        yield "data_base64", "must be a base64 string"

@@ -1,0 +1,37 @@
+"""Moments: whole microseconds since 1970 UTC, written as RFC 3339."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# RFC 3339 §5.6. A space where `+` stood is a `+` that a query string lost.
+_RFC3339 = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})[Tt](?P<clock>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d+))?"
+    r"(?:(?P<zulu>[Zz])|(?P<sign>[+ -])(?P<hours>\d{2}):(?P<minutes>\d{2}))",
+    re.ASCII,
+)
+
+
+def parse_moment(text: str) -> int | None:
+    """The moment `text` names, rounded up to the microsecond; None when it is no RFC 3339 time with an offset."""
+    found = _RFC3339.fullmatch(text)
+    if found is None or int(found["hours"] or 0) > 23 or int(found["minutes"] or 0) > 59:
+        return None
+    try:
+        local = datetime.fromisoformat(f"{found['day']}T{found['clock']}+00:00")
+    except ValueError:
+        return None
+    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
+    signed = -offset if found["sign"] == "-" else offset
+    return (local - _EPOCH - signed) // _MICROSECOND + _microseconds(found["fraction"] or "0")
+
+
+def format_moment(moment: int) -> str:
+    """RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
+    return (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _microseconds(fraction: str) -> int:
+    whole, rest = fraction[:6].ljust(6, "0"), fraction[6:]
+    return int(whole) + (1 if rest.strip("0") else 0)

@@ -1,0 +1,124 @@
+"""What the product needs of the world, in its own verbs. The docstrings are the contract of every implementation."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from eventfeed.domain.event import App, Entry, Event, Identity
+from eventfeed.domain.feed import Query
+
+# Now, in microseconds since 1970 UTC.
+Clock = Callable[[], int]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Both ends of a log: `position` and `time` of its last entry, `floor` the last one retention took.
+
+    0 stands for "none yet" in each.
+    """
+
+    log: str
+    floor: int
+    position: int
+    time: int
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """An identity's place in the log: what a second publish of it must be compared with."""
+
+    sequence: int
+    time: int
+    content: bytes
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What the log knows of some events: their identities, and the app that published each instance first."""
+
+    identities: Mapping[Identity, Known]
+    owners: Mapping[str, App]
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries in order, and the last position examined for them."""
+
+    entries: Sequence[Entry]
+    examined: int
+
+
+class EventLog(Protocol):
+    """A run of consecutive numbers, each an entry that never changes. Every verb is safe to repeat.
+
+    Every verb raises `Unavailable` when the store does not answer.
+    """
+
+    # The most entries and bytes of events one append takes.
+    batch_entries_max: int
+    batch_bytes_max: int
+
+    async def head(self) -> Head:
+        """Both ends, as the store has them now. Raises `LogDamaged` when the end is not where the record says."""
+        ...
+
+    async def append(self, entries: Sequence[Entry], *, after: int) -> None:
+        """Make `entries`, numbered from `after` + 1 on, durable, all of them or a first part.
+
+        Raises `TailMoved` when the log does not end at `after`, and `OutcomeUnknown` when nobody can say; then
+        `follow` tells, position by position.
+        """
+        ...
+
+    async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+        """At most `limit` entries that come right after `after`, whatever they are, in order."""
+        ...
+
+    async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
+        """At most `limit` entries that match, in order, with `after` < sequence <= `through`.
+
+        Every match up to `examined` is there. `examined` is `through` unless the limit, the bytes of a page or the
+        engine's own budget ended the scan before; it is past `after` whenever `through` is.
+        """
+        ...
+
+    async def find(self, events: Sequence[Event]) -> Found:
+        """What is known of these events, over everything the store holds."""
+        ...
+
+    async def seek(self, time: int) -> int:
+        """The last position registered before `time`; the floor when there is none."""
+        ...
+
+    async def expire(self, *, before: int) -> int:
+        """Take away entries registered before `time`, but never the last one; the new floor.
+
+        Bounded: it may need asking again until the floor stays.
+        """
+        ...
+
+    async def rename(self) -> str:
+        """Give the log a new name, so that every cursor given out before is refused; the name."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation the register knows: number (9 digits), party, and the short name of one that owns apps."""
+
+    number: str
+    party: str
+    org: str | None = None
+
+
+class Register(Protocol):
+    """People and organisations. Raises `Unavailable` when it does not answer."""
+
+    async def organisation(self, number: str) -> Organisation | None:
+        """The organisation with this number (9 digits), None when there is none."""
+        ...
+
+    async def party_of_person(self, number: str) -> str | None:
+        """The party of the person with this number (11 digits), None when there is none."""
+        ...

@@ -1,0 +1,55 @@
+"""Who is asking, and what a token lets them do (contract sections 5 and 6)."""
+
+import enum
+
+import msgspec
+
+from eventfeed.domain.errors import InsufficientScope
+from eventfeed.domain.event import App
+
+SCOPE_PUBLISH = "altinn:events.publish"
+SCOPE_PUBLISH_ADMIN = "altinn:events.publish.admin"
+
+
+class Method(enum.Enum):
+    """Where a platform token was born: `urn:altinn:authenticatemethod`."""
+
+    MASKINPORTEN = "maskinporten"
+    ID_PORTEN = "id-porten"
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """A caller as its platform token tells: whole scopes, and the numbers the platform added.
+
+    `organisation` is an organisation number (9 digits), `org` the short name the register knows it by, `level` the
+    authentication level 0 to 4, `token` a digest that stands for the token, `expires` its last second (Unix time).
+    """
+
+    method: Method
+    level: int
+    scopes: frozenset[str]
+    token: bytes
+    expires: int
+    org: str | None = None
+    organisation: str | None = None
+    party: str | None = None
+
+    def has(self, scope: str) -> bool:
+        """Whether a scope counts: held whole, and given by Maskinporten."""
+        return self.method is Method.MASKINPORTEN and scope in self.scopes
+
+
+def require_app(principal: Principal, app: App) -> None:
+    """Refuse a caller that may read neither this app nor all apps of its org."""
+    scope = f"altinn:events/{app.org}/{app.name}"
+    if not (principal.has(scope) or principal.has(f"altinn:events/{app.org}")):
+        raise InsufficientScope(f"Reading this feed needs the scope {scope}.", scope=scope)
+
+
+def require_publisher(principal: Principal) -> bool:
+    """Refuse a caller that may not publish; True for one that may publish for any organisation."""
+    if principal.has(SCOPE_PUBLISH_ADMIN):
+        return True
+    if not principal.has(SCOPE_PUBLISH):
+        raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
+    return False
