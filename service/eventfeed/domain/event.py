@@ -35,6 +35,7 @@ _STRINGS = frozenset({"id", "source", "specversion", "type", "subject", "time", 
 _DATA = frozenset({"data", "data_base64"})
 # CloudEvents 1.0.2 §2.4: an Integer is a signed 32-bit number.
 _INTEGER_MAX = 2**31 - 1
+_SEQUENCE_BYTES = len(b',"sequence":""') + 20
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +105,11 @@ def served(entry: Entry) -> bytes:
     return b'%b,"sequence":"%020d"}' % (entry.event.body[:-1], entry.sequence)
 
 
+def served_bytes(entry: Entry) -> int:
+    """How long `served` is, without making it."""
+    return len(entry.event.body) + _SEQUENCE_BYTES
+
+
 def implied(source: str) -> Implied | None:
     """What `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}` says; None for any other source."""
     parts = urlsplit(source)
@@ -155,9 +161,10 @@ def event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """What an app's event needs on top of `event_faults`: a source that names an instance, a party as subject."""
-    source, subject = attributes.get("source"), attributes.get("subject")
+    source = attributes.get("source")
     if isinstance(source, str) and source_fault(source) is None and implied(source) is None:
         yield "source", "must be https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}"
+    subject = attributes.get("subject")
     if subject is None:
         yield "subject", "is required"
     elif isinstance(subject, str) and subject and not subject.startswith("/party/"):
@@ -199,7 +206,7 @@ def _attribute_fault(name: str, value: object) -> str | None:
 
 
 def _text_fault(name: str, value: str) -> str | None:
-    if not value:
+    if not value and name in _STRINGS:
         return "must not be empty"
     if _CONTROL.search(value):
         return "must not hold control characters"

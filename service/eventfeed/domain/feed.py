@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from eventfeed.domain.cursor import Cursor
+from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.event import App, Entry, Event
 
 # Contract section 5.
@@ -58,6 +58,16 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def matches(self, event: Event) -> bool:
         """Whether the event is in the feed and wanted."""
         return self.feed.holds(event) and self.filter.matches(event)
+
+
+class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What one read asks for: at most `size` matches after a place, registered in [`since`, `until`) (µs)."""
+
+    query: Query
+    size: int
+    after: Cursor | Bare | EventId = Bare(position=0)
+    since: int | None = None
+    until: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,11 +25,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity's place in the log: what a second publish of it must be compared with."""
+    """An identity's place in the log: what a second publish of it must be compared with, and which try wrote it."""
 
     sequence: int
     time: int
     content: bytes
+    mark: str
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +41,11 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries in order, and the last position examined for them."""
+    """Entries in order, the last position examined for them, and the floor when all of that was done."""
 
     entries: Sequence[Entry]
     examined: int
+    floor: int
 
 
 class EventLog(Protocol):

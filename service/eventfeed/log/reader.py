@@ -1,0 +1,147 @@
+"""The reader: turns what a consumer asks into a page, from the tail's memory or from the store.
+
+A page never reaches past the tail this process has verified, and its cursor is the last position examined: it passes
+what was filtered away, and nothing that is not yet visible.
+"""
+
+from collections.abc import Sequence
+
+from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
+from eventfeed.domain.event import Entry, served_bytes
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Filter, Page, PageRequest, Query
+from eventfeed.domain.ports import EventLog, Head, Scan
+from eventfeed.log.retention import Retention
+from eventfeed.log.tail import Tail
+
+# What one request may ask of the store before it returns what it has: some tenths of a second.
+SCANS_MAX = 10
+
+
+class Reader:
+    """Reads pages of a log."""
+
+    def __init__(self, log: EventLog, tail: Tail, *, retention: Retention) -> None:
+        self._log, self._tail, self._retention = log, tail, retention
+
+    async def head(self) -> Head:
+        """Both ends of the log; the floor is where retention has come to by now, taken away or not."""
+        return await self._retention.applied(await self._tail.look())
+
+    async def read(self, ask: PageRequest) -> Page:
+        """A page in order. Raises `InvalidCursor`, `CursorExpired`, `CursorOfAnotherLog`, `Unavailable`.
+
+        May be empty, and may hold fewer than asked while there is more: then its cursor has moved.
+        """
+        start, head = await self._start(ask)
+        first = await self._first(ask, start, head)
+        through = await self._through(ask, head)
+        entries, examined = await self._collect(ask, after=first, through=through)
+        cursor = Cursor(log=head.log, position=max(start, examined))
+        return Page(entries=entries, cursor=cursor, more=cursor.position < through)
+
+    async def _start(self, ask: PageRequest) -> tuple[int, Head]:
+        """The position the cursor names, and the ends of the log that it was checked against."""
+        ahead = 0 if isinstance(ask.after, EventId) else ask.after.position
+        head = await self._retention.applied(await self._tail.look(past=ahead))
+        match ask.after:
+            case Bare(position=0):
+                return head.floor, head
+            case Cursor(log=log) if log != head.log:
+                raise CursorOfAnotherLog(f"This cursor belongs to another log; the one here is named {head.log}.")
+            case EventId(id=event_id):
+                return await self._place(ask.query, event_id, head), head
+        if ahead > head.position:
+            raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.position}.")
+        if ahead < head.floor:
+            raise await self._expired(head)
+        return ahead, head
+
+    async def _place(self, query: Query, event_id: str, head: Head) -> int:
+        """Where the first retained event of the feed with this id stands."""
+        wanted = Query(feed=query.feed, filter=Filter(id=event_id))
+        after = head.floor
+        for _ in range(SCANS_MAX):
+            scan = await self._log.scan(wanted, after=after, through=head.position, limit=1)
+            if scan.entries:
+                return scan.entries[0].sequence
+            if scan.examined >= head.position:
+                break
+            after = scan.examined
+        raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
+
+    async def _first(self, ask: PageRequest, start: int, head: Head) -> int:
+        """The position to examine after: the start, or further on where `since` begins."""
+        if ask.since is None or start >= head.position:
+            return start
+        recent = self._tail.recent(after=start)
+        if recent and recent[0].time >= ask.since:
+            return start
+        return max(start, await self._log.seek(ask.since))
+
+    async def _through(self, ask: PageRequest, head: Head) -> int:
+        """The last position to examine: the end of the log, or before where `until` begins."""
+        if ask.until is None or ask.until > head.time:
+            return head.position
+        return await self._log.seek(ask.until)
+
+    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int]:
+        """Matches in order up to the page's size, bytes or the request's budget, and the last position examined."""
+        page = _Filling(ask.size)
+        for _ in range(SCANS_MAX):
+            if after >= through:
+                break
+            scan = await self._scan(ask.query, after=after, through=through, limit=page.room)
+            after = page.take(scan)
+            if page.full:
+                break
+        return page.entries, after
+
+    async def _scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
+        """The next matches: from memory near the end of the log, from the store elsewhere."""
+        recent = self._tail.recent(after=after)
+        if recent is None:
+            scan = await self._log.scan(query, after=after, through=through, limit=limit)
+            if scan.floor > after:
+                raise await self._expired(await self._retention.applied(await self._tail.look()))
+            return scan
+        found = list[Entry]()
+        for entry in recent:
+            if entry.sequence > through:
+                break
+            if query.matches(entry.event):
+                found.append(entry)
+                if len(found) == limit:
+                    return Scan(entries=found, examined=entry.sequence, floor=after)
+        return Scan(entries=found, examined=through, floor=after)
+
+    async def _expired(self, head: Head) -> CursorExpired:
+        oldest = await self._log.follow(after=head.floor, limit=1)
+        time = oldest[0].time if oldest else None
+        return CursorExpired(oldest=str(Cursor(log=head.log, position=head.floor)), oldest_time=time)
+
+
+class _Filling:
+    """A page as it fills."""
+
+    def __init__(self, size: int) -> None:
+        self.entries: list[Entry] = []
+        self.full = False
+        self._size = size
+        self._bytes = len(b"[]")
+
+    @property
+    def room(self) -> int:
+        """How many more entries fit."""
+        return self._size - len(self.entries)
+
+    def take(self, scan: Scan) -> int:
+        """Add what fits; the last position examined for what is in the page."""
+        for entry in scan.entries:
+            self._bytes += served_bytes(entry) + len(b",")
+            if self.entries and self._bytes > PAGE_BYTES_MAX:
+                self.full = True
+                return self.entries[-1].sequence
+            self.entries.append(entry)
+        self.full = self.room == 0
+        return scan.examined

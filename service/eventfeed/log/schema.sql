@@ -1,0 +1,36 @@
+-- One log in one file. `entry` is the log itself, `log` its record of both ends, which does not age.
+-- Every index ends in the rowid, which is the sequence: each feed is a seek that comes out in order.
+
+CREATE TABLE log (
+  only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+  name TEXT NOT NULL,
+  floor INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  time INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE entry (
+  sequence INTEGER PRIMARY KEY,
+  time INTEGER NOT NULL,
+  mark TEXT NOT NULL,
+  identity BLOB NOT NULL,
+  content BLOB NOT NULL,
+  id TEXT NOT NULL,
+  source TEXT NOT NULL,
+  type TEXT NOT NULL,
+  subject TEXT,
+  org TEXT,
+  app TEXT,
+  instance TEXT,
+  resource TEXT,
+  body BLOB NOT NULL
+) STRICT;
+
+CREATE UNIQUE INDEX entry_identity ON entry (identity);
+CREATE INDEX entry_id ON entry (id);
+CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
+CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;
+CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
+CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
+
+PRAGMA user_version = 1;

@@ -1,0 +1,118 @@
+"""The tail: the newest end of the log, one for all readers of this process.
+
+It moves only past entries it has seen follow one another without a hole. A look at the store is shared by everyone
+who waits for it, and is at most `LOOK_SECONDS` apart from the next, however many consumers ask.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.event import Entry
+from eventfeed.domain.ports import EventLog, Head
+
+# What another process acknowledged is seen after at most this and one look: well inside the promised 250 ms.
+LOOK_SECONDS = 0.1
+# Held in memory for readers near the end.
+TAIL_ENTRIES_MAX = 10_000
+TAIL_BYTES_MAX = 32 * 1024 * 1024
+# A reader further back than this asks the store, so that no request filters in memory for more than about 1 ms.
+RECENT_ENTRIES_MAX = 2_000
+# One step of catching up.
+FOLLOW_ENTRIES_MAX = 1_000
+
+
+class Tail:
+    """Where the log ends, as this process has verified it, and the newest entries. Start it with `start`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._head = Head(log="", floor=0, position=0, time=0)
+        self._entries: list[Entry] = []
+        self._bytes = 0
+        self._looked = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take the store's word for where the log ends. By the log's first law everything before its end exists."""
+        self._reset(await self._log.head())
+
+    @property
+    def head(self) -> Head:
+        """Both ends as last verified, without asking anyone."""
+        return self._head
+
+    async def look(self, *, past: int = 0) -> Head:
+        """Both ends, no older than `LOOK_SECONDS`; looks at the store anew when `past` is ahead of them.
+
+        Raises `LogDamaged` at a hole, `Unavailable` when the store does not answer.
+        """
+        if past > self._head.position:
+            await self._look_anew()
+        elif asyncio.get_running_loop().time() - self._looked > LOOK_SECONDS:
+            await self._shared_look()
+        return self._head
+
+    async def _look_anew(self) -> None:
+        """A look that starts now: one under way may have asked the store too early."""
+        if self._looking is not None:
+            await asyncio.shield(self._looking)
+        await self._shared_look()
+
+    def learn(self, entries: Sequence[Entry]) -> None:
+        """Move past entries that are durably in the log. Known ones are passed over; a gap raises `LogDamaged`."""
+        for entry in entries:
+            if entry.sequence <= self._head.position:
+                continue
+            if entry.sequence != self._head.position + 1:
+                raise LogDamaged(f"Entry {entry.sequence} follows {self._head.position}: the log has a hole.")
+            self._entries.append(entry)
+            self._bytes += len(entry.event.body)
+            self._head = Head(log=self._head.log, floor=self._head.floor, position=entry.sequence, time=entry.time)
+        self._forget()
+
+    def recent(self, *, after: int) -> Sequence[Entry] | None:
+        """Everything after this position, from memory; None when memory does not reach back, or too much is there."""
+        behind = self._head.position - after
+        if behind > min(len(self._entries), RECENT_ENTRIES_MAX):
+            return None
+        return self._entries[len(self._entries) - behind :] if behind > 0 else ()
+
+    async def _shared_look(self) -> None:
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._follow())
+            self._looking.add_done_callback(self._looked_at)
+        await asyncio.shield(self._looking)
+
+    def _looked_at(self, look: asyncio.Task[None]) -> None:
+        self._looking = None
+        if not look.cancelled():
+            look.exception()  # every waiter may have gone: the failure is theirs, and was told to those who stayed
+
+    async def _follow(self) -> None:
+        """Read what came after the verified end, and verify it."""
+        started, verified = asyncio.get_running_loop().time(), self._head
+        head = await self._log.head()
+        if head.log == verified.log and head.position < verified.position:
+            raise LogDamaged(
+                f"The log ends at {head.position}, before {verified.position}: was an older copy restored?"
+            )
+        if head.log != self._head.log or head.position - self._head.position > TAIL_ENTRIES_MAX:
+            self._reset(head)
+        while self._head.position < head.position:
+            entries = await self._log.follow(after=self._head.position, limit=FOLLOW_ENTRIES_MAX)
+            if not entries:
+                raise LogDamaged(f"The log ends at {head.position}, but nothing follows {self._head.position}.")
+            self.learn(entries)
+        self._head = Head(log=head.log, floor=head.floor, position=self._head.position, time=self._head.time)
+        self._looked = started
+
+    def _reset(self, head: Head) -> None:
+        self._head, self._entries, self._bytes = head, [], 0
+
+    def _forget(self) -> None:
+        """Let go of the oldest entries, an eighth at a time, when they are too many or too big."""
+        while len(self._entries) > TAIL_ENTRIES_MAX or self._bytes > TAIL_BYTES_MAX:
+            oldest = self._entries[: max(1, len(self._entries) // 8)]
+            self._bytes -= sum(len(entry.event.body) for entry in oldest)
+            del self._entries[: len(oldest)]

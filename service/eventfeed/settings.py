@@ -1,0 +1,148 @@
+"""Every setting: name, default, unit and meaning. The only reader of the environment."""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "EVENTFEED_"
+SECRETS = frozenset({"token"})
+
+_SQLITE = "sqlite:///"
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message names each with its fix."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator can set, each as `EVENTFEED_` and the name in capitals."""
+
+    store: Annotated[
+        str,
+        Meta(description="Where the log is kept: sqlite:///relative/path or sqlite:////absolute/path."),
+    ] = f"{_SQLITE}.eventfeed/log.db"
+    host: Annotated[str, Meta(min_length=1, description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="The port to listen on.")] = 8080
+    workers: Annotated[int, Meta(ge=1, le=64, description="Serving processes on the one store.")] = 1
+    public_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
+            description="The address consumers know the service by: absolute links and the platform token's issuer "
+            "start with it. Empty: the loopback address it listens on.",
+        ),
+    ] = ""
+    retention_days: Annotated[
+        float,
+        Meta(gt=0, le=36500, description="How long events are kept.", extra={"unit": "days"}),
+    ] = 90
+    identity_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=36500,
+            description="How long a repeated event is recognised. SQLite recognises it as long as it is kept.",
+            extra={"unit": "days"},
+        ),
+    ] = 7
+    keys: Annotated[
+        str,
+        Meta(
+            description="The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
+        ),
+    ] = ""
+    register: Annotated[
+        str,
+        Meta(description="A JSON file of organisations and people. Empty: the development population."),
+    ] = ""
+    maskinporten_issuer: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^?#\s]+)?$",
+            description="The issuer of Maskinporten tokens, known by its discovery document. "
+            "Empty: the development issuer, on a loopback address only.",
+        ),
+    ] = ""
+    maskinporten_audiences: Annotated[
+        str,
+        Meta(description="Audiences or client ids accepted in Maskinporten tokens, separated by spaces."),
+    ] = ""
+    token: Annotated[
+        str,
+        Meta(description="The platform token the command line sends. Empty: a development token."),
+    ] = ""
+
+    @property
+    def development(self) -> bool:
+        """Whether the service issues development identities: no issuer set, and reachable from this machine alone."""
+        return not self.maskinporten_issuer and loopback(self.host)
+
+    @property
+    def own_url(self) -> str:
+        """The address this service listens on, as a URL without a trailing slash."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The file of the embedded store."""
+        return Path(self.store.removeprefix(_SQLITE))
+
+    @property
+    def keys_path(self) -> Path:
+        """The directory of the signing keys."""
+        return Path(self.keys) if self.keys else self.sqlite_path.parent / "keys"
+
+
+def loopback(host: str) -> bool:
+    """Whether a host name or address is this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment. Raises `SettingsError` that names everything wrong at once."""
+    given = {name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)}
+    faults, values = list(_unknown(given)), dict[str, object]()
+    for field in msgspec.structs.fields(Settings):
+        text = given.get(field.encode_name.upper())
+        if text is None:
+            continue
+        try:
+            values[field.name] = msgspec.convert(text, field.type, strict=False)
+        except msgspec.ValidationError as refusal:
+            faults.append(f"{PREFIX}{field.name.upper()}={text!r}: {refusal}")
+    settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
+    faults += _contradictions(settings)
+    if faults:
+        raise SettingsError("\n".join(faults))
+    return settings
+
+
+def _unknown(given: Mapping[str, str]) -> Iterator[str]:
+    known = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+    for name in sorted(given.keys() - known):
+        yield f"{PREFIX}{name}: no such setting; `eventfeed settings` lists them"
+
+
+def _contradictions(settings: Settings) -> Iterator[str]:
+    if not settings.store.startswith(_SQLITE) or settings.store == _SQLITE:
+        yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path"
+    if settings.maskinporten_issuer and not settings.maskinporten_audiences.split():
+        yield f"{PREFIX}MASKINPORTEN_AUDIENCES: needed when {PREFIX}MASKINPORTEN_ISSUER is set"
+    if not loopback(settings.host):
+        if not settings.maskinporten_issuer:
+            yield (
+                f"{PREFIX}MASKINPORTEN_ISSUER: needed when listening on {settings.host}: "
+                "development identities exist on a loopback address only"
+            )
+        if not settings.public_url:
+            yield f"{PREFIX}PUBLIC_URL: needed when listening on {settings.host}"
