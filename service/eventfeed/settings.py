@@ -1,6 +1,7 @@
 """Every setting: name, default, unit and meaning. The only reader of the environment."""
 
 import ipaddress
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -106,6 +107,16 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def from_environment() -> Settings:
+    """The settings of this process. Raises `SettingsError`."""
+    return load(os.environ)
+
+
+def hand_down(settings: Settings) -> None:
+    """Let the processes that this one starts find the address it serves."""
+    os.environ |= {f"{PREFIX}HOST": settings.host, f"{PREFIX}PORT": str(settings.port)}
 
 
 def load(environ: Mapping[str, str]) -> Settings:

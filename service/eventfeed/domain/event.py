@@ -31,7 +31,10 @@ _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # A segment of dots, or a separator or dot written as an escape, would let two spellings name one place.
 _CROOKED_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2[fF]|%5[cC]|%2[eE]|\\|%00")
-_STRINGS = frozenset({"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"})
+_STRINGS = frozenset(
+    {"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"}
+    | {"resource", "resourceinstance", "alternativesubject", "traceparent"},
+)
 _DATA = frozenset({"data", "data_base64"})
 # CloudEvents 1.0.2 §2.4: an Integer is a signed 32-bit number.
 _INTEGER_MAX = 2**31 - 1

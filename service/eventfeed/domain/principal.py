@@ -46,10 +46,16 @@ def require_app(principal: Principal, app: App) -> None:
         raise InsufficientScope(f"Reading this feed needs the scope {scope}.", scope=scope)
 
 
-def require_publisher(principal: Principal) -> bool:
-    """Refuse a caller that may not publish; True for one that may publish for any organisation."""
-    if principal.has(SCOPE_PUBLISH_ADMIN):
-        return True
-    if not principal.has(SCOPE_PUBLISH):
+class Publisher(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a publisher may speak for: its own `org`, or as `admin` any."""
+
+    org: str | None
+    admin: bool
+
+
+def require_publisher(principal: Principal) -> Publisher:
+    """What the caller may publish. Refuses one that may not publish at all."""
+    admin = principal.has(SCOPE_PUBLISH_ADMIN)
+    if not (admin or principal.has(SCOPE_PUBLISH)):
         raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
-    return False
+    return Publisher(org=principal.org, admin=admin)

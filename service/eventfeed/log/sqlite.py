@@ -40,24 +40,21 @@ Row = tuple[int, int, str, bytes, str, str, str, str | None, str | None, str | N
 
 
 class SqliteLog:
-    """An `EventLog` in one file. Open it with `SqliteLog.open`."""
+    """An `EventLog` in one file. `open` it before anything else."""
 
     batch_entries_max = 1_000
     batch_bytes_max = 8 * 1024 * 1024
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
-        self._new_name = new_name
+        self._path, self._new_name = path, new_name
         self._writer = _Threads(path, count=1)
         self._readers = _Threads(path, count=READER_THREADS)
 
-    @classmethod
-    async def open(cls, path: Path, *, new_name: Callable[[], str]) -> "SqliteLog":
-        """Open the log in this file, making it where there is none. Raises `LogDamaged` when its ends contradict."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = cls(path, new_name=new_name)
-        await log._writer.run(_create, new_name())
-        await log.head()
-        return log
+    async def open(self) -> None:
+        """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""
+        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
+        await self._writer.run(_create, self._new_name())
+        await self.head()
 
     async def head(self) -> Head:
         """See `EventLog.head`."""

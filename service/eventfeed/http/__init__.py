@@ -1,0 +1,1 @@
+"""The wire: routes, what bytes mean, and how each failure is told."""

@@ -1,0 +1,23 @@
+"""Whether the service lives, and whether it should be sent requests."""
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+
+from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.wire import JSON
+from eventfeed.log.reader import Reader
+
+
+def health_routes(reader: Reader) -> list[HTTPRouteHandler]:
+    """Liveness asks nobody; readiness looks at the store, and fails as any read would."""
+
+    @get("/health/live")
+    async def live(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+        return Response(b'{"status":"live"}', media_type=JSON)
+
+    @get("/health/ready")
+    async def ready(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+        await reader.head()
+        return Response(b'{"status":"ready"}', media_type=JSON)
+
+    return [live, ready]

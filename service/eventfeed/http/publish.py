@@ -1,0 +1,136 @@
+"""Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
+
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import msgspec
+from litestar import Response, post
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from eventfeed.domain.cursor import Cursor
+from eventfeed.domain.errors import Fault, ForeignSource
+from eventfeed.domain.event import Event, speaks_for
+from eventfeed.domain.moment import format_moment
+from eventfeed.domain.ports import Clock
+from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
+from eventfeed.domain.publishing import Receipt, Submission
+from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.callers import Callers
+from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
+from eventfeed.log.appender import Appender
+from eventfeed.log.reader import Reader
+
+
+class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
+    """Proof of a durable write: `sequence` as 20 digits, `time` of registration."""
+
+    id: str
+    source: str
+    sequence: str
+    time: str
+    duplicate: bool
+
+
+class Publishing:
+    """Takes a request's events in, whole or not at all."""
+
+    def __init__(self, appender: Appender, *, clock: Clock, new_id: Callable[[], str]) -> None:
+        self._appender, self._clock, self._new_id = appender, clock, new_id
+
+    async def publish(self, publisher: Publisher, events: Sent, *, from_app: bool) -> Sequence[tuple[Event, Receipt]]:
+        """Each event with its receipt, in order. Raises what `events_of` and `Appender.publish` raise."""
+        read = events_of(events, Given(new_id=self._new_id, now=self._clock()), from_app=from_app)
+        pointers = [events.pointer(place) for place in range(len(read))]
+        if not publisher.admin:
+            _require_own(publisher, read, pointers)
+        receipts = await self._appender.publish(Submission(events=read, pointers=pointers, admin=publisher.admin))
+        return list(zip(read, receipts, strict=True))
+
+
+def publish_routes(
+    publishing: Publishing,
+    reader: Reader,
+    *,
+    callers: Callers,
+    addresses: Addresses,
+) -> list[HTTPRouteHandler]:
+    """The routes that publish."""
+
+    @post("/events/api/v1/app")
+    async def publish_app(request: AnyRequest) -> Response[bytes]:
+        publisher = require_publisher(callers.principal(request))
+        media_type = _media_type(request)
+        if media_type not in (JSON, STRUCTURED, BATCHED):
+            raise HTTPException(status_code=415)
+        events = sent(await request.body(), batch=None if media_type == JSON else media_type == BATCHED)
+        published = await publishing.publish(publisher, events, from_app=True)
+        location = addresses.base(request) + _place_of(*published[0], log=(await reader.head()).log)
+        return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
+
+    @post("/events/api/v1/events", status_code=200)
+    async def publish_events(request: AnyRequest) -> Response[bytes]:
+        publisher = require_publisher(callers.principal(request))
+        events = await _cloud_events(request)
+        published = await publishing.publish(publisher, events, from_app=False)
+        return _receipts(published, batch=events.batch, status=200, headers={})
+
+    return [publish_app, publish_events]
+
+
+async def _cloud_events(request: AnyRequest) -> Sent:
+    """The events of a request in structured, batched or binary mode."""
+    media_type = _media_type(request)
+    if media_type in (STRUCTURED, BATCHED):
+        return sent(await request.body(), batch=media_type == BATCHED)
+    if media_type.startswith("application/cloudevents") or not any(name.startswith("ce-") for name in request.headers):
+        raise HTTPException(status_code=415)
+    return sent_binary(await request.body(), request.headers.items())
+
+
+def _media_type(request: AnyRequest) -> str:
+    """The body's type in lower case; JSON in another charset than UTF-8 is none that is read here (RFC 8259 §8.1)."""
+    media_type, parameters = request.content_type
+    charset = parameters.get("charset", "utf-8").lower()
+    return media_type.lower() if charset in ("utf-8", "utf8", "us-ascii") else f"{media_type}; charset={charset}"
+
+
+def _require_own(publisher: Publisher, events: Sequence[Event], pointers: Sequence[str]) -> None:
+    faults = [
+        Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
+        for event, pointer in zip(events, pointers, strict=True)
+        if not speaks_for(publisher.org, source=event.identity.source, app=event.app)
+    ]
+    if faults:
+        detail = "A publisher may send events of its own organisation only."
+        raise ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
+
+
+def _place_of(event: Event, receipt: Receipt, *, log: str) -> str:
+    """The path of a read that returns the event."""
+    if event.app is None:
+        raise ValueError("an app's event belongs to an app")
+    before = Cursor(log=log, position=receipt.sequence - 1)
+    app = f"{quote(event.app.org, safe='')}/{quote(event.app.name, safe='')}"
+    return f"/events/api/v1/app/{app}?after={before}&size=1"
+
+
+def _receipts(
+    published: Sequence[tuple[Event, Receipt]],
+    *,
+    batch: bool,
+    status: int,
+    headers: dict[str, str],
+) -> Response[bytes]:
+    receipts = [
+        ReceiptOnWire(
+            id=receipt.identity.id,
+            source=receipt.identity.source,
+            sequence=f"{receipt.sequence:020d}",
+            time=format_moment(receipt.time),
+            duplicate=receipt.duplicate,
+        )
+        for _, receipt in published
+    ]
+    body = msgspec.json.encode(receipts if batch else receipts[0])
+    return Response(body, status_code=status, media_type=JSON, headers=headers)

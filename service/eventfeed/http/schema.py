@@ -1,0 +1,65 @@
+"""The OpenAPI document, a page to read it that needs no internet, and what each problem means."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import yaml
+from litestar import MediaType, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+from litestar.router import Router
+from litestar.static_files import create_static_files_router
+
+from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.problems import KINDS, explanation_page
+from eventfeed.http.wire import JSON
+
+# Scripts and styles come from here alone; the page's own drawings are data: images.
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+
+
+def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler | Router]:
+    """The routes that describe all others."""
+    described = document()
+    page = files(__package__).joinpath("schema.html").read_text()
+    script = files(__package__).joinpath("schema.js").read_text()
+
+    @get("/schema/openapi.json")
+    async def openapi(request: AnyRequest) -> Response[bytes]:
+        servers = [{"url": addresses.base(request)}]
+        return Response(msgspec.json.encode({**described, "servers": servers}), media_type=JSON)
+
+    @get("/schema")
+    async def schema_page(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+        return Response(page, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
+
+    @get("/schema/page.js")
+    async def schema_script(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+        return Response(script, media_type="text/javascript")
+
+    @get("/problems/{code:str}")
+    async def problem(request: AnyRequest) -> Response[bytes]:
+        code = request.path_params["code"]
+        if code not in KINDS:
+            raise NotFoundException
+        return Response(explanation_page(code), media_type=MediaType.HTML)
+
+    assets = create_static_files_router(path="/schema/assets", directories=[_swagger_ui()])
+    return [openapi, schema_page, schema_script, problem, assets]
+
+
+def document() -> Mapping[str, object]:
+    """The OpenAPI 3.1 document, without the servers it is found at."""
+    text = files(__package__).joinpath("openapi.yaml").read_text()
+    return msgspec.convert(yaml.load(text, yaml.CSafeLoader), dict[str, object])
+
+
+def _swagger_ui() -> Path:
+    """The files of Swagger UI, as the package `swagger-ui-py` brings them; its own code is not needed."""
+    spec = find_spec("swagger_ui")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("swagger-ui-py is not installed")
+    return Path(spec.submodule_search_locations[0]) / "static"

@@ -1,0 +1,109 @@
+"""Scanning: the matches of a query in a stretch of the log, and how far it was examined."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventfeed.domain.event import App, Entry
+from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, Query
+from eventfeed.domain.ports import EventLog
+from eventfeed.log import sqlite
+from tests.making import TTD, entries, entry, event
+
+FEED = AppFeed(app=TTD)
+APPS = [TTD, App(org="ttd", name="b"), App(org="ttd-b", name="olig"), App(org="skd", name="bolig")]
+TYPES = ["instance.created", "instance.process.completed", "instance.deleted"]
+PARTIES = [50000001, 50000002]
+
+
+@st.composite
+def populations(draw: st.DrawFn) -> list[Entry]:
+    """A small log over several apps, types and parties."""
+    count = draw(st.integers(0, 30))
+    return [
+        entry(
+            place,
+            of=event(
+                type_=draw(st.sampled_from(TYPES)),
+                app=draw(st.sampled_from([*APPS, None])),
+                party=draw(st.sampled_from(PARTIES)),
+            ),
+        )
+        for place in range(1, count + 1)
+    ]
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> Query:
+    """Any feed with any filter."""
+    party = draw(st.none() | st.sampled_from(PARTIES))
+    wanted = Filter(
+        types=frozenset(draw(st.sets(st.sampled_from(TYPES)))),
+        subject=None if party is None else f"/party/{party}",
+        source=draw(st.none() | st.sampled_from(["https://ttd.", "https://ttd.apps.example.no/ttd/b", "https://s"])),
+    )
+    return Query(feed=AppFeed(app=draw(st.sampled_from(APPS))), filter=wanted)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    population=populations(),
+    query=queries(),
+    bounds=st.tuples(st.integers(0, 31), st.integers(0, 31)),
+    limit=st.integers(1, 10),
+)
+async def test_a_scan_is_the_filtered_list(
+    log: EventLog, population: list[Entry], query: Query, bounds: tuple[int, int], limit: int
+) -> None:
+    """Whatever the query, a scan gives what filtering the whole list by hand gives, up to where it examined."""
+    start = (await log.head()).position
+    moved = [
+        Entry(sequence=start + each.sequence, time=start * 1_000_000 + each.time, mark=each.mark, event=each.event)
+        for each in population
+    ]
+    if moved:
+        await log.append(moved, after=start)
+    after, through = sorted(start + min(bound, len(moved)) for bound in bounds)
+    scan = await log.scan(query, after=after, through=through, limit=limit)
+    expected = [each for each in moved if after < each.sequence <= through and query.matches(each.event)]
+
+    assert expected[:limit] == list(scan.entries)
+    assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
+
+
+async def test_a_scan_stops_at_a_pages_bytes(log: EventLog) -> None:
+    """Large entries end a scan early, and it says how far it came."""
+    half = PAGE_BYTES_MAX // 2
+    for place in range(1, 5):
+        await log.append([entry(place, of=event(size=half))], after=place - 1)
+    scan = await log.scan(Query(feed=FEED), after=0, through=4, limit=4)
+
+    assert scan.examined == scan.entries[-1].sequence < 4
+
+
+async def test_a_scan_without_matches_is_bounded_and_moves(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that must be looked at one by one are examined up to the engine's budget, and never not at all."""
+    monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 10)
+    await log.append(entries(1, 35), after=0)
+    query = Query(feed=FEED, filter=Filter(source="https://nowhere"))
+    examined = [0]
+    while examined[-1] < 35:
+        examined.append((await log.scan(query, after=examined[-1], through=35, limit=5)).examined)
+
+    assert [0, 11, 22, 33, 35] == examined
+
+
+async def test_the_floor_comes_with_the_scan(log: EventLog) -> None:
+    """A reader can tell that entries were taken away under its feet."""
+    await log.append(entries(1, 5), after=0)
+    await log.expire(before=3_000_000)
+
+    assert 2 == (await log.scan(Query(feed=FEED), after=0, through=5, limit=9)).floor
+
+
+async def test_an_event_id_is_found_in_its_feed_alone(log: EventLog) -> None:
+    """The same id in another app's feed is another event."""
+    await log.append([entry(1, of=event("same", app=APPS[3])), entry(2, of=event("same"))], after=0)
+    scan = await log.scan(Query(feed=FEED, filter=Filter(id="same")), after=0, through=2, limit=9)
+
+    assert [2] == [each.sequence for each in scan.entries]

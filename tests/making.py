@@ -1,0 +1,71 @@
+"""Events and entries for tests, each unlike the others unless told otherwise."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+
+from eventfeed.domain.event import App, Entry, Event, Identity
+from eventfeed.domain.ports import EventLog
+from eventfeed.domain.publishing import Submission
+
+TTD = App(org="ttd", name="bolig")
+_numbers = itertools.count(1)
+
+
+def guid(number: int) -> str:
+    """An instance's guid."""
+    return str(uuid.UUID(int=number, version=4))
+
+
+def event(
+    name: str | None = None,
+    *,
+    type_: str = "instance.created",
+    app: App | None = TTD,
+    party: int = 50000001,
+    content: bytes | None = None,
+    instance: int | None = None,
+    size: int = 0,
+) -> Event:
+    """A valid event; `name` is its id, `size` makes its body at least that long."""
+    number = next(_numbers)
+    id_ = name or f"event-{number}"
+    place = guid(instance or number)
+    owner = app or App(org="other", name="thing")
+    source = f"https://{owner.org}.apps.example.no/{owner.org}/{owner.name}/instances/{party}/{place}"
+    body = f'{{"id":"{id_}","source":"{source}","type":"{type_}","data":"{"x" * size}"}}'.encode()
+    return Event(
+        identity=Identity(source=source, id=id_),
+        type=type_,
+        subject=f"/party/{party}",
+        app=app,
+        instance=place if app else None,
+        resource=f"urn:altinn:resource:app_{owner.org}_{owner.name}" if app else None,
+        content=content or id_.encode(),
+        body=body,
+    )
+
+
+def entry(sequence: int, *, of: Event | None = None, time: int | None = None, mark: str = "m") -> Entry:
+    """An entry at this place, registered `sequence` seconds after 1970 unless told otherwise."""
+    return Entry(
+        sequence=sequence,
+        time=sequence * 1_000_000 if time is None else time,
+        mark=mark,
+        event=of or event(),
+    )
+
+
+def entries(first: int, last: int) -> list[Entry]:
+    """Entries with these sequences, both included."""
+    return [entry(sequence) for sequence in range(first, last + 1)]
+
+
+def submission(*events: Event, admin: bool = False) -> Submission:
+    """What a request with these events submits."""
+    return Submission(events=events, pointers=[f"/{place}" for place in range(len(events))], admin=admin)
+
+
+async def everything(log: EventLog) -> Sequence[Entry]:
+    """The whole log."""
+    return await log.follow(after=0, limit=1_000_000)

@@ -1,0 +1,257 @@
+"""The appender: receipts only for what is durably in, each event once, whatever the store answers."""
+
+import asyncio
+
+import pytest
+
+from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
+from eventfeed.domain.event import App
+from eventfeed.log import appender as module
+from eventfeed.log.sqlite import SqliteLog
+from tests.doubles.faulty_log import Fault, FaultyLog
+from tests.engines import Watch, appending
+from tests.making import entries, entry, event, everything, submission
+
+
+async def test_a_receipt_tells_where_the_event_is(log: SqliteLog, watch: Watch) -> None:
+    """Receipts come in the order of the events, with place and time of registration."""
+    async with appending(log, clock=watch) as (appender, _):
+        receipts = await appender.publish(submission(event("a"), event("b")))
+
+    assert [("a", 1, watch.now, False), ("b", 2, watch.now, False)] == [
+        (receipt.identity.id, receipt.sequence, receipt.time, receipt.duplicate) for receipt in receipts
+    ]
+
+
+async def test_the_same_event_again_gives_the_first_receipt(log: SqliteLog, watch: Watch) -> None:
+    """A repeat adds nothing and names the first place and time."""
+    async with appending(log, clock=watch) as (appender, _):
+        (first,) = await appender.publish(submission(same := event()))
+        watch.now += 5
+        (again,) = await appender.publish(submission(same))
+
+    assert (first.sequence, first.time, True) == (again.sequence, again.time, again.duplicate)
+    assert 1 == len(await everything(log))
+
+
+async def test_a_repeat_within_one_request_is_a_duplicate(log: SqliteLog, watch: Watch) -> None:
+    """The second of two equal events in a request is the duplicate."""
+    same = event()
+    async with appending(log, clock=watch) as (appender, _):
+        receipts = await appender.publish(submission(same, same))
+
+    assert [(1, False), (1, True)] == [(receipt.sequence, receipt.duplicate) for receipt in receipts]
+
+
+async def test_a_known_identity_with_other_content_is_a_conflict(log: SqliteLog, watch: Watch) -> None:
+    """Nothing of a request with one changed event is written."""
+    async with appending(log, clock=watch) as (appender, _):
+        await appender.publish(submission(event("a", instance=1)))
+        with pytest.raises(EventConflict) as refused:
+            await appender.publish(submission(event("b"), event("a", instance=1, content=b"other")))
+
+    assert ["/1"] == [fault.pointer for fault in refused.value.faults]
+    assert 1 == len(await everything(log))
+
+
+async def test_a_conflict_within_one_request_writes_nothing(log: SqliteLog, watch: Watch) -> None:
+    """Two different contents of one identity in one request contradict each other."""
+    async with appending(log, clock=watch) as (appender, _):
+        with pytest.raises(EventConflict):
+            await appender.publish(submission(event("a", instance=1), event("a", instance=1, content=b"other")))
+
+    assert [] == list(await everything(log))
+
+
+async def test_another_app_cannot_speak_of_an_instance(log: SqliteLog, watch: Watch) -> None:
+    """An instance belongs to the app that published it first; only an admin may add to it."""
+    thief = App(org="skd", name="tyveri")
+    async with appending(log, clock=watch) as (appender, _):
+        await appender.publish(submission(event(instance=1)))
+        with pytest.raises(ForeignSource):
+            await appender.publish(submission(event(instance=1, app=thief)))
+        (receipt,) = await appender.publish(submission(event(instance=1, app=thief), admin=True))
+
+    assert 2 == receipt.sequence
+
+
+async def test_publishers_at_once_share_a_write_and_keep_their_own_order(log: SqliteLog, watch: Watch) -> None:
+    """Many publishers get one dense run of numbers; each one's events stay in its order."""
+    faulty = FaultyLog(log)
+    async with appending(faulty, clock=watch) as (appender, _):
+        every = await asyncio.gather(*(appender.publish(submission(event(), event())) for _ in range(50)))
+    numbers = [[receipt.sequence for receipt in receipts] for receipts in every]
+
+    assert all(first + 1 == second for first, second in numbers)
+    assert list(range(1, 101)) == sorted(sum(numbers, []))
+    assert len(faulty.appends) <= 3
+
+
+async def test_one_publishers_conflict_is_not_anothers(log: SqliteLog, watch: Watch) -> None:
+    """In a shared batch only the contradicting request is refused, and what came with it counts for nobody."""
+    tainted = event("b")
+    async with appending(log, clock=watch) as (appender, _):
+        await appender.publish(submission(event("a", instance=1)))
+        refused, accepted = await asyncio.gather(
+            appender.publish(submission(tainted, event("a", instance=1, content=b"other"))),
+            appender.publish(submission(tainted)),
+            return_exceptions=True,
+        )
+
+    assert isinstance(refused, EventConflict)
+    assert isinstance(accepted, list)
+    assert [(2, False)] == [(receipt.sequence, receipt.duplicate) for receipt in accepted]
+
+
+async def test_registration_time_never_decreases(log: SqliteLog, watch: Watch) -> None:
+    """A clock that is set back does not take the log with it."""
+    async with appending(log, clock=watch) as (appender, _):
+        await appender.publish(submission(event()))
+        watch.now -= 60_000_000
+        await appender.publish(submission(event()))
+    times = [each.time for each in await everything(log)]
+
+    assert [watch.now + 60_000_000] * 2 == times
+
+
+async def test_a_lost_race_is_settled_against_the_winner(log: SqliteLog, watch: Watch) -> None:
+    """What another process published in between is seen: the same event is its duplicate, a changed one a conflict."""
+    async with appending(log, clock=watch) as (appender, _):
+        await log.append([entry(1, of=(same := event("a", instance=1)))], after=0)
+        (receipt,) = await appender.publish(submission(same))
+        await log.append([entry(2, of=event("b", instance=2))], after=1)
+        with pytest.raises(EventConflict):
+            await appender.publish(submission(event("b", instance=2, content=b"other")))
+
+    assert (1, True) == (receipt.sequence, receipt.duplicate)
+    assert 2 == len(await everything(log))
+
+
+async def test_a_race_lost_between_check_and_create_is_settled_again(log: SqliteLog, watch: Watch) -> None:
+    """The identity check and the create use one pinned tail: a twin that slips in between is found."""
+    twin = event("a", instance=1)
+
+    class Racing(FaultyLog):
+        async def append(self, entries, *, after):  # type: ignore[no-untyped-def]  # as FaultyLog's
+            if not self.appends:
+                self.appends.append((after, entries))
+                await log.append([entry(1, of=twin, mark="rival")], after=0)
+            await super().append(entries, after=after)
+
+    async with appending(Racing(log), clock=watch) as (appender, _):
+        (receipt,) = await appender.publish(submission(twin))
+
+    assert (1, True) == (receipt.sequence, receipt.duplicate)
+    assert 1 == len(await everything(log))
+
+
+@pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])
+async def test_an_unknown_outcome_is_looked_up(log: SqliteLog, watch: Watch, fault: Fault) -> None:
+    """After silence the positions tell: every event is in once, in order, and no receipt calls it a duplicate."""
+    events = [event(), event(), event()]
+    async with appending(FaultyLog(log, fault, fault), clock=watch) as (appender, _):
+        receipts = await appender.publish(submission(*events))
+
+    assert events == [each.event for each in await everything(log)]
+    assert [(1, False), (2, False), (3, False)] == [(each.sequence, each.duplicate) for each in receipts]
+
+
+async def test_a_late_request_and_its_retry_cannot_both_win(log: SqliteLog, watch: Watch) -> None:
+    """While the first position is free the very same batch goes to it again: the late one then finds it taken."""
+    faulty = FaultyLog(log, Fault.LATE)
+    async with appending(faulty, clock=watch) as (appender, _):
+        await appender.publish(submission(event(), event()))
+        with pytest.raises(Unavailable):
+            await faulty.deliver_late()
+
+    assert faulty.appends[0] == faulty.appends[1]
+    assert 2 == len(await everything(log))
+
+
+async def test_a_retry_takes_nobody_new_along(log: SqliteLog, watch: Watch) -> None:
+    """A batch whose outcome is unknown is tried again unchanged, though more publishers wait by then."""
+    faulty = FaultyLog(log, Fault.REQUEST_LOST, Fault.REQUEST_LOST)
+    async with appending(faulty, clock=watch) as (appender, _):
+        first = asyncio.create_task(appender.publish(submission(event())))
+        while not faulty.appends:
+            await asyncio.sleep(0)
+        await asyncio.gather(first, *(appender.publish(submission(event())) for _ in range(5)))
+
+    assert faulty.appends[0] == faulty.appends[1] == faulty.appends[2]
+
+
+async def test_a_batch_lost_in_part_keeps_its_first_receipts(log: SqliteLog, watch: Watch) -> None:
+    """When a rival takes a place in the middle, what is in stays, and the rest goes after the rival."""
+    rival = event()
+
+    class Torn(FaultyLog):
+        async def append(self, entries, *, after):  # type: ignore[no-untyped-def]  # as FaultyLog's
+            if not self.appends:
+                self.appends.append((after, entries))
+                await log.append([*entries[:1], entry(2, of=rival, time=entries[0].time)], after=0)
+            await super().append(entries, after=after)
+
+    mine = [event(), event()]
+    async with appending(Torn(log), clock=watch) as (appender, _):
+        receipts = await appender.publish(submission(*mine))
+
+    assert [mine[0], rival, mine[1]] == [each.event for each in await everything(log)]
+    assert [(1, False), (3, False)] == [(each.sequence, each.duplicate) for each in receipts]
+
+
+async def test_silence_for_too_long_is_told_and_the_log_goes_on(
+    log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A publish is never acknowledged in doubt; after the store is back, repeating it gives its receipt."""
+    monkeypatch.setattr(module, "WRITE_SECONDS_MAX", 0.0)
+    faulty = FaultyLog(log, *[Fault.REQUEST_LOST] * 5)
+    same = event()
+    async with appending(faulty, clock=watch) as (appender, _):
+        with pytest.raises(Unavailable):
+            await appender.publish(submission(same))
+        faulty.plan.clear()
+        (receipt,) = await appender.publish(submission(same))
+
+    assert (1, False) == (receipt.sequence, receipt.duplicate)
+
+
+async def test_a_full_queue_refuses_at_once(log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot wait is refused before anything of it is written, and told to come back."""
+    monkeypatch.setattr(module, "QUEUE_EVENTS_MAX", 3)
+    async with appending(log, clock=watch) as (appender, _):
+        waiting = asyncio.gather(*(appender.publish(submission(event())) for _ in range(3)))
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable) as refused:
+            await appender.publish(submission(event()))
+        await waiting
+
+    assert 1 == refused.value.retry_seconds
+    assert 3 == len(await everything(log))
+
+
+async def test_a_receipt_is_visible_at_once(log: SqliteLog, watch: Watch) -> None:
+    """Who gives a receipt shows the event; also one that another process wrote."""
+    async with appending(log, clock=watch) as (appender, tail):
+        await log.append([*entries(1, 3), entry(4, of=(same := event()))], after=0)
+        await appender.publish(submission(same))
+
+    assert 4 == tail.head.position
+
+
+async def test_a_stop_tells_those_who_wait(log: SqliteLog, watch: Watch) -> None:
+    """Nobody is left waiting for a receipt that will never come."""
+    async with appending(FaultyLog(log, *[Fault.REQUEST_LOST] * 99), clock=watch) as (appender, _):
+        waiting = asyncio.create_task(appender.publish(submission(event())))
+        await asyncio.sleep(0.02)
+
+    with pytest.raises(Unavailable, match="stopping"):
+        await waiting
+
+
+async def test_a_hole_is_never_papered_over(log: SqliteLog, watch: Watch) -> None:
+    """A tail that would skip a number raises, and moves no further."""
+    async with appending(log, clock=watch) as (_, tail):
+        with pytest.raises(LogDamaged):
+            tail.learn([entry(2)])
+
+    assert 0 == tail.head.position
