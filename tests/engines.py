@@ -53,4 +53,5 @@ class Watch:
         self.now = now
 
     def __call__(self) -> int:
+        """What it shows."""
         return self.now

@@ -1,5 +1,6 @@
 """A real log whose answers can be lost: between the appender and the engine, where a network would be."""
 
+import asyncio
 import enum
 from collections import deque
 from collections.abc import Sequence
@@ -27,11 +28,13 @@ class FaultyLog:
         self._log, self.plan = log, deque(plan)
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
         self.appends: list[tuple[int, Sequence[Entry]]] = []
+        self.tried = asyncio.Event()
         self._late: tuple[int, Sequence[Entry]] | None = None
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """Append, with the next fault."""
         self.appends.append((after, entries))
+        self.tried.set()
         match self.plan.popleft() if self.plan else Fault.NONE:
             case Fault.NONE:
                 await self._log.append(entries, after=after)

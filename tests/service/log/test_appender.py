@@ -1,11 +1,13 @@
 """The appender: receipts only for what is durably in, each event once, whatever the store answers."""
 
 import asyncio
+import itertools
+from collections.abc import Sequence
 
 import pytest
 
 from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
-from eventfeed.domain.event import App
+from eventfeed.domain.event import App, Entry
 from eventfeed.log import appender as module
 from eventfeed.log.sqlite import SqliteLog
 from tests.doubles.faulty_log import Fault, FaultyLog
@@ -83,7 +85,7 @@ async def test_publishers_at_once_share_a_write_and_keep_their_own_order(log: Sq
     numbers = [[receipt.sequence for receipt in receipts] for receipts in every]
 
     assert all(first + 1 == second for first, second in numbers)
-    assert list(range(1, 101)) == sorted(sum(numbers, []))
+    assert list(range(1, 101)) == sorted(itertools.chain.from_iterable(numbers))
     assert len(faulty.appends) <= 3
 
 
@@ -132,7 +134,7 @@ async def test_a_race_lost_between_check_and_create_is_settled_again(log: Sqlite
     twin = event("a", instance=1)
 
     class Racing(FaultyLog):
-        async def append(self, entries, *, after):  # type: ignore[no-untyped-def]  # as FaultyLog's
+        async def append(self, entries: Sequence[Entry], *, after: int) -> None:
             if not self.appends:
                 self.appends.append((after, entries))
                 await log.append([entry(1, of=twin, mark="rival")], after=0)
@@ -173,8 +175,7 @@ async def test_a_retry_takes_nobody_new_along(log: SqliteLog, watch: Watch) -> N
     faulty = FaultyLog(log, Fault.REQUEST_LOST, Fault.REQUEST_LOST)
     async with appending(faulty, clock=watch) as (appender, _):
         first = asyncio.create_task(appender.publish(submission(event())))
-        while not faulty.appends:
-            await asyncio.sleep(0)
+        await faulty.tried.wait()
         await asyncio.gather(first, *(appender.publish(submission(event())) for _ in range(5)))
 
     assert faulty.appends[0] == faulty.appends[1] == faulty.appends[2]
@@ -185,7 +186,7 @@ async def test_a_batch_lost_in_part_keeps_its_first_receipts(log: SqliteLog, wat
     rival = event()
 
     class Torn(FaultyLog):
-        async def append(self, entries, *, after):  # type: ignore[no-untyped-def]  # as FaultyLog's
+        async def append(self, entries: Sequence[Entry], *, after: int) -> None:
             if not self.appends:
                 self.appends.append((after, entries))
                 await log.append([*entries[:1], entry(2, of=rival, time=entries[0].time)], after=0)

@@ -1,0 +1,168 @@
+"""What is promised of the embedded engine alone: plans, durability, its file."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
+from eventfeed.domain.feed import AppFeed, Filter, Query
+from eventfeed.log import sqlite
+from eventfeed.log.sqlite import SqliteLog, scan_statement, searches, translated
+from tests.engines import new_name, opened
+from tests.making import TTD, entries, entry, event, everything
+
+FILTERS = {
+    "all": Filter(),
+    "type": Filter(types=frozenset({"a"})),
+    "types": Filter(types=frozenset({"a", "b", "c"})),
+    "party": Filter(subject="/party/1"),
+    "party and types": Filter(subject="/party/1", types=frozenset({"a", "b"})),
+    "source": Filter(source="https://x"),
+    "source and types": Filter(source="https://x", types=frozenset({"a", "b"})),
+    "id": Filter(id="x"),
+    "everything": Filter(id="x", source="https://x", subject="/party/1", types=frozenset({"a", "b"})),
+}
+
+
+@pytest.mark.parametrize("wanted", FILTERS.values(), ids=FILTERS)
+async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, wanted: Filter) -> None:
+    """No query reads rows that its index does not name, and a single search comes out in order."""
+    await log.append(entries(1, 20), after=0)
+    ways = searches(Query(feed=AppFeed(app=TTD), filter=wanted))
+    sql, values = scan_statement(ways)
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        plan = [
+            row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, "after": 0, "through": 9, "limit": 5})
+        ]
+    db.close()
+    reads = [step for step in plan if "entry" in step]
+
+    assert len(ways) == len(reads)
+    assert all(step.startswith("SEARCH entry USING INDEX entry_") and "rowid>?" in step for step in reads), plan
+    assert not any("SCAN entry" in step for step in plan), plan
+    assert len(ways) > 1 or not any("TEMP B-TREE" in step for step in plan), plan
+
+
+async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_path: Path) -> None:
+    """The check before an append does not grow with the log."""
+    await log.append(entries(1, 2), after=0)
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        identity = db.execute("EXPLAIN QUERY PLAN SELECT time FROM entry WHERE identity = x'00'").fetchall()[0][3]
+    db.close()
+
+    assert identity == "SEARCH entry USING INDEX entry_identity (identity=?)"
+
+
+async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
+    """A receipt means fsynced: every connection commits with synchronous=FULL, into a write-ahead log."""
+    pragmas = await asyncio.gather(
+        *(log._writer.run(sqlite._number, f"PRAGMA {name}") for name in ("synchronous", "user_version")),
+    )
+
+    assert [2, 1] == list(pragmas)
+
+
+async def test_the_log_survives_being_closed(tmp_path: Path) -> None:
+    """Opening the file again gives the same log, and it goes on where it was."""
+    path = tmp_path / "deep" / "er" / "log.db"
+    async with opened(path) as log:
+        await log.append(entries(1, 3), after=0)
+        before = await log.head()
+    async with opened(path) as log:
+        await log.append([entry(4)], after=3)
+
+        assert before.log == (await log.head()).log
+        assert [1, 2, 3, 4] == [each.sequence for each in await everything(log)]
+
+
+async def test_two_processes_share_one_file(tmp_path: Path) -> None:
+    """Each sees what the other appended, and neither can append where the other did."""
+    async with opened(tmp_path / "log.db") as one, opened(tmp_path / "log.db") as other:
+        await one.append([first := entry(1)], after=0)
+        with pytest.raises(TailMoved):
+            await other.append([entry(1)], after=0)
+
+        assert [first] == await everything(other)
+
+
+async def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
+    """The log has one name, whoever was first."""
+    logs = [SqliteLog(tmp_path / "log.db", new_name=new_name) for _ in range(8)]
+    await asyncio.gather(*(log.open() for log in logs))
+    names = {(await log.head()).log for log in logs}
+    await asyncio.gather(*(log.close() for log in logs))
+
+    assert 1 == len(names)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM entry", "DELETE FROM entry WHERE sequence = 3", "DELETE FROM log", "UPDATE log SET position = 2"],
+)
+async def test_a_log_that_contradicts_its_record_refuses_to_start(tmp_path: Path, damage: str) -> None:
+    """An end that is not where the record says is never taken for the end."""
+    async with opened(tmp_path / "log.db") as log:
+        await log.append(entries(1, 3), after=0)
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        db.execute(damage)
+    db.close()
+
+    with pytest.raises(LogDamaged):
+        async with opened(tmp_path / "log.db"):
+            pass
+
+
+async def test_a_file_that_is_no_log_refuses_to_start(tmp_path: Path) -> None:
+    """Another file is told from a store, and left as it is."""
+    (tmp_path / "log.db").write_bytes(b"no database, but long enough to look like one" * 100)
+
+    with pytest.raises(LogDamaged):
+        async with opened(tmp_path / "log.db"):
+            pass
+
+
+async def test_a_newer_layout_refuses_to_start(tmp_path: Path) -> None:
+    """A file of another release is not misread."""
+    async with opened(tmp_path / "log.db"):
+        pass
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+
+    with pytest.raises(LogDamaged, match="99"):
+        async with opened(tmp_path / "log.db"):
+            pass
+
+
+async def test_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
+    """When another process holds the file for too long nothing is written, and the caller may come back."""
+    await log._writer.run(lambda db: db.execute("PRAGMA busy_timeout = 20"))
+    rival = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    rival.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable) as refused:
+        await log.append([entry(1)], after=0)
+    rival.execute("ROLLBACK")
+    rival.close()
+
+    assert not isinstance(refused.value, OutcomeUnknown)
+    assert [] == list(await everything(log))
+
+
+def test_every_error_of_the_engine_is_translated() -> None:
+    """Foreign errors become the product's own at the border; a damaged file is told from a passing failure."""
+    kinds = [getattr(sqlite3, name) for name in dir(sqlite3) if name.endswith("Error") or name == "Warning"]
+    errors = [kind("x") for kind in kinds if isinstance(kind, type) and issubclass(kind, sqlite3.Error)]
+
+    assert len(errors) >= 8
+    assert all(isinstance(translated(error), Unavailable) for error in errors)
+
+
+async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
+    """Should every check fail, an identity still cannot stand twice."""
+    await log.append([entry(1, of=(same := event()))], after=0)
+    with pytest.raises(Unavailable):
+        await log.append([entry(2, of=same)], after=1)
+
+    assert 1 == len(await everything(log))

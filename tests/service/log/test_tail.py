@@ -1,0 +1,171 @@
+"""The tail: the verified end of the log, one look for however many ask."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.event import Entry
+from eventfeed.domain.ports import Head
+from eventfeed.log import tail as module
+from eventfeed.log.sqlite import SqliteLog
+from eventfeed.log.tail import Tail
+from tests.doubles.faulty_log import FaultyLog
+from tests.making import entries, entry
+
+
+class CountingLog(FaultyLog):
+    """Counts the looks at the end of the log."""
+
+    looks = 0
+
+    async def head(self) -> Head:
+        """Count, and pass on."""
+        self.looks += 1
+        return await super().head()
+
+
+async def started(log: FaultyLog | SqliteLog) -> Tail:
+    """A tail that knows the end of the log as it is now."""
+    tail = Tail(log)
+    await tail.start()
+    return tail
+
+
+async def test_a_look_sees_what_another_process_appended(log: SqliteLog) -> None:
+    """The end moves over entries that others wrote, and holds them."""
+    tail = await started(log)
+    written = entries(1, 5)
+    await log.append(written, after=0)
+    head = await tail.look(past=1)
+
+    assert 5 == head.position
+    assert written[3:] == list(tail.recent(after=3) or ())
+
+
+async def test_however_many_ask_the_store_is_asked_once(log: SqliteLog) -> None:
+    """A thousand readers within one interval cost one look."""
+    counting = CountingLog(log)
+    tail = await started(counting)
+    await asyncio.gather(*(tail.look() for _ in range(1000)))
+
+    assert 2 == counting.looks
+
+
+async def test_within_the_interval_nobody_asks(log: SqliteLog) -> None:
+    """A second look right after the first costs the store nothing."""
+    counting = CountingLog(log)
+    tail = await started(counting)
+    await tail.look()
+    await tail.look()
+
+    assert 2 == counting.looks
+
+
+async def test_a_place_ahead_forces_a_look(log: SqliteLog) -> None:
+    """Another process may have been faster: a cursor ahead is looked up before it is called future."""
+    tail = await started(log)
+    await tail.look()
+    await log.append(entries(1, 2), after=0)
+
+    assert 2 == (await tail.look(past=2)).position
+
+
+async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: SqliteLog) -> None:
+    """A look that began before the entry was written proves nothing: another one is made."""
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    class Slow(FaultyLog):
+        async def head(self) -> Head:
+            head = await super().head()
+            asked.set()
+            await released.wait()
+            return head
+
+    released.set()
+    tail = await started(Slow(log))
+    released.clear()
+    asked.clear()
+    early = asyncio.create_task(tail.look())
+    await asked.wait()
+    await log.append(entries(1, 2), after=0)
+    late = asyncio.create_task(tail.look(past=2))
+    released.set()
+    await early
+
+    assert 2 == (await late).position
+
+
+async def test_own_appends_reach_it_at_once(log: SqliteLog) -> None:
+    """What this process wrote is known without asking; what is known already is passed over."""
+    tail = await started(log)
+    tail.learn(entries(1, 3))
+    tail.learn(entries(2, 4))
+
+    assert 4 == tail.head.position
+    assert [1, 2, 3, 4] == [each.sequence for each in tail.recent(after=0) or ()]
+
+
+async def test_a_hole_stops_the_tail(log: SqliteLog) -> None:
+    """A follower that meets a hole alarms, and shows nothing beyond it."""
+
+    class Holed(FaultyLog):
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            return [each for each in await super().follow(after=after, limit=limit) if each.sequence != 3]
+
+    tail = await started(Holed(log))
+    await log.append(entries(1, 5), after=0)
+    with pytest.raises(LogDamaged):
+        await tail.look(past=1)
+
+    assert 2 == tail.head.position
+
+
+async def test_an_end_before_the_verified_one_is_damage(log: SqliteLog) -> None:
+    """A store restored from an older copy must not pass for the log it was."""
+    tail = await started(log)
+    tail.learn(entries(1, 3))
+
+    with pytest.raises(LogDamaged, match="older copy"):
+        await tail.look(past=4)
+
+
+async def test_a_renamed_log_is_taken_up_anew(log: SqliteLog) -> None:
+    """After `store new-log` the tail answers with the new name."""
+    await log.append(entries(1, 2), after=0)
+    tail = await started(log)
+    name = await log.rename()
+
+    assert name == (await tail.look(past=99)).log
+
+
+async def test_memory_is_bounded_by_count(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest entries are let go; a reader further back is sent to the store."""
+    monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 40)
+    tail = await started(log)
+    for place in range(1, 101):
+        tail.learn([entry(place)])
+
+    assert 30 <= len(tail.recent(after=70) or ()) <= 40
+    assert tail.recent(after=50) is None
+
+
+async def test_memory_is_bounded_by_bytes(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large entries are let go sooner."""
+    monkeypatch.setattr(module, "TAIL_BYTES_MAX", 1_000)
+    tail = await started(log)
+    tail.learn(entries(1, 50))
+
+    assert tail.recent(after=40) is None
+    assert () == tail.recent(after=50)
+
+
+async def test_a_tail_far_behind_starts_again_at_the_end(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long sleep the end is taken as at the start, not followed entry by entry."""
+    monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 10)
+    tail = await started(log)
+    await log.append(entries(1, 30), after=0)
+
+    assert 30 == (await tail.look(past=30)).position
+    assert tail.recent(after=29) is None
