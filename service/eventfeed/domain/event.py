@@ -158,7 +158,8 @@ def event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     source = attributes.get("source")
     if isinstance(source, str) and source_fault(source) is None and (known := implied(source)):
         for name, expected in (("resource", known.resource), ("resourceinstance", known.resourceinstance)):
-            if attributes.get(name, expected) != expected:
+            given = attributes.get(name)
+            if isinstance(given, str) and given != expected:
                 yield name, f"contradicts the source, which implies {expected}"
 
 

@@ -1,0 +1,70 @@
+"""Moments: RFC 3339 in, whole microseconds, RFC 3339 out."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventfeed.domain.moment import format_moment, parse_moment
+
+MOMENTS = st.integers(0, 4_000_000_000_000_000)
+
+
+@given(moment=MOMENTS)
+def test_what_is_written_is_read(moment: int) -> None:
+    """Writing and reading a moment loses nothing."""
+    assert moment == parse_moment(format_moment(moment))
+
+
+@given(moment=MOMENTS, minutes=st.integers(-23 * 60 - 59, 23 * 60 + 59))
+def test_every_offset_names_the_same_moment(moment: int, minutes: int) -> None:
+    """The offset moves the clock on the wall, not the moment."""
+    zone = timezone(timedelta(minutes=minutes))
+    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).astimezone(zone)
+
+    assert moment == parse_moment(local.isoformat())
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01t00:00:00z", 0),
+        ("1970-01-01T01:00:00+01:00", 0),
+        ("1970-01-01T01:00:00 01:00", 0),
+        ("1970-01-01T00:00:00.5Z", 500_000),
+        ("1970-01-01T00:00:00.1234567Z", 123_457),
+        ("1970-01-01T00:00:00.1234560000Z", 123_456),
+        ("1969-12-31T23:59:59Z", -1_000_000),
+        ("0001-01-01T00:00:00+14:00", -62_135_647_200_000_000),
+    ],
+)
+def test_forms_of_rfc_3339(text: str, moment: int) -> None:
+    """Either case, any offset, a lost plus, any fraction: a finer one is rounded up, so that bounds stay exact."""
+    assert moment == parse_moment(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2026-01-31",
+        "2026-01-31T12:00:00",
+        "2026-01-31 12:00:00Z",
+        "2026-02-30T12:00:00Z",
+        "2026-01-31T24:00:00Z",
+        "2026-01-31T12:00Z",
+        "2026-01-31T12:00:00.Z",
+        "2026-01-31T12:00:00+0100",
+        "2026-01-31T12:00:00+24:00",
+        "20260131T120000Z",
+        "2026-W05-6T12:00:00Z",
+        "٢٠٢٦-01-31T12:00:00Z",
+        "2026-01-31T12:00:00Z\n",
+        "now",
+    ],
+)
+def test_anything_else_is_no_time(text: str) -> None:
+    """Without an offset, or not a day of the calendar, is no moment."""
+    assert parse_moment(text) is None
