@@ -35,7 +35,7 @@ storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, 
 	$(BIN)/python -m tests.storm
 
 mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python -m pytest tests/mutants -v
 
 bench: $(VENV)/.dev ## ratios of speed from one run
 	$(BIN)/python -m loadtests.benchmark

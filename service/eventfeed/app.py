@@ -17,7 +17,6 @@ from eventfeed.access.local import LocalRegister
 from eventfeed.domain.cursor import LOG_NAME_LETTERS
 from eventfeed.domain.errors import Failure
 from eventfeed.domain.event import REQUEST_BYTES_MAX
-from eventfeed.domain.ports import EventLog
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.callers import Callers
 from eventfeed.http.feeds import feed_routes
@@ -38,6 +37,61 @@ DAY = 24 * 3_600 * 1_000_000
 DELETE_EVERY_SECONDS = 60.0
 
 
+class Store:
+    """The log and what stands on it: one of each a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.log = SqliteLog(settings.sqlite_path, new_name=_log_name)
+        self.tail = Tail(self.log)
+        self.retention = Retention(self.log, clock=now, keep=int(settings.retention_days * DAY))
+        self.reader = Reader(self.log, self.tail, retention=self.retention)
+        self.appender = Appender(self.log, self.tail, clock=now, new_mark=_unique, dice=random.random)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Open the log, append and delete while the block lasts, close the log."""
+        await self.log.open()
+        await self.tail.start()
+        work = [asyncio.create_task(self.appender.run()), asyncio.create_task(self._delete())]
+        try:
+            yield
+        finally:
+            for task in work:
+                task.cancel()
+            await asyncio.gather(*work, return_exceptions=True)
+            await self.log.close()
+
+    async def _delete(self) -> None:
+        while True:
+            with contextlib.suppress(Failure):  # the next minute tries again; readers are told by their own requests
+                await self.retention.delete()
+            await asyncio.sleep(DELETE_EVERY_SECONDS)
+
+
 def create() -> Litestar:
     """The application of this environment: what a server process runs."""
     return application(from_environment())
+
+
+def application(settings: Settings) -> Litestar:
+    """The application, with everything it is made of. It opens its store when it starts."""
+    store = Store(settings)
+    addresses = Addresses(public_url=settings.public_url, own_url=settings.own_url)
+    ...
+
+
+def now() -> int:
+    """The clock of the machine (µs since 1970)."""
+    return time.time_ns() // 1_000
+
+
+def _unique() -> str:
+    return uuid.uuid4().hex
+
+
+def _event_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _log_name() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(LOG_NAME_LETTERS))

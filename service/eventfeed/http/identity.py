@@ -1,6 +1,5 @@
 """Identity on the wire: the exchange, the platform's discovery and keys, the development issuer (contract section 6)."""
 
-from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -16,5 +15,63 @@ from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 
 _OPENID = "/authentication/api/v1/openid"
-# A development token request holds a number and some scopes.
-FIELDS_MAX = 10
+_MASKINPORTEN = "/development/maskinporten"
+_NO_STORE = {"Cache-Control": "no-store"}
+# A request for a development token holds a number and some scopes.
+FORM_FIELDS_MAX = 10
+
+
+def identity_routes(exchange: Exchange) -> list[HTTPRouteHandler]:
+    """The routes that turn external tokens into platform tokens, and let anyone verify those."""
+
+    @get("/authentication/api/v1/exchange/{provider:str}")
+    async def exchange_token(request: AnyRequest) -> Response[str]:
+        token = await exchange.exchange(request.path_params["provider"], bearer(request))
+        return Response(token, media_type=MediaType.TEXT, headers=_NO_STORE)
+
+    @get(f"{_OPENID}/.well-known/openid-configuration")
+    async def discovery(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+        return Response(msgspec.json.encode(exchange.discovery()), media_type=JSON)
+
+    @get([f"{_OPENID}/.well-known/openid-configuration/jwks", f"{_OPENID}/jwks"])
+    async def keys(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+        return Response(exchange.jwks(), media_type=JSON)
+
+    return [exchange_token, discovery, keys]
+
+
+def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
+    """The development Maskinporten. It answers callers on this machine alone, whatever name they reached it by."""
+
+    @get(f"{_MASKINPORTEN}/.well-known/openid-configuration")
+    async def discovery(request: AnyRequest) -> Response[bytes]:
+        _require_local(request)
+        return Response(msgspec.json.encode(issuer.discovery()), media_type=JSON)
+
+    @get(f"{_MASKINPORTEN}/jwks")
+    async def keys(request: AnyRequest) -> Response[bytes]:
+        _require_local(request)
+        return Response(issuer.jwks(), media_type=JSON)
+
+    @post(f"{_MASKINPORTEN}/token", status_code=200)
+    async def token(request: AnyRequest) -> Response[str]:
+        _require_local(request)
+        form = _form(await request.body())
+        minted = issuer.maskinporten_token(form.get("org_number", ""), form.get("scope", ""))
+        return Response(minted, media_type=MediaType.TEXT, headers=_NO_STORE)
+
+    return [discovery, keys, token]
+
+
+def _require_local(request: AnyRequest) -> None:
+    """A page of another site, led here by a name of its own, finds nothing."""
+    if not local(request.headers.get("host", "")):
+        raise NotFoundException
+
+
+def _form(body: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
+    except ValueError:
+        detail = "must be org_number and scope, form-encoded"
+        raise InvalidRequest("The form cannot be read.", faults=[Fault(pointer="", detail=detail)]) from None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
-from eventfeed.domain.event import App, Entry
+from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.ports import Found
 from eventfeed.log import appender as module
 from eventfeed.log.sqlite import SqliteLog
 from tests.doubles.faulty_log import Fault, FaultyLog
@@ -145,6 +146,24 @@ async def test_a_race_lost_between_check_and_create_is_settled_again(log: Sqlite
 
     assert (1, True) == (receipt.sequence, receipt.duplicate)
     assert 1 == len(await everything(log))
+
+
+async def test_what_the_tail_learns_between_check_and_create_does_not_count(log: SqliteLog, watch: Watch) -> None:
+    """A twin that the tail learns of after the check still makes the create fail: it goes after the pinned tail."""
+    twin = event("a", instance=1)
+
+    class Overtaken(FaultyLog):
+        async def find(self, events: Sequence[Event]) -> Found:
+            found = await super().find(events)
+            if (await log.head()).position == 0:
+                await log.append([entry(1, of=twin, mark="rival", time=watch.now)], after=0)
+                await tail.look(past=1)
+            return found
+
+    async with appending(Overtaken(log), clock=watch) as (appender, tail):
+        (receipt,) = await appender.publish(submission(twin))
+
+    assert (1, True) == (receipt.sequence, receipt.duplicate)
 
 
 @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])

@@ -1,0 +1,147 @@
+"""Each way in which a log like this is usually got wrong, planted in a copy of the service: some test must notice.
+
+`make mutants` runs the list. A mutant whose text is no longer in the code fails: it must move with the code.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Mutant(NamedTuple):
+    """One fault: in which file which text becomes which, and the tests that must notice."""
+
+    file: str
+    sound: str
+    faulty: str
+    tests: str
+
+
+APPENDER = "tests/service/log/test_appender.py"
+CONFORMANCE = "tests/conformance"
+MUTANTS = {
+    "number taken before commit": Mutant(
+        "log/sqlite.py",
+        "        if head.position != after:\n            raise TailMoved(expected=after, actual=head.position)\n",
+        "",
+        f"{CONFORMANCE}/test_append.py",
+    ),
+    "tail moved past an unverified entry": Mutant(
+        "log/tail.py",
+        "            if entry.sequence != self._head.position + 1:\n",
+        "            if False:\n",
+        "tests/service/log/test_tail.py",
+    ),
+    "cursor is the last returned, not the last examined": Mutant(
+        "log/reader.py",
+        "position=max(start, examined))",
+        "position=entries[-1].sequence if entries else start)",
+        "tests/service/log/test_reader.py",
+    ),
+    "duplicate check skipped after a lost race": Mutant(
+        "log/appender.py",
+        "            found = await self._log.find(events)\n",
+        "            found = await self._log.find(events if len(marks) == 1 else [])\n",
+        APPENDER,
+    ),
+    "identity checked against another tail than the create's": Mutant(
+        "log/appender.py",
+        "            settlement = settle(submissions, found)\n",
+        "            settlement, pinned = settle(submissions, found), self._tail.head\n",
+        APPENDER,
+    ),
+    "outcome assumed after a time-out": Mutant(
+        "log/appender.py",
+        "                there = await self._there(after=after, limit=len(entries))\n",
+        "                there = entries\n",
+        APPENDER,
+    ),
+    "a retry regrouped": Mutant(
+        "log/appender.py",
+        "                await patience.wait()\n                continue\n",
+        "                await patience.wait()\n                return False\n",
+        APPENDER,
+    ),
+    "the last entry expired": Mutant(
+        "log/sqlite.py",
+        "min(head.position - 1, head.floor + EXPIRE_ENTRIES_MAX)",
+        "min(head.position, head.floor + EXPIRE_ENTRIES_MAX)",
+        f"{CONFORMANCE}/test_retention.py",
+    ),
+    "registration time taken from the clock alone": Mutant(
+        "log/appender.py",
+        "max(self._clock(), pinned.time)",
+        "self._clock()",
+        APPENDER,
+    ),
+    "receipt given before the tail shows the event": Mutant(
+        "log/appender.py",
+        "                await self._tail.look(past=max((known.sequence",
+        "                _ = (max((known.sequence",
+        APPENDER,
+    ),
+    "deletion during a scan unnoticed": Mutant(
+        "log/reader.py",
+        "            if scan.floor > after:\n",
+        "            if False:\n",
+        "tests/service/log/test_reader.py",
+    ),
+    "an early look trusted for a place ahead": Mutant(
+        "log/tail.py",
+        "        if self._looking is not None:\n            await asyncio.shield(self._looking)\n",
+        "",
+        "tests/service/log/test_tail.py",
+    ),
+    "commit not fsynced": Mutant(
+        "log/sqlite.py",
+        "PRAGMA synchronous = FULL",
+        "PRAGMA synchronous = NORMAL",
+        "tests/service/log/test_sqlite.py",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The service and its tests, to be spoiled."""
+    copied = tmp_path_factory.mktemp("copy")
+    for name in ("service", "tests"):
+        shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copied)
+    return copied
+
+
+def verdict(copied: Path, tests: str) -> int:
+    """What pytest says of the copy: 0 when the tests pass, 1 when one fails."""
+    command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", tests]
+    environment = {**os.environ, "PYTHONPATH": str(copied / "service"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=copied, env=environment, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("tests", sorted({mutant.tests for mutant in MUTANTS.values()}))
+def test_the_sound_copy_passes(copy: Path, tests: str) -> None:
+    """What kills a mutant says yes to the code as it is."""
+    assert 0 == verdict(copy, tests)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_mutant_is_killed(copy: Path, name: str) -> None:
+    """Planted alone, each fault makes one of its tests fail."""
+    mutant = MUTANTS[name]
+    file = copy / "service" / "eventfeed" / mutant.file
+    sound = file.read_text()
+    assert 1 == sound.count(mutant.sound), "the mutant's text must stand once in the code"
+    file.write_text(sound.replace(mutant.sound, mutant.faulty))
+    try:
+        found = verdict(copy, mutant.tests)
+    finally:
+        file.write_text(sound)
+
+    assert 1 == found
