@@ -8,6 +8,7 @@ import string
 import time
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 from litestar import Litestar
@@ -25,6 +26,10 @@ from eventfeed.http.identity import development_routes, identity_routes
 from eventfeed.http.problems import Problems
 from eventfeed.http.publish import Publishing, publish_routes
 from eventfeed.http.schema import schema_routes
+from eventfeed.identity.development import DevelopmentIssuer
+from eventfeed.identity.exchange import Exchange
+from eventfeed.identity.keys import ProviderKeys, SigningKeys
+from eventfeed.identity.tokens import PlatformTokens, Provider
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
@@ -75,9 +80,58 @@ def create() -> Litestar:
 
 def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
-    store = Store(settings)
+    store, client = Store(settings), httpx.AsyncClient(follow_redirects=False)
     addresses = Addresses(public_url=settings.public_url, own_url=settings.own_url)
-    ...
+    register = LocalRegister.load(Path(settings.register) if settings.register else None)
+    keys = SigningKeys.load(settings.keys_path / "platform")
+    issuer = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
+    callers = Callers(PlatformTokens(keys, issuer=issuer, clock=now))
+    providers = {"maskinporten": _maskinporten(settings, client)}
+    exchange = Exchange(providers, register=register, keys=keys, issuer=issuer, clock=now)
+    publishing = Publishing(store.appender, clock=now, new_id=_event_id)
+    problems = Problems(addresses)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with client, store.running():
+            yield
+
+    return Litestar(
+        route_handlers=[
+            *feed_routes(store.reader, register, callers=callers, addresses=addresses),
+            *publish_routes(publishing, store.reader, callers=callers, addresses=addresses),
+            *identity_routes(exchange),
+            *(development_routes(_development_issuer(settings)) if settings.development else ()),
+            *health_routes(store.reader),
+            *schema_routes(addresses),
+        ],
+        exception_handlers={
+            Failure: problems.on_failure,
+            HTTPException: problems.on_refusal,
+            Exception: problems.on_defect,
+        },
+        lifespan=[lifespan],
+        request_max_body_size=REQUEST_BYTES_MAX,
+        openapi_config=None,
+    )
+
+
+def _development_issuer(settings: Settings) -> DevelopmentIssuer:
+    keys = SigningKeys.load(settings.keys_path / "maskinporten")
+    return DevelopmentIssuer(_development_url(settings), audience=settings.own_url, keys=keys, clock=now)
+
+
+def _development_url(settings: Settings) -> str:
+    return f"{settings.own_url}/development/maskinporten"
+
+
+def _maskinporten(settings: Settings, client: httpx.AsyncClient) -> Provider:
+    """The Maskinporten whose tokens are exchanged: a real one, or in development our own, found the same way."""
+    if settings.maskinporten_issuer:
+        issuer, accepted = settings.maskinporten_issuer, settings.maskinporten_audiences.split()
+    else:
+        issuer, accepted = _development_url(settings), [settings.own_url]
+    return Provider(issuer=issuer, keys=ProviderKeys(issuer, client), accepted=frozenset(accepted))
 
 
 def now() -> int:

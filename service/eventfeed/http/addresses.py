@@ -11,7 +11,7 @@ AnyRequest = Request[None, None, State]
 
 
 class Addresses:
-    """Builds on the public URL when there is one; else the service listens on loopback, and believes a loopback host."""
+    """Builds on the public URL when there is one; else the service is on loopback, and believes a loopback host."""
 
     def __init__(self, *, public_url: str, own_url: str) -> None:
         self._public, self._own = public_url.rstrip("/"), own_url

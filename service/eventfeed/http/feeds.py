@@ -1,7 +1,6 @@
 """Reading: the app feed and the head of the log (contract section 5)."""
 
 import hashlib
-from collections.abc import Sequence
 from urllib.parse import quote
 
 import msgspec
@@ -25,7 +24,9 @@ from eventfeed.log.reader import Reader
 _VARY = "Accept, Authorization, Person"
 
 
-def feed_routes(reader: Reader, register: Register, *, callers: Callers, addresses: Addresses) -> list[HTTPRouteHandler]:
+def feed_routes(
+    reader: Reader, register: Register, *, callers: Callers, addresses: Addresses
+) -> list[HTTPRouteHandler]:
     """The routes that read."""
 
     @get("/events/api/v1/app/{org:str}/{app:str}")

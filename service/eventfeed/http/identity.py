@@ -1,4 +1,4 @@
-"""Identity on the wire: the exchange, the platform's discovery and keys, the development issuer (contract section 6)."""
+"""Identity on the wire: the exchange, the platform's discovery and keys, the development issuer."""
 
 from urllib.parse import parse_qsl
 

@@ -47,8 +47,8 @@ KINDS: Mapping[str, Kind] = {
     "invalid-request": Kind(
         400,
         "The request cannot be understood",
-        "Something in the parameters or the body is wrong. `errors` names every fault at once, each with its parameter "
-        "or its JSON pointer into the body. Correct them all and send the request again.",
+        "Something in the parameters or the body is wrong. `errors` names every fault at once, each with its "
+        "parameter or its JSON pointer into the body. Correct them all and send the request again.",
     ),
     "invalid-event": Kind(
         400,
@@ -76,8 +76,8 @@ KINDS: Mapping[str, Kind] = {
     "foreign-source": Kind(
         403,
         "The source belongs to someone else",
-        "A publisher may send events whose source begins with its own organisation's short name, about its own apps and "
-        "their instances. `errors` names the events that are not. Nothing of the request was written.",
+        "A publisher may send events whose source begins with its own organisation's short name, about its own apps "
+        "and their instances. `errors` names the events that are not. Nothing of the request was written.",
     ),
     "not-found": Kind(404, "There is nothing here", "No resource has this path."),
     "method-not-allowed": Kind(405, "The method is not for this resource", "`Allow` lists the methods that are."),

@@ -1,0 +1,1 @@
+"""Access: who exists, and who may act for whom."""
