@@ -82,13 +82,13 @@ def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
     store, client = Store(settings), httpx.AsyncClient(follow_redirects=False)
     addresses = Addresses(public_url=settings.public_url, own_url=settings.own_url)
-    register = LocalRegister.load(Path(settings.register) if settings.register else None)
+    register = register_of(settings)
     keys = SigningKeys.load(settings.keys_path / "platform")
     issuer = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
     callers = Callers(PlatformTokens(keys, issuer=issuer, clock=now))
     providers = {"maskinporten": _maskinporten(settings, client)}
     exchange = Exchange(providers, register=register, keys=keys, issuer=issuer, clock=now)
-    publishing = Publishing(store.appender, clock=now, new_id=_event_id)
+    publishing = Publishing(store.appender, clock=now, new_id=new_event_id)
     problems = Problems(addresses)
 
     @contextlib.asynccontextmanager
@@ -113,7 +113,13 @@ def application(settings: Settings) -> Litestar:
         lifespan=[lifespan],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
+        logging_config=None,
     )
+
+
+def register_of(settings: Settings) -> LocalRegister:
+    """The register that the settings name. Raises `SettingsError`."""
+    return LocalRegister.load(Path(settings.register) if settings.register else None)
 
 
 def _development_issuer(settings: Settings) -> DevelopmentIssuer:
@@ -143,7 +149,8 @@ def _unique() -> str:
     return uuid.uuid4().hex
 
 
-def _event_id() -> str:
+def new_event_id() -> str:
+    """An id for an event that came without one."""
     return str(uuid.uuid4())
 
 

@@ -4,7 +4,7 @@ import ipaddress
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -109,9 +109,28 @@ def loopback(host: str) -> bool:
         return False
 
 
-def from_environment() -> Settings:
-    """The settings of this process. Raises `SettingsError`."""
-    return load(os.environ)
+class Described(NamedTuple):
+    """A setting as an operator reads of it."""
+
+    name: str
+    default: object
+    unit: str
+    meaning: str
+
+
+def described() -> Iterator[Described]:
+    """Every setting, in the order they are declared."""
+    for field in msgspec.structs.fields(Settings):
+        info = msgspec.inspect.type_info(field.type)
+        extra = info.extra if isinstance(info, msgspec.inspect.Metadata) and info.extra else {}
+        description = (info.extra_json_schema or {}) if isinstance(info, msgspec.inspect.Metadata) else {}
+        yield Described(field.name, field.default, str(extra.get("unit", "")), str(description.get("description", "")))
+
+
+def from_environment(*, host: str | None = None, port: int | None = None) -> Settings:
+    """The settings of this process, with an address given otherwise before its own. Raises `SettingsError`."""
+    given = {f"{PREFIX}HOST": host, f"{PREFIX}PORT": None if port is None else str(port)}
+    return load({**os.environ, **{name: value for name, value in given.items() if value is not None}})
 
 
 def hand_down(settings: Settings) -> None:

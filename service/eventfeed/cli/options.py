@@ -1,0 +1,17 @@
+"""What several commands share: settings, and where the service is."""
+
+import click
+
+from eventfeed.settings import Settings, SettingsError, from_environment
+
+url_option = click.option(
+    "--url", metavar="U", help="The service; default EVENTFEED_PUBLIC_URL, else where it would listen."
+)
+
+
+def settings_here(*, host: str | None = None, port: int | None = None) -> Settings:
+    """The settings of the environment, a command's options before them; wrong ones end it with exit code 2."""
+    try:
+        return from_environment(host=host, port=port)
+    except SettingsError as fault:
+        raise click.UsageError(str(fault)) from None

@@ -1,0 +1,118 @@
+"""`eventfeed serve`: the service in this process and its workers."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from granian.log import LogLevels
+
+from eventfeed.app import Store, new_event_id, now, register_of
+from eventfeed.domain.event import REQUEST_EVENTS_MAX
+from eventfeed.domain.publishing import Submission
+from eventfeed.http.wire import Given, Sent, events_of
+from eventfeed.sample import sample_events
+from eventfeed.settings import Settings, SettingsError, hand_down
+
+# Requests in flight at a stop get this long.
+STOP_SECONDS_MAX = 20
+# How long the greeting waits for a worker.
+READY_SECONDS_MAX = 60.0
+READY_POLL_SECONDS = 0.1
+SAMPLE_SEED = 1
+SAMPLE_CASES = 300
+
+_FEED = "/events/api/v1/app/ttd/bolig?from=2020-01-01T00:00:00Z&eventType=instance.process.completed"
+_CONSUMER = "token maskinporten --org-number 991825827 --scope altinn:events/ttd/bolig --exchange"
+
+
+def serve(settings: Settings, *, sample: bool) -> None:
+    """Serve until stopped. Raises `SettingsError` or `LogDamaged` before anything is served, when it must not be."""
+    _require_free(settings)
+    register_of(settings)
+    asyncio.run(_prepare(settings, sample=sample))
+    hand_down(settings)
+    # A worker begins with nothing of this process: a forked one would inherit its threads' locks as they stand.
+    multiprocessing.set_start_method("spawn")
+    granian = Granian(
+        "eventfeed.app:create",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.uvloop,
+        websockets=False,
+        factory=True,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS_MAX,
+    )
+    threading.Thread(target=_announce, args=(settings,), daemon=True).start()
+    granian.serve()
+
+
+async def _prepare(settings: Settings, *, sample: bool) -> None:
+    """Make the store and the keys, so that workers find them; fill an empty log with sample events."""
+    store = Store(settings)
+    async with store.running():
+        if sample and settings.development and store.tail.head.position == 0:
+            await _fill(store)
+
+
+async def _fill(store: Store) -> None:
+    texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now())]
+    for start in range(0, len(texts), REQUEST_EVENTS_MAX):
+        batch = Sent(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
+        events = events_of(batch, Given(new_id=new_event_id, now=now()), from_app=True)
+        pointers = [batch.pointer(place) for place in range(len(events))]
+        await store.appender.publish(Submission(events=events, pointers=pointers, admin=True))
+
+
+def _require_free(settings: Settings) -> None:
+    """Say plainly that an address is taken, before the server's workers each do in their own way."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as failure:
+            raise SettingsError(
+                f"Cannot listen on {settings.host}:{settings.port}: {failure.strerror}. "
+                "Choose another with --port, or stop what is there.",
+            ) from None
+
+
+def _announce(settings: Settings) -> None:
+    """Once the service is ready, say where it is; in development also what can be pasted to see it work."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{settings.own_url}/health/ready").is_success:
+                sys.stdout.write(_greeting(settings))
+                sys.stdout.flush()
+                return
+        time.sleep(READY_POLL_SECONDS)
+
+
+def _greeting(settings: Settings) -> str:
+    place = settings.public_url.rstrip("/") or settings.own_url
+    return "\n".join(
+        [f"eventfeed is ready on {place}", f"  the API, to read and to try: {place}/schema", "", *_lines(settings)]
+    )
+
+
+def _lines(settings: Settings) -> Iterator[str]:
+    """What can be pasted to see each scenario work, where development identities exist."""
+    if settings.development:
+        yield "S1: an org asks what its app has completed. Paste:"
+        yield f'  curl -sS -H "Authorization: Bearer $({sys.argv[0]} {_CONSUMER} --url {settings.own_url})" \\'
+        yield f'    "{settings.own_url}{_FEED}"'
+        yield ""

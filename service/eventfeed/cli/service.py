@@ -1,0 +1,165 @@
+"""The service as the command line sees it: HTTP, a token, patience."""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
+
+import click
+import httpx
+import msgspec
+
+from eventfeed.settings import Settings
+
+# A publish of 2 MiB over a slow line, and a page of 8 MiB back.
+REQUEST_SECONDS_MAX = 60.0
+# About two minutes in all, then a person should look.
+TRIES_MAX = 10
+BACKOFF_SECONDS = 0.5
+BACKOFF_SECONDS_MAX = 20.0
+# Told to come back: an overloaded or a restarting service, or a gateway before one.
+PASSING = frozenset({429, 502, 503, 504})
+
+# The development identity that the command line takes when it is given no token.
+DEVELOPMENT_ORGANISATION = "991825827"
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with a request, as the service names it."""
+
+    detail: str
+    parameter: str | None = None
+    pointer: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """The service's own account of a refusal (RFC 9457)."""
+
+    detail: str
+    code: str = ""
+    errors: tuple[Fault, ...] = ()
+    oldest_cursor: str | None = msgspec.field(name="oldestCursor", default=None)
+
+    def __str__(self) -> str:
+        faults = [f"{fault.parameter or fault.pointer or ''} {fault.detail}".strip() for fault in self.errors]
+        return " ".join([self.detail, *(f"[{fault}]" for fault in faults)])
+
+
+class Service:
+    """Requests to one service, tried again while the failure may pass.
+
+    Sends `settings.token`, or gets itself a development token with `scope` and renews it when it has expired.
+    """
+
+    def __init__(self, url: str, *, token: str, scope: str) -> None:
+        self.url = url.rstrip("/")
+        self._fixed, self._scope = token, scope
+        self._token = token
+        # A service that never answered is more likely misnamed than restarting.
+        self._reached = False
+        self._client = httpx.Client(timeout=REQUEST_SECONDS_MAX)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._client.close()
+
+    def get(self, path: str, params: Sequence[tuple[str, str]], *, for_ever: bool = False) -> httpx.Response:
+        """A GET, answered with anything but a failure that passes; `for_ever` never gives up on those."""
+
+        def send() -> httpx.Response:
+            return self._client.get(self.url + path, params=list(params), headers=self._authorized())
+
+        return self._patiently(send, for_ever=for_ever)
+
+    def post(self, path: str, content: bytes, *, media_type: str) -> httpx.Response:
+        """A POST, answered with anything but a failure that passes."""
+
+        def send() -> httpx.Response:
+            headers = {**self._authorized(), "Content-Type": media_type}
+            return self._client.post(self.url + path, content=content, headers=headers)
+
+        return self._patiently(send, for_ever=False)
+
+    def _authorized(self) -> Mapping[str, str]:
+        if not self._token:
+            self._token = platform_token(
+                self._client,
+                self.url,
+                maskinporten_token(self._client, self.url, organisation=DEVELOPMENT_ORGANISATION, scope=self._scope),
+            )
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _patiently(self, send: Callable[[], httpx.Response], *, for_ever: bool) -> httpx.Response:
+        renewed, tried = False, 0
+        while True:
+            tried += 1
+            try:
+                answer = send()
+            except httpx.TransportError as failure:
+                if not for_ever and (tried == TRIES_MAX or not self._reached):
+                    raise unreachable(self.url, failure) from None
+                _pause(tried, "")
+                continue
+            self._reached = True
+            if answer.status_code == httpx.codes.UNAUTHORIZED and not (self._fixed or renewed):
+                self._token, renewed = "", True
+            elif answer.status_code in PASSING and (for_ever or tried < TRIES_MAX):
+                _pause(tried, answer.headers.get("retry-after", ""))
+            else:
+                return answer
+
+
+def maskinporten_token(client: httpx.Client, url: str, *, organisation: str, scope: str) -> str:
+    """A token of the service's development Maskinporten. Raises `ClickException` where there is none."""
+    form = {"org_number": organisation, "scope": scope}
+    answer = client.post(f"{url}/development/maskinporten/token", data=form)
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise click.ClickException(f"{url} has no development identities; set EVENTFEED_TOKEN to a platform token.")
+    return expected(answer).text
+
+
+def platform_token(client: httpx.Client, url: str, token: str) -> str:
+    """The platform token for a token of Maskinporten. Raises `ClickException` when it is refused."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return expected(client.get(f"{url}/authentication/api/v1/exchange/maskinporten", headers=headers)).text
+
+
+def problem_of(answer: httpx.Response) -> Problem:
+    """What a refusal says of itself; its status when it says nothing."""
+    try:
+        return msgspec.json.decode(answer.content, type=Problem)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Problem(detail=f"answered with status {answer.status_code}")
+
+
+def expected(answer: httpx.Response) -> httpx.Response:
+    """The answer when it is a success. Raises `ClickException` with the service's own words otherwise."""
+    if not answer.is_success:
+        refused(answer)
+    return answer
+
+
+def refused(answer: httpx.Response) -> NoReturn:
+    """Tell what the service refused, and why."""
+    problem = problem_of(answer)
+    raise click.ClickException(f"{answer.request.url.copy_with(query=None)}: {answer.status_code} {problem}")
+
+
+def unreachable(url: str, failure: httpx.TransportError) -> click.ClickException:
+    """What to tell when nobody answers."""
+    reason = str(failure) or type(failure).__name__
+    return click.ClickException(
+        f"No service answers at {url} ({reason}). Start one with `make run`, or name it with --url."
+    )
+
+
+def url_of(settings: Settings, given: str | None) -> str:
+    """Where the service is: as given, else as it is known to the public, else as it would listen here."""
+    return (given or settings.public_url or settings.own_url).rstrip("/")
+
+
+def _pause(tried: int, retry_after: str) -> None:
+    """Wait as long as told, or a random while that doubles with each try."""
+    most = min(BACKOFF_SECONDS * 2 ** min(tried, TRIES_MAX), BACKOFF_SECONDS_MAX)
+    told = min(float(retry_after), BACKOFF_SECONDS_MAX) if retry_after.isdecimal() else 0.0
+    time.sleep(told + most * random.random() / 2)  # noqa: S311  # spreads clients, guards nothing

@@ -1,0 +1,94 @@
+"""Believable cases for development and tests: what apps of several organisations would publish, from a seed alone."""
+
+import random
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from eventfeed.domain.moment import format_moment
+
+# A case's events are minutes to days apart.
+_STEP = 3 * 24 * 3_600 * 1_000_000
+_SPREAD = 60 * 24 * 3_600 * 1_000_000
+
+
+class _App(NamedTuple):
+    """An app, the tasks that its cases go through, and the share of cases that are left unfinished."""
+
+    org: str
+    name: str
+    tasks: int
+    abandoned: float
+
+
+class _Party(NamedTuple):
+    """Whom a case is about, and by which other name (contract section 3)."""
+
+    party: int
+    alternative: str
+
+
+_APPS = (
+    _App("ttd", "bolig", tasks=2, abandoned=0.2),
+    _App("ttd", "forerkort", tasks=3, abandoned=0.1),
+    _App("skd", "skattemelding", tasks=2, abandoned=0.3),
+    _App("skd", "dodsbo", tasks=1, abandoned=0.0),
+    _App("kommune", "barnehage", tasks=4, abandoned=0.2),
+)
+# The development population of contract section 8, and some companies that nobody acts for.
+_PARTIES = (
+    _Party(50000001, "/person/01838012345"),
+    _Party(50000002, "/person/02838012346"),
+    _Party(51000011, "/organisation/310000011"),
+    _Party(51000022, "/organisation/310000022"),
+    *(_Party(51000100 + number, f"/organisation/{310000100 + number}") for number in range(20)),
+)
+
+SampleEvent = Mapping[str, object]
+
+
+def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]:
+    """The events of so many cases, in the order of their times, the last at `until` (µs since 1970) or before.
+
+    Each is an app event ready to publish, with an id; the same seed gives the same events.
+    """
+    dice = random.Random(seed)  # noqa: S311  # the same sample for everyone, not a secret
+    timed = [event for _ in range(cases) for event in _case(dice, until)]
+    return [event for _, event in sorted(timed, key=lambda pair: pair[0])]
+
+
+def _case(dice: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
+    """The events of one case with their times: created, moved from task to task, completed, perhaps answered."""
+    app, party = dice.choice(_APPS), dice.choice(_PARTIES)
+    guid = uuid.UUID(int=dice.getrandbits(128), version=4)
+    types = list(_types(dice, app))
+    times = sorted(until - dice.randrange(_STEP) for _ in types)
+    shift = dice.randrange(_SPREAD)
+    for type_, time in zip(types, times, strict=True):
+        yield (
+            time - shift,
+            {
+                "specversion": "1.0",
+                "id": str(uuid.UUID(int=dice.getrandbits(128), version=4)),
+                "source": f"https://{app.org}.apps.example.no/{app.org}/{app.name}/instances/{party.party}/{guid}",
+                "type": type_,
+                "subject": f"/party/{party.party}",
+                "alternativesubject": party.alternative,
+                "time": format_moment(time - shift),
+            },
+        )
+
+
+def _types(dice: random.Random, app: _App) -> Iterator[str]:
+    yield "instance.created"
+    if app.name == "dodsbo":
+        yield "estate.created"
+    left = dice.randrange(app.tasks) if dice.random() < app.abandoned else None
+    for task in range(app.tasks):
+        if task == left:
+            yield from ["instance.deleted"] * (dice.random() < 0.5)
+            return
+        yield f"instance.process.movedTo.Task_{task + 1}"
+    yield "instance.process.completed"
+    if dice.random() < 0.6:
+        yield "instance.feedback.received"
