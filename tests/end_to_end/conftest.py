@@ -1,0 +1,21 @@
+"""One service for the tests that only talk to it."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving import Served, serving
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service with an empty log, shared: each test works in an app of its own."""
+    with serving(tmp_path_factory.mktemp("served")) as running:
+        yield running
+
+
+@pytest.fixture
+def app() -> str:
+    """The name of an app that no other test uses."""
+    return f"app-{uuid.uuid4().hex[:12]}"
