@@ -269,6 +269,14 @@ def test_an_old_cursor_is_told_where_to_start(tmp_path: Path) -> None:
         assert (newest["time"], int(first["sequence"]) + 2) == (problem["oldestTime"], int(newest["sequence"]))
 
 
+@pytest.mark.parametrize("path", ["tt_d/a", "ttd/a%20b", "ttd/%22,%20x=%22", "ttd/%C3%A6", "ttd/a%0Ab", "t%2Ftd/a"])
+def test_what_no_app_is_called_is_not_found(served: Served, path: str) -> None:
+    """A name that no app can have is nowhere, whatever the token; nothing of it comes back in a header."""
+    answer = served.client.get(f"/events/api/v1/app/{path}?after=0", headers=bearer(served.token("altinn:events/ttd")))
+
+    refused(answer, 404, "not-found")
+
+
 def test_an_event_is_not_seen_under_a_similar_name(served: Served, app: str) -> None:
     """Org and app are two fields: `ttd` and `a_b` are not `ttd_a` and `b`."""
     other = f"{app}_{uuid.uuid4().hex[:4]}"

@@ -18,11 +18,13 @@ REQUEST_EVENTS_MAX = 100
 
 RESOURCE_APP_PREFIX = "urn:altinn:resource:app_"
 
+_ORG, _NAME = r"(?P<org>[A-Za-z0-9-]+)", r"(?P<name>[A-Za-z0-9._-]+)"
+_APP = re.compile(f"{_ORG}/{_NAME}")
 _APP_PATH = re.compile(
-    r"/(?P<org>[A-Za-z0-9-]+)/(?P<name>[A-Za-z0-9._-]+)/instances"
+    rf"/{_ORG}/{_NAME}/instances"
     r"/(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})",
 )
-_APP_RESOURCE = re.compile(re.escape(RESOURCE_APP_PREFIX) + r"(?P<org>[A-Za-z0-9-]+)_(?P<name>[A-Za-z0-9._-]+)")
+_APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
 _INSTANCE = re.compile(r"[0-9]+/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 _PARTY = re.compile(r"/party/[0-9]{1,18}")
 _ALTERNATIVE_SUBJECT = re.compile(r"/person/[0-9]{11}|/organisation/[0-9]{9}")
@@ -120,6 +122,11 @@ def implied(source: str) -> Implied | None:
     if found is None:
         return None
     return Implied(app=App(org=found["org"], name=found["name"]), party=found["party"], guid=found["guid"])
+
+
+def app_named(org: str, name: str) -> App | None:
+    """The app with these names; None when no app can be called that."""
+    return App(org=org, name=name) if _APP.fullmatch(f"{org}/{name}") else None
 
 
 def app_of(source: str, resource: str | None) -> App | None:

@@ -1,15 +1,14 @@
 """Reading: the app feed and the head of the log (contract section 5)."""
 
 import hashlib
-from urllib.parse import quote
 
 import msgspec
 from litestar import Response, get
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.cursor import Bare, Cursor
-from eventfeed.domain.event import App, served
+from eventfeed.domain.event import app_named, served
 from eventfeed.domain.feed import NOBODY, AppFeed, Filter, Page, PageRequest, Query
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Register
@@ -32,13 +31,15 @@ def feed_routes(
     @get("/events/api/v1/app/{org:str}/{app:str}")
     async def app_feed(request: AnyRequest) -> Response[bytes]:
         principal = callers.principal(request)
-        app = App(org=request.path_params["org"], name=request.path_params["app"])
+        app = app_named(request.path_params["org"], request.path_params["app"])
+        if app is None:
+            raise NotFoundException
         require_app(principal, app)
         media_type = _accepted(request)
         parameters = parameters_of(request.scope["query_string"], person=request.headers.get("person"))
         wanted = Filter(types=parameters.types, source=parameters.source, subject=await _subject(parameters, register))
         page = await reader.read(_asked(Query(feed=AppFeed(app=app), filter=wanted), parameters))
-        path = f"/events/api/v1/app/{quote(app.org, safe='')}/{quote(app.name, safe='')}"
+        path = f"/events/api/v1/app/{app.org}/{app.name}"
         link = f"{addresses.base(request)}{path}?{parameters.query_after(page.cursor)}"
         return _answer(request, page, link=link, media_type=media_type)
 

@@ -1,7 +1,6 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
 from collections.abc import Callable, Sequence
-from urllib.parse import quote
 
 import msgspec
 from litestar import Response, post
@@ -111,8 +110,7 @@ def _place_of(event: Event, receipt: Receipt, *, log: str) -> str:
     if event.app is None:
         raise ValueError("an app's event belongs to an app")
     before = Cursor(log=log, position=receipt.sequence - 1)
-    app = f"{quote(event.app.org, safe='')}/{quote(event.app.name, safe='')}"
-    return f"/events/api/v1/app/{app}?after={before}&size=1"
+    return f"/events/api/v1/app/{event.app.org}/{event.app.name}?after={before}&size=1"
 
 
 def _receipts(
