@@ -1,0 +1,38 @@
+"""What only a service under pressure answers, shown in one whose limits are small."""
+
+from pathlib import Path
+
+import pytest
+from litestar.testing import AsyncTestClient
+
+from eventfeed.app import application, now
+from eventfeed.identity.keys import SigningKeys
+from eventfeed.log import appender
+from eventfeed.settings import load
+
+
+async def test_a_full_queue_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503 with Retry-After, before anything is written."""
+    monkeypatch.setattr(appender, "QUEUE_EVENTS_MAX", 1)
+    settings = load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"})
+    platform = SigningKeys.load(settings.keys_path / "platform")
+    token = platform.sign(
+        {
+            "iss": f"{settings.own_url}/authentication/api/v1/openid/",
+            "exp": now() // 1_000_000 + 60,
+            "scope": "altinn:events.publish altinn:events/ttd",
+            "urn:altinn:org": "ttd",
+            "urn:altinn:authenticatemethod": "maskinporten",
+            "urn:altinn:authlevel": 3,
+        },
+    )
+    source = "https://ttd.apps.example.no/ttd/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
+    event = {"source": source, "specversion": "1.0", "type": "t", "subject": "/party/1"}
+    headers = {"Authorization": f"Bearer {token}"}
+    async with AsyncTestClient(application(settings), base_url="http://127.0.0.1:8080") as client:
+        refused = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
+        page = await client.get("/events/api/v1/app/ttd/a?after=0", headers=headers)
+
+    assert (503, "unavailable") == (refused.status_code, refused.json()["code"])
+    assert int(refused.headers["retry-after"]) >= 1
+    assert [] == page.json()

@@ -1,0 +1,80 @@
+"""The development issuer: its tokens go the way of real ones."""
+
+import httpx
+import msgspec
+import pytest
+
+from eventfeed.access.local import LocalRegister
+from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.identity.development import DevelopmentIssuer
+from eventfeed.identity.exchange import Exchange
+from eventfeed.identity.keys import ProviderKeys, SigningKeys
+from eventfeed.identity.signatures import key_id, signed_payload
+from eventfeed.identity.tokens import PlatformTokens, Provider
+from tests.service.identity.providing import NOW, SECOND, rsa_key
+
+URL = "http://127.0.0.1:8080/development/maskinporten"
+AUDIENCE = "http://127.0.0.1:8080"
+PLATFORM_ISSUER = f"{AUDIENCE}/authentication/api/v1/openid/"
+
+
+@pytest.fixture
+def issuer() -> DevelopmentIssuer:
+    """A development Maskinporten with a key of its own."""
+    return DevelopmentIssuer(URL, audience=AUDIENCE, keys=SigningKeys([rsa_key("development")]), clock=lambda: NOW)
+
+
+async def test_its_token_is_exchanged_like_a_real_one(issuer: DevelopmentIssuer, platform_keys: SigningKeys) -> None:
+    """Through discovery, its keys, the exchange, to a caller with the scopes that were asked for."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        published = {
+            f"{URL}/.well-known/openid-configuration": msgspec.json.encode(issuer.discovery()),
+            issuer.discovery().jwks_uri: issuer.jwks(),
+        }
+        return httpx.Response(200, content=published[str(request.url)])
+
+    keys = ProviderKeys(URL, httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    exchange = Exchange(
+        {"maskinporten": Provider(issuer=URL, keys=keys, accepted=frozenset({AUDIENCE}))},
+        register=LocalRegister.load(None),
+        keys=platform_keys,
+        issuer=PLATFORM_ISSUER,
+        clock=lambda: NOW,
+    )
+    token = await exchange.exchange("maskinporten", issuer.maskinporten_token("974761076", "one:scope two:scope"))
+    principal = PlatformTokens(platform_keys, issuer=PLATFORM_ISSUER, clock=lambda: NOW).verify(token)
+
+    assert ("skd", "974761076") == (principal.org, principal.organisation)
+    assert {"one:scope", "two:scope"} == principal.scopes
+
+
+def test_its_token_says_what_maskinportens_says(issuer: DevelopmentIssuer) -> None:
+    """The same claims, for ten minutes, each token with an id of its own."""
+    key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.maskinporten_token("991825827", "a b")))
+    assert key is not None
+    said = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
+    jti = said.pop("jti")
+
+    assert {
+        "iss": URL,
+        "aud": AUDIENCE,
+        "scope": "a b",
+        "client_id": "development-991825827",
+        "client_amr": "private_key_jwt",
+        "token_type": "Bearer",
+        "consumer": {"authority": "iso6523-actorid-upis", "ID": "0192:991825827"},
+        "iat": SECOND,
+        "exp": SECOND + 600,
+    } == said
+    assert str(jti) not in issuer.maskinporten_token("991825827", "a b")
+    assert token != issuer.maskinporten_token("991825827", "a b")
+
+
+@pytest.mark.parametrize("number", ["", "99182582", "9918258270", "99182582x", "991825827\n", "٩٩١٨٢٥٨٢٧"])
+def test_what_is_no_organisation_number_is_refused(issuer: DevelopmentIssuer, number: str) -> None:
+    """With the parameter named."""
+    with pytest.raises(InvalidRequest) as refusal:
+        issuer.maskinporten_token(number, "a")
+
+    assert (Fault(parameter="org_number", detail="must be an organisation number of 9 digits"),) == refusal.value.faults
