@@ -64,14 +64,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, *arguments: str, port: int | None = None, **settings: str) -> Served:
-    """Start a service with its files in `folder`, and wait until it is ready."""
-    port = port or free_port()
+def start(folder: Path, *arguments: str, **settings: str) -> Served:
+    """Start a service with its files in `folder`, on a free port unless told, and wait until it is ready."""
+    port = settings.pop("EVENTFEED_PORT", str(free_port()))
     url = f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--port", str(port), *arguments],
+            [COMMAND, "serve", "--port", port, *arguments],
             cwd=folder,
             env=clean_environment(**settings),
             stdout=output,

@@ -114,15 +114,15 @@ def test_what_may_not_be_published_is_told(served: Served, app: str) -> None:
 
 def test_publishing_survives_a_restart_of_the_service(tmp_path: Path) -> None:
     """While the service is away it waits and goes on."""
-    port = free_port()
-    served = start(tmp_path / "service", port=port)
+    port = str(free_port())
+    served = start(tmp_path / "service", EVENTFEED_PORT=port)
     file = tmp_path / "cases.ndjson"
     file.write_bytes(lines("a", 20_000))
     publishing = begin(served, "publish", str(file))
     while not ids(read(served, "a", "after=0&size=1")):
         time.sleep(0.01)
     stop(served)
-    served = start(tmp_path / "service", port=port)
+    served = start(tmp_path / "service", EVENTFEED_PORT=port)
     _, told = publishing.communicate(timeout=60)
     events = printed(served.command("read", "app", "ttd/a", "--size", "1000").stdout)
     stop(served)

@@ -118,7 +118,7 @@ def test_forged_signatures_are_refused(served: Served) -> None:
     claims, header = claims_of(good), kid_of(good)
     own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     forged = [
-        jwt.encode(claims, None, "none", headers=header),
+        jwt.encode(claims, "", "none", headers=header),
         jwt.encode(claims, own, "RS256", headers=header),
         jwt.encode(claims, b"s" * 64, "HS256", headers=header),
         good[:-8] + "AAAAAAAA",
@@ -171,7 +171,7 @@ def test_only_platform_tokens_open_the_events(served: Served) -> None:
     tokens = [
         external(served),
         foreign.sign(claims_of(platform)),
-        jwt.encode(claims_of(platform), None, "none", headers=kid_of(platform)),
+        jwt.encode(claims_of(platform), "", "none", headers=kid_of(platform)),
         platform[:-8] + "AAAAAAAA",
     ]
 

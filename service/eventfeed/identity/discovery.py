@@ -16,6 +16,8 @@ KEYS_MAX = 50
 DOCUMENT_BYTES_MAX = 256 * 1024
 # A document; a look-up is at most three of them, and the caller waits.
 FETCH_SECONDS_MAX = 5.0
+# The client fails oddly on one beyond.
+PORT_MAX = 65_535
 # A provider that is down stays so for some seconds.
 RETRY_SECONDS = 5
 
@@ -66,7 +68,8 @@ async def _discovered(issuer: str, client: httpx.AsyncClient) -> bytes:
 
 async def _fetched(url: str, client: httpx.AsyncClient) -> bytes:
     """A document, bounded in bytes and time; empty when there is none (4xx)."""
-    _require_safe(url)
+    if not _safe(url):
+        raise _silence("The token provider's addresses must be https.")
     asked = client.stream("GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False)
     body = bytearray()
     try:
@@ -85,14 +88,15 @@ async def _fetched(url: str, client: httpx.AsyncClient) -> bytes:
     return bytes(body)
 
 
-def _require_safe(url: str) -> None:
-    """Keys that travel in the clear prove nothing, except on this machine."""
+def _safe(url: str) -> bool:
+    """Whether keys may come from there: what travels in the clear proves nothing, except on this machine."""
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL as failure:
-        raise _silence("The token provider's addresses cannot be read.") from failure
-    if parts.scheme != "https" and not (parts.scheme == "http" and loopback(parts.host)):
-        raise _silence("The token provider's addresses must be https.")
+        host, port = parts.host, parts.port or 0
+    except (httpx.InvalidURL, ValueError):
+        return False
+    private = parts.scheme == "https" or (parts.scheme == "http" and loopback(host))
+    return private and host != "" and port <= PORT_MAX
 
 
 def _decoded(body: bytes, kind: type[D]) -> D:

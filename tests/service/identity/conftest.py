@@ -9,7 +9,7 @@ from tests.service.identity.providing import Double, rsa_key
 
 
 @pytest.fixture
-async def double() -> Double:
+def double() -> Double:
     """A Maskinporten at the wire."""
     return Double()
 

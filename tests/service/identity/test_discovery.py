@@ -66,7 +66,11 @@ async def test_a_document_of_another_issuer_is_not_believed(double: Double, name
         "http://localhost.evil.example.com/jwk",
         "file:///etc/passwd",
         "/jwk",
-        "https://[bad/jwk",
+        "http://[::1/jwk",
+        "https://maskinporten.example.no:99999/jwk",
+        "https://xn--/jwk",
+        "https:///jwk",
+        "https://\0/jwk",
         "",
     ],
 )
@@ -74,7 +78,7 @@ async def test_keys_do_not_travel_in_the_clear(double: Double, url: str) -> None
     """An address that is neither https nor this machine is not asked, however it is dressed."""
     double.documents = {OPENID: metadata(ISSUER, url)}
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable, match="must be https"):
         await published_keys(ISSUER, double.client)
     assert [f"{ISSUER.rstrip('/')}{OPENID}"] == double.asked
 

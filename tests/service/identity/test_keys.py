@@ -4,6 +4,8 @@ import asyncio
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jwt
@@ -59,6 +61,21 @@ def test_processes_that_start_at_once_agree_on_one_key(directory: Path) -> None:
 
     assert [0] * STARTERS == [starter.returncode for starter in starters]
     assert 1 == len(printed)
+    assert ["0001.pem"] == [file.name for file in directory.iterdir()]
+
+
+def test_who_is_late_takes_the_key_that_is_there(directory: Path) -> None:
+    """All of them found none and make one; the first to finish has made it for all."""
+    together = threading.Barrier(STARTERS)
+
+    def start() -> bytes:
+        together.wait()
+        return SigningKeys.load(directory).jwks
+
+    with ThreadPoolExecutor(STARTERS) as starters:
+        published = {future.result() for future in [starters.submit(start) for _ in range(STARTERS)]}
+
+    assert {SigningKeys.load(directory).jwks} == published
     assert ["0001.pem"] == [file.name for file in directory.iterdir()]
 
 
