@@ -84,7 +84,12 @@ def publish(file: str, url: str | None) -> None:
         digest, lines = _digest(content)
         content.seek(0)
         try:
-            _publish_all(service, _batches(_events(content, digest, tally)), tally, _progress(console, lines))
+            _publish_all(
+                service,
+                _batches(_events(content, digest, tally=tally)),
+                tally=tally,
+                progress=_progress(console, lines),
+            )
         except click.ClickException as failure:
             raise click.ClickException(
                 f"{failure.message}\n{tally} so far. Run the same command again: it goes on where this stopped.",
@@ -94,14 +99,14 @@ def publish(file: str, url: str | None) -> None:
         sys.exit(1)
 
 
-def _publish_all(service: Service, batches: Iterator[Sequence[Line]], tally: Tally, progress: Progress) -> None:
+def _publish_all(service: Service, batches: Iterator[Sequence[Line]], *, tally: Tally, progress: Progress) -> None:
     with progress:
         for batch in batches:
-            _publish_batch(service, batch, tally)
+            _publish_batch(service, batch, tally=tally)
             progress.update(progress.task_ids[0], completed=batch[-1].number)
 
 
-def _publish_batch(service: Service, batch: Sequence[Line], tally: Tally) -> None:
+def _publish_batch(service: Service, batch: Sequence[Line], *, tally: Tally) -> None:
     """Publish what can be: events that the service names as wrong are left out, and the rest is sent again."""
     while batch:
         answer = service.post(_EVENTS, b"[%b]" % b",".join(line.text for line in batch), media_type=_BATCHED)
@@ -113,7 +118,7 @@ def _publish_batch(service: Service, batch: Sequence[Line], tally: Tally) -> Non
             expected(answer)
         if not wrong and len(batch) > 1:
             for line in batch:  # the refusal does not say which it is about: a batch of one tells
-                _publish_batch(service, [line], tally)
+                _publish_batch(service, [line], tally=tally)
             return
         for place, reason in sorted((wrong or {0: str(problem_of(answer))}).items()):
             tally.refuse(batch[place].number, reason)
@@ -156,7 +161,7 @@ def _digest(content: IO[bytes]) -> tuple[str, int]:
     return whole.hexdigest()[:32], lines
 
 
-def _events(content: IO[bytes], digest: str, tally: Tally) -> Iterator[Line]:
+def _events(content: IO[bytes], digest: str, *, tally: Tally) -> Iterator[Line]:
     """The lines that can be sent, each with an id; the others are refused here."""
     for number, text in enumerate(content, start=1):
         if not text.strip():

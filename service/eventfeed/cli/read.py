@@ -99,7 +99,7 @@ def read() -> None:
 @read.command(name="app")
 @click.argument("name", metavar="ORG/APP")
 @feed_options
-def read_app(name: str, since: str | None, types: Sequence[str], **options: object) -> None:
+def read_app(name: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
     """Read the events of an app."""
     org, slash, app = name.partition("/")
     if not (org and slash and app) or "/" in app:
@@ -115,7 +115,7 @@ def run(feed: Feed, reading: Reading) -> None:
     settings = settings_here()
     try:
         with closing(Service(url_of(settings, reading.url), token=settings.token, scope=feed.scope)) as service:
-            _read_all(service, feed, reading)
+            _read_all(service, feed, reading=reading)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -124,7 +124,7 @@ def run(feed: Feed, reading: Reading) -> None:
         raise click.ClickException(f"{failure.filename or 'output'}: {failure.strerror}") from None
 
 
-def _read_all(service: Service, feed: Feed, reading: Reading) -> None:
+def _read_all(service: Service, feed: Feed, *, reading: Reading) -> None:
     output = Output(reading.output)
     cursor_file = CursorFile(reading.cursor_file, feed=str(feed)) if reading.cursor_file else None
     cursor = _resumed(cursor_file, output) or reading.after or "0"

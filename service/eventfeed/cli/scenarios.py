@@ -53,7 +53,7 @@ class Walk(NamedTuple):
     def token(self, scope: str) -> str:
         """A platform token of `ttd` with this scope, through the development Maskinporten and the exchange."""
         external = maskinporten_token(self.client, self.url, organisation=TTD, scope=scope)
-        exchanged = platform_token(self.client, self.url, external)
+        exchanged = platform_token(self.client, self.url, token=external)
         self.tell(f"Maskinporten gave organisation {TTD} a token with {scope}; exchanged for a platform token")
         return exchanged
 
@@ -77,7 +77,7 @@ def app_polled_by_its_org(walk: Walk) -> None:
     """S1: a case goes through an app; its org, which waits for completed cases, hears of it once."""
     receipts = _publish_case(walk, walk.token("altinn:events.publish"))
     token = walk.token("altinn:events/ttd/bolig")
-    first = _page(walk, token, [("from", receipts[0].time), ("eventType", COMPLETED)])
+    first = _page(walk, token, params=[("from", receipts[0].time), ("eventType", COMPLETED)])
     events = msgspec.json.decode(first.content, type=list[Seen])
     walk.tell(f"GET {first.request.url}: {len(events)} events, cursor {first.headers['feed-cursor']}")
     walk.require(all(event.type == COMPLETED for event in events), f"only {COMPLETED} comes")
@@ -108,7 +108,7 @@ def _publish_case(walk: Walk, token: str) -> Sequence[Published]:
     return receipts
 
 
-def _page(walk: Walk, token: str, params: Sequence[tuple[str, str]]) -> httpx.Response:
+def _page(walk: Walk, token: str, *, params: Sequence[tuple[str, str]]) -> httpx.Response:
     """A page of the app's feed, as large as can be."""
     url = f"{walk.url}/events/api/v1/app/ttd/bolig"
     headers = {"Authorization": f"Bearer {token}"}

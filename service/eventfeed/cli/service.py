@@ -85,7 +85,12 @@ class Service:
             self._token = platform_token(
                 self._client,
                 self.url,
-                maskinporten_token(self._client, self.url, organisation=DEVELOPMENT_ORGANISATION, scope=self._scope),
+                token=maskinporten_token(
+                    self._client,
+                    self.url,
+                    organisation=DEVELOPMENT_ORGANISATION,
+                    scope=self._scope,
+                ),
             )
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -118,7 +123,7 @@ def maskinporten_token(client: httpx.Client, url: str, *, organisation: str, sco
     return expected(answer).text
 
 
-def platform_token(client: httpx.Client, url: str, token: str) -> str:
+def platform_token(client: httpx.Client, url: str, *, token: str) -> str:
     """The platform token for a token of Maskinporten. Raises `ClickException` when it is refused."""
     headers = {"Authorization": f"Bearer {token}"}
     return expected(client.get(f"{url}/authentication/api/v1/exchange/maskinporten", headers=headers)).text

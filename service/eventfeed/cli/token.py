@@ -17,14 +17,14 @@ def token() -> None:
 @click.option("--scope", "scopes", required=True, multiple=True, metavar="S", help="A scope; may be repeated.")
 @click.option("--exchange", is_flag=True, help="Exchange it for a platform token.")
 @url_option
-def maskinporten(organisation: str, scopes: tuple[str, ...], url: str | None, *, exchange: bool) -> None:
+def maskinporten(organisation: str, scopes: tuple[str, ...], *, url: str | None, exchange: bool) -> None:
     """Print a token of the service's own Maskinporten for an organisation. It refuses no scope."""
     where = url_of(settings_here(), url)
     try:
         with httpx.Client() as client:
             printed = maskinporten_token(client, where, organisation=organisation, scope=" ".join(scopes))
             if exchange:
-                printed = platform_token(client, where, printed)
+                printed = platform_token(client, where, token=printed)
     except httpx.TransportError as failure:
         raise unreachable(where, failure) from None
     click.echo(printed)

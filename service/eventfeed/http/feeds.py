@@ -98,7 +98,7 @@ def _accepted(request: AnyRequest) -> str:
 
 def _answer(request: AnyRequest, page: Page, *, link: str, media_type: str) -> Response[bytes]:
     """A page, or 304 when the caller has this very page."""
-    tag = _tag(page, link, media_type)
+    tag = _tag(page, link, media_type=media_type)
     headers = {
         "Link": f'<{link}>; rel="next"',
         "next": link,
@@ -118,7 +118,7 @@ def _body(page: Page) -> bytes:
     return b"[" + b",".join(map(served, page.entries)) + b"]"
 
 
-def _tag(page: Page, link: str, media_type: str) -> str:
+def _tag(page: Page, link: str, *, media_type: str) -> str:
     """A strong entity tag. The link holds log, query and last position examined; entries never change.
 
     With those, which entries were found in between is all that is left to tell.

@@ -158,7 +158,7 @@ class Problems:
 
     def on_failure(self, request: AnyRequest, failure: Failure) -> Response[bytes]:
         """The answer to a failure of the tree."""
-        problem = self._problem(request, failure.code, str(failure))
+        problem = self._problem(request, failure.code, detail=str(failure))
         headers = dict[str, str]()
         match failure:
             case Unauthenticated(presented=presented):
@@ -180,15 +180,15 @@ class Problems:
         code = _CODES.get(refusal.status_code)
         if code is None:
             return self.on_defect(request, refusal)
-        return _answer(self._problem(request, code, KINDS[code].explanation), refusal.headers or {})
+        return _answer(self._problem(request, code, detail=KINDS[code].explanation), refusal.headers or {})
 
     def on_defect(self, request: AnyRequest, defect: Exception) -> Response[bytes]:
         """The answer to what should not have happened."""
-        problem = self._problem(request, "internal", KINDS["internal"].explanation)
+        problem = self._problem(request, "internal", detail=KINDS["internal"].explanation)
         _log.error("defect in trace %s", problem.trace_id, exc_info=defect)
         return _answer(problem, {})
 
-    def _problem(self, request: AnyRequest, code: str, detail: str) -> Problem:
+    def _problem(self, request: AnyRequest, code: str, *, detail: str) -> Problem:
         kind = KINDS[code]
         return Problem(
             type=f"{self._addresses.base(request)}/problems/{code}",

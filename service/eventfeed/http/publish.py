@@ -42,7 +42,7 @@ class Publishing:
         read = events_of(events, Given(new_id=self._new_id, now=self._clock()), from_app=from_app)
         pointers = [events.pointer(place) for place in range(len(read))]
         if not publisher.admin:
-            _require_own(publisher, read, pointers)
+            _require_own(publisher, read, pointers=pointers)
         receipts = await self._appender.publish(Submission(events=read, pointers=pointers, admin=publisher.admin))
         return list(zip(read, receipts, strict=True))
 
@@ -94,7 +94,7 @@ def _media_type(request: AnyRequest) -> str:
     return media_type.lower() if charset in ("utf-8", "utf8", "us-ascii") else f"{media_type}; charset={charset}"
 
 
-def _require_own(publisher: Publisher, events: Sequence[Event], pointers: Sequence[str]) -> None:
+def _require_own(publisher: Publisher, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
     faults = [
         Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
         for event, pointer in zip(events, pointers, strict=True)

@@ -107,7 +107,7 @@ def events_of(events: Sent, given: Given, *, from_app: bool) -> Sequence[Event]:
             found = _faults(attributes, from_app=from_app)
             faults += (Fault(pointer=f"{events.pointer(place)}/{_escaped(name)}", detail=why) for name, why in found)
             if not faults:
-                read.append(_event(text, attributes, given))
+                read.append(_event(text, attributes, given=given))
         except _BROKEN as failure:
             faults.append(Fault(pointer=events.pointer(place), detail=f"is no JSON object: {_plain(failure)}"))
     if faults:
@@ -127,7 +127,7 @@ def _faults(attributes: Mapping[str, object], *, from_app: bool) -> Sequence[tup
     return [*event_faults({"id": "given by the service", **attributes}), *app_event_faults(attributes)]
 
 
-def _event(text: bytes, attributes: Mapping[str, object], given: Given) -> Event:
+def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Event:
     """The event of a valid JSON object, with what it lacks filled in."""
     members = msgspec.json.decode(msgspec.json.format(text, indent=-1), type=dict[str, Raw])
     members = {name: value for name, value in members.items() if name in attributes}

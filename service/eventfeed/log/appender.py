@@ -110,14 +110,14 @@ class Appender:
             marks.add(mark)
             found = await self._log.find(events)
             settlement = settle(submissions, found)
-            entries = self._numbered(settlement.fresh, pinned, mark)
+            entries = self._numbered(settlement.fresh, pinned=pinned, mark=mark)
             if await self._write(entries, patience):
                 await self._tail.look(past=max((known.sequence for known in found.identities.values()), default=0))
-                return _outcomes(submissions, settlement, _Written(entries=entries, marks=marks))
+                return _outcomes(submissions, settlement, written=_Written(entries=entries, marks=marks))
             await patience.wait()
             await self._tail.look(past=self._tail.head.position + 1)
 
-    def _numbered(self, events: Sequence[Event], pinned: Head, mark: str) -> Sequence[Entry]:
+    def _numbered(self, events: Sequence[Event], *, pinned: Head, mark: str) -> Sequence[Entry]:
         time = max(self._clock(), pinned.time)
         return [
             Entry(sequence=pinned.position + place, time=time, mark=mark, event=event)
@@ -207,7 +207,7 @@ class _Written(NamedTuple):
 _Outcome = Sequence[Receipt] | Exception
 
 
-def _outcomes(submissions: Sequence[Submission], settlement: Settlement, written: _Written) -> Sequence[_Outcome]:
+def _outcomes(submissions: Sequence[Submission], settlement: Settlement, *, written: _Written) -> Sequence[_Outcome]:
     return [
         answer
         if isinstance(answer, Exception)

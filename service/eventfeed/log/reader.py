@@ -34,7 +34,7 @@ class Reader:
         May be empty, and may hold fewer than asked while there is more: then its cursor has moved.
         """
         start, head = await self._start(ask)
-        first = await self._first(ask, start, head)
+        first = await self._first(ask, start, head=head)
         through = await self._through(ask, head)
         entries, examined = await self._collect(ask, after=first, through=through)
         cursor = Cursor(log=head.log, position=max(start, examined))
@@ -50,14 +50,14 @@ class Reader:
             case Cursor(log=log) if log != head.log:
                 raise CursorOfAnotherLog(f"This cursor belongs to another log; the one here is named {head.log}.")
             case EventId(id=event_id):
-                return await self._place(ask.query, event_id, head), head
+                return await self._place(ask.query, event_id, head=head), head
         if ahead > head.position:
             raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.position}.")
         if ahead < head.floor:
             raise await self._expired(head)
         return ahead, head
 
-    async def _place(self, query: Query, event_id: str, head: Head) -> int:
+    async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
         """Where the first retained event of the feed with this id stands."""
         wanted = Query(feed=query.feed, filter=Filter(id=event_id))
         after = head.floor
@@ -70,7 +70,7 @@ class Reader:
             after = scan.examined
         raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
 
-    async def _first(self, ask: PageRequest, start: int, head: Head) -> int:
+    async def _first(self, ask: PageRequest, start: int, *, head: Head) -> int:
         """The position to examine after: the start, or further on where `since` begins."""
         if ask.since is None or start >= head.position:
             return start

@@ -62,15 +62,15 @@ class SqliteLog:
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """See `EventLog.append`. Here it is all of them or none."""
-        await self._writer.run(_append, entries, after)
+        await self._writer.run(_append, entries, after=after)
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
-        return await self._readers.run(_follow, after, limit)
+        return await self._readers.run(_follow, after=after, limit=limit)
 
     async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
-        return await self._readers.run(_scan, query, (after, through), limit)
+        return await self._readers.run(_scan, query, after=after, through=through, limit=limit)
 
     async def find(self, events: Sequence[Event]) -> Found:
         """See `EventLog.find`."""
@@ -194,7 +194,7 @@ def _head(db: sqlite3.Connection) -> Head:
     return Head(log=name, floor=floor, position=position, time=time)
 
 
-def _append(db: sqlite3.Connection, entries: Sequence[Entry], after: int) -> None:
+def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> None:
     with _transaction(db, writes=True):
         head = _head(db)
         if head.position != after:
@@ -203,14 +203,13 @@ def _append(db: sqlite3.Connection, entries: Sequence[Entry], after: int) -> Non
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
-def _follow(db: sqlite3.Connection, after: int, limit: int) -> list[Entry]:
+def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> list[Entry]:
     sql = f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  # constants
     entries, _ = _taken(db.execute(sql, (after, limit)))
     return entries
 
 
-def _scan(db: sqlite3.Connection, query: Query, span: tuple[int, int], limit: int) -> Scan:
-    after, through = span
+def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, limit: int) -> Scan:
     ways = searches(query)
     with _transaction(db, writes=False):
         floor = _number(db, "SELECT floor FROM log")
