@@ -188,7 +188,10 @@ def test_a_follower_killed_again_and_again_loses_and_doubles_nothing(served: Ser
     arguments = ["read", "app", f"ttd/{app}", "--size", "37", "--cursor-file", str(place), "--output", str(output)]
     for _ in range(6):
         follower = begin(served, *arguments, "--follow")
-        time.sleep(0.6)
+        before = output.stat().st_size if output.exists() else 0
+        while not place.exists() or output.stat().st_size == before:
+            time.sleep(0.01)
+        time.sleep(0.1)
         follower.kill()
         follower.communicate()
     with output.open("ab") as torn:

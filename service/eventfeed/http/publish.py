@@ -64,7 +64,7 @@ def publish_routes(
             raise HTTPException(status_code=415)
         events = sent(await request.body(), batch=None if media_type == JSON else media_type == BATCHED)
         published = await publishing.publish(publisher, events, from_app=True)
-        location = addresses.base(request) + _place_of(*published[0], log=(await reader.head()).log)
+        location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
 
     @post("/events/api/v1/events", status_code=200)

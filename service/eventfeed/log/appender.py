@@ -112,10 +112,15 @@ class Appender:
             settlement = settle(submissions, found)
             entries = self._numbered(settlement.fresh, pinned=pinned, mark=mark)
             if await self._write(entries, patience):
-                await self._tail.look(past=max((known.sequence for known in found.identities.values()), default=0))
+                await self._show(max((known.sequence for known in found.identities.values()), default=0))
                 return _outcomes(submissions, settlement, written=_Written(entries=entries, marks=marks))
             await patience.wait()
             await self._tail.look(past=self._tail.head.position + 1)
+
+    async def _show(self, known: int) -> None:
+        """Who gives a receipt shows the event: also one that another process wrote, and this one has not seen yet."""
+        if known > self._tail.head.position:
+            await self._tail.look(past=known)
 
     def _numbered(self, events: Sequence[Event], *, pinned: Head, mark: str) -> Sequence[Entry]:
         time = max(self._clock(), pinned.time)

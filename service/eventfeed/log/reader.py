@@ -24,6 +24,11 @@ class Reader:
     def __init__(self, log: EventLog, tail: Tail, *, retention: Retention) -> None:
         self._log, self._tail, self._retention = log, tail, retention
 
+    @property
+    def log(self) -> str:
+        """The name of the log, as last seen; asks nobody."""
+        return self._tail.head.log
+
     async def head(self) -> Head:
         """Both ends of the log; the floor is where retention has come to by now, taken away or not."""
         return await self._retention.applied(await self._tail.look())

@@ -8,30 +8,31 @@ from eventfeed.domain.ports import Clock, EventLog, Head
 
 # Far longer than any request runs.
 DELETE_MARGIN = 3_600 * 1_000_000
+# Entries grow too old one by one; whoever reads need not see each of them go.
+FLOOR_EVERY = 1_000_000
 
 
 class Retention:
-    """Shows entries of a log for `keep` microseconds."""
+    """Shows entries of a log for `keep` microseconds, and at most `FLOOR_EVERY` longer."""
 
     def __init__(self, log: EventLog, *, clock: Clock, keep: int) -> None:
         self._log, self._clock, self._keep = log, clock, keep
-        # Where the floor was found, and the time of the entry after it: until that one is too old, nothing changes.
-        self._floor, self._next_time, self._of_log = 0, -1, ""
+        # The floor as last found, in which log, and until when (µs) nobody needs to look again.
+        self._floor, self._of_log, self._good_until = 0, "", 0
 
     async def applied(self, head: Head) -> Head:
-        """The head with its floor where retention has come to by now. Asks the store only when that moved."""
-        oldest = self._clock() - self._keep
-        if head.time < oldest:
+        """The head with its floor where retention has come to by now. Asks the store once in a while, if at all."""
+        now = self._clock()
+        if head.time < now - self._keep:
             return Head(log=head.log, floor=head.position, position=head.position, time=head.time)
-        if head.log != self._of_log or self._next_time < oldest or self._floor < head.floor:
-            floor = max(head.floor, await self._log.seek(oldest))
-            first = await self._log.follow(after=floor, limit=1)
-            self._floor, self._next_time, self._of_log = (
-                floor,
-                first[0].time if first else head.time,
-                head.log,
-            )
-        return Head(log=head.log, floor=self._floor, position=head.position, time=head.time)
+        if head.log != self._of_log or now >= self._good_until:
+            self._good_until = now + FLOOR_EVERY
+            self._floor = await self._log.seek(now - self._keep)
+            self._of_log = head.log
+            first = await self._log.follow(after=self._floor, limit=1)
+            oldest = first[0].time if first else head.time
+            self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
+        return Head(log=head.log, floor=max(self._floor, head.floor), position=head.position, time=head.time)
 
     async def delete(self) -> None:
         """Delete what has long been out of sight, a bounded step at a time."""

@@ -136,6 +136,19 @@ def test_two_people_are_two(tmp_path: Path) -> None:
     assert KARI not in faults
 
 
+def test_a_person_number_where_a_party_should_be_is_not_repeated(tmp_path: Path) -> None:
+    """Well-formed but contradictory files are told as carefully as broken ones."""
+    mistaken = {**BAKERY, "party": "31838012345", "acts_for": ["41838012345"]}
+    with pytest.raises(SettingsError) as refusal:
+        LocalRegister.load(written(tmp_path, mistaken, {**mistaken, "number": "310000012"}))
+    told = str(refusal.value)
+
+    assert ["party (digits) is given twice", "acts for party (digits)"] == [
+        each for each in ("party (digits) is given twice", "acts for party (digits)") if each in told
+    ]
+    assert [] == [number for number in ("31838012345", "41838012345") if number in told]
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"organisations":[]}', b"[" * 100_000])
 def test_a_file_that_is_no_register_is_told(tmp_path: Path, text: bytes) -> None:
     """Not JSON, or not of this shape."""

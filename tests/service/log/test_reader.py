@@ -12,6 +12,7 @@ from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
+from tests.doubles.faulty_log import FaultyLog
 from tests.engines import Watch
 from tests.making import TTD, entries, entry, event
 
@@ -236,3 +237,27 @@ async def test_an_empty_log_has_a_place(log: SqliteLog, watch: Watch) -> None:
     page = await (await reading(log, watch)).read(PageRequest(query=FEED, size=5))
 
     assert (0, False) == (page.cursor.position, page.more)
+
+
+async def test_retention_asks_the_store_once_in_a_while(log: SqliteLog, watch: Watch) -> None:
+    """However many read, the floor is looked for when the oldest entry grows too old, at most once a second."""
+    await log.append([entry(place, time=place) for place in range(1, 10)], after=0)
+
+    class Counting(FaultyLog):
+        seeks = 0
+
+        async def seek(self, time: int) -> int:
+            self.seeks += 1
+            return await super().seek(time)
+
+    counting = Counting(log)
+    retention = Retention(counting, clock=watch, keep=KEEP)
+    watch.now, floors, head = KEEP, [], await log.head()
+    for _ in range(2_000_000 // 250_000):
+        floors += [(await retention.applied(head)).floor for _ in range(3)]
+        watch.now += 1
+    few = counting.seeks
+    watch.now += 1_000_000
+
+    assert ([0, 0, 0], 1) == (floors[:3], few)
+    assert 9 == (await retention.applied(head)).floor
