@@ -24,8 +24,8 @@ EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|manager|misc|base)(_|$)"
 
 
 def tracked() -> list[Path]:
-    """Every file of the project: known to git, or about to be."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    """Every file of the project."""
+    command = ["git", "ls-files"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
 

@@ -2,7 +2,10 @@
 
 import base64
 import json
+import socket
+import time
 import uuid
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -264,12 +267,34 @@ def test_101_events_are_too_many(served: Served, app: str) -> None:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_a_request_over_two_mebibytes_is_too_large(served: Served, app: str, *, chunked: bool) -> None:
-    """Whether it says its length or not."""
-    body = json.dumps([cloud_event(app, data="x" * 60_000) for _ in range(40)]).encode()
+@pytest.mark.parametrize("count", [40, 90])
+def test_a_request_over_two_mebibytes_is_too_large(served: Served, app: str, count: int, *, chunked: bool) -> None:
+    """Whether it says its length or not; the whole of it is taken first, so that the answer arrives."""
+    body = json.dumps([cloud_event(app, data="x" * 60_000) for _ in range(count)]).encode()
     headers = {**bearer(served.token(PUBLISH)), "Content-Type": "application/json"}
     parts = (body[start : start + 65536] for start in range(0, len(body), 65536))
     refused(served.client.post(APP, content=parts if chunked else body, headers=headers), 413, "too-large")
+
+    assert [] == feed(served, app)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}])
+def test_a_refusal_arrives_though_much_is_sent(served: Served, headers: dict[str, str]) -> None:
+    """Who may not publish is told so, however large the body it came with."""
+    for path in (APP, EVENTS):
+        answer = served.client.post(path, content=b"x" * 5_000_000, headers=headers)
+        refused(answer, 401, "unauthenticated")
+
+
+def test_a_request_that_breaks_off_publishes_nothing(served: Served, app: str) -> None:
+    """Half a body is no event, also where any bytes would be data."""
+    attributes = {f"ce-{name}": str(value) for name, value in cloud_event(app).items()}
+    headers = {**bearer(served.token(PUBLISH)), **attributes, "Content-Type": "text/plain", "Content-Length": "100"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    host = urlsplit(served.url)
+    with socket.create_connection((host.hostname, host.port or 80)) as line:
+        line.sendall(f"POST {EVENTS} HTTP/1.1\r\nHost: {host.netloc}\r\n{head}\r\nhalf of it".encode())
+    time.sleep(0.3)
 
     assert [] == feed(served, app)
 

@@ -1,6 +1,7 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from litestar import Response, post
@@ -8,8 +9,8 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Fault, ForeignSource
-from eventfeed.domain.event import Event, speaks_for
+from eventfeed.domain.errors import Fault, ForeignSource, InvalidRequest, TooLarge
+from eventfeed.domain.event import REQUEST_BYTES_MAX, Event, speaks_for
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
@@ -20,6 +21,9 @@ from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_o
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 
+# What is read of a body over its limit, to be thrown away, before the answer is given all the same.
+DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
+
 
 class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
     """Proof of a durable write: `sequence` as 20 digits, `time` of registration."""
@@ -29,6 +33,20 @@ class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str
     time: str
     duplicate: bool
+
+
+class _Body(NamedTuple):
+    """A body as far as it was kept, and how long it was."""
+
+    kept: bytes
+    length: int
+
+    @property
+    def whole(self) -> bytes:
+        """All of it. Raises `TooLarge` when it is over the limit."""
+        if self.length > REQUEST_BYTES_MAX:
+            raise TooLarge(f"A request has at most {REQUEST_BYTES_MAX} bytes.")
+        return self.kept
 
 
 class Publishing:
@@ -58,33 +76,53 @@ def publish_routes(
 
     @post("/events/api/v1/app")
     async def publish_app(request: AnyRequest) -> Response[bytes]:
+        body = await _received(request)
         publisher = require_publisher(callers.principal(request))
         media_type = _media_type(request)
         if media_type not in (JSON, STRUCTURED, BATCHED):
             raise HTTPException(status_code=415)
-        events = sent(await request.body(), batch=None if media_type == JSON else media_type == BATCHED)
+        events = sent(body.whole, batch=None if media_type == JSON else media_type == BATCHED)
         published = await publishing.publish(publisher, events, from_app=True)
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
 
     @post("/events/api/v1/events", status_code=200)
     async def publish_events(request: AnyRequest) -> Response[bytes]:
+        body = await _received(request)
         publisher = require_publisher(callers.principal(request))
-        events = await _cloud_events(request)
+        events = _cloud_events(request, body)
         published = await publishing.publish(publisher, events, from_app=False)
         return _receipts(published, batch=events.batch, status=200, headers={})
 
     return [publish_app, publish_events]
 
 
-async def _cloud_events(request: AnyRequest) -> Sent:
+def _cloud_events(request: AnyRequest, body: _Body) -> Sent:
     """The events of a request in structured, batched or binary mode."""
     media_type = _media_type(request)
     if media_type in (STRUCTURED, BATCHED):
-        return sent(await request.body(), batch=media_type == BATCHED)
+        return sent(body.whole, batch=media_type == BATCHED)
     if media_type.startswith("application/cloudevents") or not any(name.startswith("ce-") for name in request.headers):
         raise HTTPException(status_code=415)
-    return sent_binary(await request.body(), request.headers.items())
+    return sent_binary(body.whole, request.headers.items())
+
+
+async def _received(request: AnyRequest) -> _Body:
+    """The body, taken from the line before anything is decided, also when it is too large to be kept.
+
+    A client that is still sending when it is refused would lose the answer with the connection.
+    """
+    kept, length, more = bytearray(), 0, True
+    while more and length <= DRAIN_BYTES_MAX:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise InvalidRequest("The request ended before its body did.")
+        part = message.get("body", b"")
+        length += len(part)
+        if length <= REQUEST_BYTES_MAX:
+            kept += part
+        more = message.get("more_body", False)
+    return _Body(bytes(kept), length)
 
 
 def _media_type(request: AnyRequest) -> str:
