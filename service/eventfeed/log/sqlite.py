@@ -161,14 +161,19 @@ def _transaction(db: sqlite3.Connection, *, writes: bool) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        db.execute("ROLLBACK")
+        _undo(db)
         raise
     try:
         db.execute("COMMIT")
     except sqlite3.Error as failure:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
+        _undo(db)
         raise OutcomeUnknown(f"The store did not say whether it committed: {failure}.") from failure
+
+
+def _undo(db: sqlite3.Connection) -> None:
+    """Take back what is not committed; a full disk makes SQLite do it by itself."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
 
 
 def _create(db: sqlite3.Connection, name: str) -> None:

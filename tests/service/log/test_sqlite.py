@@ -166,3 +166,16 @@ async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
         await log.append([entry(2, of=same)], after=1)
 
     assert 1 == len(await everything(log))
+
+
+async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
+    """What does not fit is refused and may be tried again; what was there stays, and goes on when there is room."""
+    await log.append(entries(1, 3), after=0)
+    pages = await log._writer.run(sqlite._number, "PRAGMA page_count")
+    await log._writer.run(sqlite._number, f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unavailable):
+        await log.append([entry(4, of=event(size=500_000))], after=3)
+    await log._writer.run(sqlite._number, "PRAGMA max_page_count = 1000000")
+    await log.append([entry(4)], after=3)
+
+    assert [1, 2, 3, 4] == [each.sequence for each in await everything(log)]
