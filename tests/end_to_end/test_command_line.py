@@ -46,9 +46,9 @@ def test_a_file_is_published_once_however_often(served: Served, app: str, tmp_pa
     events = printed(served.command("read", "app", f"ttd/{app}").stdout)
 
     assert (0, 0, 0) == (first.returncode, again.returncode, piped.returncode)
-    assert b"published 250, duplicates 0, refused 0" in first.stderr
-    assert b"published 0, duplicates 250, refused 0" in again.stderr
-    assert b"published 0, duplicates 250, refused 0" in piped.stderr
+    assert b"published 250, duplicates 0, refused 0" in first.stdout
+    assert b"published 0, duplicates 250, refused 0" in again.stdout
+    assert b"published 0, duplicates 250, refused 0" in piped.stdout
     assert list(range(250)) == [event["data"]["number"] for event in events]  # type: ignore[index]  # an object
 
 
@@ -58,7 +58,7 @@ def test_another_file_is_another_set_of_events(served: Served, app: str) -> None
     served.command("publish", "-", stdin=shared)
     second = served.command("publish", "-", stdin=shared + lines(app, 1))
 
-    assert b"published 2, duplicates 0" in second.stderr
+    assert b"published 2, duplicates 0" in second.stdout
 
 
 def test_a_publish_killed_in_the_middle_goes_on(served: Served, app: str, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_publish_killed_in_the_middle_goes_on(served: Served, app: str, tmp_pa
     events = printed(served.command("read", "app", f"ttd/{app}", "--size", "1000").stdout)
 
     assert 0 < between < 20_000
-    assert f"duplicates {between}".encode() in again.stderr
+    assert f"duplicates {between}".encode() in again.stdout
     assert list(range(20_000)) == [event["data"]["number"] for event in events]  # type: ignore[index]  # an object
 
 
@@ -99,7 +99,7 @@ def test_bad_lines_are_named_and_nothing_after_them_is_lost(served: Served, app:
     assert ["line 2:", "line 4:", "line 7:", "line 6:", "line 5:"] == [
         line.split(" ")[0] + " " + line.split(" ")[1] for line in told.splitlines() if line.startswith("line")
     ]
-    assert "published 2, duplicates 0, refused 5" in told
+    assert b"published 2, duplicates 0, refused 5" in ended.stdout
     assert "Traceback" not in told
     assert 2 == len(ids(read(served, app, "after=0")))
 
@@ -123,7 +123,7 @@ def test_publishing_survives_a_restart_of_the_service(tmp_path: Path) -> None:
         time.sleep(0.01)
     stop(served)
     served = start(tmp_path / "service", EVENTFEED_PORT=port)
-    _, told = publishing.communicate(timeout=60)
+    told, _ = publishing.communicate(timeout=60)
     events = printed(served.command("read", "app", "ttd/a", "--size", "1000").stdout)
     stop(served)
 

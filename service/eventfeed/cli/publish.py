@@ -94,7 +94,7 @@ def publish(file: str, url: str | None) -> None:
             raise click.ClickException(
                 f"{failure.message}\n{tally} so far. Run the same command again: it goes on where this stopped.",
             ) from None
-    click.echo(f"{tally} in {time.monotonic() - started:.1f} s", err=True)
+    click.echo(f"{tally} in {time.monotonic() - started:.1f} s")
     if tally.refused:
         sys.exit(1)
 
