@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import random
 import secrets
 import string
@@ -37,6 +38,8 @@ from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from eventfeed.settings import Settings, from_environment
 
+_log = logging.getLogger(__name__)
+
 DAY = 24 * 3_600 * 1_000_000
 # Deletion is far behind what is shown; a minute more does not matter.
 DELETE_EVERY_SECONDS = 60.0
@@ -68,8 +71,10 @@ class Store:
 
     async def _delete(self) -> None:
         while True:
-            with contextlib.suppress(Failure):  # the next minute tries again; readers are told by their own requests
+            try:
                 await self.retention.delete()
+            except Exception:  # deletion can wait a minute, and must not end for good
+                _log.exception("old entries could not be deleted")
             await asyncio.sleep(DELETE_EVERY_SECONDS)
 
 
@@ -80,7 +85,8 @@ def create() -> Litestar:
 
 def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
-    store, client = Store(settings), httpx.AsyncClient(follow_redirects=False)
+    # A proxy of the environment is for the world outside: in development the issuer is this very machine.
+    store, client = Store(settings), httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
     addresses = Addresses(public_url=settings.public_url, own_url=settings.own_url)
     register = register_of(settings)
     keys = SigningKeys.load(settings.keys_path / "platform")

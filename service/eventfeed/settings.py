@@ -74,7 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     token: Annotated[
         str,
-        Meta(description="The platform token the command line sends. Empty: a development token."),
+        Meta(
+            pattern=r"^[!-~]*$",
+            description="The platform token the command line sends. Empty: a development token.",
+        ),
     ] = ""
 
     @property
@@ -149,7 +152,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as refusal:
-            faults.append(f"{PREFIX}{field.name.upper()}={text!r}: {refusal}")
+            shown = "…" if field.name in SECRETS else repr(text)
+            faults.append(f"{PREFIX}{field.name.upper()}={shown}: {refusal}")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
     faults += _contradictions(settings)
     if faults:

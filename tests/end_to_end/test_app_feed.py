@@ -186,6 +186,30 @@ def test_a_page_that_the_caller_has_is_not_sent_again(served: Served, app: str, 
     assert first.headers["feed-cursor"] != moved.headers["feed-cursor"]
 
 
+def test_a_tag_is_good_for_its_own_caller_alone(served: Served, app: str) -> None:
+    """Another person asked for, or other rights, and it is another page."""
+    query = "after=0&size=1&eventType=none"
+    kari = read(served, app, query, person="01838012345").headers["etag"]
+    ola = read(served, app, query, person="02838012346", **{"If-None-Match": kari})
+    wider = served.client.get(
+        f"/events/api/v1/app/ttd/{app}?{query}",
+        headers={**bearer(served.token("altinn:events/ttd")), "person": "01838012345", "If-None-Match": kari},
+    )
+
+    assert (200, 200) == (ola.status_code, wider.status_code)
+
+
+def test_no_problem_repeats_a_person_number(served: Served, app: str) -> None:
+    """Whatever it came in."""
+    answers = [
+        read(served, app, "after=0&p01838012345=1"),
+        served.client.get("/events/api/v1/app/01838012345/x?after=0", headers=bearer(served.token("x"))),
+    ]
+
+    assert [400, 403] == [answer.status_code for answer in answers]
+    assert not any("01838012345" in answer.text + str(answer.headers) for answer in answers)
+
+
 def test_every_fault_in_the_parameters_is_named(served: Served, app: str) -> None:
     """All at once, each with its parameter."""
     problem = refused(read(served, app, "from=2026-01-01T00:00:00&size=0&unit=12&party=x"), 400, "invalid-request")

@@ -162,6 +162,61 @@ def test_a_cursor_file_goes_on_where_it_stopped(served: Served, app: str, tmp_pa
     assert b"another feed" in other.stderr
 
 
+def test_an_output_that_is_not_the_cursor_files_is_left_alone(served: Served, app: str, tmp_path: Path) -> None:
+    """Cut back is only the very file whose length was kept."""
+    served.command("publish", "-", stdin=lines(app, 5))
+    place, mine, other = (str(tmp_path / name) for name in ("place", "mine", "other"))
+    Path(other).write_text("precious\n" * 10)
+    arguments = ["read", "app", f"ttd/{app}", "--cursor-file", place]
+    served.command(*arguments, "--output", mine)
+    wrong = served.command(*arguments, "--output", other)
+    (tmp_path / "place").unlink()
+    served.command(*arguments)
+    after_pipe = served.command(*arguments, "--output", mine)
+
+    assert [1, 1] == [wrong.returncode, after_pipe.returncode]
+    assert "precious\n" * 10 == Path(other).read_text()
+    assert 5 == len(printed(Path(mine).read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["read", "app", "ttd/a", "--url", "http://[::1"], {}),
+        (["read", "app", "ttd/a", "--url", "nonsense"], {}),
+        (["read", "app", "ttd/a"], {"EVENTFEED_TOKEN": "se cret"}),
+        (["read", "app", "ttd/a"], {"EVENTFEED_TOKEN": "sæcret"}),
+    ],
+)
+def test_a_wrong_address_or_token_is_told(served: Served, arguments: list[str], environment: dict[str, str]) -> None:
+    """Exit code 2, and the token is not repeated."""
+    ended = served.command(*arguments, stdin=b"", **environment)
+
+    assert 2 == ended.returncode
+    assert b"cret" not in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_torn_file_is_told(served: Served, tmp_path: Path) -> None:
+    """A gzip that cannot be unpacked."""
+    whole = gzip.compress(lines("a", 1000))
+    (tmp_path / "torn.gz").write_bytes(whole[:100] + b"\x00" * 50 + whole[150:])
+    ended = served.command("publish", str(tmp_path / "torn.gz"))
+
+    assert 1 == ended.returncode
+    assert b"cannot be read" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(tmp_path: Path) -> None:
+    """Neither by the service that looks up its own development keys, nor by the command line."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
+    with serving(tmp_path, **proxy) as served:
+        walked = served.command("scenarios", stdin=b"", **proxy)
+
+    assert 0 == walked.returncode, walked.stderr
+
+
 def test_a_broken_cursor_file_is_told(served: Served, app: str, tmp_path: Path) -> None:
     """Not taken for the beginning."""
     (tmp_path / "place").write_text("nonsense")

@@ -286,6 +286,68 @@ def test_a_refusal_arrives_though_much_is_sent(served: Served, headers: dict[str
         refused(answer, 401, "unauthenticated")
 
 
+@pytest.mark.parametrize(
+    ("headers", "pointer"),
+    [
+        ({"ce-subject": "%ff"}, "/subject"),
+        ({"ce-subject": "%ED%A0%80"}, "/subject"),
+        ({"ce-data": "x"}, "/data"),
+        ({"ce-dataschema": "http://["}, "/dataschema"),
+    ],
+)
+def test_a_header_that_is_no_attribute_is_refused(
+    served: Served, app: str, headers: dict[str, str], pointer: str
+) -> None:
+    """Broken escapes, data in a header, a URI that is none: the publisher's fault, named."""
+    attributes = {f"ce-{name}": str(value) for name, value in cloud_event(app).items()}
+    problem = refused(post(served, EVENTS, {}, **{**attributes, **headers}), 400, "invalid-event")
+
+    assert [pointer] == [fault["pointer"] for fault in problem["errors"]]  # type: ignore[attr-defined]  # a list
+
+
+@pytest.mark.parametrize(
+    "resource", ["app_ttd", "app_ttd_ø", "app_ttd_bolig/x", "app_ttd_bolig ", "APP_ttd_bolig", "app__bolig"]
+)
+def test_a_resource_that_nearly_names_an_app_is_refused(served: Served, resource: str) -> None:
+    """It names an app as a whole, or is no app's at all."""
+    event = {"id": "1", "specversion": "1.0", "type": "t", "source": "https://h/skd/y"}
+    body = {**event, "resource": f"urn:altinn:resource:{resource}"}
+
+    refused(post(served, EVENTS, body, media_type=STRUCTURED), 400, "invalid-event")
+
+
+@pytest.mark.parametrize("resource", [None, "urn:altinn:resource:thing"])
+def test_nobody_joins_an_instance_without_its_app(served: Served, app: str, resource: str | None) -> None:
+    """An event of no app has no instance to speak of."""
+    instance = "/".join(str(app_event(app)["source"]).split("/")[-2:])
+    event = {"id": "1", "specversion": "1.0", "type": "t", "source": "https://h/ttd/y", "resourceinstance": instance}
+
+    refused(post(served, EVENTS, {**event, "resource": resource}, media_type=STRUCTURED), 403, "foreign-source")
+
+
+def test_numbers_that_a_float_would_round_are_different_content(served: Served, app: str) -> None:
+    """Content is compared as sent."""
+    event = cloud_event(app, data=0)
+    bodies = [
+        json.dumps(event).replace('"data": 0', f'"data": {number}') for number in ("1.0", "1.0000000000000000001")
+    ]
+    post(served, APP, bodies[0].encode()).raise_for_status()
+
+    refused(post(served, APP, bodies[1].encode()), 409, "event-conflict")
+
+
+def test_faults_are_told_up_to_a_bound_and_without_person_numbers(served: Served, app: str) -> None:
+    """A request full of faults gives a readable answer, and nothing in it can be a person number."""
+    events = [app_event(app, **{f"Bad{number}": 1 for number in range(400)}) for _ in range(5)]
+    answer = post(served, APP, events)
+    named = post(served, APP, app_event(app, P01838012345=1))
+
+    assert 501 == len(answer.json()["errors"])
+    assert "1500 more" in answer.json()["errors"][-1]["detail"]
+    assert "01838012345" not in named.text
+    assert 400 == named.status_code
+
+
 def test_a_request_that_breaks_off_publishes_nothing(served: Served, app: str) -> None:
     """Half a body is no event, also where any bytes would be data."""
     attributes = {f"ce-{name}": str(value) for name, value in cloud_event(app).items()}

@@ -138,6 +138,18 @@ def test_a_damaged_log_refuses_to_start(tmp_path: Path) -> None:
     assert b"The log's record ends at 1" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "settings", [{"EVENTFEED_KEYS": "/proc/keys"}, {"EVENTFEED_STORE": "sqlite:////proc/x/log.db"}]
+)
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, settings: dict[str, str]) -> None:
+    """A plain line, not a trace."""
+    ended = serve(tmp_path, "--port", str(free_port()), **settings)
+
+    assert ended.returncode in (1, 2)
+    assert b"/proc/" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     """Exit code 2 and what to do, not a trace."""
     with socket.socket() as taken:

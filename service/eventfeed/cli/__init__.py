@@ -38,7 +38,7 @@ def serve(host: str | None, port: int | None, *, sample: bool) -> None:
         run(settings_here(host=host, port=port), sample=sample)
     except SettingsError as fault:
         raise click.UsageError(str(fault)) from None
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         raise click.ClickException(str(failure)) from None
 
 
@@ -74,7 +74,7 @@ def new_log() -> None:
 
     try:
         click.echo(asyncio.run(rename()))
-    except Failure as failure:
+    except (Failure, OSError) as failure:
         raise click.ClickException(str(failure)) from None
 
 

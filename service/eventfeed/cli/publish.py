@@ -8,6 +8,7 @@ import hashlib
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -156,7 +157,7 @@ def _digest(content: IO[bytes]) -> tuple[str, int]:
         while block := content.read(_BLOCK_BYTES):
             whole.update(block)
             lines += block.count(b"\n")
-    except (OSError, EOFError) as failure:
+    except (OSError, EOFError, zlib.error) as failure:
         raise click.ClickException(f"The file cannot be read: {failure}.") from None
     return whole.hexdigest()[:32], lines
 

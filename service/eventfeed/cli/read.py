@@ -125,8 +125,9 @@ def run(feed: Feed, reading: Reading) -> None:
 
 
 def _read_all(service: Service, feed: Feed, *, reading: Reading) -> None:
-    output = Output(reading.output)
-    cursor_file = CursorFile(reading.cursor_file, feed=str(feed)) if reading.cursor_file else None
+    output, cursor_file = Output(reading.output), None
+    if reading.cursor_file:
+        cursor_file = CursorFile(reading.cursor_file, feed=str(feed), output=reading.output)
     cursor = _resumed(cursor_file, output) or reading.after or "0"
     size = [("size", str(reading.size))] if reading.size else []
     more = True

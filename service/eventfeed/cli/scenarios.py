@@ -11,7 +11,7 @@ import httpx
 import msgspec
 
 from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import REQUEST_SECONDS_MAX, expected, maskinporten_token, platform_token, unreachable, url_of
+from eventfeed.cli.service import client_for, expected, maskinporten_token, platform_token, unreachable, url_of
 
 COMPLETED = "instance.process.completed"
 CASE = ("instance.created", "instance.process.movedTo.Task_2", COMPLETED)
@@ -62,8 +62,9 @@ class Walk(NamedTuple):
 @url_option
 def scenarios(url: str | None) -> None:
     """Walk the scenarios against a running service, telling each step and what came back."""
-    with httpx.Client(timeout=REQUEST_SECONDS_MAX) as client:
-        walk = Walk(client, url_of(settings_here(), url))
+    where = url_of(settings_here(), url)
+    with client_for(where) as client:
+        walk = Walk(client, where)
         for name, scenario in SCENARIOS:
             click.echo(name)
             try:

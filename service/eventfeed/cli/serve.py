@@ -15,7 +15,7 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from eventfeed.app import Store, new_event_id, now, register_of
+from eventfeed.app import Store, application, new_event_id, now, register_of
 from eventfeed.domain.event import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.wire import Given, Sent, events_of
@@ -61,6 +61,7 @@ def serve(settings: Settings, *, sample: bool) -> None:
 
 async def _prepare(settings: Settings, *, sample: bool) -> None:
     """Make the store and the keys, so that workers find them; fill an empty log with sample events."""
+    application(settings)
     store = Store(settings)
     async with store.running():
         if sample and settings.development and store.tail.head.position == 0:
@@ -95,7 +96,7 @@ def _announce(settings: Settings) -> None:
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{settings.own_url}/health/ready").is_success:
+            if httpx.get(f"{settings.own_url}/health/ready", trust_env=False).is_success:
                 sys.stdout.write(_greeting(settings))
                 sys.stdout.flush()
                 return

@@ -9,7 +9,7 @@ import click
 import httpx
 import msgspec
 
-from eventfeed.settings import Settings
+from eventfeed.settings import Settings, loopback
 
 # A publish of 2 MiB over a slow line, and a page of 8 MiB back.
 REQUEST_SECONDS_MAX = 60.0
@@ -45,6 +45,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join([self.detail, *(f"[{fault}]" for fault in faults)])
 
 
+class _NotNowError(click.ClickException):
+    """A token that could not be had yet, but may be in a while."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"{answer.request.url}: {answer.status_code} {problem_of(answer)}")
+        self.answer = answer
+
+
 class Service:
     """Requests to one service, tried again while the failure may pass.
 
@@ -57,7 +65,7 @@ class Service:
         self._token = token
         # A service that never answered is more likely misnamed than restarting.
         self._reached = False
-        self._client = httpx.Client(timeout=REQUEST_SECONDS_MAX)
+        self._client = client_for(self.url)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -100,8 +108,10 @@ class Service:
             tried += 1
             try:
                 answer = send()
+            except _NotNowError as not_now:
+                answer = not_now.answer
             except httpx.TransportError as failure:
-                if not for_ever and (tried == TRIES_MAX or not self._reached):
+                if not self._reached or (tried >= TRIES_MAX and not for_ever):
                     raise unreachable(self.url, failure) from None
                 _pause(tried, "")
                 continue
@@ -117,7 +127,7 @@ class Service:
 def maskinporten_token(client: httpx.Client, url: str, *, organisation: str, scope: str) -> str:
     """A token of the service's development Maskinporten. Raises `ClickException` where there is none."""
     form = {"org_number": organisation, "scope": scope}
-    answer = client.post(f"{url}/development/maskinporten/token", data=form)
+    answer = _now(client.post(f"{url}/development/maskinporten/token", data=form))
     if answer.status_code == httpx.codes.NOT_FOUND:
         raise click.ClickException(f"{url} has no development identities; set EVENTFEED_TOKEN to a platform token.")
     return expected(answer).text
@@ -126,7 +136,13 @@ def maskinporten_token(client: httpx.Client, url: str, *, organisation: str, sco
 def platform_token(client: httpx.Client, url: str, *, token: str) -> str:
     """The platform token for a token of Maskinporten. Raises `ClickException` when it is refused."""
     headers = {"Authorization": f"Bearer {token}"}
-    return expected(client.get(f"{url}/authentication/api/v1/exchange/maskinporten", headers=headers)).text
+    return expected(_now(client.get(f"{url}/authentication/api/v1/exchange/maskinporten", headers=headers))).text
+
+
+def _now(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code in PASSING:
+        raise _NotNowError(answer)
+    return answer
 
 
 def problem_of(answer: httpx.Response) -> Problem:
@@ -158,9 +174,21 @@ def unreachable(url: str, failure: httpx.TransportError) -> click.ClickException
     )
 
 
+def client_for(url: str) -> httpx.Client:
+    """A client; a proxy of the environment is not asked for what is on this machine."""
+    return httpx.Client(timeout=REQUEST_SECONDS_MAX, trust_env=not loopback(httpx.URL(url).host))
+
+
 def url_of(settings: Settings, given: str | None) -> str:
     """Where the service is: as given, else as it is known to the public, else as it would listen here."""
-    return (given or settings.public_url or settings.own_url).rstrip("/")
+    url = (given or settings.public_url or settings.own_url).rstrip("/")
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL("")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise click.UsageError(f"{url} is no address of a service; write it as http://127.0.0.1:8080.")
+    return url
 
 
 def _pause(tried: int, retry_after: str) -> None:

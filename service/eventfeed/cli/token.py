@@ -4,7 +4,7 @@ import click
 import httpx
 
 from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import maskinporten_token, platform_token, unreachable, url_of
+from eventfeed.cli.service import client_for, maskinporten_token, platform_token, unreachable, url_of
 
 
 @click.group()
@@ -21,7 +21,7 @@ def maskinporten(organisation: str, scopes: tuple[str, ...], *, url: str | None,
     """Print a token of the service's own Maskinporten for an organisation. It refuses no scope."""
     where = url_of(settings_here(), url)
     try:
-        with httpx.Client() as client:
+        with client_for(where) as client:
             printed = maskinporten_token(client, where, organisation=organisation, scope=" ".join(scopes))
             if exchange:
                 printed = platform_token(client, where, token=printed)

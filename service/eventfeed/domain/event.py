@@ -230,11 +230,20 @@ def _text_fault(name: str, value: str) -> str | None:
             return "must be a time with an offset, such as 2026-01-31T12:00:00Z (RFC 3339)"
         case "subject" if value.startswith("/party/") and not _PARTY.fullmatch(value):
             return "must be /party/{partyId}, the id in digits"
+        case "resource" if value.casefold().startswith(RESOURCE_APP_PREFIX) and not _APP_RESOURCE.fullmatch(value):
+            return f"must be {RESOURCE_APP_PREFIX}{{org}}_{{app}}"
         case "alternativesubject" if not _ALTERNATIVE_SUBJECT.fullmatch(value):
             return "must be /person/{11 digits} or /organisation/{9 digits}"
-        case "dataschema" if not urlsplit(value).scheme:
+        case "dataschema" if not _is_absolute(value):
             return "must be an absolute URI"
     return None
+
+
+def _is_absolute(uri: str) -> bool:
+    try:
+        return bool(urlsplit(uri).scheme)
+    except ValueError:
+        return False
 
 
 def _data_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:

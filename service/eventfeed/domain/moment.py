@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# RFC 3339 §5.6. A space where `+` stood is a `+` that a query string lost.
+# RFC 3339 §5.6.
 _RFC3339 = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})[Tt](?P<clock>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d+))?"
-    r"(?:(?P<zulu>[Zz])|(?P<sign>[+ -])(?P<hours>\d{2}):(?P<minutes>\d{2}))",
+    r"(?:(?P<zulu>[Zz])|(?P<sign>[+-])(?P<hours>\d{2}):(?P<minutes>\d{2}))",
     re.ASCII,
 )
 

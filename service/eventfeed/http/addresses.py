@@ -28,6 +28,6 @@ def local(host: str) -> bool:
     """Whether a Host header names this machine alone."""
     try:
         parts = urlsplit(f"//{host}")
-        return parts.netloc == host and parts.port != 0 and loopback(parts.hostname or "")
+        return parts.netloc == host and "@" not in host and parts.port != 0 and loopback(parts.hostname or "")
     except ValueError:
         return False

@@ -41,7 +41,8 @@ def feed_routes(
         page = await reader.read(_asked(Query(feed=AppFeed(app=app), filter=wanted), parameters))
         path = f"/events/api/v1/app/{app.org}/{app.name}"
         link = f"{addresses.base(request)}{path}?{parameters.query_after(page.cursor)}"
-        return _answer(request, page, link=link, media_type=media_type)
+        rights = f"{principal.organisation} {' '.join(sorted(principal.scopes))} {wanted.subject}"
+        return _answer(request, page, link=link, form=(media_type, rights))
 
     @get("/events/api/v1/head")
     async def head(request: AnyRequest) -> Response[bytes]:
@@ -96,9 +97,10 @@ def _accepted(request: AnyRequest) -> str:
     return accepted
 
 
-def _answer(request: AnyRequest, page: Page, *, link: str, media_type: str) -> Response[bytes]:
-    """A page, or 304 when the caller has this very page."""
-    tag = _tag(page, link, media_type=media_type)
+def _answer(request: AnyRequest, page: Page, *, link: str, form: tuple[str, str]) -> Response[bytes]:
+    """A page, or 304 when the caller has this very page. `form` is its media type, and what the caller may see."""
+    media_type, rights = form
+    tag = _tag(page, link, form=f"{media_type} {rights}")
     headers = {
         "Link": f'<{link}>; rel="next"',
         "next": link,
@@ -118,12 +120,12 @@ def _body(page: Page) -> bytes:
     return b"[" + b",".join(map(served, page.entries)) + b"]"
 
 
-def _tag(page: Page, link: str, *, media_type: str) -> str:
+def _tag(page: Page, link: str, *, form: str) -> str:
     """A strong entity tag. The link holds log, query and last position examined; entries never change.
 
-    With those, which entries were found in between is all that is left to tell.
+    With those, the form of the answer and the caller's rights, which entries were found is all that is left to tell.
     """
-    seen = hashlib.blake2b(f"{media_type} {page.more} {link}".encode(), digest_size=16)
+    seen = hashlib.blake2b(f"{form} {page.more} {link}".encode(), digest_size=16)
     for entry in page.entries:
         seen.update(entry.sequence.to_bytes(8))
     return f'"{seen.hexdigest()}"'

@@ -32,6 +32,10 @@ AnyRequest = Request[None, None, State]
 # W3C Trace Context §3.2: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
+_PERSON_NUMBER = re.compile(r"(?<![0-9])[0-9]{11}(?![0-9])")
+# Each event of a full request may have some.
+FAULTS_MAX = 500
+
 _log = logging.getLogger(__name__)
 
 
@@ -158,19 +162,20 @@ class Problems:
 
     def on_failure(self, request: AnyRequest, failure: Failure) -> Response[bytes]:
         """The answer to a failure of the tree."""
-        problem = self._problem(request, failure.code, detail=str(failure))
+        problem = self._problem(request, failure.code, detail=_masked(str(failure)))
         headers = dict[str, str]()
         match failure:
             case Unauthenticated(presented=presented):
                 headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"' + ', error="invalid_token"' * presented
-            case Forbidden(scope=scope, faults=faults):
-                problem = msgspec.structs.replace(problem, scope=scope, errors=faults)
+            case Forbidden(scope=needed, faults=faults):
+                scope = _masked(needed)
+                problem = msgspec.structs.replace(problem, scope=scope, errors=_told(faults))
                 headers["WWW-Authenticate"] = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{scope}"'
             case CursorExpired(oldest=oldest, oldest_time=time):
                 moment = None if time is None else format_moment(time)
                 problem = msgspec.structs.replace(problem, oldest_cursor=oldest, oldest_time=moment)
             case Refused(faults=faults):
-                problem = msgspec.structs.replace(problem, errors=faults)
+                problem = msgspec.structs.replace(problem, errors=_told(faults))
             case Unavailable(retry_seconds=seconds):
                 headers["Retry-After"] = str(seconds)
         return _answer(problem, headers)
@@ -208,6 +213,24 @@ def explanation_page(code: str) -> bytes:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<h1>{title}</h1><p>Code <code>{code}</code>, status {kind.status}.</p><p>{text}</p></html>"
     ).encode()
+
+
+def _told(faults: Sequence[Fault]) -> Sequence[Fault]:
+    """The first faults, as many as a person reads, and none with a person number in it."""
+    told = [
+        Fault(
+            detail=_masked(fault.detail),
+            parameter=None if fault.parameter is None else _masked(fault.parameter),
+            pointer=None if fault.pointer is None else _masked(fault.pointer),
+        )
+        for fault in faults[:FAULTS_MAX]
+    ]
+    return [*told, Fault(detail=f"and {len(faults) - FAULTS_MAX} more")] if len(faults) > FAULTS_MAX else told
+
+
+def _masked(text: str) -> str:
+    """Text of which no run of digits can be a person number."""
+    return _PERSON_NUMBER.sub("***********", text)
 
 
 def _answer(problem: Problem, headers: Mapping[str, str]) -> Response[bytes]:

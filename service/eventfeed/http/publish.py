@@ -1,7 +1,8 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 from litestar import Response, post
@@ -9,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Fault, ForeignSource, InvalidRequest, TooLarge
+from eventfeed.domain.errors import Failure, Fault, ForeignSource, InvalidRequest, TooLarge
 from eventfeed.domain.event import REQUEST_BYTES_MAX, Event, speaks_for
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
@@ -23,6 +24,8 @@ from eventfeed.log.reader import Reader
 
 # What is read of a body over its limit, to be thrown away, before the answer is given all the same.
 DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
+# A body of the full size over a line of 0.5 Mbit/s.
+BODY_SECONDS_MAX = 30.0
 
 
 class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,20 +36,6 @@ class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str
     time: str
     duplicate: bool
-
-
-class _Body(NamedTuple):
-    """A body as far as it was kept, and how long it was."""
-
-    kept: bytes
-    length: int
-
-    @property
-    def whole(self) -> bytes:
-        """All of it. Raises `TooLarge` when it is over the limit."""
-        if self.length > REQUEST_BYTES_MAX:
-            raise TooLarge(f"A request has at most {REQUEST_BYTES_MAX} bytes.")
-        return self.kept
 
 
 class Publishing:
@@ -76,53 +65,81 @@ def publish_routes(
 
     @post("/events/api/v1/app")
     async def publish_app(request: AnyRequest) -> Response[bytes]:
-        body = await _received(request)
-        publisher = require_publisher(callers.principal(request))
-        media_type = _media_type(request)
-        if media_type not in (JSON, STRUCTURED, BATCHED):
-            raise HTTPException(status_code=415)
-        events = sent(body.whole, batch=None if media_type == JSON else media_type == BATCHED)
+        async with _answered(request):
+            publisher = require_publisher(callers.principal(request))
+            media_type = _media_type(request)
+            if media_type not in (JSON, STRUCTURED, BATCHED):
+                raise HTTPException(status_code=415)
+        events = sent(await _body(request), batch=None if media_type == JSON else media_type == BATCHED)
         published = await publishing.publish(publisher, events, from_app=True)
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
 
     @post("/events/api/v1/events", status_code=200)
     async def publish_events(request: AnyRequest) -> Response[bytes]:
-        body = await _received(request)
-        publisher = require_publisher(callers.principal(request))
-        events = _cloud_events(request, body)
+        async with _answered(request):
+            publisher = require_publisher(callers.principal(request))
+            mode = _mode(request)
+        events = _cloud_events(request, mode, body=await _body(request))
         published = await publishing.publish(publisher, events, from_app=False)
         return _receipts(published, batch=events.batch, status=200, headers={})
 
     return [publish_app, publish_events]
 
 
-def _cloud_events(request: AnyRequest, body: _Body) -> Sent:
-    """The events of a request in structured, batched or binary mode."""
+def _mode(request: AnyRequest) -> str:
+    """Structured, batched, or "" for binary: any other type beside `ce-` headers."""
     media_type = _media_type(request)
     if media_type in (STRUCTURED, BATCHED):
-        return sent(body.whole, batch=media_type == BATCHED)
+        return media_type
     if media_type.startswith("application/cloudevents") or not any(name.startswith("ce-") for name in request.headers):
         raise HTTPException(status_code=415)
-    return sent_binary(body.whole, request.headers.items())
+    return ""
 
 
-async def _received(request: AnyRequest) -> _Body:
-    """The body, taken from the line before anything is decided, also when it is too large to be kept.
+def _cloud_events(request: AnyRequest, mode: str, *, body: bytes) -> Sent:
+    """The events of a request in structured, batched or binary mode."""
+    return sent(body, batch=mode == BATCHED) if mode else sent_binary(body, request.headers.multi_items())
 
-    A client that is still sending when it is refused would lose the answer with the connection.
-    """
-    kept, length, more = bytearray(), 0, True
-    while more and length <= DRAIN_BYTES_MAX:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise InvalidRequest("The request ended before its body did.")
-        part = message.get("body", b"")
+
+async def _body(request: AnyRequest) -> bytes:
+    """The body. Raises `TooLarge` over the limit, when the rest of it has been taken from the line."""
+    body, length = bytearray(), 0
+    async for part in _parts(request):
         length += len(part)
         if length <= REQUEST_BYTES_MAX:
-            kept += part
-        more = message.get("more_body", False)
-    return _Body(bytes(kept), length)
+            body += part
+    if length > REQUEST_BYTES_MAX:
+        raise TooLarge(f"A request has at most {REQUEST_BYTES_MAX} bytes.")
+    return bytes(body)
+
+
+@asynccontextmanager
+async def _answered(request: AnyRequest) -> AsyncIterator[None]:
+    """Let a refusal arrive: a client that is still sending would lose the answer with the connection."""
+    try:
+        yield
+    except (Failure, HTTPException):
+        async for _ in _parts(request):
+            pass
+        raise
+
+
+async def _parts(request: AnyRequest) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `InvalidRequest` when it breaks off, or comes too slowly."""
+    length, more = 0, True
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            while more and length <= DRAIN_BYTES_MAX:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    raise InvalidRequest("The request ended before its body did.")
+                part = message.get("body", b"")
+                length += len(part)
+                yield part
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise InvalidRequest(f"The body did not come within {BODY_SECONDS_MAX:.0f} seconds.") from None
 
 
 def _media_type(request: AnyRequest) -> str:
@@ -137,6 +154,7 @@ def _require_own(publisher: Publisher, events: Sequence[Event], *, pointers: Seq
         Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
         for event, pointer in zip(events, pointers, strict=True)
         if not speaks_for(publisher.org, source=event.identity.source, app=event.app)
+        or (event.instance is not None and event.app is None)
     ]
     if faults:
         detail = "A publisher may send events of its own organisation only."

@@ -87,9 +87,14 @@ def sent_binary(body: bytes, headers: Iterable[tuple[str, str]]) -> Sent:
     content_type = ""
     for name, value in headers:
         if name.startswith("ce-"):
-            attributes[name.removeprefix("ce-")] = unquote(value, errors="strict")
+            attribute = name.removeprefix("ce-")
+            if attribute in attributes or attribute in ("data", "data_base64", "datacontenttype"):
+                raise _invalid(f"The header {name} stands twice, or is none.", pointer=f"/{_escaped(attribute)}")
+            attributes[attribute] = _header_text(value, attribute)
         elif name == "content-type":
-            content_type = attributes["datacontenttype"] = value
+            content_type = value
+    if content_type:
+        attributes["datacontenttype"] = content_type
     if body:
         attributes |= _data(body, content_type)
     return _bounded(Sent(texts=[msgspec.json.encode(attributes)], batch=False))
@@ -143,11 +148,29 @@ def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Ev
         type=named.type,
         subject=named.subject,
         app=app,
-        instance=instance_of(named.source, named.resourceinstance) if app else None,
+        instance=instance_of(named.source, named.resourceinstance),
         resource=known.resource if known else named.resource,
-        content=hashlib.sha256(msgspec.json.encode(attributes, order="sorted")).digest(),
+        content=hashlib.sha256(msgspec.json.encode(_spelled(text, attributes), order="sorted")).digest(),
         body=msgspec.json.encode(members),
     )
+
+
+# Keeps the spelling of a number that a float would round.
+_spelling = msgspec.json.Decoder(dict[str, object], float_hook=lambda digits: {"number": digits})
+
+
+def _spelled(text: bytes, attributes: Mapping[str, object]) -> Mapping[str, object]:
+    """The members that are there, with numbers as they were written: two that differ must not count as one."""
+    return {name: value for name, value in _spelling.decode(text).items() if name in attributes}
+
+
+def _header_text(value: str, attribute: str) -> str:
+    """A header's value, percent-decoded (CloudEvents HTTP binding 1.0.2 §3.1.3.2)."""
+    try:
+        return unquote(value.encode("ascii").decode(), errors="strict")
+    except UnicodeError:
+        detail = "is not ASCII with percent-encoded UTF-8"
+        raise _invalid(f"The header ce-{attribute} {detail}.", pointer=f"/{_escaped(attribute)}") from None
 
 
 def _data(body: bytes, content_type: str) -> Mapping[str, object]:

@@ -1,7 +1,8 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine.
 
-A verb is one visit to a thread: appends to the one writer thread, everything else to a few reader threads, so that
-the event loop never waits for the disk. `synchronous=FULL`: a commit that returned is on the disk.
+A verb is one visit to a thread, so that the event loop never waits for the disk: what an append needs to the writer's,
+following the end to the follower's, everything else to a few readers', so that no reader delays either.
+`synchronous=FULL`: a commit that returned is on the disk.
 """
 
 import asyncio
@@ -48,6 +49,7 @@ class SqliteLog:
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
         self._writer = _Threads(path, count=1)
+        self._follower = _Threads(path, count=1)
         self._readers = _Threads(path, count=READER_THREADS)
 
     async def open(self) -> None:
@@ -58,7 +60,7 @@ class SqliteLog:
 
     async def head(self) -> Head:
         """See `EventLog.head`."""
-        return await self._readers.run(_head)
+        return await self._follower.run(_head)
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """See `EventLog.append`. Here it is all of them or none."""
@@ -66,7 +68,7 @@ class SqliteLog:
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
-        return await self._readers.run(_follow, after=after, limit=limit)
+        return await self._follower.run(_follow, after=after, limit=limit)
 
     async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
@@ -74,7 +76,7 @@ class SqliteLog:
 
     async def find(self, events: Sequence[Event]) -> Found:
         """See `EventLog.find`."""
-        return await self._readers.run(_find, events)
+        return await self._writer.run(_find, events)
 
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""
@@ -91,6 +93,7 @@ class SqliteLog:
     async def close(self) -> None:
         """See `EventLog.close`."""
         await self._readers.close()
+        await self._follower.close()
         await self._writer.close()
 
 
@@ -240,7 +243,8 @@ def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
                 identities[event.identity] = Known(sequence=row[0], time=row[1], content=row[2], mark=row[3])
             elif event.instance is not None and event.instance not in owners:
                 owner = db.execute(
-                    "SELECT org, app FROM entry INDEXED BY entry_instance WHERE instance = ? ORDER BY sequence LIMIT 1",
+                    "SELECT org, app FROM entry INDEXED BY entry_instance "
+                    "WHERE instance = ? AND app IS NOT NULL ORDER BY sequence LIMIT 1",
                     (event.instance,),
                 ).fetchone()
                 if owner is not None:
@@ -307,16 +311,19 @@ def searches(query: Query) -> Sequence[Search]:
 def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
     """SQL that takes the first `:limit` rows of all searches in (`:after`, `:through`], and the values for it."""
     selects, values = list[str](), dict[str, object]()
+    columns = _COLUMNS if len(ways) == 1 else "sequence"
     for number, search in enumerate(ways):
         where, bound = _conditions(search, number)
         values |= bound
         selects.append(
-            f"SELECT * FROM (SELECT {_COLUMNS} FROM entry INDEXED BY {search.name} WHERE {where} "  # noqa: S608  # constants
+            f"SELECT * FROM (SELECT {columns} FROM entry INDEXED BY {search.name} WHERE {where} "  # noqa: S608  # constants
             "AND sequence > :after AND sequence <= :through ORDER BY sequence LIMIT :limit)",
         )
     if len(selects) == 1:
         return selects[0], values
-    return f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit", values
+    # Places first, bodies after: so the rows come one by one, and the reader of them can stop.
+    places = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
+    return f"SELECT {_COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
 
 
 def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int) -> int:

@@ -32,7 +32,6 @@ def test_every_offset_names_the_same_moment(moment: int, minutes: int) -> None:
         ("1970-01-01T00:00:00Z", 0),
         ("1970-01-01t00:00:00z", 0),
         ("1970-01-01T01:00:00+01:00", 0),
-        ("1970-01-01T01:00:00 01:00", 0),
         ("1970-01-01T00:00:00.5Z", 500_000),
         ("1970-01-01T00:00:00.1234567Z", 123_457),
         ("1970-01-01T00:00:00.1234560000Z", 123_456),
@@ -41,7 +40,7 @@ def test_every_offset_names_the_same_moment(moment: int, minutes: int) -> None:
     ],
 )
 def test_forms_of_rfc_3339(text: str, moment: int) -> None:
-    """Either case, any offset, a lost plus, any fraction: a finer one is rounded up, so that bounds stay exact."""
+    """Either case, any offset, any fraction: a finer one is rounded up, so that bounds stay exact."""
     assert moment == parse_moment(text)
 
 
@@ -63,6 +62,7 @@ def test_forms_of_rfc_3339(text: str, moment: int) -> None:
         "٢٠٢٦-01-31T12:00:00Z",
         "2026-01-31T12:00:00Z\n",
         "now",
+        "1970-01-01T01:00:00 01:00",
     ],
 )
 def test_anything_else_is_no_time(text: str) -> None:
