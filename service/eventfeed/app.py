@@ -73,7 +73,7 @@ class Store:
         while True:
             try:
                 await self.retention.delete()
-            except Exception:  # deletion can wait a minute, and must not end for good
+            except Exception:  # noqa: BLE001  # deletion can wait a minute, and must not end for good
                 _log.exception("old entries could not be deleted")
             await asyncio.sleep(DELETE_EVERY_SECONDS)
 

@@ -97,6 +97,8 @@ class Tail:
             raise LogDamaged(
                 f"The log ends at {head.position}, before {verified.position}: was an older copy restored?"
             )
+        if head.log != verified.log and self._head.position > verified.position:
+            return  # an own append was learnt of meanwhile, so this head is old: the next look takes up the new name
         if head.log != self._head.log or head.position - self._head.position > TAIL_ENTRIES_MAX:
             self._reset(head)
         while self._head.position < head.position:

@@ -140,6 +140,26 @@ async def test_a_renamed_log_is_taken_up_anew(log: SqliteLog) -> None:
     assert name == (await tail.look(past=99)).log
 
 
+async def test_an_append_while_the_log_is_renamed_is_kept(log: SqliteLog) -> None:
+    """A look that began before an own append does not take its place away; the next one has the new name."""
+
+    class Renaming(FaultyLog):
+        async def head(self) -> Head:
+            head = await super().head()
+            if head.log == name and tail.head.position == 0:
+                await log.append([written], after=0)
+                tail.learn([written])
+            return head
+
+    written, name = entry(1), ""
+    tail = await started(renaming := Renaming(log))
+    name = await log.rename()
+    await tail.look(past=1)
+
+    assert (1, name) == (tail.head.position, (await tail.look(past=2)).log)
+    assert renaming.appends == []
+
+
 async def test_memory_is_bounded_by_count(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest entries are let go; a reader further back is sent to the store."""
     monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 40)
