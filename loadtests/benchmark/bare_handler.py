@@ -1,21 +1,22 @@
-"""What a page is measured against: a handler that does nothing but send its bytes."""
+"""What a page is measured against: handlers that do nothing but send its bytes."""
 
 import os
 from pathlib import Path
 
 from litestar import Litestar, Response, get
+from litestar.handlers import HTTPRouteHandler
 
 
 def create() -> Litestar:
-    """An application with the bytes of `BARE_BODY` at `/`, and nothing at `/empty`."""
-    body, media_type = Path(os.environ["BARE_BODY"]).read_bytes(), os.environ["BARE_TYPE"]
+    """An application with each file of the folder `BARE_FOLDER` at its name, as the media type `BARE_TYPE`."""
+    files = sorted(Path(os.environ["BARE_FOLDER"]).iterdir())
+    routes = [_bare(f"/{file.name}", file.read_bytes(), media_type=os.environ["BARE_TYPE"]) for file in files]
+    return Litestar(route_handlers=routes, openapi_config=None, logging_config=None)
 
-    @get("/")
-    async def page() -> Response[bytes]:
+
+def _bare(path: str, body: bytes, *, media_type: str) -> HTTPRouteHandler:
+    @get(path)
+    async def bare() -> Response[bytes]:
         return Response(body, media_type=media_type)
 
-    @get("/empty")
-    async def empty() -> Response[bytes]:
-        return Response(b"", media_type=media_type)
-
-    return Litestar(route_handlers=[page, empty], openapi_config=None, logging_config=None)
+    return bare

@@ -1,43 +1,101 @@
-"""How fast pages are served: the service and the bare handler in turn, the best of some rounds of each."""
+"""How fast pages are served: from the store, from memory, and when there is nothing new."""
 
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
-ROUNDS = 3
+import httpx
+import uvloop
+
+from loadtests.benchmark.calling import Calls, answered_a_second
+from loadtests.benchmark.events import FEED
+from loadtests.benchmark.figures import Figure, compared
+from loadtests.benchmark.serving import Server, bare
+
 SECONDS = 3
 CONNECTIONS = 32
+PAGE_EVENTS = 50
+
+_FAILED = re.compile(r"Non-2xx|Socket errors")
+_RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
 
 
-class Target:
-    """A URL with headers, measured with `wrk` from one thread."""
+class Asked(NamedTuple):
+    """A request, what its answer must be, and the name of what a bare handler sends for it."""
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self._command = [_wrk(), "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s"]
-        for name, value in headers.items():
-            self._command += ["-H", f"{name}: {value}"]
-        self._command.append(url)
-        self.best = 0.0
-
-    def measure(self) -> None:
-        """Run once, and keep the best rate (requests a second). Raises `RuntimeError` when something was refused."""
-        printed = subprocess.run(self._command, capture_output=True, check=True).stdout.decode()
-        rate = re.search(r"Requests/sec:\s+([0-9.]+)", printed)
-        if rate is None or "Non-2xx" in printed:
-            raise RuntimeError(printed)
-        self.best = max(self.best, float(rate[1]))
+    name: str
+    path: str
+    headers: Mapping[str, str]
+    status: int
+    events: int
+    bare: str
 
 
-def compare(ours: Target, bare: Target) -> None:
-    """Measure both in turn, so that a noisy moment meets both."""
-    for _ in range(ROUNDS):
-        ours.measure()
-        bare.measure()
+def load_generator() -> str:
+    """What asks for the pages: `wrk` where it is installed."""
+    return f"{'wrk' if shutil.which('wrk') else 'an asyncio client'} on {CONNECTIONS} connections"
 
 
-def _wrk() -> str:
-    found = shutil.which("wrk")
-    if found is None:
-        raise RuntimeError("wrk is not here; Debian has it as a package of that name")
-    return found
+def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path) -> Iterator[Figure]:
+    """Each page over handlers that send the same bytes, or nothing where there is nothing to send."""
+    asked = _asked(server, authorized)
+    answers = {each.bare: _checked(server, each) for each in asked}
+    bodies = {name: answer.content if name != "empty" else b"" for name, answer in answers.items()}
+    media_type = next(iter(answers.values())).headers["content-type"]
+    with bare(folder, bodies=bodies, media_type=media_type) as other:
+        for each in asked:
+            yield compared(
+                f"{each.name} / bare handler",
+                lambda each=each: rate(f"{server.url}{each.path}", each.headers, status=each.status),  # type: ignore[misc]  # bound now
+                bare=lambda each=each: rate(f"{other.url}/{each.bare}", {}, status=200),  # type: ignore[misc]  # bound now
+            )
+
+
+def rate(url: str, headers: Mapping[str, str], *, status: int) -> float:
+    """Answers a second. Raises `RuntimeError` when something was refused."""
+    if shutil.which("wrk"):
+        return _rate_of_wrk(url, headers)
+    parts = urlsplit(url)
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **headers}.items())
+    request = f"GET {parts.path}?{parts.query} HTTP/1.1\r\n{fields}\r\n".encode()
+    calls = Calls(url, lambda: request, status=status, connections=CONNECTIONS, seconds=SECONDS)
+    return uvloop.run(answered_a_second(calls))
+
+
+def _rate_of_wrk(url: str, headers: Mapping[str, str]) -> float:
+    fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *fields, url]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    found = _RATE.search(printed)
+    if found is None or _FAILED.search(printed):
+        raise RuntimeError(printed)
+    return float(found[1])
+
+
+def _asked(server: Server, authorized: Mapping[str, str]) -> list[Asked]:
+    """The requests that are measured: the log's first page, its last full one, and nothing after its end, twice."""
+    end = server.client.get("/events/api/v1/head", headers=authorized).raise_for_status().json()["cursor"]
+    log, _, position = end.partition(".")
+    first = f"{FEED}?after=0&size={PAGE_EVENTS}"
+    last = f"{FEED}?after={log}.{int(position) - PAGE_EVENTS}&size={PAGE_EVENTS}"
+    nothing = f"{FEED}?after={end}&size={PAGE_EVENTS}"
+    tag = server.client.get(nothing, headers=authorized).raise_for_status().headers["etag"]
+    return [
+        Asked(f"page of {PAGE_EVENTS} from the store", first, authorized, 200, PAGE_EVENTS, "first"),
+        Asked(f"page of {PAGE_EVENTS} from memory", last, authorized, 200, PAGE_EVENTS, "last"),
+        Asked("caught-up page", nothing, authorized, 200, 0, "empty"),
+        Asked("caught-up 304", nothing, {**authorized, "If-None-Match": tag}, 304, 0, "empty"),
+    ]
+
+
+def _checked(server: Server, asked: Asked) -> httpx.Response:
+    """The answer that is measured, once looked at: the load generator would take a wrong one for a fast one."""
+    answer = server.client.get(asked.path, headers=dict(asked.headers))
+    events = len(answer.json()) if answer.content else 0
+    if (answer.status_code, events) != (asked.status, asked.events):
+        raise RuntimeError(f"{asked.name}: {answer.status_code} with {events} events")
+    return answer

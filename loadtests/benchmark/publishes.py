@@ -1,90 +1,110 @@
 """How fast events become durable: 64 publishers over HTTP, and raw SQLite batches of 64 rows."""
 
-import asyncio
-import json
 import sqlite3
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import uvloop
+
+from loadtests.benchmark.calling import Calls, answered_a_second
+from loadtests.benchmark.events import FEED, PUBLISH, event
+from loadtests.benchmark.figures import Figure, compared
+from loadtests.benchmark.serving import Server
+
 PUBLISHERS = 64
-SECONDS = 5.0
-ROW_BATCH = 64
-COLUMNS = ("time", "identity", "content", "id", "source", "type", "subject", "org", "app", "instance", "body")
+SECONDS = 4.0
+RAW_SECONDS = 2.0
+BATCH_ROWS = 64
+
+# As many columns and indexes as the service keeps for an entry.
+_SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE entry (
+  sequence INTEGER PRIMARY KEY, time INTEGER, mark TEXT, identity BLOB, content BLOB, id TEXT, source TEXT, type TEXT,
+  subject TEXT, org TEXT, app TEXT, instance TEXT, resource TEXT, body BLOB
+) STRICT;
+CREATE UNIQUE INDEX entry_identity ON entry (identity);
+CREATE INDEX entry_id ON entry (id);
+CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
+CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;
+CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
+CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
+"""
+_INSERT = f"INSERT INTO entry VALUES ({', '.join('?' * 14)})"  # noqa: S608  # constants
 
 
-async def published_a_second(url: str, token: str) -> float:
-    """Receipts a second, each publisher on a connection of its own, one event a request."""
-    deadline = time.monotonic() + SECONDS
-    counts = await asyncio.gather(*(_publish(url, token, deadline=deadline) for _ in range(PUBLISHERS)))
-    return sum(counts) / SECONDS
-
-
-async def _publish(url: str, token: str, *, deadline: float) -> int:
-    parts, count = urlsplit(url), 0
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    while time.monotonic() < deadline:
-        body = event()
-        head = (
-            f"POST /events/api/v1/app HTTP/1.1\r\nHost: {parts.netloc}\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+def publish_figure(server: Server, authorized: Mapping[str, str], *, folder: Path) -> Figure:
+    """Publishers over HTTP, one event a request, over raw batches into a file that begins as long as the log."""
+    events = int(server.client.get("/events/api/v1/head", headers=authorized).json()["cursor"].partition(".")[2])
+    newest = server.client.get(f"{FEED}?after=0&size=1", headers=authorized).raise_for_status()
+    raw = RawLog(folder / "raw.db", body_bytes=len(newest.content))
+    raw.fill(events)
+    try:
+        return compared(
+            f"durable publishes, {PUBLISHERS} publishers / raw batches of {BATCH_ROWS}",
+            lambda: published_a_second(server.url, authorized),
+            bare=raw.rows_a_second,
         )
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 201"):
-            raise RuntimeError(answer.decode())
-        length = next(int(line[15:]) for line in answer.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-        await reader.readexactly(length)
-        count += 1
-    writer.close()
-    await writer.wait_closed()
-    return count
+    finally:
+        raw.close()
 
 
-def event() -> bytes:
-    """An app event of some 300 bytes, with an id."""
-    source = f"https://ttd.apps.example.no/ttd/bench/instances/50000001/{uuid.uuid4()}"
-    base = {"id": str(uuid.uuid4()), "source": source, "specversion": "1.0", "type": "instance.process.completed"}
-    return json.dumps({**base, "subject": "/party/50000001", "data": "x" * 40}).encode()
+def published_a_second(url: str, authorized: Mapping[str, str]) -> float:
+    """Receipts a second, each publisher on a connection of its own. Raises `RuntimeError` at anything but 201."""
+    fields = {"Host": urlsplit(url).netloc, **authorized, "Content-Type": "application/json"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    start = f"POST {PUBLISH} HTTP/1.1\r\n{head}".encode()
+
+    def request() -> bytes:
+        body = event()
+        return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body)
+
+    calls = Calls(url, request, status=201, connections=PUBLISHERS, seconds=SECONDS)
+    return uvloop.run(answered_a_second(calls))
 
 
-def rows_a_second(folder: Path) -> float:
-    """Rows of the same size with as many indexes, in durable batches, without anything around."""
-    db = sqlite3.connect(folder / "raw.db", isolation_level=None)
-    for statement in (
-        "PRAGMA journal_mode = WAL",
-        "PRAGMA synchronous = FULL",
-        f"CREATE TABLE entry (sequence INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
-        "CREATE UNIQUE INDEX entry_identity ON entry (identity)",
-        *(f"CREATE INDEX entry_{key} ON entry ({key})" for key in ("id", "subject", "instance")),
-        "CREATE INDEX entry_app ON entry (org, app)",
-        "CREATE INDEX entry_app_type ON entry (org, app, type)",
-    ):
-        db.execute(statement)
-    insert = f"INSERT INTO entry VALUES ({', '.join('?' * (1 + len(COLUMNS)))})"  # noqa: S608  # constants
-    started, sequence = time.monotonic(), 0
-    while time.monotonic() - started < SECONDS:
-        db.execute("BEGIN IMMEDIATE")
-        db.executemany(insert, [_row(sequence + place) for place in range(ROW_BATCH)])
-        db.execute("COMMIT")
-        sequence += ROW_BATCH
-    db.close()
-    return sequence / (time.monotonic() - started)
+class RawLog:
+    """A SQLite file that one thread writes durable batches of rows into, without anything around."""
 
+    def __init__(self, path: Path, *, body_bytes: int) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.executescript(_SCHEMA)
+        self._body = bytes(body_bytes)
+        self._last = 0
 
-def _row(sequence: int) -> tuple[object, ...]:
-    body, key = event(), uuid.uuid4()
-    named = (str(key), f"https://ttd.apps.example.no/ttd/bench/instances/50000001/{key}", "instance.process.completed")
-    return (
-        sequence + 1,
-        sequence,
-        key.bytes * 2,
-        key.bytes * 2,
-        *named,
-        "/party/50000001",
-        "ttd",
-        "bench",
-        str(key),
-        body,
-    )
+    def fill(self, rows: int) -> None:
+        """Write at least this many rows."""
+        while self._last < rows:
+            self._write()
+
+    def rows_a_second(self) -> float:
+        """Rows a second of writing; making the rows is not counted."""
+        spent, before = 0.0, self._last
+        while spent < RAW_SECONDS:
+            spent += self._write()
+        return (self._last - before) / spent
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _write(self) -> float:
+        """One batch; how long it took until it was durable (s)."""
+        rows = [self._row(self._last + place) for place in range(1, BATCH_ROWS + 1)]
+        started = time.perf_counter()
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(_INSERT, rows)
+        self._db.execute("COMMIT")
+        self._last += BATCH_ROWS
+        return time.perf_counter() - started
+
+    def _row(self, sequence: int) -> tuple[object, ...]:
+        key = uuid.uuid4()
+        source = f"https://ttd.apps.example.no/ttd/bench/instances/50000001/{key}"
+        place = (sequence, time.time_ns() // 1_000, key.hex, key.bytes * 2, key.bytes * 2)
+        named = (str(key), source, "instance.process.completed", "/party/50000001")
+        return (*place, *named, "ttd", "bench", str(key), "urn:altinn:resource:app_ttd_bench", self._body)

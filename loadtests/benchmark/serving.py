@@ -1,77 +1,136 @@
-"""The two servers that are compared: the service, and a bare handler that sends the same bytes on the same server."""
+"""The two servers that are compared: the service, and bare handlers that send the same bytes on the same server."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 
 READY_SECONDS_MAX = 30.0
-COMMANDS = Path(sys.executable).parent
+STOP_SECONDS_MAX = 30.0
+# Often enough to find a maximum of some seconds' load, seldom enough not to be load itself.
+WATCH_SECONDS = 0.25
+
+_COMMANDS = Path(sys.executable).parent
+_ROOT = Path(__file__).parents[2]
 
 
 class Server(NamedTuple):
-    """A running server: where, in which process, and how long it took to be ready (s)."""
+    """A running server: where, in which process, how long it took to be ready (s), and a client of it."""
 
     url: str
     pid: int
     ready_seconds: float
+    client: httpx.Client
 
-    def memory(self) -> float:
-        """What its serving processes hold of their own (MiB)."""
+    def memory_mib(self) -> float:
+        """What its serving processes hold of their own, mapped pages that nobody else has mapped included."""
         kilobytes = 0
-        for pid in _children(self.pid):
+        for pid in _workers(self.pid):
             text = Path(f"/proc/{pid}/smaps_rollup").read_text()
             kilobytes += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
         return kilobytes / 1024
+
+
+class Peak:
+    """The most memory seen so far (MiB)."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.mib = server.memory_mib()
+
+    def look(self) -> None:
+        """Take the memory of this moment into account."""
+        self.mib = max(self.mib, self._server.memory_mib())
+
+
+@contextmanager
+def watched(server: Server) -> Iterator[Peak]:
+    """The most memory a server holds while the block lasts."""
+    peak, ended = Peak(server), threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(WATCH_SECONDS):
+            peak.look()
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield peak
+        finally:
+            ended.set()
+        watching.result()
+    peak.look()
 
 
 @contextmanager
 def service(folder: Path) -> Iterator[Server]:
     """`eventfeed serve` with its files in `folder`."""
     port = _free_port()
-    with _running([str(COMMANDS / "eventfeed"), "serve", "--port", str(port)], folder, port=port) as server:
+    command = [str(_COMMANDS / "eventfeed"), "serve", "--port", str(port)]
+    with _running(command, folder, port=port) as server:
         yield server
 
 
 @contextmanager
-def bare(folder: Path, *, body: bytes, media_type: str) -> Iterator[Server]:
-    """A Litestar handler that sends `body` at `/`, and nothing at `/empty`, on the same server as the service."""
-    (folder / "body").write_bytes(body)
+def bare(folder: Path, *, bodies: Mapping[str, bytes], media_type: str) -> Iterator[Server]:
+    """Litestar handlers that send each body at `/` and its name, on the same server as the service."""
+    for name, body in bodies.items():
+        (folder / name).write_bytes(body)
     port = _free_port()
-    command = [str(COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
+    command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     command += ["loadtests.benchmark.bare_handler:create"]
-    settings = {"BARE_BODY": str(folder / "body"), "BARE_TYPE": media_type, "PYTHONPATH": str(Path.cwd())}
+    settings = {"BARE_FOLDER": str(folder), "BARE_TYPE": media_type, "PYTHONPATH": str(_ROOT)}
     with _running(command, folder, port=port, **settings) as server:
         yield server
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, *, port: int, **settings: str) -> Iterator[Server]:
-    process = subprocess.Popen(command, cwd=folder, env=_environment(settings), stdout=subprocess.DEVNULL)
-    started, url = time.monotonic(), f"http://127.0.0.1:{port}"
-    try:
-        while not _answers(f"{url}/health/ready"):
-            if process.poll() is not None or time.monotonic() - started > READY_SECONDS_MAX:
-                raise RuntimeError(f"{command[0]} did not start")
-            time.sleep(0.01)
-        yield Server(url, process.pid, time.monotonic() - started)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+def _running(command: Sequence[str], folder: Path, *, port: int, **settings: str) -> Iterator[Server]:
+    url = f"http://127.0.0.1:{port}"
+    # A proxy of the environment is for the world outside.
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        started = time.monotonic()
+        process = subprocess.Popen(command, cwd=folder, env=_environment(settings), stdout=subprocess.DEVNULL)
+        try:
+            while not _answers(client):
+                if process.poll() is not None or time.monotonic() - started > READY_SECONDS_MAX:
+                    raise RuntimeError(f"{command[0]} did not start")
+                time.sleep(0.01)
+            yield Server(url, process.pid, time.monotonic() - started, client)
+        finally:
+            _stop(process)
 
 
-def _answers(url: str) -> bool:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop a server as an operator would, and by force when it does not."""
+    workers = _workers(process.pid)
+    process.send_signal(signal.SIGTERM)
     try:
-        return httpx.get(url).status_code < httpx.codes.INTERNAL_SERVER_ERROR
+        process.wait(timeout=STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        raise
+
+
+def _answers(client: httpx.Client) -> bool:
+    """Whether it is ready; the bare server knows no such path, and says so when it is."""
+    try:
+        return client.get("/health/ready").status_code in (httpx.codes.OK, httpx.codes.NOT_FOUND)
     except httpx.TransportError:
         return False
 
@@ -80,13 +139,11 @@ def _environment(settings: Mapping[str, str]) -> Mapping[str, str]:
     return {**{name: value for name, value in os.environ.items() if not name.startswith("EVENTFEED_")}, **settings}
 
 
-def _children(pid: int) -> list[int]:
+def _workers(pid: int) -> list[int]:
     """The serving processes below a server's first one."""
-    listed = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)],
-        capture_output=True,
-        check=True,
-    )
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)]
+    # It finds none, and says so by its exit code, below a server that did not start.
+    listed = subprocess.run(command, capture_output=True, check=False)
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if b"resource_tracker" not in line]
 
 

@@ -1,0 +1,54 @@
+"""The events that are published and read: some 300 bytes each, all of one app."""
+
+import json
+import uuid
+
+import httpx
+
+from loadtests.benchmark.serving import Server
+
+APP = "ttd/bench"
+FEED = f"/events/api/v1/app/{APP}"
+PUBLISH = "/events/api/v1/app"
+# What one request may hold.
+BATCH_EVENTS = 100
+
+_ORGANISATION = "991825827"
+_SCOPES = "altinn:events/ttd altinn:events.publish"
+
+
+def event() -> bytes:
+    """An event unlike all others."""
+    guid = str(uuid.uuid4())
+    return json.dumps(
+        {
+            "id": guid,
+            "source": f"https://ttd.apps.example.no/{APP}/instances/50000001/{guid}",
+            "specversion": "1.0",
+            "type": "instance.process.completed",
+            "subject": "/party/50000001",
+            "data": "x" * 40,
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def authorized(server: Server) -> dict[str, str]:
+    """The header with a platform token to publish and read with: from the development issuer, exchanged."""
+    form = {"org_number": _ORGANISATION, "scope": _SCOPES}
+    external = server.client.post("/development/maskinporten/token", data=form).raise_for_status().text
+    platform = server.client.get("/authentication/api/v1/exchange/maskinporten", headers=_bearer(external))
+    return _bearer(platform.raise_for_status().text)
+
+
+def fill(server: Server, headers: dict[str, str], *, events: int) -> None:
+    """Publish the log that pages are read from."""
+    for _ in range(events // BATCH_EVENTS):
+        body = b"[%b]" % b",".join(event() for _ in range(BATCH_EVENTS))
+        answer = server.client.post(PUBLISH, content=body, headers={**headers, "Content-Type": "application/json"})
+        if answer.status_code != httpx.codes.CREATED:
+            raise RuntimeError(answer.text)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
