@@ -6,11 +6,14 @@ import secrets
 import string
 import uuid
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from eventfeed.domain.cursor import LOG_NAME_LETTERS
+from eventfeed.domain.feed import Question
 from eventfeed.domain.ports import EventLog
+from eventfeed.domain.principal import Principal
 from eventfeed.log.appender import Appender
 from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
@@ -44,6 +47,20 @@ async def appending(log: EventLog, *, clock: Callable[[], int]) -> AsyncIterator
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+class Allowing:
+    """A decision point that allows what it is told to, and counts what it was asked."""
+
+    def __init__(self, allows: Callable[[Question], bool] = lambda _: True) -> None:
+        self.allows = allows
+        self.asked: list[AbstractSet[Question]] = []
+
+    async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
+        """See `DecisionPoint.allowed`."""
+        assert principal.token
+        self.asked.append(questions)
+        return {question for question in questions if self.allows(question)}
 
 
 class Watch:

@@ -2,39 +2,52 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import random
 import secrets
 import string
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 from litestar import Litestar
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.access.local import LocalRegister
+from eventfeed.access.cedar import CedarDecisionPoint, policies_file
+from eventfeed.access.decisions import Decisions
+from eventfeed.access.local import LocalRegister, population_file
+from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
+from eventfeed.access.rates import Rate
+from eventfeed.domain.approval import Approval
 from eventfeed.domain.cursor import LOG_NAME_LETTERS
 from eventfeed.domain.errors import Failure
 from eventfeed.domain.event import REQUEST_BYTES_MAX
+from eventfeed.domain.ports import DecisionPoint, Register
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.callers import Callers
-from eventfeed.http.feeds import feed_routes
+from eventfeed.http.feeds import Feeds, feed_routes
 from eventfeed.http.health import health_routes
 from eventfeed.http.identity import development_routes, identity_routes
+from eventfeed.http.instances import Instances, instance_routes
+from eventfeed.http.pages import Pages
 from eventfeed.http.problems import Problems
 from eventfeed.http.publish import Publishing, publish_routes
+from eventfeed.http.reportees import Reportees, reportee_routes
 from eventfeed.http.schema import schema_routes
-from eventfeed.identity.development import DevelopmentIssuer
-from eventfeed.identity.exchange import Exchange
+from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
+from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.tokens import PlatformTokens, Provider
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
+from eventfeed.log.sqlite_access import SqliteAccess
 from eventfeed.log.tail import Tail
 from eventfeed.settings import Settings, from_environment
 
@@ -45,20 +58,28 @@ DAY = 24 * 3_600 * 1_000_000
 DELETE_EVERY_SECONDS = 60.0
 
 
+class Access(NamedTuple):
+    """Who there is, and who may read what."""
+
+    register: Register
+    decisions: DecisionPoint
+
+
 class Store:
-    """The log and what stands on it: one of each a process."""
+    """The log, approvals and the audit log, and what stands on them: one of each a process."""
 
     def __init__(self, settings: Settings) -> None:
         self.log = SqliteLog(settings.sqlite_path, new_name=_log_name)
+        self.access = SqliteAccess(settings.access_path)
         self.tail = Tail(self.log)
         self.retention = Retention(self.log, clock=now, keep=int(settings.retention_days * DAY))
-        self.reader = Reader(self.log, self.tail, retention=self.retention)
         self.appender = Appender(self.log, self.tail, clock=now, new_mark=_unique, dice=random.random)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the log, append and delete while the block lasts, close the log."""
+        """Open the store, append and delete while the block lasts, close the store."""
         await self.log.open()
+        await self.access.open()
         await self.tail.start()
         work = [asyncio.create_task(self.appender.run()), asyncio.create_task(self._delete())]
         try:
@@ -67,6 +88,7 @@ class Store:
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+            await self.access.close()
             await self.log.close()
 
     async def _delete(self) -> None:
@@ -85,16 +107,17 @@ def create() -> Litestar:
 
 def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
-    # A proxy of the environment is for the world outside: in development the issuer is this very machine.
-    store, client = Store(settings), httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
-    addresses = Addresses(public_url=settings.public_url, own_url=settings.own_url)
-    register = register_of(settings)
+    # A proxy of the environment is for the world outside: in development the issuers are this very machine.
+    client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
+    addresses = Addresses(
+        public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
+    )
     keys = SigningKeys.load(settings.keys_path / "platform")
-    issuer = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
-    callers = Callers(PlatformTokens(keys, issuer=issuer, clock=now))
-    providers = {"maskinporten": _maskinporten(settings, client)}
-    exchange = Exchange(providers, register=register, keys=keys, issuer=issuer, clock=now)
-    publishing = Publishing(store.appender, clock=now, new_id=new_event_id)
+    access = access_of(settings, client=client, keys=keys)
+    store = Store(settings)
+    reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions)
+    callers = Callers(PlatformTokens(keys, issuer=_issuer(settings), clock=now))
+    pages = Pages(reader, addresses)
     problems = Problems(addresses)
 
     @contextlib.asynccontextmanager
@@ -104,11 +127,12 @@ def application(settings: Settings) -> Litestar:
 
     return Litestar(
         route_handlers=[
-            *feed_routes(store.reader, register, callers=callers, addresses=addresses),
-            *publish_routes(publishing, store.reader, callers=callers, addresses=addresses),
-            *identity_routes(exchange),
-            *(development_routes(_development_issuer(settings)) if settings.development else ()),
-            *health_routes(store.reader),
+            *feed_routes(Feeds(pages, callers, access.register), reader),
+            *reportee_routes(Reportees(pages, callers, access.register, store.access, store.access, now)),
+            *instance_routes(_instances(settings, pages, addresses=addresses)),
+            *publish_routes(_publishing(store), reader, callers=callers, addresses=addresses),
+            *_identity_routes(settings, access.register, client=client, keys=keys),
+            *health_routes(reader),
             *schema_routes(addresses),
         ],
         exception_handlers={
@@ -123,27 +147,73 @@ def application(settings: Settings) -> Litestar:
     )
 
 
-def register_of(settings: Settings) -> LocalRegister:
-    """The register that the settings name. Raises `SettingsError`."""
-    return LocalRegister.load(Path(settings.register) if settings.register else None)
+def access_of(settings: Settings, *, client: httpx.AsyncClient, keys: SigningKeys) -> Access:
+    """Register and decision point: the platform's, or local files. Raises `SettingsError`."""
+    if settings.platform_url:
+        url, issuer = settings.platform_url.rstrip("/"), _issuer(settings)
+        token = functools.partial(service_token, keys, issuer=issuer, clock=now)
+        platform = Platform(url, client, settings.platform_subscription_key, token)
+        register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
+        return Access(register, Decisions(PlatformDecisionPoint(platform)))
+    population = population_file(_path(settings.register))
+    point = CedarDecisionPoint(population, policies_file(_path(settings.policies)))
+    return Access(LocalRegister(population), Decisions(point))
 
 
-def _development_issuer(settings: Settings) -> DevelopmentIssuer:
-    keys = SigningKeys.load(settings.keys_path / "maskinporten")
-    return DevelopmentIssuer(_development_url(settings), audience=settings.own_url, keys=keys, clock=now)
+def first_approvals(settings: Settings) -> Sequence[Approval]:
+    """What the register's file approves until somebody decides otherwise. Raises `SettingsError`."""
+    return list(population_file(_path(settings.register)).value.first_approvals())
 
 
-def _development_url(settings: Settings) -> str:
-    return f"{settings.own_url}/development/maskinporten"
+def _path(setting: str) -> Path | None:
+    return Path(setting) if setting else None
 
 
-def _maskinporten(settings: Settings, client: httpx.AsyncClient) -> Provider:
-    """The Maskinporten whose tokens are exchanged: a real one, or in development our own, found the same way."""
-    if settings.maskinporten_issuer:
-        issuer, accepted = settings.maskinporten_issuer, settings.maskinporten_audiences.split()
-    else:
-        issuer, accepted = _development_url(settings), [settings.own_url]
-    return Provider(issuer=issuer, keys=ProviderKeys(issuer, client), accepted=frozenset(accepted))
+def _issuer(settings: Settings) -> str:
+    return f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
+
+
+def _publishing(store: Store) -> Publishing:
+    return Publishing(store.appender, clock=now, new_id=new_event_id)
+
+
+def _instances(settings: Settings, pages: Pages, *, addresses: Addresses) -> Instances:
+    address_rate = Rate(per_minute=settings.address_requests)
+    return Instances(pages, addresses, address_rate, Rate(per_minute=settings.instance_requests))
+
+
+def _identity_routes(
+    settings: Settings, register: Register, *, client: httpx.AsyncClient, keys: SigningKeys
+) -> list[HTTPRouteHandler]:
+    """The exchange of every provider there is, and in development the providers themselves."""
+    issuers = [_development_issuer(settings, provider) for provider in PROVIDERS] if settings.development else []
+    providers = _providers(settings, client)
+    exchange = Exchange(providers, register=register, keys=keys, issuer=_issuer(settings), clock=now)
+    return [*identity_routes(exchange), *(route for issuer in issuers for route in development_routes(issuer))]
+
+
+def _development_issuer(settings: Settings, provider: str) -> DevelopmentIssuer:
+    keys = SigningKeys.load(settings.keys_path / provider)
+    return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, now)
+
+
+def _development_url(settings: Settings, provider: str) -> str:
+    return f"{settings.own_url}/development/{provider}"
+
+
+def _providers(settings: Settings, client: httpx.AsyncClient) -> Mapping[str, Provider]:
+    """Whose tokens are exchanged: real providers, or in development our own, found the same way."""
+    set_up = {
+        MASKINPORTEN: (settings.maskinporten_issuer, settings.maskinporten_audiences.split()),
+        ID_PORTEN: (settings.idporten_issuer, settings.idporten_audiences.split()),
+    }
+    if settings.development:
+        set_up = {provider: (_development_url(settings, provider), [settings.own_url]) for provider in PROVIDERS}
+    return {
+        name: Provider(issuer=issuer, keys=ProviderKeys(issuer, client), accepted=frozenset(accepted))
+        for name, (issuer, accepted) in set_up.items()
+        if issuer
+    }
 
 
 def now() -> int:

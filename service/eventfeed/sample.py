@@ -57,6 +57,13 @@ def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]
     return [event for _, event in sorted(timed, key=lambda pair: pair[0])]
 
 
+def sample_instance(seed: int, *, cases: int) -> str:
+    """An instance of `sample_events` of this seed that got feedback, as `{partyId}/{guid}`."""
+    events = sample_events(seed, cases=cases, until=0)
+    source = next(str(event["source"]) for event in events if event["type"] == "instance.feedback.received")
+    return "/".join(source.split("/")[-2:])
+
+
 def _case(dice: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
     """The events of one case with their times: created, moved from task to task, completed, perhaps answered."""
     app, party = dice.choice(_APPS), dice.choice(_PARTIES)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "EVENTFEED_"
-SECRETS = frozenset({"token"})
+SECRETS = frozenset({"token", "platform_subscription_key"})
 
 _SQLITE = "sqlite:///"
 
@@ -58,7 +58,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     register: Annotated[
         str,
-        Meta(description="A JSON file of organisations and people. Empty: the development population."),
+        Meta(
+            description="A JSON file of organisations, people and who may act for whom, when there is no platform. "
+            "Empty: the development population."
+        ),
+    ] = ""
+    policies: Annotated[
+        str,
+        Meta(
+            description="A file of Cedar policies that decide who may read what, when there is no platform. "
+            "Empty: a party, and whoever may act for it, at level 3."
+        ),
+    ] = ""
+    platform_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
+            description="The platform whose register and decision point are asked. Empty: local files.",
+        ),
+    ] = ""
+    platform_subscription_key: Annotated[
+        str,
+        Meta(pattern=r"^[!-~]*$", description="What the platform's gateway knows this service by."),
+    ] = ""
+    platform_orgs_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://\S+)?$",
+            description="The platform's list of organisations' short names (altinn-orgs.json).",
+        ),
     ] = ""
     maskinporten_issuer: Annotated[
         str,
@@ -72,6 +100,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Audiences or client ids accepted in Maskinporten tokens, separated by spaces."),
     ] = ""
+    idporten_issuer: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https://[^?#\s]+)?$",
+            description="The issuer of ID-porten tokens, known by its discovery document. Empty: the development "
+            "issuer where there is one, else tokens of people are not exchanged.",
+        ),
+    ] = ""
+    idporten_audiences: Annotated[
+        str,
+        Meta(description="Audiences or client ids accepted in ID-porten tokens, separated by spaces."),
+    ] = ""
+    address_requests: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="How often one address may ask the open instance feed, at each process.",
+            extra={"unit": "per minute"},
+        ),
+    ] = 600
+    instance_requests: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="How often one instance may be asked for, at each process.",
+            extra={"unit": "per minute"},
+        ),
+    ] = 60
+    client_address_header: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9-]*$",
+            description="The header in which a trusted gateway names the caller's address, such as X-Forwarded-For. "
+            "Empty: the other end of the connection.",
+        ),
+    ] = ""
     token: Annotated[
         str,
         Meta(
@@ -83,7 +149,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def development(self) -> bool:
         """Whether the service issues development identities: no issuer set, and reachable from this machine alone."""
-        return not self.maskinporten_issuer and loopback(self.host)
+        return not (self.maskinporten_issuer or self.idporten_issuer) and loopback(self.host)
 
     @property
     def own_url(self) -> str:
@@ -95,6 +161,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def sqlite_path(self) -> Path:
         """The file of the embedded store."""
         return Path(self.store.removeprefix(_SQLITE))
+
+    @property
+    def access_path(self) -> Path:
+        """The file of approvals and the audit log, beside the store's."""
+        return self.sqlite_path.with_suffix(".access.db")
 
     @property
     def keys_path(self) -> Path:
@@ -172,6 +243,17 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path"
     if settings.maskinporten_issuer and not settings.maskinporten_audiences.split():
         yield f"{PREFIX}MASKINPORTEN_AUDIENCES: needed when {PREFIX}MASKINPORTEN_ISSUER is set"
+    if settings.idporten_issuer and not settings.idporten_audiences.split():
+        yield f"{PREFIX}IDPORTEN_AUDIENCES: needed when {PREFIX}IDPORTEN_ISSUER is set"
+    if settings.idporten_issuer and not settings.maskinporten_issuer:
+        yield f"{PREFIX}MASKINPORTEN_ISSUER: needed when {PREFIX}IDPORTEN_ISSUER is set"
+    if settings.platform_url and not settings.platform_orgs_url:
+        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: publishers have short names"
+    if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
+        yield (
+            f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "
+            "the development population is not real"
+        )
     if not loopback(settings.host):
         if not settings.maskinporten_issuer:
             yield (

@@ -11,7 +11,8 @@ from tests.serving import Served, serving
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A service with an empty log, shared: each test works in an app of its own."""
-    with serving(tmp_path_factory.mktemp("served")) as running:
+    # All tests are one caller.
+    with serving(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
         yield running
 
 

@@ -185,8 +185,10 @@ def test_wrong_settings_refuse_to_start(tmp_path: Path, settings: dict[str, str]
 
 def test_no_development_identities_with_a_real_issuer(tmp_path: Path) -> None:
     """Where Maskinporten is real there is no other; while it is silent the exchange is unavailable, not refused."""
+    register = tmp_path / "register.json"
+    register.write_text('{"organisations": [], "people": []}')
     real = {"EVENTFEED_MASKINPORTEN_ISSUER": "https://127.0.0.1:9/", "EVENTFEED_MASKINPORTEN_AUDIENCES": "x"}
-    with serving(tmp_path, **real) as served:
+    with serving(tmp_path, **real, EVENTFEED_REGISTER=str(register)) as served:
         token = served.client.post("/development/maskinporten/token", data={"org_number": "991825827", "scope": "x"})
         header = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ"
         answer = served.exchanged(f"{header}.e30.AAAA")

@@ -100,7 +100,7 @@ MUTANTS = {
         "tests/service/log/test_tail.py",
     ),
     "commit not fsynced": Mutant(
-        "log/sqlite.py",
+        "log/sqlite_threads.py",
         "PRAGMA synchronous = FULL",
         "PRAGMA synchronous = NORMAL",
         "tests/service/log/test_sqlite.py",

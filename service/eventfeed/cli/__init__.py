@@ -7,6 +7,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from eventfeed.cli.audit import audit
 from eventfeed.cli.options import settings_here
 from eventfeed.cli.publish import publish
 from eventfeed.cli.read import read
@@ -78,5 +79,5 @@ def new_log() -> None:
         raise click.ClickException(str(failure)) from None
 
 
-for command in (publish, read, scenarios, token):
+for command in (audit, publish, read, scenarios, token):
     main.add_command(command)

@@ -1,7 +1,10 @@
 """What several commands share: settings, and where the service is."""
 
+from pathlib import Path
+
 import click
 
+from eventfeed.access.local import Population, population_file
 from eventfeed.settings import Settings, SettingsError, from_environment
 
 url_option = click.option(
@@ -13,5 +16,14 @@ def settings_here(*, host: str | None = None, port: int | None = None) -> Settin
     """The settings of the environment, a command's options before them; wrong ones end it with exit code 2."""
     try:
         return from_environment(host=host, port=port)
+    except SettingsError as fault:
+        raise click.UsageError(str(fault)) from None
+
+
+def population_here() -> Population:
+    """Who development identities may stand for: the register's file, or what comes with the service."""
+    try:
+        settings = settings_here()
+        return population_file(Path(settings.register) if settings.register else None).value
     except SettingsError as fault:
         raise click.UsageError(str(fault)) from None

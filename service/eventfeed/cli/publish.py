@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import Problem, Service, expected, problem_of, url_of
+from eventfeed.cli.service import DEVELOPMENT_ORGANISATION, Problem, Service, expected, organisation, problem_of, url_of
 from eventfeed.domain.event import EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
@@ -80,7 +80,8 @@ def publish(file: str, url: str | None) -> None:
     settings = settings_here()
     console = Console(stderr=True)
     tally, started = Tally(console), time.monotonic()
-    service = Service(url_of(settings, url), token=settings.token, scope=SCOPE_PUBLISH_ADMIN)
+    identity = organisation(DEVELOPMENT_ORGANISATION, scope=SCOPE_PUBLISH_ADMIN)
+    service = Service(url_of(settings, url), token=settings.token, identity=identity)
     with closing(service), _opened(file) as content:
         digest, lines = _digest(content)
         content.seek(0)

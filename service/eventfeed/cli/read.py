@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -14,8 +14,18 @@ import httpx
 import msgspec
 
 from eventfeed.cli.cursor_file import CursorFile
-from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import Service, problem_of, refused, url_of
+from eventfeed.cli.options import population_here, settings_here, url_option
+from eventfeed.cli.service import (
+    DEVELOPMENT_ORGANISATION,
+    Identity,
+    Service,
+    organisation,
+    person,
+    problem_of,
+    refused,
+    url_of,
+)
+from eventfeed.domain.principal import SCOPE_REPORTEES
 
 # While caught up, one question a second.
 POLL_SECONDS = 1.0
@@ -24,14 +34,28 @@ INTERRUPTED = 130
 
 
 class Feed(NamedTuple):
-    """Which feed is read, with which filters, and the scope that a development token needs for it."""
+    """Which feed is read, with which filters, as which development identity when no token is given.
+
+    `posted`: filters travel in a body.
+    """
 
     path: str
     filters: Sequence[tuple[str, str]]
-    scope: str
+    identity: Identity | None
+    posted: bool = False
 
     def __str__(self) -> str:
         return f"{self.path} {' '.join(f'{name}={value}' for name, value in self.filters)}".strip()
+
+    def page(self, service: Service, place: Sequence[tuple[str, str]], *, for_ever: bool) -> httpx.Response:
+        """The page at a place: `after`, and perhaps `size`."""
+        if not self.posted:
+            return service.get(self.path, [*place, *self.filters], for_ever=for_ever)
+        body: dict[str, list[str]] = {}
+        for name, value in self.filters:
+            body.setdefault(name, []).append(value)
+        content = msgspec.json.encode({name: each if name == "eventType" else each[0] for name, each in body.items()})
+        return service.post(self.path, content, media_type="application/json", params=place, for_ever=for_ever)
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,17 +128,63 @@ def read_app(name: str, since: str | None, *, types: Sequence[str], **options: o
     org, slash, app = name.partition("/")
     if not (org and slash and app) or "/" in app:
         raise click.UsageError(f"{name} is no app: write ORG/APP, such as ttd/bolig.")
-    filters = [("from", since)] if since else []
-    filters += [("eventType", each) for each in types]
     path = f"/events/api/v1/app/{quote(org, safe='')}/{quote(app, safe='')}"
-    run(Feed(path, filters, scope=f"altinn:events/{org}/{app}"), Reading(**options))  # type: ignore[arg-type]  # click converted each
+    identity = organisation(DEVELOPMENT_ORGANISATION, scope=f"altinn:events/{org}/{app}")
+    run(Feed(path, _filters(since, types), identity), options)
 
 
-def run(feed: Feed, reading: Reading) -> None:
+@read.command(name="party")
+@click.argument("party", metavar="ID")
+@feed_options
+def read_party(party: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
+    """Read the events of a party: a person or an organisation, by its party id."""
+    if not party.isdecimal():
+        raise click.UsageError(f"{party} is no party id: write its digits, such as 50000001.")
+    filters = [("party", party), *_filters(since, types)]
+    run(Feed("/events/api/v1/party", filters, _identity_of(party), posted=True), options)
+
+
+@read.command(name="instance")
+@click.argument("instance", metavar="ID")
+@feed_options
+def read_instance(instance: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
+    """Read what anyone may see of an instance, by its id: {partyId}/{guid} or the guid alone. Needs no token."""
+    path = f"/events/instanceeventsforinstance/{quote(instance.strip('/'))}"
+    run(Feed(path, _filters(since, types), None, posted=True), options)
+
+
+@read.command(name="reportees")
+@feed_options
+def read_reportees(since: str | None, *, types: Sequence[str], **options: object) -> None:
+    """Read the events of every party, of the types that the organisation is approved for."""
+    if not types:
+        raise click.UsageError("Name the types with --type: an approval is for types.")
+    approved = next(population_here().first_approvals(), None)
+    number = approved.organisation if approved else DEVELOPMENT_ORGANISATION
+    identity = organisation(number, scope=SCOPE_REPORTEES)
+    run(Feed("/events/api/v1/reportees", _filters(since, types), identity), options)
+
+
+def _filters(since: str | None, types: Sequence[str]) -> Sequence[tuple[str, str]]:
+    return [*([("from", since)] if since else []), *(("eventType", each) for each in types)]
+
+
+def _identity_of(party: str) -> Identity:
+    """The party itself, as the register's file has it."""
+    population = population_here()
+    for each in population.people:
+        if each.party == party:
+            return person(each.number)
+    numbers = [each.number for each in population.organisations if each.party == party]
+    return organisation(numbers[0] if numbers else DEVELOPMENT_ORGANISATION, scope="altinn:events")
+
+
+def run(feed: Feed, options: Mapping[str, object]) -> None:
     """Read a feed to its end, or for ever; an interruption or a reader that has gone ends it quietly."""
-    settings = settings_here()
+    settings, reading = settings_here(), Reading(**options)  # type: ignore[arg-type]  # click converted each
+    token = settings.token if feed.identity else ""
     try:
-        with closing(Service(url_of(settings, reading.url), token=settings.token, scope=feed.scope)) as service:
+        with closing(Service(url_of(settings, reading.url), token=token, identity=feed.identity)) as service:
             _read_all(service, feed, reading=reading)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -134,8 +204,7 @@ def _read_all(service: Service, feed: Feed, *, reading: Reading) -> None:
     while more or reading.follow:
         if not more:
             time.sleep(POLL_SECONDS)
-        params = [("after", cursor), *feed.filters, *size]
-        answer = service.get(feed.path, params, for_ever=reading.follow)
+        answer = feed.page(service, [("after", cursor), *size], for_ever=reading.follow)
         if not answer.is_success:
             _tell(answer)
         lines = b"".join(

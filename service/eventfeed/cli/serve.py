@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import httpx
 import msgspec
@@ -15,11 +16,11 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from eventfeed.app import Store, application, new_event_id, now, register_of
+from eventfeed.app import Store, application, first_approvals, new_event_id, now
 from eventfeed.domain.event import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.wire import Given, Sent, events_of
-from eventfeed.sample import sample_events
+from eventfeed.sample import sample_events, sample_instance
 from eventfeed.settings import Settings, SettingsError, hand_down
 
 # Requests in flight at a stop get this long.
@@ -30,14 +31,55 @@ READY_POLL_SECONDS = 0.1
 SAMPLE_SEED = 1
 SAMPLE_CASES = 300
 
-_FEED = "/events/api/v1/app/ttd/bolig?from=2020-01-01T00:00:00Z&eventType=instance.process.completed"
-_CONSUMER = "token maskinporten --org-number 991825827 --scope altinn:events/ttd/bolig --exchange"
+_ORG = "token maskinporten --org-number {} --scope {} --exchange"
+_PERSON = "token id-porten --person {} --exchange"
+_SINCE = "2020-01-01T00:00:00Z"
+
+
+class Pasted(NamedTuple):
+    """A line that can be pasted: what it shows, as whom (nobody when empty), and what of the service is asked how."""
+
+    shows: str
+    identity: str
+    path: str
+    body: str = ""
+
+
+_PASTED = (
+    Pasted(
+        "S1: an org asks what its app has completed",
+        _ORG.format("991825827", "altinn:events/ttd/bolig"),
+        f"/events/api/v1/app/ttd/bolig?from={_SINCE}&eventType=instance.process.completed",
+    ),
+    Pasted(
+        "S2: Kari asks what is new for her",
+        _PERSON.format("Kari"),
+        "/events/api/v1/party/",
+        f'{{"from":"{_SINCE}"}}',
+    ),
+    Pasted(
+        "S3: an accountant asks what is new for the bakery",
+        _ORG.format("310000022", "altinn:events"),
+        "/events/api/v1/party/",
+        f'{{"from":"{_SINCE}","unit":"310000011"}}',
+    ),
+    Pasted(
+        "S4: an approved bank hears of death estates",
+        _ORG.format("310000033", "altinn:events/reportees"),
+        f"/events/api/v1/reportees?from={_SINCE}&eventType=estate.created",
+    ),
+    Pasted(
+        "S5: whoever holds an instance id asks for feedback",
+        "",
+        f"/events/instanceeventsforinstance/{sample_instance(SAMPLE_SEED, cases=SAMPLE_CASES)}",
+        "{}",
+    ),
+)
 
 
 def serve(settings: Settings, *, sample: bool) -> None:
     """Serve until stopped. Raises `SettingsError` or `LogDamaged` before anything is served, when it must not be."""
     _require_free(settings)
-    register_of(settings)
     asyncio.run(_prepare(settings, sample=sample))
     hand_down(settings)
     # A worker begins with nothing of this process: a forked one would inherit its threads' locks as they stand.
@@ -64,6 +106,9 @@ async def _prepare(settings: Settings, *, sample: bool) -> None:
     application(settings)
     store = Store(settings)
     async with store.running():
+        if settings.development:
+            for approval in first_approvals(settings):
+                await store.access.approve(approval, seed=True)
         if sample and settings.development and store.tail.head.position == 0:
             await _fill(store)
 
@@ -112,8 +157,14 @@ def _greeting(settings: Settings) -> str:
 
 def _lines(settings: Settings) -> Iterator[str]:
     """What can be pasted to see each scenario work, where development identities exist."""
-    if settings.development:
-        yield "S1: an org asks what its app has completed. Paste:"
-        yield f'  curl -sS -H "Authorization: Bearer $({sys.argv[0]} {_CONSUMER} --url {settings.own_url})" \\'
-        yield f'    "{settings.own_url}{_FEED}"'
+    for each in _PASTED if settings.development else ():
+        yield f"{each.shows}. Paste:"
+        if each.identity:
+            token = f"$({sys.argv[0]} {each.identity} --url {settings.own_url})"
+            yield f'  curl -sS -H "Authorization: Bearer {token}" \\'
+        else:
+            yield "  curl -sS \\"
+        if each.body:
+            yield f"    -H 'Content-Type: application/json' --data '{each.body}' \\"
+        yield f'    "{settings.own_url}{each.path}"'
         yield ""

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 import httpx
@@ -20,7 +20,25 @@ BACKOFF_SECONDS_MAX = 20.0
 # Told to come back: an overloaded or a restarting service, or a gateway before one.
 PASSING = frozenset({429, 502, 503, 504})
 
-# The development identity that the command line takes when it is given no token.
+
+class Identity(NamedTuple):
+    """Whom a development issuer is asked for a token for: the provider, and the fields of its form."""
+
+    provider: str
+    form: Mapping[str, str]
+
+
+def organisation(number: str, *, scope: str) -> Identity:
+    """An organisation (9 digits) with these scopes, of Maskinporten."""
+    return Identity("maskinporten", {"org_number": number, "scope": scope})
+
+
+def person(number: str, *, level: str = "high") -> Identity:
+    """A person (11 digits), known at a level, of ID-porten."""
+    return Identity("id-porten", {"person": number, "level": level})
+
+
+# Whom the command line stands for when it is given no token and a feed names nobody: Testdepartementet.
 DEVELOPMENT_ORGANISATION = "991825827"
 
 
@@ -56,12 +74,13 @@ class _NotNowError(click.ClickException):
 class Service:
     """Requests to one service, tried again while the failure may pass.
 
-    Sends `settings.token`, or gets itself a development token with `scope` and renews it when it has expired.
+    Sends `token`, or gets itself one for a development identity and renews it when it has expired. Without either it
+    asks as nobody.
     """
 
-    def __init__(self, url: str, *, token: str, scope: str) -> None:
+    def __init__(self, url: str, *, token: str, identity: Identity | None) -> None:
         self.url = url.rstrip("/")
-        self._fixed, self._scope = token, scope
+        self._fixed, self._identity = token, identity
         self._token = token
         # A service that never answered is more likely misnamed than restarting.
         self._reached = False
@@ -79,27 +98,28 @@ class Service:
 
         return self._patiently(send, for_ever=for_ever)
 
-    def post(self, path: str, content: bytes, *, media_type: str) -> httpx.Response:
-        """A POST, answered with anything but a failure that passes."""
+    def post(
+        self,
+        path: str,
+        content: bytes,
+        *,
+        media_type: str,
+        params: Sequence[tuple[str, str]] = (),
+        for_ever: bool = False,
+    ) -> httpx.Response:
+        """A POST, answered with anything but a failure that passes; `for_ever` never gives up on those."""
 
         def send() -> httpx.Response:
             headers = {**self._authorized(), "Content-Type": media_type}
-            return self._client.post(self.url + path, content=content, headers=headers)
+            return self._client.post(self.url + path, params=list(params), content=content, headers=headers)
 
-        return self._patiently(send, for_ever=False)
+        return self._patiently(send, for_ever=for_ever)
 
     def _authorized(self) -> Mapping[str, str]:
-        if not self._token:
-            self._token = platform_token(
-                self._client,
-                self.url,
-                token=maskinporten_token(
-                    self._client,
-                    self.url,
-                    organisation=DEVELOPMENT_ORGANISATION,
-                    scope=self._scope,
-                ),
-            )
+        if not self._token and self._identity is None:
+            return {}
+        if not self._token and self._identity is not None:
+            self._token = platform_token(self._client, self.url, identity=self._identity)
         return {"Authorization": f"Bearer {self._token}"}
 
     def _patiently(self, send: Callable[[], httpx.Response], *, for_ever: bool) -> httpx.Response:
@@ -124,19 +144,19 @@ class Service:
                 return answer
 
 
-def maskinporten_token(client: httpx.Client, url: str, *, organisation: str, scope: str) -> str:
-    """A token of the service's development Maskinporten. Raises `ClickException` where there is none."""
-    form = {"org_number": organisation, "scope": scope}
-    answer = _now(client.post(f"{url}/development/maskinporten/token", data=form))
+def external_token(client: httpx.Client, url: str, *, identity: Identity) -> str:
+    """A token of one of the service's development issuers. Raises `ClickException` where there is none."""
+    answer = _now(client.post(f"{url}/development/{identity.provider}/token", data=identity.form))
     if answer.status_code == httpx.codes.NOT_FOUND:
         raise click.ClickException(f"{url} has no development identities; set EVENTFEED_TOKEN to a platform token.")
     return expected(answer).text
 
 
-def platform_token(client: httpx.Client, url: str, *, token: str) -> str:
-    """The platform token for a token of Maskinporten. Raises `ClickException` when it is refused."""
-    headers = {"Authorization": f"Bearer {token}"}
-    return expected(_now(client.get(f"{url}/authentication/api/v1/exchange/maskinporten", headers=headers))).text
+def platform_token(client: httpx.Client, url: str, *, identity: Identity) -> str:
+    """The platform token of a development identity. Raises `ClickException` when it is refused."""
+    headers = {"Authorization": f"Bearer {external_token(client, url, identity=identity)}"}
+    exchange = f"{url}/authentication/api/v1/exchange/{identity.provider}"
+    return expected(_now(client.get(exchange, headers=headers))).text
 
 
 def _now(answer: httpx.Response) -> httpx.Response:

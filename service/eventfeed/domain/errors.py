@@ -12,7 +12,9 @@ Failure                       code
 ├── Unauthenticated           unauthenticated       get a valid token
 ├── Forbidden                                       get the right
 │   ├── InsufficientScope     insufficient-scope
+│   ├── NotApproved           not-approved
 │   └── ForeignSource         foreign-source
+├── TooManyRequests           too-many-requests     slow down
 └── Unavailable               unavailable           try again after a while
     ├── TailMoved             another writer was faster: learn the new tail, append again
     ├── OutcomeUnknown        an append may or may not be in: look it up
@@ -106,11 +108,11 @@ class Unauthenticated(Failure):
 
 
 class Forbidden(Failure):
-    """A known caller without the right. `scope` would give it."""
+    """A known caller without the right. `scope` would give it, unless it is None."""
 
     code = "forbidden"
 
-    def __init__(self, detail: str, *, scope: str, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, detail: str, *, scope: str | None = None, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
         self.scope, self.faults = scope, tuple(faults)
 
@@ -121,10 +123,26 @@ class InsufficientScope(Forbidden):
     code = "insufficient-scope"
 
 
+class NotApproved(Forbidden):
+    """An organisation that no valid approval lets read these types for every party."""
+
+    code = "not-approved"
+
+
 class ForeignSource(Forbidden):
     """A publisher that speaks for an organisation or an instance that is not its own."""
 
     code = "foreign-source"
+
+
+class TooManyRequests(Failure):
+    """Asked too often. The next request is welcome after `retry_seconds`."""
+
+    code = "too-many-requests"
+
+    def __init__(self, detail: str, *, retry_seconds: int) -> None:
+        super().__init__(detail)
+        self.retry_seconds = retry_seconds
 
 
 class Unavailable(Failure):

@@ -25,7 +25,7 @@ _APP_PATH = re.compile(
     r"/(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})",
 )
 _APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
-_INSTANCE = re.compile(r"[0-9]+/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
+_INSTANCE = re.compile(r"(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 _PARTY = re.compile(r"/party/[0-9]{1,18}")
 _ALTERNATIVE_SUBJECT = re.compile(r"/person/[0-9]{11}|/organisation/[0-9]{9}")
 _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
@@ -96,6 +96,18 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class _Safe(msgspec.Struct, frozen=True, kw_only=True):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
+
+
+class _Instance(msgspec.Struct, frozen=True, kw_only=True):
+    resourceinstance: str | None = None
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """An event at its place. `time` is when it was registered (µs since 1970), `mark` which try wrote it."""
 
@@ -108,6 +120,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 def served(entry: Entry) -> bytes:
     """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in."""
     return b'%b,"sequence":"%020d"}' % (entry.event.body[:-1], entry.sequence)
+
+
+def served_reduced(entry: Entry) -> bytes:
+    """What of the event is safe to show to anyone: no subject, no data, no extensions (contract section 5)."""
+    shown = msgspec.json.decode(entry.event.body, type=_Safe)
+    return b'%b,"sequence":"%020d"}' % (msgspec.json.encode(shown)[:-1], entry.sequence)
 
 
 def served_bytes(entry: Entry) -> int:
@@ -143,6 +161,19 @@ def instance_of(source: str, resourceinstance: str | None) -> str | None:
         return known.guid.lower()
     found = _INSTANCE.fullmatch(resourceinstance or "")
     return found["guid"].lower() if found else None
+
+
+def party_of_instance(event: Event) -> str | None:
+    """The party that stands before the guid in an event's instance."""
+    if known := implied(event.identity.source):
+        return known.party
+    found = _INSTANCE.fullmatch(msgspec.json.decode(event.body, type=_Instance).resourceinstance or "")
+    return found["party"] if found else None
+
+
+def party_named(subject: str | None) -> str | None:
+    """The party id of a subject `/party/{partyId}`."""
+    return subject.removeprefix("/party/") if subject and _PARTY.fullmatch(subject) else None
 
 
 def speaks_for(org: str | None, *, source: str, app: App | None) -> bool:

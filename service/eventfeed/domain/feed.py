@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
-from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.event import App, Entry, Event, party_named, party_of_instance
+from eventfeed.domain.principal import Principal
 
 # Contract section 5.
 PAGE_EVENTS_DEFAULT = 50
@@ -14,8 +16,21 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 # Each type is a search of its own in the store.
 TYPES_MAX = 50
 
+# What a search leaves out by name, once it was decided on; beyond this it looks at each.
+BUT_MAX = 500
+
 # The subject of no event: what an unknown person or organisation is resolved to.
 NOBODY = ""
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What the decision point is asked for a caller: may it read this resource's events of this party?
+
+    `party` is None for an event whose subject is none.
+    """
+
+    resource: str
+    party: str | None
 
 
 class AppFeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,16 +43,72 @@ class AppFeed(msgspec.Struct, frozen=True, kw_only=True):
         return event.app == self.app
 
 
+class PartyFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one party that `reader` may see. An event without a resource is nobody's to decide on."""
+
+    subject: str
+    reader: Principal
+
+    def holds(self, event: Event) -> bool:
+        """Whether the event belongs to this feed, seen or not."""
+        return event.subject == self.subject and event.resource is not None
+
+
+class ReporteeFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of every party, of these types: at least one."""
+
+    types: frozenset[str]
+
+    def holds(self, event: Event) -> bool:
+        """Whether the event belongs to this feed."""
+        return event.type in self.types
+
+
+class InstanceFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one instance: `guid` in lower case, and `party` when the reader knows it."""
+
+    guid: str
+    party: str | None
+
+    def holds(self, event: Event) -> bool:
+        """Whether the event belongs to this feed."""
+        return event.instance == self.guid and (self.party is None or party_of_instance(event) == self.party)
+
+
+class ResourceFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of one resource that `reader` may see."""
+
+    resource: str
+    reader: Principal
+
+    def holds(self, event: Event) -> bool:
+        """Whether the event belongs to this feed, seen or not."""
+        return event.resource == self.resource
+
+
+Feed = AppFeed | PartyFeed | ReporteeFeed | InstanceFeed | ResourceFeed
+
+
+def question_of(event: Event) -> Question | None:
+    """What must be decided before this event is shown; None when nobody can say."""
+    if event.resource is None:
+        return None
+    return Question(resource=event.resource, party=party_named(event.subject))
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """What a reader wants of a feed. All that is given must hold; an empty filter lets everything through.
 
-    `types` any of them, `source` a prefix, `subject` exactly, `id` exactly.
+    `types` any of them, `source` a prefix, `subject` exactly, `id` exactly; no event with a resource in
+    `but_resources` or a subject in `but_subjects` ("" stands for none).
     """
 
     types: frozenset[str] = frozenset()
     source: str | None = None
     subject: str | None = None
     id: str | None = None
+    but_resources: frozenset[str] = frozenset()
+    but_subjects: frozenset[str] = frozenset()
 
     def matches(self, event: Event) -> bool:
         """Whether the event passes."""
@@ -46,18 +117,34 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
             and (self.subject is None or event.subject == self.subject)
             and (self.source is None or event.identity.source.startswith(self.source))
             and (self.id is None or event.identity.id == self.id)
+            and event.resource not in self.but_resources
+            and (event.subject or "") not in self.but_subjects
         )
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A feed and what is wanted of it."""
 
-    feed: AppFeed
+    feed: Feed
     filter: Filter = Filter()
 
     def matches(self, event: Event) -> bool:
         """Whether the event is in the feed and wanted."""
         return self.feed.holds(event) and self.filter.matches(event)
+
+    def without(self, hidden: Sequence[Event]) -> "Query":
+        """This query without events that are decided like these: of the same resource and party."""
+        wanted = self.filter
+        match self.feed:
+            case PartyFeed():
+                others = [event.resource for event in hidden if event.resource is not None]
+                wanted = replace(wanted, but_resources=_more(wanted.but_resources, others))
+            case ResourceFeed():
+                subjects = [event.subject or "" for event in hidden]
+                wanted = replace(wanted, but_subjects=_more(wanted.but_subjects, subjects))
+            case _:
+                return self
+        return replace(self, filter=wanted)
 
 
 class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,3 +163,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     entries: Sequence[Entry]
     cursor: Cursor
     more: bool
+
+
+def _more(names: frozenset[str], others: Sequence[str]) -> frozenset[str]:
+    together = names.union(others)
+    return together if len(together) <= BUT_MAX else names

@@ -29,7 +29,8 @@ def parse_moment(text: str) -> int | None:
 
 def format_moment(moment: int) -> str:
     """RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
-    return (_EPOCH + timedelta(microseconds=moment)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    time = _EPOCH + timedelta(microseconds=moment)
+    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _microseconds(fraction: str) -> int:

@@ -1,12 +1,15 @@
 """What the product needs of the world, in its own verbs. The docstrings are the contract of every implementation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Protocol
 
 import msgspec
 
+from eventfeed.domain.approval import Approval, Audited, AuditRange
 from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.feed import Query
+from eventfeed.domain.feed import Query, Question
+from eventfeed.domain.principal import Principal
 
 # Now, in microseconds since 1970 UTC.
 Clock = Callable[[], int]
@@ -114,6 +117,13 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     org: str | None = None
 
 
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """A person the register knows, by the platform's own ids: never by the number they were found by."""
+
+    user: str
+    party: str
+
+
 class Register(Protocol):
     """People and organisations. Raises `Unavailable` when it does not answer."""
 
@@ -121,6 +131,45 @@ class Register(Protocol):
         """The organisation with this number (9 digits), None when there is none."""
         ...
 
-    async def party_of_person(self, number: str) -> str | None:
-        """The party of the person with this number (11 digits), None when there is none."""
+    async def person(self, number: str) -> Person | None:
+        """The person with this number (11 digits), None when there is none."""
+        ...
+
+
+class DecisionPoint(Protocol):
+    """Decides who may read what. Safe to repeat."""
+
+    async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
+        """Those of the questions whose answer is a plain yes, at the caller's level of authentication.
+
+        Raises `Unavailable` when any of them got no answer: silence is neither yes nor no.
+        """
+        ...
+
+
+class Approvals(Protocol):
+    """Which organisations may hear of changes for every party. Raises `Unavailable` when the store does not answer."""
+
+    async def approval(self, organisation: str) -> Approval | None:
+        """The approval of this organisation number, valid or not; None when it has none."""
+        ...
+
+    async def approve(self, approval: Approval, *, seed: bool = False) -> None:
+        """Make this the organisation's approval. A `seed` gives way to whatever was ever decided on it."""
+        ...
+
+    async def withdraw(self, organisation: str) -> bool:
+        """Take an organisation's approval away; whether it had one."""
+        ...
+
+
+class Audit(Protocol):
+    """The record of what was read for every party, and of who was let to. Nothing in it changes or goes."""
+
+    async def record(self, entry: Audited) -> None:
+        """Make an entry durable. Raises `Unavailable` when that cannot be said."""
+        ...
+
+    def recorded(self, wanted: AuditRange) -> AsyncIterator[Audited]:
+        """The entries of a range, oldest first."""
         ...

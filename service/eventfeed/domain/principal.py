@@ -9,6 +9,9 @@ from eventfeed.domain.event import App
 
 SCOPE_PUBLISH = "altinn:events.publish"
 SCOPE_PUBLISH_ADMIN = "altinn:events.publish.admin"
+SCOPE_REPORTEES = "altinn:events/reportees"
+SCOPE_SUBSCRIBE = "altinn:events.subscribe"
+SCOPE_ADMIN = "altinn:events.admin"
 
 
 class Method(enum.Enum):
@@ -21,8 +24,9 @@ class Method(enum.Enum):
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A caller as its platform token tells: whole scopes, and the numbers the platform added.
 
-    `organisation` is an organisation number (9 digits), `org` the short name the register knows it by, `level` the
-    authentication level 0 to 4, `token` a digest that stands for the token, `expires` its last second (Unix time).
+    `organisation` is an organisation number (9 digits), `org` the short name the register knows it by, `user` and
+    `party` the platform's ids, `level` the authentication level 0 to 4, `token` a digest that stands for the token,
+    `expires` its last second (Unix time).
     """
 
     method: Method
@@ -32,6 +36,7 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
     org: str | None = None
     organisation: str | None = None
+    user: str | None = None
     party: str | None = None
 
     def has(self, scope: str) -> bool:
@@ -44,6 +49,12 @@ def require_app(principal: Principal, app: App) -> None:
     scope = f"altinn:events/{app.org}/{app.name}"
     if not (principal.has(scope) or principal.has(f"altinn:events/{app.org}")):
         raise InsufficientScope(f"Reading this feed needs the scope {scope}.", scope=scope)
+
+
+def require_scope(principal: Principal, scope: str) -> None:
+    """Refuse a caller that does not hold this scope."""
+    if not principal.has(scope):
+        raise InsufficientScope(f"This needs the scope {scope}.", scope=scope)
 
 
 class Publisher(msgspec.Struct, frozen=True, kw_only=True):

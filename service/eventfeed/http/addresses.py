@@ -1,5 +1,6 @@
-"""Where consumers find the service: the start of every absolute link."""
+"""Where consumers find the service, the start of every absolute link; and where they come from."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from litestar import Request
@@ -9,12 +10,16 @@ from eventfeed.settings import loopback
 
 AnyRequest = Request[None, None, State]
 
+# The smallest network that a provider gives one customer.
+_IPV6_NETWORK_BITS = 64
+
 
 class Addresses:
     """Builds on the public URL when there is one; else the service is on loopback, and believes a loopback host."""
 
-    def __init__(self, *, public_url: str, own_url: str) -> None:
+    def __init__(self, *, public_url: str, own_url: str, client_header: str = "") -> None:
         self._public, self._own = public_url.rstrip("/"), own_url
+        self._client_header = client_header
 
     def base(self, request: AnyRequest) -> str:
         """Scheme, host and path prefix, without a trailing slash."""
@@ -22,6 +27,23 @@ class Addresses:
             return self._public
         host = request.headers.get("host", "")
         return f"http://{host}" if local(host) else self._own
+
+    def caller(self, request: AnyRequest) -> str:
+        """Where a request comes from: the connection's other end, or what a trusted gateway says it is.
+
+        A gateway appends what it saw, so the last address counts. One network of IPv6 is one caller.
+        """
+        if self._client_header:
+            seen = request.headers.get(self._client_header, "").rpartition(",")[2].strip()
+        else:
+            seen = request.client.host if request.client else ""
+        try:
+            address = ipaddress.ip_address(seen)
+        except ValueError:
+            return "unknown"
+        if isinstance(address, ipaddress.IPv6Address):
+            return str(address.ipv4_mapped or ipaddress.ip_network((address, _IPV6_NETWORK_BITS), strict=False))
+        return str(address)
 
 
 def local(host: str) -> bool:

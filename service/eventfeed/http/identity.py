@@ -1,4 +1,4 @@
-"""Identity on the wire: the exchange, the platform's discovery and keys, the development issuer."""
+"""Identity on the wire: the exchange, the platform's discovery and keys, the development issuers."""
 
 from urllib.parse import parse_qsl
 
@@ -15,9 +15,8 @@ from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 
 _OPENID = "/authentication/api/v1/openid"
-_MASKINPORTEN = "/development/maskinporten"
 _NO_STORE = {"Cache-Control": "no-store"}
-# A request for a development token holds a number and some scopes.
+# A request for a development token holds a number, a level and some scopes.
 FORM_FIELDS_MAX = 10
 
 
@@ -41,23 +40,23 @@ def identity_routes(exchange: Exchange) -> list[HTTPRouteHandler]:
 
 
 def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
-    """The development Maskinporten. It answers callers on this machine alone, whatever name they reached it by."""
+    """A development issuer. It answers callers on this machine alone, whatever name they reached it by."""
+    place = f"/development/{issuer.provider}"
 
-    @get(f"{_MASKINPORTEN}/.well-known/openid-configuration")
+    @get(f"{place}/.well-known/openid-configuration")
     async def discovery(request: AnyRequest) -> Response[bytes]:
         _require_local(request)
         return Response(msgspec.json.encode(issuer.discovery()), media_type=JSON)
 
-    @get(f"{_MASKINPORTEN}/jwks")
+    @get(f"{place}/jwks")
     async def keys(request: AnyRequest) -> Response[bytes]:
         _require_local(request)
-        return Response(issuer.jwks(), media_type=JSON)
+        return Response(issuer.keys.jwks, media_type=JSON)
 
-    @post(f"{_MASKINPORTEN}/token", status_code=200)
+    @post(f"{place}/token", status_code=200)
     async def token(request: AnyRequest) -> Response[str]:
         _require_local(request)
-        form = _form(await request.body())
-        minted = issuer.maskinporten_token(form.get("org_number", ""), form.get("scope", ""))
+        minted = issuer.token(_form(await request.body()))
         return Response(minted, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     return [discovery, keys, token]
@@ -73,5 +72,5 @@ def _form(body: bytes) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
     except ValueError:
-        detail = "must be org_number and scope, form-encoded"
+        detail = "must be form-encoded fields"
         raise InvalidRequest("The form cannot be read.", faults=[Fault(pointer="", detail=detail)]) from None

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
+from litestar.exceptions import HTTPException
+from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId, parse_after
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX
 from eventfeed.domain.moment import parse_moment
+from eventfeed.http.addresses import AnyRequest
 
 # Far more than any feed has; a longer query is noise.
 FIELDS_MAX = 200
@@ -22,13 +24,29 @@ _UNIT = re.compile(r"[0-9]{9}", re.ASCII)
 _PERSON = re.compile(r"[0-9]{11}", re.ASCII)
 _ALIASES = {"type": "eventType"}
 _TIMES = frozenset({"from", "to"})
-_NAMES = frozenset({"after", "from", "to", "eventType", "source", "party", "unit", "person", "size"})
+# What a page's `next` link holds of a feed that is asked for with a body.
+_OF_LINK = frozenset({"after", "size"})
 
 T = TypeVar("T")
 
 
+class Expected(NamedTuple):
+    """What a feed takes: the names of its parameters, those it cannot do without, and whether it needs a start."""
+
+    names: frozenset[str]
+    required: frozenset[str] = frozenset()
+    start: bool = True
+
+
+EVERY = Expected(frozenset({"after", "from", "to", "eventType", "source", "party", "unit", "person", "size"}))
+OF_TYPES = EVERY._replace(required=frozenset({"eventType"}))
+OF_RESOURCE = EVERY._replace(names=EVERY.names | {"resource"}, required=frozenset({"resource"}))
+# Nobody knows who asks: a filter by person or organisation would tell who stands behind an instance.
+ANONYMOUS = Expected(EVERY.names - {"party", "unit", "person"}, start=False)
+
+
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reader asks of a feed. `fields` are the parameters as they came, but for `after`, for the next link."""
+    """What a reader asks of a feed. `fields` are what the next link holds beside `after`."""
 
     fields: Sequence[tuple[str, str]]
     after: Cursor | Bare | EventId | None
@@ -39,6 +57,7 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     party: str | None
     unit: str | None
     person: str | None
+    resource: str | None
     size: int
 
     def query_after(self, cursor: Cursor) -> str:
@@ -49,76 +68,143 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
 class _Reading:
     """One reading of the fields: faults gather until all have been looked at."""
 
-    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, fields: Iterable[tuple[str, str]], expected: Expected, *, body: frozenset[str]) -> None:
         self.faults: list[Fault] = []
+        self._body = body
         self._values: dict[str, list[str]] = {}
+        # As the caller called it.
+        self._called: dict[str, str] = {}
         for name, value in fields:
-            self._values.setdefault(_ALIASES.get(name, name), []).append(value)
-        for name in self._values.keys() - _NAMES:
-            self.faults.append(_misplaced(name))
+            known = _ALIASES.get(name, name)
+            self._called[known] = name
+            self._values.setdefault(known, []).append(value)
+        for name in sorted(self._values.keys() - expected.names):
+            self.fault(name, "is no parameter of this feed")
+        for name in sorted(expected.required - self._values.keys()):
+            self.fault(name, "is required")
+        if expected.start and self._values.keys().isdisjoint({"from", "after"}):
+            self.fault("from", "give from or after: a time, or a cursor (0 is the beginning)")
+
+    def fault(self, name: str, detail: str) -> None:
+        """Something is wrong with a parameter: named where it stands. What looks like no name is not repeated."""
+        called = self._called.get(name, name)
+        if called in self._body:
+            self.faults.append(Fault(pointer=f"/{called}" if called.isidentifier() else "", detail=detail))
+        else:
+            self.faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
 
     def one(self, name: str, convert: Callable[[str], T]) -> T | None:
         """The value of a parameter that stands at most once; None when it is absent or wrong."""
         values = self._values.get(name, ())
         if len(values) > 1:
-            self.faults.append(Fault(parameter=name, detail="is given more than once"))
+            self.fault(name, "is given more than once")
         elif values:
             try:
                 return convert(values[0])
             except ValueError as reason:
-                self.faults.append(Fault(parameter=name, detail=str(reason)))
+                self.fault(name, str(reason))
         return None
 
     def types(self) -> frozenset[str]:
         """The event types asked for, however often the parameter stands."""
         types = frozenset(self._values.get("eventType", ()))
         if "" in types:
-            self.faults.append(Fault(parameter="eventType", detail="must not be empty"))
+            self.fault("eventType", "must not be empty")
         if len(types) > TYPES_MAX:
-            self.faults.append(Fault(parameter="eventType", detail=f"is given more than {TYPES_MAX} times"))
+            self.fault("eventType", f"is given more than {TYPES_MAX} times")
         return types
 
+    def found(self, fields: Sequence[tuple[str, str]]) -> Parameters:
+        """The parameters; `fields` are for the next link. Raises `InvalidRequest` that names every fault."""
+        found = Parameters(
+            fields=fields,
+            after=self.one("after", parse_after),
+            since=self.one("from", _moment),
+            until=self.one("to", _moment),
+            types=self.types(),
+            source=self.one("source", _text),
+            party=self.one("party", _matching(_PARTY, "must be a party id in digits")),
+            unit=self.one("unit", _matching(_UNIT, "must be an organisation number of 9 digits")),
+            person=self.one("person", _matching(_PERSON, "must be a person number of 11 digits")),
+            resource=self.one("resource", _text),
+            size=self.one("size", _size) or PAGE_EVENTS_DEFAULT,
+        )
+        if found.since is not None and found.until is not None and found.since > found.until:
+            self.fault("to", "is before from")
+        if self.faults:
+            raise InvalidRequest(f"Faults found: {len(self.faults)}.", faults=self.faults)
+        return found
 
-def parameters_of(query: bytes, *, person: str | None) -> Parameters:
+
+def sent_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
+    """The parameters of a GET. Raises `InvalidRequest` that names every fault."""
+    query: bytes = request.scope["query_string"]
+    return parameters_of(query, person=request.headers.get("person"), expected=expected)
+
+
+async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
+    """The parameters of a POST. Raises `InvalidRequest` that names every fault, 415 for a body that is no JSON."""
+    body = await request.body()
+    if body and request.content_type[0].lower() not in ("", "application/json"):
+        raise HTTPException(status_code=415)
+    return parameters_of_body(body, request.scope["query_string"], expected=expected)
+
+
+def parameters_of(query: bytes, *, person: str | None, expected: Expected = EVERY) -> Parameters:
     """The parameters of a GET. Raises `InvalidRequest` that names every fault. `person` comes in a header."""
+    fields = _fields(query)
+    reading = _Reading(fields if person is None else [*fields, ("person", person)], expected, body=frozenset())
+    if any(name == "person" for name, _ in fields):
+        reading.fault("person", "belongs in the header of that name, never in a URL")
+    return reading.found([field for field in fields if field[0] != "after"])
+
+
+def parameters_of_body(body: bytes, query: bytes, *, expected: Expected = EVERY) -> Parameters:
+    """The parameters of a POST: a JSON object, or nothing; `after` and `size` of the query come before it.
+
+    Raises `InvalidRequest` that names every fault.
+    """
+    linked, faults = _fields(query), list[Fault]()
+    for name in sorted({name for name, _ in linked} - _OF_LINK):
+        detail = "belongs in the body" if name in expected.names else "is no parameter of this feed"
+        faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
+    linked = [field for field in linked if field[0] in _OF_LINK]
+    given = [field for field in _members(body, faults) if field[0] not in {name for name, _ in linked}]
+    reading = _Reading([*linked, *given], expected, body=frozenset(name for name, _ in given))
+    reading.faults += faults
+    found = reading.found([])
+    return replace(found, fields=[("size", str(found.size))])
+
+
+def _fields(query: bytes) -> Sequence[tuple[str, str]]:
     try:
         fields = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
     except ValueError:
         raise InvalidRequest("The query cannot be read: too many fields, or not percent-encoded UTF-8.") from None
     # A `+` that was not escaped arrives as a space; no time holds a space.
-    fields = [(name, value.replace(" ", "+") if name in _TIMES else value) for name, value in fields]
-    reading = _Reading(fields if person is None else [*fields, ("person", person)])
-    found = Parameters(
-        fields=[field for field in fields if field[0] != "after"],
-        after=reading.one("after", parse_after),
-        since=reading.one("from", _moment),
-        until=reading.one("to", _moment),
-        types=reading.types(),
-        source=reading.one("source", _text),
-        party=reading.one("party", _matching(_PARTY, "must be a party id in digits")),
-        unit=reading.one("unit", _matching(_UNIT, "must be an organisation number of 9 digits")),
-        person=reading.one("person", _matching(_PERSON, "must be a person number of 11 digits")),
-        size=reading.one("size", _size) or PAGE_EVENTS_DEFAULT,
-    )
-    faults = [*reading.faults, *_contradictions(found, {name for name, _ in fields})]
-    if faults:
-        raise InvalidRequest(f"Faults found: {len(faults)}.", faults=faults)
-    return found
+    return [(name, value.replace(" ", "+") if name in _TIMES else value) for name, value in fields]
 
 
-def _contradictions(found: Parameters, names: AbstractSet[str]) -> Iterator[Fault]:
-    """What is wrong between parameters that are right alone."""
-    if names.isdisjoint({"from", "after"}):
-        yield Fault(parameter="from", detail="give from or after: a time, or a cursor (0 is the beginning)")
-    if "person" in names:
-        yield Fault(parameter="person", detail="belongs in the header of that name, never in a URL")
-    if found.since is not None and found.until is not None and found.since > found.until:
-        yield Fault(parameter="to", detail="is before from")
-
-
-def _misplaced(name: str) -> Fault:
-    """A name that is no parameter; one that looks like no name is not repeated."""
-    return Fault(parameter=name if name.isidentifier() else None, detail="is no parameter of this feed")
+def _members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """The members of a JSON object as fields: text and whole numbers, of types also several; null is absent."""
+    try:
+        members = msgspec.json.decode(body or b"{}", type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        faults.append(Fault(pointer="", detail="must be a JSON object of parameters"))
+        return
+    for name, value in members.items():
+        values = value if isinstance(value, list) and _ALIASES.get(name, name) == "eventType" else [value]
+        for each in values:
+            match each:
+                case None:
+                    pass
+                case str():
+                    yield name, each
+                case int() if not isinstance(each, bool):
+                    yield name, str(each)
+                case _:
+                    pointer = f"/{name}" if name.isidentifier() else ""
+                    faults.append(Fault(pointer=pointer, detail="must be text or a whole number"))
 
 
 def _moment(text: str) -> int:

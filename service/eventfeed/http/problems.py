@@ -18,6 +18,7 @@ from eventfeed.domain.errors import (
     Fault,
     Forbidden,
     Refused,
+    TooManyRequests,
     Unauthenticated,
     Unavailable,
 )
@@ -77,6 +78,12 @@ KINDS: Mapping[str, Kind] = {
         "The token lacks a scope",
         "The caller is known, but its token does not carry the scope named in `scope`. Ask for a token with it.",
     ),
+    "not-approved": Kind(
+        403,
+        "The organisation is not approved for this",
+        "Events of every party are for organisations with a valid approval for every type asked for. `errors` names "
+        "the types that are not covered. Whoever runs this service decides on approvals.",
+    ),
     "foreign-source": Kind(
         403,
         "The source belongs to someone else",
@@ -116,7 +123,7 @@ KINDS: Mapping[str, Kind] = {
         415,
         "The body is of a type that is not read here",
         "Publish application/json to /events/api/v1/app, and a CloudEvent structured, batched or binary to "
-        "/events/api/v1/events.",
+        "/events/api/v1/events. Ask for a feed by POST with application/json.",
     ),
     "too-many-requests": Kind(429, "Too many requests", "Wait for `Retry-After` seconds, then go on."),
     "internal": Kind(500, "A defect of ours", "The request found a defect. Tell us the `traceId`."),
@@ -168,15 +175,16 @@ class Problems:
             case Unauthenticated(presented=presented):
                 headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"' + ', error="invalid_token"' * presented
             case Forbidden(scope=needed, faults=faults):
-                scope = _masked(needed)
+                scope = None if needed is None else _masked(needed)
                 problem = msgspec.structs.replace(problem, scope=scope, errors=_told(faults))
-                headers["WWW-Authenticate"] = f'Bearer realm="{REALM}", error="insufficient_scope", scope="{scope}"'
+                asked = "" if scope is None else f', scope="{scope}"'
+                headers["WWW-Authenticate"] = f'Bearer realm="{REALM}", error="insufficient_scope"{asked}'
             case CursorExpired(oldest=oldest, oldest_time=time):
                 moment = None if time is None else format_moment(time)
                 problem = msgspec.structs.replace(problem, oldest_cursor=oldest, oldest_time=moment)
             case Refused(faults=faults):
                 problem = msgspec.structs.replace(problem, errors=_told(faults))
-            case Unavailable(retry_seconds=seconds):
+            case Unavailable(retry_seconds=seconds) | TooManyRequests(retry_seconds=seconds):
                 headers["Retry-After"] = str(seconds)
         return _answer(problem, headers)
 
@@ -201,7 +209,7 @@ class Problems:
             status=kind.status,
             detail=detail,
             code=code,
-            trace_id=_trace_id(request),
+            trace_id=trace_id(request),
         )
 
 
@@ -242,7 +250,7 @@ def _answer(problem: Problem, headers: Mapping[str, str]) -> Response[bytes]:
     )
 
 
-def _trace_id(request: AnyRequest) -> str:
+def trace_id(request: AnyRequest) -> str:
     """The caller's trace (W3C Trace Context), or one of our own."""
     found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
     return found["trace"] if found else secrets.token_hex(16)

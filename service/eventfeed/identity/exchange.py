@@ -1,5 +1,6 @@
 """The exchange: a provider's token in, a platform token out (contract section 6)."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -18,6 +19,13 @@ LIFETIME_SECONDS = 1_800
 # Maskinporten proves an organisation as a person's electronic id would (level 3 of 4).
 MASKINPORTEN_LEVEL = 3
 
+MASKINPORTEN, ID_PORTEN = "maskinporten", "id-porten"
+# How surely ID-porten knows a person (its `acr`), as the platform's levels count it.
+LEVELS: Mapping[str, int] = {"idporten-loa-low": 0, "idporten-loa-substantial": 3, "idporten-loa-high": 4}
+# A call to another service, and some difference between clocks.
+SERVICE_TOKEN_SECONDS = 60
+
+_PERSON_NUMBER = re.compile(r"[0-9]{11}", re.ASCII)
 # ISO 6523: scheme 0192 is the Norwegian register of organisations.
 _SCHEME = "0192:"
 # Said by the provider of its own session and audience, not of the caller; and a person number, which goes no further.
@@ -58,8 +66,11 @@ class Exchange:
             )
         now = self._clock()
         origin = await verified(token, self._providers[provider], now=now)
-        proven = await self._organisation(origin.claims)
-        return self._keys.sign({**_kept(origin.claims), **proven, **self._frame(origin.expires, now // 1_000_000)})
+        if provider == ID_PORTEN:
+            proven, kept = await self._person(origin.claims), _kept_of_person(origin.claims)
+        else:
+            proven, kept = await self._organisation(origin.claims), _kept(origin.claims)
+        return self._keys.sign({**kept, **proven, **self._frame(origin.expires, now // 1_000_000)})
 
     def discovery(self) -> Discovery:
         """Where the platform token's issuer publishes its keys."""
@@ -88,12 +99,51 @@ class Exchange:
                 added[f"{PLATFORM}org"] = organisation.org
         return added
 
+    async def _person(self, claims: Mapping[str, Raw]) -> Claims:
+        """What ID-porten proves: a person, and how surely; they become a user and a party, never a number."""
+        level = LEVELS.get(_text(claims, "acr"))
+        if level is None:
+            raise Unauthenticated(f"The token's acr must be one of: {', '.join(LEVELS)}.")
+        number = _text(claims, "pid")
+        if not _PERSON_NUMBER.fullmatch(number):
+            raise Unauthenticated("The token names no person in its pid.")
+        person = await self._register.person(number)
+        if person is None:
+            raise Unauthenticated("The register does not know the person this token was issued to.")
+        return {
+            f"{PLATFORM}userid": int(person.user),
+            f"{PLATFORM}partyid": int(person.party),
+            f"{PLATFORM}authenticatemethod": Method.ID_PORTEN,
+            f"{PLATFORM}authlevel": level,
+        }
+
+
+def service_token(keys: SigningKeys, *, issuer: str, clock: Clock) -> str:
+    """What this service shows the platform's other services: who it is, and that it may ask for decisions."""
+    now = clock() // 1_000_000
+    frame = {"iss": issuer, "iat": now, "nbf": now, "exp": now + SERVICE_TOKEN_SECONDS}
+    return keys.sign({"urn:altinn:app": "eventfeed", "scope": "altinn:authorization/authorize", **frame})
+
 
 def _kept(claims: Mapping[str, Raw]) -> Claims:
     """The original claims but those that are not for others, and whatever pretends to be the platform's."""
     return {
         name: value for name, value in claims.items() if name not in _DROPPED and not name.lower().startswith(PLATFORM)
     }
+
+
+def _kept_of_person(claims: Mapping[str, Raw]) -> Claims:
+    """The same of a person's token; a claim that repeats the person's number anywhere goes no further either."""
+    number = _text(claims, "pid").encode()
+    return {name: value for name, value in _kept(claims).items() if number not in bytes(claims[name])}
+
+
+def _text(claims: Mapping[str, Raw], name: str) -> str:
+    """The string that a claim is; "" for anything else."""
+    try:
+        return msgspec.json.decode(claims.get(name, b'""'), type=str)
+    except msgspec.DecodeError:
+        return ""
 
 
 def _organisation_number(claims: Mapping[str, Raw]) -> str:

@@ -69,6 +69,7 @@ class _PlatformClaims(_Registered, frozen=True, kw_only=True):
     level: int = msgspec.field(name="urn:altinn:authlevel")
     org: str | None = msgspec.field(name="urn:altinn:org", default=None)
     organisation: str | None = msgspec.field(name="urn:altinn:orgNumber", default=None)
+    user: int | None = msgspec.field(name="urn:altinn:userid", default=None)
     party: int | None = msgspec.field(name="urn:altinn:partyid", default=None)
 
 
@@ -119,6 +120,7 @@ def _principal(claims: _PlatformClaims, digest: bytes) -> Principal:
         expires=int(claims.exp),
         org=claims.org,
         organisation=claims.organisation,
+        user=None if claims.user is None else str(claims.user),
         party=None if claims.party is None else str(claims.party),
     )
 

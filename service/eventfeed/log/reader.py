@@ -9,20 +9,36 @@ from collections.abc import Sequence
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
 from eventfeed.domain.event import Entry, served_bytes
-from eventfeed.domain.feed import PAGE_BYTES_MAX, Filter, Page, PageRequest, Query
-from eventfeed.domain.ports import EventLog, Head, Scan
+from eventfeed.domain.feed import (
+    PAGE_BYTES_MAX,
+    AppFeed,
+    Feed,
+    Filter,
+    InstanceFeed,
+    Page,
+    PageRequest,
+    PartyFeed,
+    Query,
+    ReporteeFeed,
+    ResourceFeed,
+    question_of,
+)
+from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.log.retention import Retention
 from eventfeed.log.tail import Tail
 
 # What one request may ask of the store before it returns what it has: some tenths of a second.
 SCANS_MAX = 10
+# Once something was hidden, more is looked at than the page has room for: the next visible entry may be far away.
+CANDIDATES_MAX = 200
 
 
 class Reader:
     """Reads pages of a log."""
 
-    def __init__(self, log: EventLog, tail: Tail, *, retention: Retention) -> None:
+    def __init__(self, log: EventLog, tail: Tail, *, retention: Retention, decisions: DecisionPoint) -> None:
         self._log, self._tail, self._retention = log, tail, retention
+        self._decisions = decisions
 
     @property
     def log(self) -> str:
@@ -63,16 +79,11 @@ class Reader:
         return ahead, head
 
     async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
-        """Where the first retained event of the feed with this id stands."""
-        wanted = Query(feed=query.feed, filter=Filter(id=event_id))
-        after = head.floor
-        for _ in range(SCANS_MAX):
-            scan = await self._log.scan(wanted, after=after, through=head.position, limit=1)
-            if scan.entries:
-                return scan.entries[0].sequence
-            if scan.examined >= head.position:
-                break
-            after = scan.examined
+        """Where the first retained event of the feed with this id stands, of those that may be seen."""
+        asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
+        entries, _ = await self._collect(asked, after=head.floor, through=head.position)
+        if entries:
+            return entries[0].sequence
         raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
 
     async def _first(self, ask: PageRequest, start: int, *, head: Head) -> int:
@@ -91,16 +102,36 @@ class Reader:
         return await self._log.seek(ask.until)
 
     async def _collect(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int]:
-        """Matches in order up to the page's size, bytes or the request's budget, and the last position examined."""
-        page = _Filling(ask.size)
+        """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
+
+        What was decided on is not searched for again, so that a few decisions hide any number of entries.
+        """
+        page, query, limit = _Filling(ask.size), ask.query, ask.size
         for _ in range(SCANS_MAX):
             if after >= through:
                 break
-            scan = await self._scan(ask.query, after=after, through=through, limit=page.room)
-            after = page.take(scan)
+            scan = await self._scan(query, after=after, through=through, limit=limit)
+            visible = await self._visible(query.feed, scan.entries)
+            after = page.take(visible, examined=scan.examined)
             if page.full:
                 break
+            seen = {entry.sequence for entry in visible}
+            hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
+            query, limit = query.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
         return page.entries, after
+
+    async def _visible(self, feed: Feed, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Those of a feed's entries that its reader may see."""
+        match feed:
+            case AppFeed() | ReporteeFeed():
+                return entries
+            case InstanceFeed():
+                return [entry for entry in entries if feed.holds(entry.event)]
+            case PartyFeed(reader=reader) | ResourceFeed(reader=reader):
+                asked = [(entry, question_of(entry.event)) for entry in entries]
+                questions = {question for _, question in asked if question is not None}
+                allowed = await self._decisions.allowed(reader, questions) if questions else frozenset()
+                return [entry for entry, question in asked if question in allowed]
 
     async def _scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """The next matches: from memory near the end of the log, from the store elsewhere."""
@@ -140,13 +171,16 @@ class _Filling:
         """How many more entries fit."""
         return self._size - len(self.entries)
 
-    def take(self, scan: Scan) -> int:
-        """Add what fits; the last position examined for what is in the page."""
-        for entry in scan.entries:
+    def take(self, entries: Sequence[Entry], *, examined: int) -> int:
+        """Add what fits of these, for which `examined` was the last one looked at; that of what is in the page."""
+        for entry in entries:
+            if self.room == 0:
+                self.full = True
+                return self.entries[-1].sequence
             self._bytes += served_bytes(entry) + len(b",")
             if self.entries and self._bytes > PAGE_BYTES_MAX:
                 self.full = True
                 return self.entries[-1].sequence
             self.entries.append(entry)
         self.full = self.room == 0
-        return scan.examined
+        return examined

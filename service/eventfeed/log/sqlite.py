@@ -7,36 +7,45 @@ following the end to the follower's, everything else to a few readers', so that 
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
-from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.feed import PAGE_BYTES_MAX, Query
+from eventfeed.domain.errors import LogDamaged, TailMoved
+from eventfeed.domain.event import App, Entry, Event, Identity, app_of
+from eventfeed.domain.feed import (
+    PAGE_BYTES_MAX,
+    AppFeed,
+    Filter,
+    InstanceFeed,
+    PartyFeed,
+    Query,
+    ReporteeFeed,
+    ResourceFeed,
+)
 from eventfeed.domain.ports import Found, Head, Known, Scan
+from eventfeed.log.sqlite_threads import Threads, transaction
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# What makes each older layout the next one.
+_UPGRADES = {
+    1: (
+        "CREATE INDEX entry_type ON entry (type)",
+        "CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL",
+        "PRAGMA user_version = 2",
+    ),
+}
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
-# How long a process waits for another one's commit.
-BUSY_SECONDS = 5.0
 # What one scan looks at before it reports how far it came: some 20 ms of work.
 EXAMINE_ENTRIES_MAX = 20_000
 # What one expiry takes away: short enough that a publish does not notice.
 EXPIRE_ENTRIES_MAX = 5_000
-# Reads go through the page cache of the operating system without a copy.
-MAP_BYTES = 1 << 30
 
 _COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
 _INSERT = f"INSERT INTO entry (identity, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
 
-P = ParamSpec("P")
-T = TypeVar("T")
 Row = tuple[int, int, str, bytes, str, str, str, str | None, str | None, str | None, str | None, str | None, bytes]
 
 
@@ -48,9 +57,9 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
-        self._writer = _Threads(path, count=1)
-        self._follower = _Threads(path, count=1)
-        self._readers = _Threads(path, count=READER_THREADS)
+        self._writer = Threads(path, count=1)
+        self._follower = Threads(path, count=1)
+        self._readers = Threads(path, count=READER_THREADS)
 
     async def open(self) -> None:
         """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""
@@ -97,98 +106,20 @@ class SqliteLog:
         await self._writer.close()
 
 
-class _Threads:
-    """Threads with a connection each. A verb runs in one of them and its errors come out as the product's own."""
-
-    def __init__(self, path: Path, *, count: int) -> None:
-        self._path = path
-        self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
-
-    async def run(
-        self,
-        verb: Callable[Concatenate[sqlite3.Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """Run `verb(connection, …)` in a thread of this pool."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: self._visit(verb, *args, **kwargs))
-
-    async def close(self) -> None:
-        """Wait for what is under way, then close the connections."""
-        await asyncio.to_thread(self._pool.shutdown)
-        for connection in self._connections:
-            connection.close()
-
-    def _visit(
-        self,
-        verb: Callable[Concatenate[sqlite3.Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        try:
-            return verb(self._connection(), *args, **kwargs)
-        except sqlite3.Error as failure:
-            raise translated(failure) from failure
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._path,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
-            self._local.connection = connection
-            self._connections.append(connection)
-        return connection
-
-
-def translated(failure: sqlite3.Error) -> Unavailable:
-    """What a SQLite error means to a caller: a damaged file stays damaged, everything else may pass."""
-    match failure.sqlite_errorcode & 0xFF if hasattr(failure, "sqlite_errorcode") else 0:
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return LogDamaged(f"The store's file is damaged: {failure}.")
-        case _:
-            return Unavailable(f"The store did not answer: {failure}.")
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection, *, writes: bool) -> Iterator[None]:
-    """One snapshot for all reads in it; with `writes` also the only writer on this file, and durable at the end."""
-    db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-    try:
-        yield
-    except BaseException:
-        _undo(db)
-        raise
-    try:
-        db.execute("COMMIT")
-    except sqlite3.Error as failure:
-        _undo(db)
-        raise OutcomeUnknown(f"The store did not say whether it committed: {failure}.") from failure
-
-
-def _undo(db: sqlite3.Connection) -> None:
-    """Take back what is not committed; a full disk makes SQLite do it by itself."""
-    if db.in_transaction:
-        db.execute("ROLLBACK")
-
-
 def _create(db: sqlite3.Connection, name: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
-    version = _number(db, "PRAGMA user_version")
-    if version == 0:
-        with _transaction(db, writes=True):
+    if _number(db, "PRAGMA user_version") == 0:
+        with transaction(db, writes=True):
             if _number(db, "PRAGMA user_version") == 0:
                 for statement in resources.files(__package__).joinpath("schema.sql").read_text().split(";\n"):
                     db.execute(statement)
                 db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
-    elif version != SCHEMA_VERSION:
+    while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
+        with transaction(db, writes=True):
+            if _number(db, "PRAGMA user_version") == version:
+                for statement in _UPGRADES[version]:
+                    db.execute(statement)
+    if version != SCHEMA_VERSION:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
 
 
@@ -203,7 +134,7 @@ def _head(db: sqlite3.Connection) -> Head:
 
 
 def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> None:
-    with _transaction(db, writes=True):
+    with transaction(db, writes=True):
         head = _head(db)
         if head.position != after:
             raise TailMoved(expected=after, actual=head.position)
@@ -219,7 +150,7 @@ def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> list[Entry]:
 
 def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, limit: int) -> Scan:
     ways = searches(query)
-    with _transaction(db, writes=False):
+    with transaction(db, writes=False):
         floor = _number(db, "SELECT floor FROM log")
         if through <= after:
             return Scan(entries=(), examined=after, floor=floor)
@@ -233,7 +164,7 @@ def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, lim
 def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
     identities: dict[Identity, Known] = {}
     owners: dict[str, App] = {}
-    with _transaction(db, writes=False):
+    with transaction(db, writes=False):
         for event in events:
             row = db.execute(
                 "SELECT sequence, time, content, mark FROM entry WHERE identity = ?",
@@ -253,13 +184,13 @@ def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
 
 
 def _seek(db: sqlite3.Connection, time: int) -> int:
-    with _transaction(db, writes=False):
+    with transaction(db, writes=False):
         head = _head(db)
         return _last_before(db, time, low=head.floor, high=head.position)
 
 
 def _expire(db: sqlite3.Connection, before: int) -> int:
-    with _transaction(db, writes=True):
+    with transaction(db, writes=True):
         head = _head(db)
         high = min(head.position - 1, head.floor + EXPIRE_ENTRIES_MAX)
         floor = _last_before(db, before, low=head.floor, high=high)
@@ -269,7 +200,7 @@ def _expire(db: sqlite3.Connection, before: int) -> int:
 
 
 def _rename(db: sqlite3.Connection, name: str) -> str:
-    with _transaction(db, writes=True):
+    with transaction(db, writes=True):
         db.execute("UPDATE log SET name = ?", (name,))
     return name
 
@@ -285,27 +216,78 @@ def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> i
     return low
 
 
+# A value that is a list, and what it means. A row without a resource is in no list, and out of it.
+_LISTS = {
+    "types": "type IN ({})",
+    "but_resources": "resource NOT IN ({}) AND resource IS NOT NULL",
+    "but_subjects": "coalesce(subject, '') NOT IN ({})",
+}
+
+
 class Search(NamedTuple):
     """One search: an index, the columns it fixes, and the conditions that are left for the rows it finds."""
 
     name: str
-    keys: Mapping[str, str]
+    keys: Mapping[str, object]
     rest: Mapping[str, object]
 
 
 def searches(query: Query) -> Sequence[Search]:
     """The narrowest indexes for a query: one search, or one for each type asked. Their rows never overlap."""
-    app = {"org": query.feed.app.org, "app": query.feed.app.name}
-    rest: dict[str, object] = {} if query.filter.source is None else {"source": query.filter.source}
-    types = {"types": sorted(query.filter.types)} if query.filter.types else {}
-    if query.filter.id is not None:
-        subject = {} if query.filter.subject is None else {"subject": query.filter.subject}
-        return [Search("entry_id", {"id": query.filter.id}, {**app, **rest, **types, **subject})]
-    if query.filter.subject is not None:
-        return [Search("entry_subject", {"subject": query.filter.subject}, {**app, **rest, **types})]
-    if query.filter.types:
-        return [Search("entry_app_type", {**app, "type": type_}, rest) for type_ in sorted(query.filter.types)]
-    return [Search("entry_app", app, rest)]
+    keys, wanted = _keys(query), query.filter
+    rest = _rest(query)
+    if wanted.id is not None:
+        return [Search("entry_id", {"id": wanted.id}, {**keys, **rest})]
+    match query.feed:
+        case PartyFeed():
+            return [Search("entry_subject", keys, rest)]
+        case InstanceFeed():
+            return [Search("entry_instance", keys, rest)]
+        case _ if wanted.subject is not None:
+            return [Search("entry_subject", {"subject": wanted.subject}, {**keys, **rest})]
+        case ReporteeFeed(types=types):
+            return [Search("entry_type", {"type": type_}, rest) for type_ in sorted(types)]
+        case ResourceFeed() if "resource" in keys:
+            return [Search("entry_resource", keys, rest)]
+    if not wanted.types:
+        return [Search("entry_app", keys, rest)]
+    return [
+        Search("entry_app_type", {**keys, "type": type_}, {name: rest[name] for name in rest if name != "types"})
+        for type_ in sorted(wanted.types)
+    ]
+
+
+def _keys(query: Query) -> Mapping[str, object]:
+    """The columns that a feed fixes. An app's resource is its two names; any other stands for itself."""
+    match query.feed:
+        case AppFeed(app=app):
+            return {"org": app.org, "app": app.name}
+        case PartyFeed(subject=subject):
+            return {"subject": subject}
+        case InstanceFeed(guid=guid):
+            return {"instance": guid}
+        case ReporteeFeed(types=types):
+            return {"types": sorted(types)}
+        case ResourceFeed(resource=resource):
+            owner = app_of("", resource)
+            return {"resource": resource, "app": None} if owner is None else {"org": owner.org, "app": owner.name}
+
+
+def _rest(query: Query) -> Mapping[str, object]:
+    """What is left to look at in each row."""
+    wanted: Filter = query.filter
+    rest: dict[str, object] = {}
+    if wanted.source is not None:
+        rest["source"] = wanted.source
+    if wanted.types:
+        rest["types"] = sorted(wanted.types)
+    if wanted.id is not None and wanted.subject is not None:
+        rest["subject"] = wanted.subject
+    if isinstance(query.feed, PartyFeed):
+        rest["but_resources"] = sorted(wanted.but_resources)
+    if wanted.but_subjects:
+        rest["but_subjects"] = sorted(wanted.but_subjects)
+    return rest
 
 
 def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
@@ -345,9 +327,12 @@ def _conditions(search: Search, number: int) -> tuple[str, dict[str, object]]:
     for column, value in {**search.keys, **search.rest}.items():
         name = f"{column}{number}"
         match column, value:
-            case "types", list():
+            case _, None:
+                clauses.append(f"{column} IS NULL")
+                continue
+            case _, list():
                 names = [f"{name}_{place}" for place in range(len(value))]
-                clauses.append(f"type IN ({', '.join(f':{each}' for each in names)})")
+                clauses.append(_LISTS[column].format(", ".join(f":{each}" for each in names)))
                 values |= zip(names, value, strict=True)
                 continue
             case "source", _:

@@ -7,13 +7,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventfeed.access.local import LocalRegister
-from eventfeed.domain.ports import Organisation, Register
+from eventfeed.access.local import LocalRegister, population_file
+from eventfeed.domain.ports import Organisation, Person, Register
 from eventfeed.settings import SettingsError
 
 KARI = "01838012345"
 BAKERY = {"number": "310000011", "party": "51000011", "name": "Bakeriet AS"}
 PERSON = {"number": KARI, "party": "50000001", "user": "20000001", "name": "Kari"}
+
+
+def loaded(path: Path | None) -> LocalRegister:
+    """The register of a file."""
+    return LocalRegister(population_file(path))
 
 
 def written(folder: Path, *organisations: object, people: tuple[object, ...] = ()) -> Path:
@@ -26,7 +31,7 @@ def written(folder: Path, *organisations: object, people: tuple[object, ...] = (
 @pytest.fixture
 def register() -> Register:
     """The development population."""
-    return LocalRegister.load(None)
+    return loaded(None)
 
 
 @pytest.mark.parametrize(
@@ -48,10 +53,14 @@ async def test_the_development_population_has_these_organisations(
     assert Organisation(number=number, party=party, org=org) == await register.organisation(number)
 
 
-@pytest.mark.parametrize(("number", "party"), [(KARI, "50000001"), ("02838012346", "50000002")])
-async def test_the_development_population_has_these_people(register: Register, number: str, party: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "user", "party"), [(KARI, "20000001", "50000001"), ("02838012346", "20000002", "50000002")]
+)
+async def test_the_development_population_has_these_people(
+    register: Register, number: str, user: str, party: str
+) -> None:
     """Contract section 8."""
-    assert party == await register.party_of_person(number)
+    assert Person(user=user, party=party) == await register.person(number)
 
 
 @pytest.mark.parametrize("number", ["", "999999999", "50002001", KARI, " 991825827"])
@@ -63,15 +72,15 @@ async def test_an_unknown_organisation_is_none(register: Register, number: str) 
 @pytest.mark.parametrize("number", ["", "99999999999", "50000001", "991825827"])
 async def test_an_unknown_person_is_none(register: Register, number: str) -> None:
     """A party or an organisation is no person."""
-    assert await register.party_of_person(number) is None
+    assert await register.person(number) is None
 
 
 async def test_a_file_takes_the_place_of_the_population(tmp_path: Path) -> None:
     """Who is not in it does not exist."""
-    register = LocalRegister.load(written(tmp_path, {**BAKERY, "org": "bak"}, people=(PERSON,)))
+    register = loaded(written(tmp_path, {**BAKERY, "org": "bak"}, people=(PERSON,)))
 
     assert Organisation(number="310000011", party="51000011", org="bak") == await register.organisation("310000011")
-    assert "50000001" == await register.party_of_person(KARI)
+    assert Person(user="20000001", party="50000001") == await register.person(KARI)
     assert await register.organisation("991825827") is None
 
 
@@ -95,7 +104,7 @@ async def test_a_file_takes_the_place_of_the_population(tmp_path: Path) -> None:
 def test_a_wrong_organisation_is_told_with_its_place(tmp_path: Path, changes: dict[str, object], place: str) -> None:
     """The file and the entry."""
     with pytest.raises(SettingsError, match=rf"register\.json: .*{place}.*; correct the file"):
-        LocalRegister.load(written(tmp_path, {**BAKERY, **changes}))
+        loaded(written(tmp_path, {**BAKERY, **changes}))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +113,7 @@ def test_a_wrong_organisation_is_told_with_its_place(tmp_path: Path, changes: di
 def test_a_wrong_person_is_told_with_their_place(tmp_path: Path, changes: dict[str, object]) -> None:
     """Eleven digits, and a user."""
     with pytest.raises(SettingsError, match=r"\$\.people\[0\]"):
-        LocalRegister.load(written(tmp_path, people=({**PERSON, **changes},)))
+        loaded(written(tmp_path, people=({**PERSON, **changes},)))
 
 
 @pytest.mark.parametrize(
@@ -120,13 +129,13 @@ def test_a_wrong_person_is_told_with_their_place(tmp_path: Path, changes: dict[s
 def test_what_must_be_once_is_once(tmp_path: Path, other: dict[str, object], fault: str) -> None:
     """Numbers, parties and short names; and nobody acts for nobody."""
     with pytest.raises(SettingsError, match=fault):
-        LocalRegister.load(written(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
+        loaded(written(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
 
 
 def test_two_people_are_two(tmp_path: Path) -> None:
     """In number, party and user; every fault is told at once, and the number not at all."""
     with pytest.raises(SettingsError) as refusal:
-        LocalRegister.load(written(tmp_path, people=(PERSON, PERSON)))
+        loaded(written(tmp_path, people=(PERSON, PERSON)))
     faults = str(refusal.value)
 
     assert 3 == len(faults.splitlines())
@@ -140,7 +149,7 @@ def test_a_person_number_where_a_party_should_be_is_not_repeated(tmp_path: Path)
     """Well-formed but contradictory files are told as carefully as broken ones."""
     mistaken = {**BAKERY, "party": "31838012345", "acts_for": ["41838012345"]}
     with pytest.raises(SettingsError) as refusal:
-        LocalRegister.load(written(tmp_path, mistaken, {**mistaken, "number": "310000012"}))
+        loaded(written(tmp_path, mistaken, {**mistaken, "number": "310000012"}))
     told = str(refusal.value)
 
     assert ["party (digits) is given twice", "acts for party (digits)"] == [
@@ -156,14 +165,14 @@ def test_a_file_that_is_no_register_is_told(tmp_path: Path, text: bytes) -> None
     file.write_bytes(text)
 
     with pytest.raises(SettingsError, match=r"EVENTFEED_REGISTER=.*register\.json: .*; correct the file"):
-        LocalRegister.load(file)
+        loaded(file)
 
 
 @pytest.mark.parametrize("name", ["missing.json", "."])
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     """With the reason."""
     with pytest.raises(SettingsError, match=r"cannot be read: (No such file|Is a directory)"):
-        LocalRegister.load(tmp_path / name)
+        loaded(tmp_path / name)
 
 
 MEMBERS = st.sampled_from(["number", "party", "user", "name", "org", "acts_for", KARI])
@@ -177,7 +186,7 @@ def test_no_complaint_repeats_a_person_number(
 ) -> None:
     """Wherever in the file it was put, also where it does not belong."""
     try:
-        LocalRegister.load(written(tmp_path, *organisations, people=tuple(people)))
+        loaded(written(tmp_path, *organisations, people=tuple(people)))
     except SettingsError as complaint:
         told = str(complaint).replace(str(tmp_path), "")
 

@@ -4,7 +4,7 @@ import httpx
 import msgspec
 import pytest
 
-from eventfeed.access.local import LocalRegister
+from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
@@ -17,11 +17,14 @@ URL = "http://127.0.0.1:8080/development/maskinporten"
 AUDIENCE = "http://127.0.0.1:8080"
 PLATFORM_ISSUER = f"{AUDIENCE}/authentication/api/v1/openid/"
 
+TTD = {"org_number": "991825827", "scope": "a b"}
+SKD = {"org_number": "974761076"}
+
 
 @pytest.fixture
 def issuer() -> DevelopmentIssuer:
     """A development Maskinporten with a key of its own."""
-    return DevelopmentIssuer(URL, audience=AUDIENCE, keys=SigningKeys([rsa_key("development")]), clock=lambda: NOW)
+    return DevelopmentIssuer("maskinporten", URL, AUDIENCE, SigningKeys([rsa_key("development")]), lambda: NOW)
 
 
 async def test_its_token_is_exchanged_like_a_real_one(issuer: DevelopmentIssuer, platform_keys: SigningKeys) -> None:
@@ -30,19 +33,21 @@ async def test_its_token_is_exchanged_like_a_real_one(issuer: DevelopmentIssuer,
     def answer(request: httpx.Request) -> httpx.Response:
         published = {
             f"{URL}/.well-known/openid-configuration": msgspec.json.encode(issuer.discovery()),
-            issuer.discovery().jwks_uri: issuer.jwks(),
+            issuer.discovery().jwks_uri: issuer.keys.jwks,
         }
         return httpx.Response(200, content=published[str(request.url)])
 
     keys = ProviderKeys(URL, httpx.AsyncClient(transport=httpx.MockTransport(answer)))
     exchange = Exchange(
         {"maskinporten": Provider(issuer=URL, keys=keys, accepted=frozenset({AUDIENCE}))},
-        register=LocalRegister.load(None),
+        register=LocalRegister(population_file(None)),
         keys=platform_keys,
         issuer=PLATFORM_ISSUER,
         clock=lambda: NOW,
     )
-    token = await exchange.exchange("maskinporten", issuer.maskinporten_token("974761076", "one:scope two:scope"))
+    token = await exchange.exchange(
+        "maskinporten", issuer.token({"org_number": "974761076", "scope": "one:scope two:scope"})
+    )
     principal = PlatformTokens(platform_keys, issuer=PLATFORM_ISSUER, clock=lambda: NOW).verify(token)
 
     assert ("skd", "974761076") == (principal.org, principal.organisation)
@@ -51,7 +56,7 @@ async def test_its_token_is_exchanged_like_a_real_one(issuer: DevelopmentIssuer,
 
 def test_its_token_says_what_maskinportens_says(issuer: DevelopmentIssuer) -> None:
     """The same claims, for ten minutes, each token with an id of its own."""
-    key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.maskinporten_token("991825827", "a b")))
+    key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.token(TTD)))
     assert key is not None
     said = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
     jti = said.pop("jti")
@@ -67,14 +72,14 @@ def test_its_token_says_what_maskinportens_says(issuer: DevelopmentIssuer) -> No
         "iat": SECOND,
         "exp": SECOND + 600,
     } == said
-    assert str(jti) not in issuer.maskinporten_token("991825827", "a b")
-    assert token != issuer.maskinporten_token("991825827", "a b")
+    assert str(jti) not in issuer.token(TTD)
+    assert token != issuer.token(TTD)
 
 
 @pytest.mark.parametrize("number", ["", "99182582", "9918258270", "99182582x", "991825827\n", "٩٩١٨٢٥٨٢٧"])
 def test_what_is_no_organisation_number_is_refused(issuer: DevelopmentIssuer, number: str) -> None:
     """With the parameter named."""
     with pytest.raises(InvalidRequest) as refusal:
-        issuer.maskinporten_token(number, "a")
+        issuer.token({"org_number": number, "scope": "a"})
 
     assert (Fault(parameter="org_number", detail="must be an organisation number of 9 digits"),) == refusal.value.faults

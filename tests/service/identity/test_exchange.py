@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventfeed.access.local import LocalRegister
+from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.domain.errors import Fault, InvalidRequest, Unauthenticated, Unavailable
-from eventfeed.domain.ports import Organisation
+from eventfeed.domain.ports import Organisation, Person
 from eventfeed.identity.exchange import LIFETIME_SECONDS, Exchange
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
@@ -38,7 +38,7 @@ def exchange_of(double: Double, keys: SigningKeys) -> Exchange:
     """An exchange that knows this provider and the development population."""
     return Exchange(
         {"maskinporten": double.provider()},
-        register=LocalRegister.load(None),
+        register=LocalRegister(population_file(None)),
         keys=keys,
         issuer=ISSUER,
         clock=lambda: NOW,
@@ -204,7 +204,7 @@ class SilentRegister:
         """Never."""
         raise Unavailable(f"The register does not answer for {len(number)} digits.")
 
-    async def party_of_person(self, number: str) -> str | None:
+    async def person(self, number: str) -> Person | None:
         """Never."""
         raise Unavailable(f"The register does not answer for {len(number)} digits.")
 

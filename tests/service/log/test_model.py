@@ -21,7 +21,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import Fault, FaultyLog
-from tests.engines import Watch, appending, opened
+from tests.engines import Allowing, Watch, appending, opened
 from tests.making import event, submission
 
 APPS = [App(org="ttd", name="a"), App(org="skd", name="a")]
@@ -48,7 +48,8 @@ class Process:
         log: SqliteLog = await self._stack.enter_async_context(opened(self._path))
         self.log = FaultyLog(log)
         self.appender, self.tail = await self._stack.enter_async_context(appending(self.log, clock=self._watch))
-        self.reader = Reader(log, self.tail, retention=Retention(log, clock=self._watch, keep=10**15))
+        retention = Retention(log, clock=self._watch, keep=10**15)
+        self.reader = Reader(log, self.tail, retention=retention, decisions=Allowing())
 
     async def crash(self) -> None:
         """Drop everything in memory, and start again."""

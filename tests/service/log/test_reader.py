@@ -13,7 +13,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
-from tests.engines import Watch
+from tests.engines import Allowing, Watch
 from tests.making import TTD, entries, entry, event
 
 KEEP = 1_000_000_000
@@ -24,7 +24,7 @@ async def reading(log: SqliteLog, watch: Watch) -> Reader:
     """A reader over what is in the log, which keeps entries for 1000 seconds."""
     tail = Tail(log)
     await tail.start()
-    return Reader(log, tail, retention=Retention(log, clock=watch, keep=KEEP))
+    return Reader(log, tail, retention=Retention(log, clock=watch, keep=KEEP), decisions=Allowing())
 
 
 @pytest.fixture

@@ -1,0 +1,30 @@
+"""How often something may be asked for: so many times a minute, in a bounded amount of memory."""
+
+from collections.abc import Hashable
+
+# Some 200 bytes each; far more than ask within a minute.
+KEYS_MAX = 100_000
+_MINUTE = 60.0
+
+
+class Rate:
+    """At most `per_minute` requests a minute for each key, at once or spread (the generic cell rate algorithm).
+
+    One number is kept for a key: when all that it has asked for would be used up at an even pace. Beyond `KEYS_MAX`
+    the key that asked longest ago is forgotten.
+    """
+
+    def __init__(self, *, per_minute: int) -> None:
+        self._step = _MINUTE / per_minute
+        self._used_up: dict[Hashable, float] = {}
+
+    def wait(self, key: Hashable, *, now: float) -> float:
+        """Seconds until this key may ask again; 0 when it may now."""
+        return max(0.0, self._used_up.get(key, now) + self._step - _MINUTE - now)
+
+    def count(self, key: Hashable, *, now: float) -> None:
+        """Take note of a request that was let through."""
+        used_up = max(self._used_up.pop(key, now), now) + self._step
+        self._used_up[key] = used_up
+        if len(self._used_up) > KEYS_MAX:
+            del self._used_up[next(iter(self._used_up))]

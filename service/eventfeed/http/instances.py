@@ -1,0 +1,64 @@
+"""Has my submission got feedback? An instance's events for anyone who holds its id (contract section 5, S5)."""
+
+import asyncio
+import math
+import re
+from typing import NamedTuple
+
+from litestar import Response, post
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+
+from eventfeed.access.rates import Rate
+from eventfeed.domain.errors import TooManyRequests
+from eventfeed.domain.event import served_reduced
+from eventfeed.domain.feed import Filter, InstanceFeed, Query
+from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.pages import Pages
+from eventfeed.http.parameters import ANONYMOUS, posted_parameters
+
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
+_PARTY = re.compile(r"[0-9]{1,18}", re.ASCII)
+_PATHS = [
+    f"{place}/instanceeventsforinstance/{instance}"
+    for place in ("/events", "/events/api/v1")
+    for instance in ("{guid:str}", "{party:str}/{guid:str}")
+]
+
+
+class Instances(NamedTuple):
+    """What the open feed stands on: pages, where a caller is, and how often it may ask from there and for one id."""
+
+    pages: Pages
+    addresses: Addresses
+    address_rate: Rate
+    instance_rate: Rate
+
+    def admit(self, request: AnyRequest, guid: str) -> None:
+        """Count this request. Raises `TooManyRequests`, and then does not."""
+        now, caller = asyncio.get_running_loop().time(), self.addresses.caller(request)
+        wait = max(self.address_rate.wait(caller, now=now), self.instance_rate.wait(guid, now=now))
+        if wait > 0:
+            raise TooManyRequests("This was asked too often.", retry_seconds=math.ceil(wait))
+        self.address_rate.count(caller, now=now)
+        self.instance_rate.count(guid, now=now)
+
+
+def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
+    """The one open feed, at the paths it is known by."""
+
+    @post(_PATHS, status_code=200)
+    async def instance_feed(request: AnyRequest) -> Response[bytes]:
+        guid, party = request.path_params["guid"].lower(), request.path_params.get("party")
+        instances.admit(request, guid)
+        if not _GUID.fullmatch(guid) or (party is not None and not _PARTY.fullmatch(party)):
+            raise NotFoundException
+        parameters = await posted_parameters(request, expected=ANONYMOUS)
+        wanted = Filter(types=parameters.types, source=parameters.source)
+        query = Query(feed=InstanceFeed(guid=guid, party=party), filter=wanted)
+        answered = await instances.pages.answered(
+            request, query, parameters=parameters, rights="anyone", shown=served_reduced
+        )
+        return answered.response
+
+    return [instance_feed]
