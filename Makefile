@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format storm mutants bench lock
+.PHONY: help install run test check format storm mutants cases bench lock
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, 
 
 mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
 	$(BIN)/python -m pytest tests/mutants -v
+
+cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
+	$(BIN)/python -m tests.cases
 
 bench: $(VENV)/.dev ## ratios of speed from one run
 	$(BIN)/python -m loadtests.benchmark

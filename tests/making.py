@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.ports import EventLog
+from eventfeed.domain.principal import Method, Principal
 from eventfeed.domain.publishing import Submission
 
 TTD = App(org="ttd", name="bolig")
@@ -25,9 +26,10 @@ def event(
     party: int = 50000001,
     content: bytes | None = None,
     instance: int | None = None,
+    resource: str | None = None,
     size: int = 0,
 ) -> Event:
-    """A valid event; `name` is its id, `size` makes its body at least that long."""
+    """A valid event; `name` is its id, `size` makes its body at least that long, `resource` one that is no app's."""
     number = next(_numbers)
     id_ = name or f"event-{number}"
     place = guid(instance or number)
@@ -40,9 +42,26 @@ def event(
         subject=f"/party/{party}",
         app=app,
         instance=place if app else None,
-        resource=f"urn:altinn:resource:app_{owner.org}_{owner.name}" if app else None,
+        resource=f"urn:altinn:resource:app_{owner.org}_{owner.name}" if app else resource,
         content=content or id_.encode(),
         body=body,
+    )
+
+
+def caller(
+    *, user: str | None = None, organisation: str | None = None, party: str | None = None, level: int = 4
+) -> Principal:
+    """Someone with a platform token: a user, or an organisation."""
+    method = Method.ID_PORTEN if user else Method.MASKINPORTEN
+    return Principal(
+        method=method,
+        level=level,
+        scopes=frozenset(),
+        token=b"token",
+        expires=2**40,
+        user=user,
+        organisation=organisation,
+        party=party,
     )
 
 

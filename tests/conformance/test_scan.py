@@ -5,20 +5,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventfeed.domain.event import App, Entry
-from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, Query
+from eventfeed.domain.feed import (
+    PAGE_BYTES_MAX,
+    AppFeed,
+    Feed,
+    Filter,
+    InstanceFeed,
+    PartyFeed,
+    Query,
+    ReporteeFeed,
+    ResourceFeed,
+)
 from eventfeed.domain.ports import EventLog
 from eventfeed.log import sqlite
-from tests.making import TTD, entries, entry, event
+from tests.making import TTD, caller, entries, entry, event, guid
 
 FEED = AppFeed(app=TTD)
 APPS = [TTD, App(org="ttd", name="b"), App(org="ttd-b", name="olig"), App(org="skd", name="bolig")]
 TYPES = ["instance.created", "instance.process.completed", "instance.deleted"]
 PARTIES = [50000001, 50000002]
+SUBJECTS = [f"/party/{party}" for party in PARTIES]
+RESOURCES = [f"urn:altinn:resource:app_{app.org}_{app.name}" for app in APPS]
+OTHER = "urn:altinn:resource:other"
 
 
 @st.composite
 def populations(draw: st.DrawFn) -> list[Entry]:
-    """A small log over several apps, types and parties."""
+    """A small log over several apps, resources, types, parties and instances."""
     count = draw(st.integers(0, 30))
     return [
         entry(
@@ -27,25 +40,43 @@ def populations(draw: st.DrawFn) -> list[Entry]:
                 type_=draw(st.sampled_from(TYPES)),
                 app=draw(st.sampled_from([*APPS, None])),
                 party=draw(st.sampled_from(PARTIES)),
+                instance=draw(st.integers(1, 3)),
+                resource=draw(st.sampled_from([None, OTHER])),
             ),
         )
         for place in range(1, count + 1)
     ]
 
 
+FEEDS: list[Feed] = [
+    *(AppFeed(app=app) for app in APPS),
+    *(PartyFeed(subject=f"/party/{party}", reader=caller(user="1")) for party in [*PARTIES, 3]),
+    *(ResourceFeed(resource=resource, reader=caller(user="1")) for resource in [*RESOURCES, OTHER]),
+    ReporteeFeed(types=frozenset(TYPES[:1])),
+    ReporteeFeed(types=frozenset(TYPES)),
+    *(InstanceFeed(guid=guid(number), party=None) for number in (1, 2, 9)),
+]
+
+
 @st.composite
 def queries(draw: st.DrawFn) -> Query:
-    """Any feed with any filter."""
-    party = draw(st.none() | st.sampled_from(PARTIES))
+    """Any feed with any filter that it takes."""
+    feed = draw(st.sampled_from(FEEDS))
+    named = isinstance(feed, PartyFeed | InstanceFeed)
+    party = None if named else draw(st.none() | st.sampled_from(PARTIES))
+    hidden = draw(st.sets(st.sampled_from(RESOURCES))) if isinstance(feed, PartyFeed) else ()
+    subjects = draw(st.sets(st.sampled_from(SUBJECTS))) if isinstance(feed, ResourceFeed) else ()
     wanted = Filter(
-        types=frozenset(draw(st.sets(st.sampled_from(TYPES)))),
+        types=frozenset() if isinstance(feed, ReporteeFeed) else frozenset(draw(st.sets(st.sampled_from(TYPES)))),
         subject=None if party is None else f"/party/{party}",
         source=draw(st.none() | st.sampled_from(["https://ttd.", "https://ttd.apps.example.no/ttd/b", "https://s"])),
+        but_resources=frozenset(hidden),
+        but_subjects=frozenset(subjects),
     )
-    return Query(feed=AppFeed(app=draw(st.sampled_from(APPS))), filter=wanted)
+    return Query(feed=feed, filter=wanted)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     population=populations(),
     query=queries(),

@@ -20,6 +20,7 @@ from eventfeed.domain.principal import Principal
 BATCH_QUESTIONS_MAX = 100
 
 Entity = Mapping[str, object]
+Entry = OrganisationEntry | PersonEntry
 
 
 def policies_file(path: Path | None) -> WatchedFile[cedarpy.PolicySet]:
@@ -33,16 +34,20 @@ class CedarDecisionPoint:
 
     def __init__(self, population: WatchedFile[Population], policies: WatchedFile[cedarpy.PolicySet]) -> None:
         self._population, self._policies = population, policies
-        self._known: Population | None = None
-        self._entities = _entities(())
+        self._learnt: Population | None = None
+        self._entities, self._known = _entities(()), frozenset[tuple[str, str]]()
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
         policies, population = await self._policies.current(), await self._population.current()
-        if population is not self._known:
-            self._entities, self._known = _entities([*population.organisations, *population.people]), population
-        if (who := _principal(principal)) is None:
+        if population is not self._learnt:
+            everybody: Sequence[Entry] = [*population.organisations, *population.people]
+            self._entities, self._known = _entities(everybody), frozenset(map(_named, everybody))
+            self._learnt = population
+        named = ("Organisation", principal.organisation) if principal.user is None else ("User", principal.user)
+        if named not in self._known:
             return frozenset()
+        who = _uid(*named)
         allowed, left, entities = set[Question](), iter(questions), self._entities
         while batch := list(islice(left, BATCH_QUESTIONS_MAX)):
             requests = [_request(who, question, level=principal.level) for question in batch]
@@ -63,24 +68,20 @@ def _policies(text: bytes) -> cedarpy.PolicySet:
     return policies
 
 
-def _entities(entries: Sequence[OrganisationEntry | PersonEntry]) -> cedarpy.Entities:
+def _entities(entries: Sequence[Entry]) -> cedarpy.Entities:
     return cedarpy.Entities.from_json_str(msgspec.json.encode([_entity(entry) for entry in entries]).decode())
 
 
-def _entity(entry: OrganisationEntry | PersonEntry) -> Entity:
+def _named(entry: Entry) -> tuple[str, str]:
+    """What the policies call an entry: its kind, and its user id or number."""
+    return ("User", entry.user) if isinstance(entry, PersonEntry) else ("Organisation", entry.number)
+
+
+def _entity(entry: Entry) -> Entity:
     attributes: dict[str, object] = {"parties": [_party(party) for party in (entry.party, *entry.acts_for)]}
-    if isinstance(entry, PersonEntry):
-        return {"uid": _uid("User", entry.user), "attrs": attributes, "parents": []}
-    if entry.org is not None:
+    if isinstance(entry, OrganisationEntry) and entry.org is not None:
         attributes["org"] = entry.org
-    return {"uid": _uid("Organisation", entry.number), "attrs": attributes, "parents": []}
-
-
-def _principal(principal: Principal) -> Entity | None:
-    """Who is asking, as the policies name them."""
-    if principal.user is not None:
-        return _uid("User", principal.user)
-    return None if principal.organisation is None else _uid("Organisation", principal.organisation)
+    return {"uid": _uid(*_named(entry)), "attrs": attributes, "parents": []}
 
 
 def _request(who: Entity, question: Question, *, level: int) -> dict[str, object]:
@@ -101,5 +102,5 @@ def _party(party: str) -> Entity:
     return {"__entity": _uid("Party", party)}
 
 
-def _uid(kind: str, name: str) -> Entity:
+def _uid(kind: str, name: str | None) -> Entity:
     return {"type": kind, "id": name}
