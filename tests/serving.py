@@ -14,6 +14,9 @@ import httpx
 
 READY_SECONDS_MAX = 30.0
 TTD, SKD = "991825827", "974761076"
+BAKERY, ACCOUNTANT, BANK, OTHER_BANK = "310000011", "310000022", "310000033", "310000044"
+KARI, OLA = "01838012345", "02838012346"
+KARIS_PARTY, OLAS_PARTY, BAKERYS_PARTY = "50000001", "50000002", "51000011"
 COMMAND = str(Path(sys.executable).with_name("eventfeed"))
 
 
@@ -30,9 +33,15 @@ class Served:
         external = self.client.post("/development/maskinporten/token", data=form).raise_for_status().text
         return self.exchanged(external).raise_for_status().text
 
-    def exchanged(self, external: str) -> httpx.Response:
-        """The exchange's answer to a token of Maskinporten."""
-        return self.client.get("/authentication/api/v1/exchange/maskinporten", headers=bearer(external))
+    def person_token(self, number: str, *, level: str = "high") -> str:
+        """A platform token of a person, through the development ID-porten and the exchange."""
+        form = {"person": number, "level": level}
+        external = self.client.post("/development/id-porten/token", data=form).raise_for_status().text
+        return self.exchanged(external, provider="id-porten").raise_for_status().text
+
+    def exchanged(self, external: str, *, provider: str = "maskinporten") -> httpx.Response:
+        """The exchange's answer to a token of a provider."""
+        return self.client.get(f"/authentication/api/v1/exchange/{provider}", headers=bearer(external))
 
     def command(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
         """Run the command line against this service."""

@@ -12,7 +12,7 @@ from eventfeed.domain.errors import Failure
 from eventfeed.domain.moment import format_moment, parse_moment
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """An entry as an operator reads it."""
 
     time: str

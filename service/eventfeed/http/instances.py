@@ -18,7 +18,8 @@ from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import ANONYMOUS, posted_parameters
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
-_PARTY = re.compile(r"[0-9]{1,18}", re.ASCII)
+# A person's number is no party's, and would travel in links.
+_PARTY = re.compile(r"(?![0-9]{11}$)[0-9]{1,18}", re.ASCII)
 _PATHS = [
     f"{place}/instanceeventsforinstance/{instance}"
     for place in ("/events", "/events/api/v1")

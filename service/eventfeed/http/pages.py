@@ -54,7 +54,8 @@ class Pages:
             until=parameters.until,
         )
         page = await self._reader.read(ask)
-        link = f"{self._addresses.base(request)}{request.scope['path']}?{parameters.query_after(page.cursor)}"
+        path = request.scope["raw_path"].decode("ascii")
+        link = f"{self._addresses.base(request)}{path}?{parameters.query_after(page.cursor)}"
         tag = _tag(page, link, made_for=f"{media_type} {rights} {_asked(ask)}")
         headers = {
             "Link": f'<{link}>; rel="next"',

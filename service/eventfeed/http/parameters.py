@@ -19,7 +19,8 @@ from eventfeed.http.addresses import AnyRequest
 FIELDS_MAX = 200
 
 _DIGITS = re.compile(r"[0-9]{1,100}", re.ASCII)
-_PARTY = re.compile(r"[0-9]{1,18}", re.ASCII)
+# A person's number in the place of a party's would travel in links.
+_PARTY = re.compile(r"(?![0-9]{11}$)[0-9]{1,18}", re.ASCII)
 _UNIT = re.compile(r"[0-9]{9}", re.ASCII)
 _PERSON = re.compile(r"[0-9]{11}", re.ASCII)
 _ALIASES = {"type": "eventType"}
@@ -80,6 +81,7 @@ class _Reading:
             self._values.setdefault(known, []).append(value)
         for name in sorted(self._values.keys() - expected.names):
             self.fault(name, "is no parameter of this feed")
+            del self._values[name]
         for name in sorted(expected.required - self._values.keys()):
             self.fault(name, "is required")
         if expected.start and self._values.keys().isdisjoint({"from", "after"}):
@@ -123,7 +125,7 @@ class _Reading:
             until=self.one("to", _moment),
             types=self.types(),
             source=self.one("source", _text),
-            party=self.one("party", _matching(_PARTY, "must be a party id in digits")),
+            party=self.one("party", _matching(_PARTY, "must be a party id in digits, and not a person number")),
             unit=self.one("unit", _matching(_UNIT, "must be an organisation number of 9 digits")),
             person=self.one("person", _matching(_PERSON, "must be a person number of 11 digits")),
             resource=self.one("resource", _text),

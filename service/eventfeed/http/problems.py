@@ -225,15 +225,15 @@ def explanation_page(code: str) -> bytes:
 
 def _told(faults: Sequence[Fault]) -> Sequence[Fault]:
     """The first faults, as many as a person reads, and none with a person number in it."""
-    told = [
+    told = tuple(
         Fault(
             detail=_masked(fault.detail),
             parameter=None if fault.parameter is None else _masked(fault.parameter),
             pointer=None if fault.pointer is None else _masked(fault.pointer),
         )
         for fault in faults[:FAULTS_MAX]
-    ]
-    return [*told, Fault(detail=f"and {len(faults) - FAULTS_MAX} more")] if len(faults) > FAULTS_MAX else told
+    )
+    return (*told, Fault(detail=f"and {len(faults) - FAULTS_MAX} more")) if len(faults) > FAULTS_MAX else told
 
 
 def _masked(text: str) -> str:

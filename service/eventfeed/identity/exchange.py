@@ -67,10 +67,10 @@ class Exchange:
         now = self._clock()
         origin = await verified(token, self._providers[provider], now=now)
         if provider == ID_PORTEN:
-            proven, kept = await self._person(origin.claims), _kept_of_person(origin.claims)
+            proven = await self._person(origin.claims)
         else:
-            proven, kept = await self._organisation(origin.claims), _kept(origin.claims)
-        return self._keys.sign({**kept, **proven, **self._frame(origin.expires, now // 1_000_000)})
+            proven = await self._organisation(origin.claims)
+        return self._keys.sign({**_kept(origin.claims), **proven, **self._frame(origin.expires, now // 1_000_000)})
 
     def discovery(self) -> Discovery:
         """Where the platform token's issuer publishes its keys."""
@@ -126,16 +126,19 @@ def service_token(keys: SigningKeys, *, issuer: str, clock: Clock) -> str:
 
 
 def _kept(claims: Mapping[str, Raw]) -> Claims:
-    """The original claims but those that are not for others, and whatever pretends to be the platform's."""
+    """The original claims but those that are not for others, and whatever pretends to be the platform's.
+
+    A claim that repeats the person's number anywhere goes no further either.
+    """
+    number = _text(claims, "pid")
+    secret = number.encode() if _PERSON_NUMBER.fullmatch(number) else None
     return {
-        name: value for name, value in claims.items() if name not in _DROPPED and not name.lower().startswith(PLATFORM)
+        name: value
+        for name, value in claims.items()
+        if name not in _DROPPED
+        and not name.lower().startswith(PLATFORM)
+        and (secret is None or (secret not in bytes(value) and number not in name))
     }
-
-
-def _kept_of_person(claims: Mapping[str, Raw]) -> Claims:
-    """The same of a person's token; a claim that repeats the person's number anywhere goes no further either."""
-    number = _text(claims, "pid").encode()
-    return {name: value for name, value in _kept(claims).items() if number not in bytes(claims[name])}
 
 
 def _text(claims: Mapping[str, Raw], name: str) -> str:
