@@ -87,7 +87,7 @@ async def _walk_world(dice: random.Random, folder: Path, number: int) -> Sequenc
             await log.append(found.entries, after=0)
         if not in_memory:
             await tail.start()
-        retention = Retention(log, clock=lambda: 0, keep=10**15)
+        retention = Retention(log, clock=lambda: 0, keep=10**17)
         reader = Reader(log, tail, retention=retention, decisions=Decisions(point))
         for _ in range(CASES_A_WORLD):
             case = _case(dice, found)

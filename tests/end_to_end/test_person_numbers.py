@@ -2,6 +2,7 @@
 
 import base64
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,12 @@ class Overheard:
 def number(request: pytest.FixtureRequest) -> str:
     """A person whom the register knows, and one whom nobody does."""
     return str(request.param)
+
+
+def greeted(folder: Path) -> None:
+    """Wait until the service has said what can be pasted."""
+    while "S5" not in (folder / "output").read_text():
+        time.sleep(0.05)
 
 
 def _decoded(part: str) -> str:
@@ -94,6 +101,7 @@ def test_no_person_number_but_in_the_bodies_of_events(tmp_path: Path, number: st
     """Not in a URL that the service makes, a header, a cursor, a problem, a token, the audit log or any log line."""
     overheard = Overheard()
     with serving(tmp_path, "--sample") as served:
+        greeted(tmp_path)
         events = [about("numbers", KARIS_PARTY, alternativesubject=f"/person/{number}") for _ in range(5)]
         overheard.hear(post(served, APP, events))
         for answer in asked(served, number):
@@ -110,6 +118,7 @@ def test_no_person_number_but_in_the_bodies_of_events(tmp_path: Path, number: st
 def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
     """Bodies of events do hold the number: what is searched is really what was said."""
     with serving(tmp_path, "--sample") as served:
+        greeted(tmp_path)
         body = {"after": "0", "person": KARI}
         page = served.client.post("/events/api/v1/party/", json=body, headers=bearer(served.person_token(KARI)))
         external = served.client.post("/development/id-porten/token", data={"person": KARI}).text

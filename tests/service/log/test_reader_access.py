@@ -1,0 +1,141 @@
+"""The reader's decisions: asked together, passed by the cursor, and in bounded steps however much is hidden."""
+
+import pytest
+
+from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.errors import InvalidCursor, Unavailable
+from eventfeed.domain.event import App
+from eventfeed.domain.feed import InstanceFeed, PageRequest, PartyFeed, Query, Question, ResourceFeed
+from eventfeed.log import reader as reader_module
+from eventfeed.log import sqlite
+from eventfeed.log.reader import Reader
+from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite import SqliteLog
+from eventfeed.log.tail import Tail
+from tests.engines import Allowing, Watch
+from tests.making import TTD, caller, entries, entry, event, guid
+
+RESOURCE = "urn:altinn:resource:app_ttd_bolig"
+KARI = caller(user="20000001")
+OF_RESOURCE = Query(feed=ResourceFeed(resource=RESOURCE, reader=KARI))
+OF_PARTY = Query(feed=PartyFeed(subject="/party/50000001", reader=KARI))
+HIDDEN = App(org="ttd", name="hidden")
+
+
+async def reading(log: SqliteLog, point: Allowing, watch: Watch) -> Reader:
+    """A reader over what is in the log, that asks this point."""
+    tail = Tail(log)
+    await tail.start()
+    return Reader(log, tail, retention=Retention(log, clock=watch, keep=10**17), decisions=point)
+
+
+def shown(allowed: set[str]) -> Allowing:
+    """A point that allows these resources."""
+    return Allowing(lambda question: question.resource in allowed)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+async def test_a_page_is_decided_in_one_call(log: SqliteLog, watch: Watch, size: int) -> None:
+    """50 events over 50 parties are 50 questions at once; the same again over any number of events is one."""
+    await log.append([entry(place, of=event(party=50000000 + place)) for place in range(1, 51)], after=0)
+    point = Allowing()
+    page = await (await reading(log, point, watch)).read(PageRequest(query=OF_RESOURCE, size=size))
+
+    assert size == len(page.entries)
+    assert [{Question(resource=RESOURCE, party=str(50000000 + place)) for place in range(1, size + 1)}] == point.asked
+
+
+async def test_what_is_hidden_is_passed_by_the_cursor(log: SqliteLog, watch: Watch) -> None:
+    """An empty page moves to the end, and says that it has caught up."""
+    await log.append(entries(1, 9), after=0)
+    page = await (await reading(log, shown(set()), watch)).read(PageRequest(query=OF_PARTY, size=5))
+
+    assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
+
+
+async def test_a_page_fills_with_what_may_be_seen(log: SqliteLog, watch: Watch) -> None:
+    """Hidden ones in between do not count; the cursor stands at the last one given, so nothing is passed unseen."""
+    mixed = [entry(place, of=event(app=TTD if place % 3 == 0 else HIDDEN)) for place in range(1, 31)]
+    await log.append(mixed, after=0)
+    reader = await reading(log, shown({RESOURCE}), watch)
+    first = await reader.read(PageRequest(query=OF_PARTY, size=4))
+    rest = await reader.read(PageRequest(query=OF_PARTY, size=99, after=first.cursor))
+
+    assert [3, 6, 9, 12] == [each.sequence for each in first.entries]
+    assert (12, True) == (first.cursor.position, first.more)
+    assert [15, 18, 21, 24, 27, 30] == [each.sequence for each in rest.entries]
+
+
+async def test_one_behind_very_many_is_found_in_bounded_steps(
+    log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was decided on is not looked at again: a request passes as many as its scans may examine."""
+    monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 100)
+    hidden = [entry(place, of=event(app=HIDDEN)) for place in range(1, 5_001)]
+    for start in range(0, 5_000, 1_000):
+        await log.append(hidden[start : start + 1_000], after=start)
+    await log.append([entry(5_001)], after=5_000)
+    point = shown({RESOURCE})
+    reader, places = await reading(log, point, watch), [0]
+    seen, after = list[int](), Cursor(log=(await log.head()).log, position=0)
+    while not seen:
+        page = await reader.read(PageRequest(query=OF_PARTY, size=50, after=after))
+        seen, after = [each.sequence for each in page.entries], page.cursor
+        places.append(after.position)
+
+    assert [5_001] == seen
+    assert len(places) - 1 <= 5_001 // (100 * (reader_module.SCANS_MAX - 1)) + 1
+    assert len(point.asked) <= 2 * len(places)
+    assert sorted(set(places)) == places
+
+
+async def test_no_answer_is_no_page(log: SqliteLog, watch: Watch) -> None:
+    """A decision point that does not answer makes the read fail: neither shown nor passed."""
+
+    def silent(question: Question) -> bool:
+        raise Unavailable(f"no answer for {question}")
+
+    await log.append(entries(1, 3), after=0)
+    reader = await reading(log, Allowing(silent), watch)
+
+    with pytest.raises(Unavailable):
+        await reader.read(PageRequest(query=OF_PARTY, size=5))
+
+
+async def test_an_event_that_nobody_can_decide_on_is_hidden(log: SqliteLog, watch: Watch) -> None:
+    """Without a resource there is no question to ask."""
+    await log.append([entry(1, of=event(app=None)), entry(2)], after=0)
+    point = Allowing()
+    page = await (await reading(log, point, watch)).read(PageRequest(query=OF_PARTY, size=5))
+
+    assert [2] == [each.sequence for each in page.entries]
+    assert [{Question(resource=RESOURCE, party="50000001")}] == point.asked
+
+
+async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: SqliteLog, watch: Watch) -> None:
+    """The first one with that id that the reader may see; when there is none, it is no cursor."""
+    twins = [entry(1, of=event("here", app=HIDDEN)), entry(2, of=event("here")), entry(3)]
+    await log.append(twins, after=0)
+    ask = PageRequest(query=OF_PARTY, size=9, after=EventId(id="here"))
+    seen = await (await reading(log, shown({RESOURCE}), watch)).read(ask)
+
+    assert [3] == [each.sequence for each in seen.entries]
+    with pytest.raises(InvalidCursor):
+        await (await reading(log, shown(set()), watch)).read(ask)
+
+
+@pytest.mark.parametrize(("party", "seen"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_an_instance_is_of_its_party(
+    log: SqliteLog, watch: Watch, party: str | None, seen: list[int], *, in_memory: bool
+) -> None:
+    """Named with another party it has no events; nobody is asked about anything."""
+    point, of = Allowing(), [event(instance=7), event(instance=7), event(instance=8)]
+    added = [entry(place, of=each) for place, each in enumerate(of, 1)]
+    reader = await reading(log, point, watch) if in_memory else None
+    await log.append(added, after=0)
+    reader = reader or await reading(log, point, watch)
+    query = Query(feed=InstanceFeed(guid=guid(7), party=party))
+    page = await reader.read(PageRequest(query=query, size=9, after=Bare(position=0)))
+
+    assert (seen, []) == ([each.sequence for each in page.entries], point.asked)
