@@ -7,6 +7,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from eventfeed.domain.ports import EventLog
+from eventfeed.log.sqlite_access import SqliteAccess
 from tests.engines import opened
 
 
@@ -23,3 +24,13 @@ async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[E
     assert request.param == "sqlite"
     async with opened(tmp_path / "log.db") as log:
         yield log
+
+
+@pytest.fixture(params=["sqlite"])
+async def access(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteAccess]:
+    """No approvals and an empty audit log of each engine."""
+    assert request.param == "sqlite"
+    access = SqliteAccess(tmp_path / "log.access.db")
+    await access.open()
+    yield access
+    await access.close()

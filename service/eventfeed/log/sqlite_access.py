@@ -3,6 +3,7 @@
 A log can be restored from a backup; what was read out of it stays on record.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib import resources
 from pathlib import Path
@@ -34,7 +35,7 @@ class SqliteAccess:
 
     async def open(self) -> None:
         """Make the file where there is none."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
         await self._threads.run(_create)
 
     async def approval(self, organisation: str) -> Approval | None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventfeed.domain.cursor import Bare, Cursor
 from eventfeed.domain.errors import InvalidRequest
-from eventfeed.http.parameters import Parameters, parameters_of
+from eventfeed.http.parameters import ANONYMOUS, EVERY, Expected, Parameters, parameters_of, parameters_of_body
 
 
 def of(query: str, person: str | None = None) -> Parameters:
@@ -117,3 +117,51 @@ def test_any_text_is_read_or_refused(value: str) -> None:
     for name in ("after", "from", "to", "size", "party", "unit", "eventType"):
         with contextlib.suppress(InvalidRequest):
             of(f"after=0&{name}={quote(value, errors='replace')}")
+
+
+def of_body(body: str, query: str = "", expected: Expected = EVERY) -> Parameters:
+    """The parameters of a POST."""
+    return parameters_of_body(body.encode(), query.encode(), expected=expected)
+
+
+def test_a_body_says_what_a_query_says() -> None:
+    """Numbers and text alike, types alone or several, null as nothing."""
+    found = of_body(
+        '{"after": 5, "from": "1970-01-01T01:00:00+01:00", "eventType": ["a", "b"], "type": "c", "unit": "310000011",'
+        ' "party": 7, "person": "01838012345", "size": "9", "source": null}'
+    )
+
+    assert (Bare(position=5), 0, frozenset("abc")) == (found.after, found.since, found.types)
+    assert ("7", "310000011", "01838012345") == (found.party, found.unit, found.person)
+    assert (9, None) == (found.size, found.source)
+
+
+def test_the_link_comes_before_the_body() -> None:
+    """`after` and `size` of the query, each for itself; the next link holds both and nothing else."""
+    found = of_body('{"after": "1", "size": 5, "type": "x"}', "after=2")
+    other = of_body('{"after": "1", "size": 5}', "size=6")
+
+    assert (Bare(position=2), 5, frozenset("x")) == (found.after, found.size, found.types)
+    assert (Bare(position=1), 6) == (other.after, other.size)
+    assert "after=aaaaaaaaaaaa.1&size=5" == found.query_after(Cursor(log="a" * 12, position=1))
+
+
+@pytest.mark.parametrize("body", ["[", "[]", "7", '"x"', "{", "\xff", '{"a": ' + "[" * 2_000])
+def test_a_body_that_is_no_object_is_told(body: str) -> None:
+    """By the pointer of the whole."""
+    with pytest.raises(InvalidRequest) as refused:
+        of_body(body, "after=0")
+
+    assert [""] == [fault.pointer for fault in refused.value.faults]
+
+
+def test_the_instance_feed_needs_nothing() -> None:
+    """An empty body is no fault."""
+    assert of_body("", expected=ANONYMOUS).after is None
+
+
+@given(body=st.binary(max_size=60), query=st.binary(max_size=30))
+def test_any_body_is_understood_or_refused(body: bytes, query: bytes) -> None:
+    """Never anything else."""
+    with contextlib.suppress(InvalidRequest):
+        parameters_of_body(body, query)
