@@ -10,6 +10,7 @@ import msgspec
 from loadtests.benchmark.events import authorized, fill
 from loadtests.benchmark.figures import Figure, Report, machine, versions
 from loadtests.benchmark.pages import load_generator, page_figures
+from loadtests.benchmark.parties import party_figures
 from loadtests.benchmark.publishes import publish_figure
 from loadtests.benchmark.serving import service, watched
 
@@ -31,9 +32,9 @@ def main() -> None:
 
 
 def _measured(folder: Path) -> Iterator[Figure]:
-    served, bare = folder / "served", folder / "bare"
-    served.mkdir()
-    bare.mkdir()
+    served, bare, parties = folder / "served", folder / "bare", folder / "parties"
+    for each in (served, bare, parties):
+        each.mkdir()
     with service(served) as first:
         yield Figure(name="start-up in an empty folder", ours=first.ready_seconds, unit="s")
     with service(served) as server:
@@ -47,6 +48,7 @@ def _measured(folder: Path) -> Iterator[Figure]:
         with watched(server) as peak:
             yield publish_figure(server, headers, folder=folder)
         yield Figure(name="private memory, the most during publishes", ours=peak.mib, unit="MiB")
+    yield from party_figures(parties)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from loadtests.benchmark.serving import Server
 
 APP = "ttd/bench"
 FEED = f"/events/api/v1/app/{APP}"
+TYPE = "instance.process.completed"
 PUBLISH = "/events/api/v1/app"
 # What one request may hold.
 BATCH_EVENTS = 100
@@ -17,25 +18,25 @@ _ORGANISATION = "991825827"
 _SCOPES = "altinn:events/ttd altinn:events.publish"
 
 
-def event() -> bytes:
-    """An event unlike all others."""
+def event(*, party: int = 50000001) -> bytes:
+    """An event unlike all others, about a party."""
     guid = str(uuid.uuid4())
     return json.dumps(
         {
             "id": guid,
-            "source": f"https://ttd.apps.example.no/{APP}/instances/50000001/{guid}",
+            "source": f"https://ttd.apps.example.no/{APP}/instances/{party}/{guid}",
             "specversion": "1.0",
-            "type": "instance.process.completed",
-            "subject": "/party/50000001",
+            "type": TYPE,
+            "subject": f"/party/{party}",
             "data": "x" * 40,
         },
         separators=(",", ":"),
     ).encode()
 
 
-def authorized(server: Server) -> dict[str, str]:
+def authorized(server: Server, *, organisation: str = _ORGANISATION, scopes: str = _SCOPES) -> dict[str, str]:
     """The header with a platform token to publish and read with: from the development issuer, exchanged."""
-    form = {"org_number": _ORGANISATION, "scope": _SCOPES}
+    form = {"org_number": organisation, "scope": scopes}
     external = server.client.post("/development/maskinporten/token", data=form).raise_for_status().text
     platform = server.client.get("/authentication/api/v1/exchange/maskinporten", headers=_bearer(external))
     return _bearer(platform.raise_for_status().text)

@@ -73,11 +73,11 @@ def watched(server: Server) -> Iterator[Peak]:
 
 
 @contextmanager
-def service(folder: Path) -> Iterator[Server]:
-    """`eventfeed serve` with its files in `folder`."""
+def service(folder: Path, **settings: str) -> Iterator[Server]:
+    """`eventfeed serve` with its files in `folder`, and these settings."""
     port = _free_port()
     command = [str(_COMMANDS / "eventfeed"), "serve", "--port", str(port)]
-    with _running(command, folder, port=port) as server:
+    with _running(command, folder, port=port, **settings) as server:
         yield server
 
 
