@@ -83,3 +83,40 @@ def test_what_is_no_organisation_number_is_refused(issuer: DevelopmentIssuer, nu
         issuer.token({"org_number": number, "scope": "a"})
 
     assert (Fault(parameter="org_number", detail="must be an organisation number of 9 digits"),) == refusal.value.faults
+
+
+def persons_issuer() -> DevelopmentIssuer:
+    """A development ID-porten with a key of its own."""
+    return DevelopmentIssuer("id-porten", URL, AUDIENCE, SigningKeys([rsa_key("development")]), lambda: NOW)
+
+
+@pytest.mark.parametrize("level", ["low", "substantial", "high", None])
+def test_a_persons_token_says_what_id_portens_says(level: str | None) -> None:
+    """Number and level, for ten minutes; the subject tells nobody who it is."""
+    form = {"person": "01838012345"} | ({} if level is None else {"level": level})
+    key = SigningKeys([rsa_key("development")]).key(key_id(token := persons_issuer().token(form)))
+    assert key is not None
+    said = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
+
+    assert ("01838012345", f"idporten-loa-{level or 'high'}", SECOND + 600) == (said["pid"], said["acr"], said["exp"])
+    assert {"iss", "aud", "sub", "scope", "client_id", "iat", "jti"} < said.keys()
+    assert said["sub"] != msgspec.json.decode(
+        signed_payload(persons_issuer().token(form), key), type=dict[str, object]
+    ).get("sub")
+
+
+@pytest.mark.parametrize(
+    ("form", "faults"),
+    [
+        ({}, ["person"]),
+        ({"person": "0183801234"}, ["person"]),
+        ({"person": "01838012345", "level": "4"}, ["level"]),
+        ({"person": "x", "level": ""}, ["person", "level"]),
+    ],
+)
+def test_who_is_no_person_is_refused(form: dict[str, str], faults: list[str]) -> None:
+    """Every fault at once, and the number is not repeated."""
+    with pytest.raises(InvalidRequest) as refusal:
+        persons_issuer().token(form)
+
+    assert faults == [fault.parameter for fault in refusal.value.faults]
