@@ -45,31 +45,33 @@ class Decisions:
         """See `DecisionPoint.allowed`."""
         now = asyncio.get_running_loop().time()
         keys = {question: _key(principal, question) for question in questions}
-        if unknown := [question for question, key in keys.items() if not self._remembered(key, now=now)]:
-            task = asyncio.create_task(self._ask(principal, frozenset(unknown)))
+        asked = {question: self._remembered(key, now=now) for question, key in keys.items()}
+        if unknown := frozenset(question for question, task in asked.items() if task is None):
+            task = asyncio.create_task(self._ask(principal, unknown))
             task.add_done_callback(_heard)
             for question in unknown:
+                asked[question] = task
                 self._remember(keys[question], Asked(now, task))
-        asked = {question: self._asked[key].allowed for question, key in keys.items()}
-        for task in set(asked.values()):
+        tasks = {question: task for question, task in asked.items() if task is not None}
+        for task in set(tasks.values()):
             # Shielded: what others wait for as well is not given up when this caller goes.
             await asyncio.shield(task)
-        return {question for question, task in asked.items() if question in task.result()}
+        return {question for question, task in tasks.items() if question in task.result()}
 
-    def _remembered(self, key: Key, *, now: float) -> bool:
-        """Whether this was asked a short while ago, and did not fail."""
+    def _remembered(self, key: Key, *, now: float) -> asyncio.Task[AbstractSet[Question]] | None:
+        """What was asked a short while ago, unless it failed."""
         asked = self._asked.get(key)
         if asked is None or now - asked.at >= REMEMBERED_SECONDS:
-            return False
-        return not asked.allowed.done() or not (asked.allowed.cancelled() or asked.allowed.exception())
+            return None
+        failed = asked.allowed.done() and (asked.allowed.cancelled() or asked.allowed.exception())
+        return None if failed else asked.allowed
 
     def _remember(self, key: Key, asked: Asked) -> None:
-        """Keep this as the newest; the oldest goes when there are too many, never one that was just asked."""
+        """Keep this as the newest; the oldest goes when there are too many."""
         self._asked.pop(key, None)
         self._asked[key] = asked
-        oldest = next(iter(self._asked))
-        if len(self._asked) > REMEMBERED_MAX and self._asked[oldest].at < asked.at:
-            del self._asked[oldest]
+        if len(self._asked) > REMEMBERED_MAX:
+            del self._asked[next(iter(self._asked))]
 
     async def _ask(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         try:
