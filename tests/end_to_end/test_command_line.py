@@ -406,3 +406,15 @@ def test_a_new_log_refuses_old_cursors(tmp_path: Path) -> None:
 
     assert (410, "cursor-of-another-log") == (old.status_code, old.json()["code"])
     assert f"{name}.3" == fresh.headers["feed-cursor"]
+
+
+@pytest.mark.parametrize("arguments", [["audit"], ["store", "new-log"]])
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, arguments: list[str]) -> None:
+    """In the wrong folder a plain error, and nothing is left behind."""
+    ended = subprocess.run(
+        [COMMAND, *arguments], cwd=tmp_path, env=clean_environment(), capture_output=True, timeout=20, check=False
+    )
+
+    assert (2, b"") == (ended.returncode, ended.stdout)
+    assert b"There is no store at .eventfeed/log.db" in ended.stderr
+    assert [] == list(tmp_path.iterdir())

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from eventfeed.cli.audit import audit
-from eventfeed.cli.options import settings_here
+from eventfeed.cli.options import settings_here, stored_here
 from eventfeed.cli.publish import publish
 from eventfeed.cli.read import read
 from eventfeed.cli.scenarios import scenarios
@@ -66,7 +66,7 @@ def new_log() -> None:
     from eventfeed.app import Store  # noqa: PLC0415  # as for serve
 
     async def rename() -> str:
-        log = Store(settings_here()).log
+        log = Store(stored_here()).log
         try:
             await log.open()
             return await log.rename()

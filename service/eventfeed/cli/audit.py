@@ -6,7 +6,7 @@ import sys
 import click
 import msgspec
 
-from eventfeed.cli.options import settings_here
+from eventfeed.cli.options import stored_here
 from eventfeed.domain.approval import Audited, AuditRange
 from eventfeed.domain.errors import Failure
 from eventfeed.domain.moment import format_moment, parse_moment
@@ -49,7 +49,7 @@ async def _print(wanted: AuditRange) -> None:
     # Not at the top: other commands start faster without a server.
     from eventfeed.app import Store  # noqa: PLC0415
 
-    access = Store(settings_here()).access
+    access = Store(stored_here()).access
     await access.open()
     try:
         async for entry in access.recorded(wanted):

@@ -20,6 +20,16 @@ def settings_here(*, host: str | None = None, port: int | None = None) -> Settin
         raise click.UsageError(str(fault)) from None
 
 
+def stored_here() -> Settings:
+    """The settings, of a store that is there: a command that looks after a store does not make an empty one."""
+    settings = settings_here()
+    if not settings.sqlite_path.exists():
+        raise click.UsageError(
+            f"There is no store at {settings.sqlite_path}: run this where the service runs, or set EVENTFEED_STORE."
+        )
+    return settings
+
+
 def population_here() -> Population:
     """Who development identities may stand for: the register's file, or what comes with the service."""
     try:
