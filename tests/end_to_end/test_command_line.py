@@ -275,7 +275,8 @@ def test_a_pipe_gets_everything_at_least_once(served: Served, app: str, tmp_path
         seen += b"".join(follower.stdout.readline() for _ in range(155))
         follower.kill()
         # What stands in the pipe has been given out; a line that was cut off comes again.
-        seen += follower.communicate()[0].rpartition(b"\n")[0] + b"\n"
+        whole, newline, _ = follower.communicate()[0].rpartition(b"\n")
+        seen += whole + newline
     rest = served.command(*arguments)
     sequences = [event["sequence"] for event in printed(seen) + printed(rest.stdout)]
 
