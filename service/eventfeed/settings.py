@@ -2,17 +2,20 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 PREFIX = "EVENTFEED_"
-SECRETS = frozenset({"token", "platform_subscription_key"})
+SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key"})
 
 _SQLITE = "sqlite:///"
+_COSMOS = re.compile(r"cosmos://(?P<host>[A-Za-z0-9.:\[\]-]+)/(?P<database>[A-Za-z0-9_-]{1,200})")
 
 
 class SettingsError(Exception):
@@ -24,8 +27,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Annotated[
         str,
-        Meta(description="Where the log is kept: sqlite:///relative/path or sqlite:////absolute/path."),
+        Meta(
+            description="Where the log is kept: sqlite:///relative/path, sqlite:////absolute/path, or "
+            "cosmos://{account-host}/{database}."
+        ),
     ] = f"{_SQLITE}.eventfeed/log.db"
+    cosmos_key: Annotated[
+        str,
+        Meta(
+            pattern=r"^[!-~]*$",
+            description="The key of a Cosmos DB emulator on this machine. Anywhere else the identity of this process "
+            "opens the store.",
+        ),
+    ] = ""
     host: Annotated[str, Meta(min_length=1, description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="The port to listen on.")] = 8080
     workers: Annotated[int, Meta(ge=1, le=64, description="Serving processes on the one store.")] = 1
@@ -149,13 +163,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def development(self) -> bool:
         """Whether the service issues development identities: no issuer set, and reachable from this machine alone."""
-        return not (self.maskinporten_issuer or self.idporten_issuer) and loopback(self.host)
+        real = self.maskinporten_issuer or self.idporten_issuer
+        local = self.cosmos is None or self.cosmos.emulator
+        return not real and loopback(self.host) and local
 
     @property
     def own_url(self) -> str:
         """The address this service listens on, as a URL without a trailing slash."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def cosmos(self) -> "Cosmos | None":
+        """The database in Cosmos DB; None for the embedded store."""
+        found = _COSMOS.fullmatch(self.store)
+        return Cosmos(found["host"], found["database"]) if found else None
 
     @property
     def sqlite_path(self) -> Path:
@@ -170,7 +192,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def keys_path(self) -> Path:
         """The directory of the signing keys."""
-        return Path(self.keys) if self.keys else self.sqlite_path.parent / "keys"
+        if self.keys:
+            return Path(self.keys)
+        return Path(".eventfeed" if self.cosmos else self.sqlite_path.parent) / "keys"
 
 
 def loopback(host: str) -> bool:
@@ -181,6 +205,23 @@ def loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+class Cosmos(NamedTuple):
+    """A database in Cosmos DB: its account's host, perhaps with a port, and its name."""
+
+    host: str
+    database: str
+
+    @property
+    def emulator(self) -> bool:
+        """Whether it is on this machine."""
+        return loopback(urlsplit(f"//{self.host}").hostname or "")
+
+    @property
+    def url(self) -> str:
+        """Where it is asked: an emulator in the clear."""
+        return f"http://{self.host}/" if self.emulator else f"https://{self.host}/"
 
 
 class Described(NamedTuple):
@@ -239,8 +280,7 @@ def _unknown(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    if not settings.store.startswith(_SQLITE) or settings.store == _SQLITE:
-        yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path"
+    yield from _store_contradictions(settings)
     if settings.maskinporten_issuer and not settings.maskinporten_audiences.split():
         yield f"{PREFIX}MASKINPORTEN_AUDIENCES: needed when {PREFIX}MASKINPORTEN_ISSUER is set"
     if settings.idporten_issuer and not settings.idporten_audiences.split():
@@ -262,3 +302,15 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             )
         if not settings.public_url:
             yield f"{PREFIX}PUBLIC_URL: needed when listening on {settings.host}"
+
+
+def _store_contradictions(settings: Settings) -> Iterator[str]:
+    if settings.cosmos is None and (not settings.store.startswith(_SQLITE) or settings.store == _SQLITE):
+        yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path or cosmos://account-host/database"
+    if settings.cosmos_key and not (settings.cosmos and settings.cosmos.emulator):
+        yield f"{PREFIX}COSMOS_KEY: is for an emulator on this machine; elsewhere identity alone opens the store"
+    if settings.cosmos and not settings.cosmos.emulator and not settings.maskinporten_issuer:
+        yield (
+            f"{PREFIX}MASKINPORTEN_ISSUER: needed with a store that is not on this machine: "
+            "development identities are for local stores only"
+        )

@@ -1,36 +1,70 @@
 """One suite for every engine: each test here runs on each of them."""
 
+import random
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from eventfeed.domain.ports import EventLog
+from eventfeed.log.cosmos import CosmosLog
+from eventfeed.log.cosmos_access import CosmosAccess
 from eventfeed.log.sqlite_access import SqliteAccess
-from tests.engines import opened
+from tests.emulator.running import database, emulator
+from tests.engines import new_name, opened
 
 
-@pytest.fixture(autouse=True)
-def unblocked() -> Iterator[BlockBuster]:
-    """No verb may block the event loop."""
-    with blockbuster_ctx(excluded_modules=["tests"]) as blockbuster:
-        yield blockbuster
+def unblocked() -> AbstractContextManager[BlockBuster]:
+    """While it lasts, no verb may block the event loop; making a client may, once, at the start."""
+    return blockbuster_ctx(excluded_modules=["tests"])
 
 
-@pytest.fixture(params=["sqlite"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
+@pytest.fixture(scope="session", autouse=True)
+def emulator_url() -> Iterator[str]:
+    """A Cosmos DB emulator; "" on a laptop that has none."""
+    with emulator() as url:
+        yield url
+
+
+# Small, so that every test of some entries crosses from one segment to the next.
+SEGMENT_ENTRIES = 7
+
+
+@pytest.fixture(params=["sqlite", "cosmos"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
     """An empty log of each engine."""
-    assert request.param == "sqlite"
-    async with opened(tmp_path / "log.db") as log:
-        yield log
+    if request.param == "sqlite":
+        async with opened(tmp_path / "log.db") as log:
+            with unblocked():
+                yield log
+    else:
+        if not emulator_url:
+            pytest.skip("there is no emulator: `make test` installs it")
+        async with database(emulator_url) as store:
+            cosmos = CosmosLog(store, new_name=new_name, dice=random.random, segment_entries=SEGMENT_ENTRIES)
+            await cosmos.open()
+            with unblocked():
+                yield cosmos
 
 
-@pytest.fixture(params=["sqlite"])
-async def access(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SqliteAccess]:
+@pytest.fixture(params=["sqlite", "cosmos"])
+async def access(
+    request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str
+) -> AsyncIterator[SqliteAccess | CosmosAccess]:
     """No approvals and an empty audit log of each engine."""
-    assert request.param == "sqlite"
-    access = SqliteAccess(tmp_path / "log.access.db")
-    await access.open()
-    yield access
-    await access.close()
+    if request.param == "sqlite":
+        sqlite = SqliteAccess(tmp_path / "log.access.db")
+        with unblocked():
+            await sqlite.open()
+            yield sqlite
+        await sqlite.close()
+    else:
+        if not emulator_url:
+            pytest.skip("there is no emulator: `make test` installs it")
+        async with database(emulator_url) as store:
+            cosmos = CosmosAccess(store, new_mark=lambda: uuid.uuid4().hex, dice=random.random)
+            with unblocked():
+                yield cosmos

@@ -6,7 +6,7 @@ import pytest
 
 from eventfeed.domain.approval import Audited, AuditRange
 from eventfeed.domain.ports import Audit
-from eventfeed.log import sqlite_access
+from eventfeed.log import cosmos_access, sqlite_access
 
 
 def read(time: int, *, organisation: str = "310000033") -> Audited:
@@ -47,6 +47,7 @@ async def test_a_range_is_read_in_order(
 ) -> None:
     """From inclusive, to exclusive, of one organisation or of all, however many steps it takes."""
     monkeypatch.setattr(sqlite_access, "AUDIT_ENTRIES_MAX", 2)
+    monkeypatch.setattr(cosmos_access, "AUDIT_ENTRIES_MAX", 2)
     for time in range(1, 6):
         await access.record(read(time, organisation="other" if time == 3 else "310000033"))
 

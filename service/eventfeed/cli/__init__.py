@@ -60,18 +60,30 @@ def store() -> None:
     """Look after the store."""
 
 
+@store.command()
+def create() -> None:
+    """Make database and containers in a Cosmos DB emulator. In Azure `infra/` makes them."""
+    from eventfeed.app import Store  # noqa: PLC0415  # as for serve
+
+    here = settings_here()
+    if here.cosmos is None or not here.cosmos.emulator:
+        raise click.UsageError("This is for an emulator on this machine: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name.")
+    try:
+        asyncio.run(Store(here).create())
+    except (Failure, OSError) as failure:
+        raise click.ClickException(str(failure)) from None
+    click.echo(f"{here.cosmos.database} is there")
+
+
 @store.command(name="new-log")
 def new_log() -> None:
     """Give the log a new name, after a restore: cursors given out before are refused, not misread."""
     from eventfeed.app import Store  # noqa: PLC0415  # as for serve
 
     async def rename() -> str:
-        log = Store(stored_here()).log
-        try:
-            await log.open()
-            return await log.rename()
-        finally:
-            await log.close()
+        stored = Store(stored_here())
+        async with stored.opened():
+            return await stored.log.rename()
 
     try:
         click.echo(asyncio.run(rename()))

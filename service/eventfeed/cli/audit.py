@@ -49,14 +49,11 @@ async def _print(wanted: AuditRange) -> None:
     # Not at the top: other commands start faster without a server.
     from eventfeed.app import Store  # noqa: PLC0415
 
-    access = Store(stored_here()).access
-    await access.open()
-    try:
-        async for entry in access.recorded(wanted):
+    store = Store(stored_here())
+    async with store.opened():
+        async for entry in store.access.recorded(wanted):
             sys.stdout.buffer.write(msgspec.json.encode(_line(entry)) + b"\n")
-    finally:
-        sys.stdout.flush()
-        await access.close()
+    sys.stdout.flush()
 
 
 def _line(entry: Audited) -> Line:

