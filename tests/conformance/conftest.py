@@ -1,6 +1,5 @@
 """One suite for every engine: each test here runs on each of them."""
 
-import random
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -44,7 +43,7 @@ async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str)
         if not emulator_url:
             pytest.skip("there is no emulator: `make test` installs it")
         async with database(emulator_url) as store:
-            cosmos = CosmosLog(store, new_name=new_name, dice=random.random, segment_entries=SEGMENT_ENTRIES)
+            cosmos = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
             await cosmos.open()
             with unblocked():
                 yield cosmos
@@ -65,6 +64,6 @@ async def access(
         if not emulator_url:
             pytest.skip("there is no emulator: `make test` installs it")
         async with database(emulator_url) as store:
-            cosmos = CosmosAccess(store, new_mark=lambda: uuid.uuid4().hex, dice=random.random)
+            cosmos = CosmosAccess(store, new_mark=lambda: uuid.uuid4().hex)
             with unblocked():
                 yield cosmos

@@ -1,7 +1,9 @@
 """Starting the emulator, and making databases in it."""
 
 import os
+import random
 import subprocess
+import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -44,10 +46,32 @@ def emulator() -> Iterator[str]:
         process.stdout.close()
 
 
+@contextmanager
+def bad_network(url: str, *, seed: int, rate: float) -> Iterator[str]:
+    """The same emulator behind a network that loses things; its address. Prints what happened at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.emulator.fault_proxy", url, "--seed", str(seed), "--rate", str(rate)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        ready = process.stdout.readline().split()
+        assert [b"READY"] == ready[:1], "the network did not start"
+        yield f"http://127.0.0.1:{int(ready[1])}/"
+    finally:
+        process.stdin.close()
+        print(f"seed {seed}: {process.stdout.read().decode().strip()}")
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
 @asynccontextmanager
 async def database(url: str) -> AsyncIterator[Database]:
     """A new database with the containers of a log."""
-    made = Database(url, f"test-{uuid.uuid4().hex}", key=EMULATOR_KEY)
+    made = Database(url, f"test-{uuid.uuid4().hex}", key=EMULATOR_KEY, dice=random.random)
     await made.open()
     await made.create(containers(keep_seconds=KEEP_SECONDS))
     yield made

@@ -56,9 +56,10 @@ class Verdict(NamedTuple):
         return not (self.lost_acknowledged or self.missed or self.doubled or self.out_of_order or self.holes)
 
 
-def blow(size: Size) -> Verdict:
-    """Publish, follow and kill; then compare everything with everything."""
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), EVENTFEED_WORKERS=str(size.workers)) as served:
+def blow(size: Size, **settings: str) -> Verdict:
+    """Publish, follow and kill; then compare everything with everything. `settings` name another store."""
+    settings["EVENTFEED_WORKERS"] = str(size.workers)
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder), **settings) as served:
         rest, started = _memory(served), time.monotonic()
         publishing = served.token("altinn:events.publish")
         reading = served.token("altinn:events/ttd")
@@ -148,6 +149,8 @@ def _read(served: Served, app: str) -> Iterator[Seen]:
     headers, cursor, more = bearer(served.token("altinn:events/ttd")), "0", True
     while more:
         answer = served.client.get(f"/events/api/v1/app/ttd/{app}?after={cursor}&size=1000", headers=headers)
+        if answer.status_code == 503:
+            continue
         yield from (Seen(int(event["sequence"]), event["id"]) for event in answer.raise_for_status().json())
         cursor, more = answer.headers["feed-cursor"], answer.headers["feed-more"] == "true"
 

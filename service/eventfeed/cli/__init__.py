@@ -61,15 +61,18 @@ def store() -> None:
 
 
 @store.command()
-def create() -> None:
-    """Make database and containers in a Cosmos DB emulator. In Azure `infra/` makes them."""
+@click.option(
+    "--segment-entries", type=click.IntRange(1), metavar="N", help="Entries a partition, for good; for tests."
+)
+def create(segment_entries: int | None) -> None:
+    """Make a store in a Cosmos DB emulator. In Azure `infra/` makes what a log needs."""
     from eventfeed.app import Store  # noqa: PLC0415  # as for serve
 
     here = settings_here()
     if here.cosmos is None or not here.cosmos.emulator:
         raise click.UsageError("This is for an emulator on this machine: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name.")
     try:
-        asyncio.run(Store(here).create())
+        asyncio.run(Store(here, segment_entries=segment_entries).create())
     except (Failure, OSError) as failure:
         raise click.ClickException(str(failure)) from None
     click.echo(f"{here.cosmos.database} is there")

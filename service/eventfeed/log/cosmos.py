@@ -56,11 +56,12 @@ _LOG = "log"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not age: the log's name, the floor, and an entry that was its end at some time."""
+    """What does not age: the log's name, the floor, an entry that was its end at some time, and how it is cut."""
 
     name: str
     floor: int
     position: int
+    segment_entries: int
     etag: str = msgspec.field(name="_etag", default="")
 
 
@@ -89,14 +90,13 @@ class CosmosLog:
         database: Database,
         *,
         new_name: Callable[[], str],
-        dice: Callable[[], float],
         segment_entries: int = SEGMENT_ENTRIES,
     ) -> None:
         self.costs: dict[str, Cost] = no_costs()
-        self._events = Calls(database, EVENTS, costs=self.costs, dice=dice)
-        self._control = Calls(database, CONTROL, costs=self.costs, dice=dice)
-        self._new_name, self._size = new_name, segment_entries
-        self._record = Record(name="", floor=0, position=0)
+        self._events = Calls(database, EVENTS, costs=self.costs)
+        self._control = Calls(database, CONTROL, costs=self.costs)
+        self._new_name = new_name
+        self._record = Record(name="", floor=0, position=0, segment_entries=segment_entries)
         self._record_read = float("-inf")
         # The last entry this engine knows to exist, and whether it may be built upon without looking.
         self._seen, self._seen_time, self._certain = 0, 0, False
@@ -106,9 +106,9 @@ class CosmosLog:
     async def open(self) -> None:
         """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""
         if await self._read_record() is None:
-            record = {"id": _LOG, "kind": _LOG, "name": self._new_name(), "floor": 0, "position": 0}
+            record = msgspec.structs.replace(self._record, name=self._new_name())
             with contextlib.suppress(ConflictError):  # another process was faster
-                await self._control.create("open", [record], partition=_LOG)
+                await self._control.create("open", [_document(record)], partition=_LOG, whosever=True)
         await self.head()
 
     async def head(self) -> Head:
@@ -211,10 +211,10 @@ class CosmosLog:
         """See `EventLog.close`. The database is closed by whoever opened it."""
 
     def _segment(self, sequence: int) -> int:
-        return sequence // self._size
+        return sequence // self._record.segment_entries
 
     def _last_of(self, segment: int) -> int:
-        return (segment + 1) * self._size - 1
+        return (segment + 1) * self._record.segment_entries - 1
 
     def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         """The entries in batches: of one segment each, and no larger than the store takes."""
@@ -331,7 +331,8 @@ class CosmosLog:
         now = asyncio.get_running_loop().time()
         found = await self._control.query(
             "record",
-            "SELECT c.name, c.floor, c.position, c._etag FROM c WHERE c.kind = @kind AND c.id = @kind",
+            "SELECT c.name, c.floor, c.position, c.segment_entries, c._etag FROM c "
+            "WHERE c.kind = @kind AND c.id = @kind",
             partition=_LOG,
             values={"kind": _LOG},
         )
@@ -347,18 +348,18 @@ class CosmosLog:
             if record is None:
                 break
             changed = msgspec.structs.replace(record, **changes)
-            document = {
-                "id": _LOG,
-                "kind": _LOG,
-                "name": changed.name,
-                "floor": max(changed.floor, record.floor),
-                "position": max(changed.position, record.position),
-            }
+            floor, position = max(changed.floor, record.floor), max(changed.position, record.position)
+            document = _document(msgspec.structs.replace(changed, floor=floor, position=position))
             with contextlib.suppress(ConflictError):
                 await self._control.replace(verb, document, etag=record.etag)
                 await self._read_record()
                 return
         raise LogDamaged("The store has lost the record of its log's ends.")
+
+
+def _document(record: Record) -> Document:
+    members = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "etag"}
+    return {"id": _LOG, "kind": _LOG, **members}
 
 
 def _taken(documents: Sequence[Document], query: Query, *, upto: int, room: Room) -> Stretch | None:

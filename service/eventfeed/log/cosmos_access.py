@@ -23,9 +23,9 @@ _APPROVAL, _DAYS = "approval", "audit-days"
 class CosmosAccess:
     """`Approvals` and `Audit` in one container."""
 
-    def __init__(self, database: Database, *, new_mark: Callable[[], str], dice: Callable[[], float]) -> None:
+    def __init__(self, database: Database, *, new_mark: Callable[[], str]) -> None:
         self.costs: dict[str, Cost] = no_costs()
-        self._calls = Calls(database, ACCESS, costs=self.costs, dice=dice)
+        self._calls = Calls(database, ACCESS, costs=self.costs)
         self._new_mark = new_mark
         # The last day this process has listed.
         self._day = ""
@@ -53,7 +53,7 @@ class CosmosAccess:
         document["approval"] = msgspec.json.encode(approval).decode()
         if seed:
             with contextlib.suppress(ConflictError):
-                await self._calls.create("approve", [document], partition=_APPROVAL)
+                await self._calls.create("approve", [document], partition=_APPROVAL, whosever=True)
         else:
             await self._calls.put("approve", document)
 

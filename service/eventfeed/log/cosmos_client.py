@@ -63,8 +63,9 @@ class Database:
     With a `key` an emulator's; else the identity of this process opens it (environment, workload, managed identity).
     """
 
-    def __init__(self, url: str, name: str, *, key: str | None) -> None:
+    def __init__(self, url: str, name: str, *, key: str | None, dice: Callable[[], float]) -> None:
         self._url, self._name, self._key = url, name, key
+        self.dice = dice
         self._stack = AsyncExitStack()
         self._client: CosmosClient | None = None
 
@@ -78,7 +79,7 @@ class Database:
             self._stack.push_async_callback(credential.close)
             client = CosmosClient(self._url, credential, consistency_level="Session", **_PATIENCE)
         self._stack.push_async_callback(client.close)
-        await client.__aenter__()
+        await patiently(client.__aenter__, dice=self.dice, writes=False)
         self._client = client
 
     async def close(self) -> None:
@@ -118,8 +119,8 @@ class Cost(NamedTuple):
 class Calls:
     """Calls of one process to one container; each answer counts under the verb that asked, in `costs`."""
 
-    def __init__(self, database: Database, name: str, *, costs: dict[str, Cost], dice: Callable[[], float]) -> None:
-        self._database, self._name, self._costs, self._dice = database, name, costs, dice
+    def __init__(self, database: Database, name: str, *, costs: dict[str, Cost]) -> None:
+        self._database, self._name, self._costs = database, name, costs
 
     @property
     def _container(self) -> ContainerProxy:
@@ -140,17 +141,20 @@ class Calls:
 
         return await self._patiently(ask, writes=False)
 
-    async def create(self, verb: str, documents: Sequence[Document], *, partition: Partition) -> None:
+    async def create(
+        self, verb: str, documents: Sequence[Document], *, partition: Partition, whosever: bool = False
+    ) -> None:
         """Create documents of one partition, all of them or a first part; `ConflictError` when one was there.
 
-        Raises `OutcomeUnknown` when nobody can say, `Unavailable` when nothing was done.
+        Raises `OutcomeUnknown` when nobody can say, unless it does not matter `whosever` documents are there in the
+        end: then it tries again. Raises `Unavailable` when nothing was done.
         """
 
         async def ask() -> None:
             operations = [("create", (document,)) for document in documents]
             await self._container.execute_item_batch(operations, partition, response_hook=self._hook(verb))
 
-        await self._patiently(ask, writes=True)
+        await self._patiently(ask, writes=not whosever)
 
     async def replace(self, verb: str, document: Document, *, etag: str) -> None:
         """Replace a document that is still as `etag` says; `ConflictError` when it is not. Raises `Unavailable`.
@@ -178,19 +182,7 @@ class Calls:
         await self._patiently(ask, writes=False)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]], *, writes: bool) -> T:
-        """Ask until there is an answer, or the time is up."""
-        loop = asyncio.get_running_loop()
-        deadline, most = loop.time() + VERB_SECONDS_MAX, BACKOFF_SECONDS
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await ask()
-            except _LOST as failure:
-                told = _told(failure, writes=writes)
-            if loop.time() + told > deadline:
-                raise Unavailable("The store did not answer in time.")
-            await asyncio.sleep(max(told, self._dice() * most))
-            most = min(2 * most, BACKOFF_SECONDS_MAX)
+        return await patiently(ask, dice=self._database.dice, writes=writes)
 
     def _hook(self, verb: str) -> Hook:
         def count(headers: Mapping[str, str], _: object) -> None:
@@ -198,6 +190,22 @@ class Calls:
             self._costs[verb] = Cost(before.requests + 1, before.units + float(headers.get("x-ms-request-charge", 0)))
 
         return count
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], *, dice: Callable[[], float], writes: bool) -> T:
+    """Ask until there is an answer, or the time is up. Raises `Unavailable`, and of a write `OutcomeUnknown`."""
+    loop = asyncio.get_running_loop()
+    deadline, most = loop.time() + VERB_SECONDS_MAX, BACKOFF_SECONDS
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await ask()
+        except _LOST as failure:
+            told = _told(failure, writes=writes)
+        if loop.time() + told > deadline:
+            raise Unavailable("The store did not answer in time.")
+        await asyncio.sleep(max(told, dice() * most))
+        most = min(2 * most, BACKOFF_SECONDS_MAX)
 
 
 def no_costs() -> dict[str, Cost]:
@@ -210,7 +218,7 @@ def _told(failure: Exception, *, writes: bool) -> float:
     status = failure.status_code if isinstance(failure, CosmosHttpResponseError | CosmosBatchOperationError) else None
     if status in _NOT_DONE:
         return _retry_after(failure)
-    if status == CHANGED or (status == CONFLICT and writes):
+    if status in (CHANGED, CONFLICT):
         raise ConflictError from failure
     if writes:
         raise OutcomeUnknown(f"The store did not say whether it wrote: {_reason(failure)}.") from failure
