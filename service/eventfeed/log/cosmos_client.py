@@ -64,8 +64,8 @@ class Database:
     """
 
     def __init__(self, url: str, name: str, *, key: str | None, dice: Callable[[], float]) -> None:
-        self._url, self._name, self._key = url, name, key
-        self.dice = dice
+        self._url, self._key = url, key
+        self.name, self.dice = name, dice
         self._stack = AsyncExitStack()
         self._client: CosmosClient | None = None
 
@@ -93,7 +93,7 @@ class Database:
         """
         if self._client is None:
             raise Unavailable("The store is not open.")
-        database = await self._client.create_database_if_not_exists(self._name)
+        database = await self._client.create_database_if_not_exists(self.name)
         for each in made:
             await database.create_container_if_not_exists(
                 each.name,
@@ -106,7 +106,7 @@ class Database:
         """A container of the open database."""
         if self._client is None:
             raise Unavailable("The store is not open.")
-        return self._client.get_database_client(self._name).get_container_client(name)
+        return self._client.get_database_client(self.name).get_container_client(name)
 
 
 class Cost(NamedTuple):
