@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from eventfeed.domain.errors import TailMoved
+from eventfeed.domain.feed import AppFeed, Query
 from eventfeed.domain.ports import EventLog, Head
-from tests.making import entries, entry, event, everything
+from tests.making import TTD, entries, entry, event, everything
 
 
 async def test_entries_come_back_as_they_were_appended(log: EventLog) -> None:
@@ -23,6 +24,18 @@ async def test_the_head_moves_with_the_append(log: EventLog) -> None:
     await log.append(entries(1, 3), after=0)
 
     assert Head(log=before.log, floor=0, position=3, time=3_000_000) == await log.head()
+
+
+async def test_appends_of_any_size_follow_one_another(log: EventLog) -> None:
+    """However many entries come at once, they are followed, scanned and counted as one run."""
+    written = entries(1, 60)
+    for first, last in ((0, 5), (5, 14), (14, 15), (15, 41), (41, 42), (42, 60)):
+        await log.append(written[first:last], after=first)
+    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=8, through=33, limit=99)
+
+    assert written == await everything(log)
+    assert 60 == (await log.head()).position
+    assert (written[8:33], 33) == (list(scan.entries), scan.examined)
 
 
 async def test_a_stale_append_writes_nothing(log: EventLog) -> None:
