@@ -31,8 +31,8 @@ format: $(VENV)/.dev ## put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost
-	$(BIN)/python -m tests.storm
+storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost; STORE=cosmos on a bad network
+	$(BIN)/python -m tests.storm $(STORE)
 
 mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
 	$(BIN)/python -m pytest tests/mutants -v

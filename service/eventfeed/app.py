@@ -27,8 +27,9 @@ from eventfeed.access.rates import Rate
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.cursor import LOG_NAME_LETTERS
 from eventfeed.domain.errors import Failure
-from eventfeed.domain.event import REQUEST_BYTES_MAX
+from eventfeed.domain.event import REQUEST_BYTES_MAX, marker
 from eventfeed.domain.ports import DecisionPoint, Register
+from eventfeed.domain.publishing import Submission
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.callers import Callers
 from eventfeed.http.feeds import Feeds, feed_routes
@@ -124,6 +125,8 @@ class Store:
     async def _delete(self) -> None:
         while True:
             try:
+                if self.retention.end_is_old(await self.tail.look()):
+                    await self.appender.publish(Submission(events=[marker(_unique())], pointers=[""], admin=True))
                 await self.retention.delete()
             except Exception:  # noqa: BLE001  # deletion can wait a minute, and must not end for good
                 _log.exception("old entries could not be deleted")

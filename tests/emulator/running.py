@@ -20,10 +20,15 @@ MODULES = Path(sys.prefix) / "emulator" / "node_modules"
 KEEP_SECONDS = 90 * 24 * 3_600
 
 
+def available() -> bool:
+    """Whether there is an emulator on this machine."""
+    return MODULES.exists() and NODE.exists()
+
+
 @contextmanager
 def emulator() -> Iterator[str]:
     """An emulator while the block lasts; its address, or "" where there is none. In CI that is a failure."""
-    if not (MODULES.exists() and NODE.exists()):
+    if not available():
         assert not os.environ.get("CI"), f"there is no emulator at {MODULES}: `make test` installs it"
         yield ""
         return

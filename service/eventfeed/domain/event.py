@@ -16,6 +16,7 @@ EVENT_BYTES_MAX = 64 * 1024
 REQUEST_BYTES_MAX = 2 * 1024 * 1024
 REQUEST_EVENTS_MAX = 100
 
+MARKER_TYPE = "eventfeed.marker"
 RESOURCE_APP_PREFIX = "urn:altinn:resource:app_"
 
 _ORG, _NAME = r"(?P<org>[A-Za-z0-9-]+)", r"(?P<name>[A-Za-z0-9._-]+)"
@@ -106,6 +107,22 @@ class _Safe(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Instance(msgspec.Struct, frozen=True, kw_only=True):
     resourceinstance: str | None = None
+
+
+def marker(name: str) -> Event:
+    """An event that only keeps the log's end young: of no app, party, resource or instance, so in nobody's feed."""
+    identity = Identity(source="https://eventfeed.invalid/marker", id=name)
+    body = {"specversion": "1.0", "id": name, "source": identity.source, "type": MARKER_TYPE}
+    return Event(
+        identity=identity,
+        type=MARKER_TYPE,
+        subject=None,
+        app=None,
+        instance=None,
+        resource=None,
+        content=name.encode(),
+        body=msgspec.json.encode(body),
+    )
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -60,6 +60,8 @@ class EventLog(Protocol):
     # The most entries and bytes of events one append takes.
     batch_entries_max: int
     batch_bytes_max: int
+    # Whether the store deletes entries by their age alone, the last one too: then a new one must come before that.
+    end_ages: bool
 
     async def head(self) -> Head:
         """Both ends, as the store has them now. Raises `LogDamaged` when the end is not where the record says."""

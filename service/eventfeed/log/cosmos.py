@@ -84,6 +84,7 @@ class CosmosLog:
 
     batch_entries_max = 100
     batch_bytes_max = BATCH_BYTES_MAX
+    end_ages = True
 
     def __init__(
         self,

@@ -34,6 +34,10 @@ class Retention:
             self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
         return Head(log=head.log, floor=max(self._floor, head.floor), position=head.position, time=head.time)
 
+    def end_is_old(self, head: Head) -> bool:
+        """Whether the log's end has come half its way to the age at which the store would delete it."""
+        return self._log.end_ages and 0 < head.time < self._clock() - self._keep // 2
+
     async def delete(self) -> None:
         """Delete what has long been out of sight, a bounded step at a time."""
         floor = -1

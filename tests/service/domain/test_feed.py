@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from eventfeed.domain import feed as feed_module
-from eventfeed.domain.event import App, Event, party_named, party_of_instance, served_reduced
+from eventfeed.domain.event import App, Event, marker, party_named, party_of_instance, served_reduced
 from eventfeed.domain.feed import (
     AppFeed,
     Feed,
@@ -38,6 +38,19 @@ BOLIG = "urn:altinn:resource:app_ttd_bolig"
 def test_a_feed_holds_its_own(feed: Feed, held: Event, other: Event) -> None:
     """And nothing else."""
     assert (True, False) == (feed.holds(held), feed.holds(other))
+
+
+def test_a_marker_is_in_nobodys_feed() -> None:
+    """Neither an app's, a party's, a resource's nor an instance's."""
+    feeds: list[Feed] = [
+        AppFeed(app=TTD),
+        PartyFeed(subject="", reader=KARI),
+        ResourceFeed(resource="", reader=KARI),
+        InstanceFeed(guid="", party=None),
+        ReporteeFeed(types=frozenset({"instance.created"})),
+    ]
+
+    assert [] == [feed for feed in feeds if feed.holds(marker("x"))]
 
 
 def test_the_question_is_about_resource_and_party() -> None:

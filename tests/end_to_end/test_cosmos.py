@@ -1,0 +1,59 @@
+"""The service on Cosmos DB: what it does on a file it does there."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.emulator.running import emulator
+from tests.end_to_end.test_party_feed import about, ids
+from tests.end_to_end.test_publishing import APP, post
+from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, serving
+
+
+@pytest.fixture(scope="module")
+def stored() -> Iterator[str]:
+    """A store in an emulator."""
+    with emulator() as url:
+        if not url:
+            pytest.skip("there is no emulator: `make test` installs it")
+        yield f"cosmos://{url.removeprefix('http://').rstrip('/')}/eventfeed"
+
+
+def run(folder: Path, *arguments: str, store: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of the command line on this store."""
+    environment = clean_environment(EVENTFEED_STORE=store)
+    return subprocess.run([COMMAND, *arguments], env=environment, cwd=folder, capture_output=True, check=False)
+
+
+def test_the_scenarios_pass_on_cosmos_db(stored: str, tmp_path: Path) -> None:
+    """Made by command, filled with sample events, walked, and on record; made again it is as it was."""
+    nothing = run(tmp_path, "audit", store=stored)
+    made = [run(tmp_path, "store", "create", store=stored).returncode for _ in range(2)]
+    with serving(tmp_path, "--sample", EVENTFEED_STORE=stored, EVENTFEED_WORKERS="2") as served:
+        walked = served.command("scenarios", EVENTFEED_STORE=stored)
+        record = served.command("audit", EVENTFEED_STORE=stored)
+
+    assert (1, True) == (nothing.returncode, b"eventfeed store create" in nothing.stderr)
+    assert [0, 0] == made
+    assert 0 == walked.returncode, walked.stderr
+    assert 5 == walked.stdout.count(b"passed")
+    assert b"estate.created" in record.stdout
+
+
+def test_what_has_a_receipt_is_there_after_a_restart(stored: str, tmp_path: Path, app: str) -> None:
+    """A new process finds the end of the log, goes on from it, and knows what was published."""
+    run(tmp_path, "store", "create", store=stored)
+    event = about(app, KARIS_PARTY)
+    receipts, seen = list[dict[str, object]](), list[str]()
+    for _ in range(2):
+        with serving(tmp_path, EVENTFEED_STORE=stored) as served:
+            receipts.append(post(served, APP, event).raise_for_status().json())
+            token = bearer(served.person_token(KARI))
+            body = {"after": "0", "source": f"https://ttd.apps.example.no/ttd/{app}/"}
+            seen = ids(served.client.post("/events/api/v1/party", json=body, headers=token))
+
+    assert [event["id"]] == seen
+    assert [False, True] == [receipt["duplicate"] for receipt in receipts]
+    assert 1 == len({receipt["sequence"] for receipt in receipts})

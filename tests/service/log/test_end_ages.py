@@ -1,0 +1,21 @@
+"""A store that deletes by age alone keeps its end: a marker comes before the last entry is old."""
+
+import pytest
+
+from eventfeed.domain.ports import Head
+from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite import SqliteLog
+from tests.doubles.faulty_log import FaultyLog
+from tests.engines import Watch
+
+
+@pytest.mark.parametrize(
+    ("ages", "time", "old"), [(True, 499, True), (True, 500, False), (False, 499, False), (True, 0, False)]
+)
+async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time: int, old: bool) -> None:  # noqa: FBT001
+    """An empty log has no end, and a store that keeps its end needs no marker."""
+    double = FaultyLog(log)
+    double.end_ages = ages
+    retention = Retention(double, clock=Watch(1_000), keep=1_000)
+
+    assert old == retention.end_is_old(Head(log="x", floor=0, position=bool(time), time=time))
