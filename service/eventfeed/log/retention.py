@@ -4,6 +4,8 @@ An entry disappears for readers by its registration time alone. It is deleted on
 that began while it was shown meets a hole.
 """
 
+import asyncio
+
 from eventfeed.domain.ports import Clock, EventLog, Head
 
 # Far longer than any request runs.
@@ -19,20 +21,28 @@ class Retention:
         self._log, self._clock, self._keep = log, clock, keep
         # The floor as last found, in which log, and until when (µs) nobody needs to look again.
         self._floor, self._of_log, self._good_until = 0, "", 0
+        self._looking = asyncio.Lock()
 
     async def applied(self, head: Head) -> Head:
         """The head with its floor where retention has come to by now. Asks the store once in a while, if at all."""
         now = self._clock()
         if head.time < now - self._keep:
             return Head(log=head.log, floor=head.position, position=head.position, time=head.time)
-        if head.log != self._of_log or now >= self._good_until:
-            self._good_until = now + FLOOR_EVERY
-            self._floor = await self._log.seek(now - self._keep)
-            self._of_log = head.log
-            first = await self._log.follow(after=self._floor, limit=1)
-            oldest = first[0].time if first else head.time
-            self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
+        if head.log != self._of_log or (now >= self._good_until and not self._looking.locked()):
+            # One asks for all; while the floor only grows older, the others go by the one they know.
+            async with self._looking:
+                if head.log != self._of_log or now >= self._good_until:
+                    await self._look(head, now=now)
         return Head(log=head.log, floor=max(self._floor, head.floor), position=head.position, time=head.time)
+
+    async def _look(self, head: Head, *, now: int) -> None:
+        """Find where the floor is, and until when that will do."""
+        self._good_until = now + FLOOR_EVERY
+        self._floor = await self._log.seek(now - self._keep)
+        self._of_log = head.log
+        first = await self._log.follow(after=self._floor, limit=1)
+        oldest = first[0].time if first else head.time
+        self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
 
     def end_is_old(self, head: Head) -> bool:
         """Whether the log's end has come half its way to the age at which the store would delete it."""

@@ -1,5 +1,7 @@
 """A store that deletes by age alone keeps its end: a marker comes before the last entry is old."""
 
+import asyncio
+
 import pytest
 
 from eventfeed.domain.ports import Head
@@ -7,6 +9,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import SqliteLog
 from tests.doubles.faulty_log import FaultyLog
 from tests.engines import Watch
+from tests.making import entries
 
 
 @pytest.mark.parametrize(
@@ -19,3 +22,24 @@ async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time:
     retention = Retention(double, clock=Watch(1_000), keep=1_000)
 
     assert old == retention.end_is_old(Head(log="x", floor=0, position=bool(time), time=time))
+
+
+async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
+    """However many come while it is being found."""
+    await log.append(entries(1, 9), after=0)
+    asked = Counting(log)
+    retention, head = Retention(asked, clock=Watch(5_000_000), keep=2_000_000), await log.head()
+    floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
+
+    assert ({2}, 1) == ({each.floor for each in floors}, asked.seeks)
+
+
+class Counting(FaultyLog):
+    """Counts how often a place in time is asked for."""
+
+    seeks = 0
+
+    async def seek(self, time: int) -> int:
+        """Count and pass on."""
+        self.seeks += 1
+        return await super().seek(time)
