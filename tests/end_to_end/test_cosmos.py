@@ -1,6 +1,7 @@
 """The service on Cosmos DB: what it does on a file it does there."""
 
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,18 @@ from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment,
 
 
 @pytest.fixture(scope="module")
-def stored() -> Iterator[str]:
-    """A store in an emulator."""
+def account() -> Iterator[str]:
+    """The host of an emulator."""
     with emulator() as url:
         if not url:
             pytest.skip("there is no emulator: `make test` installs it")
-        yield f"cosmos://{url.removeprefix('http://').rstrip('/')}/eventfeed"
+        yield url.removeprefix("http://").rstrip("/")
+
+
+@pytest.fixture
+def stored(account: str) -> str:
+    """A database that nobody has made."""
+    return f"cosmos://{account}/{uuid.uuid4().hex}"
 
 
 def run(folder: Path, *arguments: str, store: str) -> subprocess.CompletedProcess[bytes]:
