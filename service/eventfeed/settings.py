@@ -287,13 +287,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}IDPORTEN_AUDIENCES: needed when {PREFIX}IDPORTEN_ISSUER is set"
     if settings.idporten_issuer and not settings.maskinporten_issuer:
         yield f"{PREFIX}MASKINPORTEN_ISSUER: needed when {PREFIX}IDPORTEN_ISSUER is set"
-    if settings.platform_url and not settings.platform_orgs_url:
-        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: publishers have short names"
-    if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
-        yield (
-            f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "
-            "the development population is not real"
-        )
+    yield from _platform_contradictions(settings)
     if not loopback(settings.host):
         if not settings.maskinporten_issuer:
             yield (
@@ -313,4 +307,18 @@ def _store_contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"{PREFIX}MASKINPORTEN_ISSUER: needed with a store that is not on this machine: "
             "development identities are for local stores only"
+        )
+
+
+def _platform_contradictions(settings: Settings) -> Iterator[str]:
+    for name in ("platform_url", "platform_orgs_url"):
+        parts = urlsplit(getattr(settings, name))
+        if parts.scheme == "http" and not loopback(parts.hostname or ""):
+            yield f"{PREFIX}{name.upper()}: must be https: a token travels with each question"
+    if settings.platform_url and not settings.platform_orgs_url:
+        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: publishers have short names"
+    if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
+        yield (
+            f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "
+            "the development population is not real"
         )

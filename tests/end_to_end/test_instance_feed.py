@@ -121,10 +121,12 @@ def test_one_address_may_not_ask_for_ever(tmp_path: Path) -> None:
         first, other = statuses("192.0.2.1", 7), statuses("192.0.2.2", 5)
         network = [*statuses("2001:db8::1", 3), *statuses("2001:db8::2", 3)]
         answer = served.client.post(path.format(uuid.uuid4()), headers={"X-Forwarded-For": "192.0.2.1"})
+        nothing = served.client.post(path.format("x" * 500), headers={"X-Forwarded-For": "192.0.2.1"})
 
     assert ([200] * 5 + [429] * 2, [200] * 5) == (first, other)
     assert [200] * 5 + [429] == network
     refused(answer, 429, "too-many-requests")
+    refused(nothing, 429, "too-many-requests")
     assert 1 <= int(answer.headers["retry-after"]) <= 12
 
 
@@ -139,6 +141,15 @@ def test_a_header_that_is_not_trusted_is_not_believed(tmp_path: Path) -> None:
         ]
 
     assert [200, 200, 200, 429] == statuses
+
+
+def test_what_is_asked_is_small(served: Served, instance: str) -> None:
+    """A body that nobody needs is refused before it is read as JSON; what is no instance counts for its address."""
+    path = f"/events/instanceeventsforinstance/{instance}"
+    headers = {"Content-Type": "application/json"}
+    answer = served.client.post(path, content=b'{"a":' + b"[" * 20_000, headers=headers)
+
+    refused(answer, 413, "too-large")
 
 
 def test_one_instance_may_not_be_asked_for_ever(tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ def test_a_taken_port_is_told(tmp_path: Path) -> None:
         ({"EVENTFEED_HOST": "0.0.0.0"}, [b"EVENTFEED_MASKINPORTEN_ISSUER", b"EVENTFEED_PUBLIC_URL"]),  # noqa: S104
         ({"EVENTFEED_MASKINPORTEN_ISSUER": "https://m.example.no"}, [b"EVENTFEED_MASKINPORTEN_AUDIENCES"]),
         ({"EVENTFEED_REGISTER": "nowhere.json"}, [b"nowhere.json"]),
+        ({"EVENTFEED_POLICIES": "nowhere.cedar"}, [b"nowhere.cedar"]),
+        ({"EVENTFEED_PLATFORM_URL": "http://x.example.no"}, [b"must be https", b"EVENTFEED_PLATFORM_ORGS_URL"]),
+        ({"EVENTFEED_IDPORTEN_ISSUER": "https://i.example.no"}, [b"IDPORTEN_AUDIENCES", b"MASKINPORTEN_ISSUER"]),
+        ({"EVENTFEED_STORE": "cosmos://account.example.no/db"}, [b"EVENTFEED_MASKINPORTEN_ISSUER"]),
+        ({"EVENTFEED_COSMOS_KEY": "x"}, [b"EVENTFEED_COSMOS_KEY"]),
         ({"EVENTFEED_RETENTION_DAYS": "-1"}, [b"EVENTFEED_RETENTION_DAYS"]),
     ],
     ids=str,

@@ -19,6 +19,9 @@ TYPES_MAX = 50
 # What a search leaves out by name, once it was decided on; beyond this it looks at each.
 BUT_MAX = 500
 
+# Decisions are remembered by their resource, and asked for by many at once.
+RESOURCE_LETTERS_MAX = 1_000
+
 # The subject of no event: what an unknown person or organisation is resolved to.
 NOBODY = ""
 
@@ -90,8 +93,8 @@ Feed = AppFeed | PartyFeed | ReporteeFeed | InstanceFeed | ResourceFeed
 
 
 def question_of(event: Event) -> Question | None:
-    """What must be decided before this event is shown; None when nobody can say."""
-    if event.resource is None:
+    """What must be decided before this event is shown; None when nobody can say: no resource, or an absurd one."""
+    if event.resource is None or len(event.resource) > RESOURCE_LETTERS_MAX:
         return None
     return Question(resource=event.resource, party=party_named(event.subject))
 

@@ -35,14 +35,14 @@ class Instances(NamedTuple):
     address_rate: Rate
     instance_rate: Rate
 
-    def admit(self, request: AnyRequest, guid: str) -> None:
-        """Count this request. Raises `TooManyRequests`, and then does not."""
+    def admit(self, request: AnyRequest, guid: str | None) -> None:
+        """Count this request, for its address and for the instance it is about. Raises `TooManyRequests`, uncounted."""
         now, caller = asyncio.get_running_loop().time(), self.addresses.caller(request)
-        wait = max(self.address_rate.wait(caller, now=now), self.instance_rate.wait(guid, now=now))
-        if wait > 0:
+        rates = [(self.address_rate, caller), *([] if guid is None else [(self.instance_rate, guid)])]
+        if (wait := max(rate.wait(key, now=now) for rate, key in rates)) > 0:
             raise TooManyRequests("This was asked too often.", retry_seconds=math.ceil(wait))
-        self.address_rate.count(caller, now=now)
-        self.instance_rate.count(guid, now=now)
+        for rate, key in rates:
+            rate.count(key, now=now)
 
 
 def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
@@ -51,8 +51,9 @@ def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
     @post(_PATHS, status_code=200)
     async def instance_feed(request: AnyRequest) -> Response[bytes]:
         guid, party = request.path_params["guid"].lower(), request.path_params.get("party")
-        instances.admit(request, guid)
-        if not _GUID.fullmatch(guid) or (party is not None and not _PARTY.fullmatch(party)):
+        known = _GUID.fullmatch(guid) is not None and (party is None or _PARTY.fullmatch(party) is not None)
+        instances.admit(request, guid if known else None)
+        if not known:
             raise NotFoundException
         parameters = await posted_parameters(request, expected=ANONYMOUS)
         wanted = Filter(types=parameters.types, source=parameters.source)

@@ -10,13 +10,15 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId, parse_after
-from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.domain.errors import Fault, InvalidRequest, TooLarge
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX
 from eventfeed.domain.moment import parse_moment
 from eventfeed.http.addresses import AnyRequest
 
 # Far more than any feed has; a longer query is noise.
 FIELDS_MAX = 200
+# Fifty types and a long source fit many times.
+BODY_BYTES_MAX = 16 * 1024
 
 _DIGITS = re.compile(r"[0-9]{1,100}", re.ASCII)
 # A person's number in the place of a party's would travel in links.
@@ -145,8 +147,10 @@ def sent_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Param
 
 
 async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
-    """The parameters of a POST. Raises `InvalidRequest` that names every fault, 415 for a body that is no JSON."""
+    """The parameters of a POST. Raises `InvalidRequest` that names every fault, `TooLarge`, 415 for no JSON."""
     body = await request.body()
+    if len(body) > BODY_BYTES_MAX:
+        raise TooLarge(f"What is asked of a feed has at most {BODY_BYTES_MAX} bytes.")
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
     return parameters_of_body(body, request.scope["query_string"], expected=expected)

@@ -117,7 +117,8 @@ KINDS: Mapping[str, Kind] = {
     "too-large": Kind(
         413,
         "The request is too large",
-        "A request holds at most 100 events and 2 MiB, an event at most 64 KiB. Nothing of the request was written.",
+        "A request holds at most 100 events and 2 MiB, an event at most 64 KiB, and what is asked of a feed 16 KiB. "
+        "Nothing of the request was written.",
     ),
     "unsupported-media-type": Kind(
         415,

@@ -60,6 +60,7 @@ def test_the_question_is_about_resource_and_party() -> None:
     assert Question(resource=BOLIG, party="50000001") == question_of(event())
     assert Question(resource=BOLIG, party=None) == question_of(no_party)
     assert question_of(event(app=None)) is None
+    assert question_of(event(app=None, resource="urn:" + "x" * 1_000)) is None
 
 
 @pytest.mark.parametrize(
