@@ -1,7 +1,7 @@
 """One suite for every engine: each test here runs on each of them."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -9,27 +9,15 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from eventfeed.domain.ports import EventLog
-from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_access import CosmosAccess
 from eventfeed.log.sqlite_access import SqliteAccess
-from tests.emulator.running import database, emulator
-from tests.engines import new_name, opened
+from tests.emulator.running import database, log_of
+from tests.engines import opened
 
 
 def unblocked() -> AbstractContextManager[BlockBuster]:
     """While it lasts, no verb may block the event loop; making a client may, once, at the start."""
     return blockbuster_ctx(excluded_modules=["tests"])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def emulator_url() -> Iterator[str]:
-    """A Cosmos DB emulator; "" on a laptop that has none."""
-    with emulator() as url:
-        yield url
-
-
-# Small, so that every test of some entries crosses from one segment to the next.
-SEGMENT_ENTRIES = 7
 
 
 @pytest.fixture(params=["sqlite", "cosmos"])
@@ -40,11 +28,7 @@ async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str)
             with unblocked():
                 yield log
     else:
-        if not emulator_url:
-            pytest.skip("there is no emulator: `make test` installs it")
-        async with database(emulator_url) as store:
-            cosmos = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
-            await cosmos.open()
+        async with log_of(emulator_url) as cosmos:
             with unblocked():
                 yield cosmos
 

