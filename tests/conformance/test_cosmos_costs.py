@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from eventfeed.app import EMULATOR_KEY
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_client import Cost, Database
 from tests.emulator.fault_proxy import Network, network_to
-from tests.emulator.running import database
+from tests.emulator.running import KEY, database
 from tests.engines import new_name
 from tests.making import TTD, entries, event
 
@@ -29,7 +28,7 @@ async def counted(url: str) -> AsyncIterator[tuple[CosmosLog, Network]]:
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     async with database(url) as made, server:
         port = server.sockets[0].getsockname()[1]
-        store = Database(f"http://127.0.0.1:{port}/", made.name, key=EMULATOR_KEY, dice=random.random)
+        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random)
         await store.open()
         log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
         await log.open()
