@@ -5,15 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from eventfeed.log.sqlite import SqliteLog
+from eventfeed.domain.ports import EventLog
+from tests.emulator.running import log_of
 from tests.engines import Watch, opened
+
+# What is written once and knows no engine is tested on each.
+ON_EITHER = {"test_appender", "test_tail", "test_reader"}
+# Thousands of entries: the emulator searches all of a container each time.
+LARGE = {"test_a_sparse_feed_is_found_in_bounded_requests"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what stands on any engine on every one."""
+    if "log" in metafunc.fixturenames:
+        name = metafunc.module.__name__.rpartition(".")[2]
+        either = name in ON_EITHER and metafunc.function.__name__ not in LARGE
+        metafunc.parametrize("log", ["sqlite", "cosmos"] if either else ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    """An empty SQLite log."""
-    async with opened(tmp_path / "log.db") as log:
-        yield log
+async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
+    """An empty log."""
+    if request.param == "sqlite":
+        async with opened(tmp_path / "log.db") as log:
+            yield log
+    else:
+        async with log_of(emulator_url) as log:
+            yield log
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,20 +11,8 @@ from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.ports import EventLog, Found
 from eventfeed.log import appender as module
 from tests.doubles.faulty_log import Fault, FaultyLog
-from tests.emulator.running import log_of
-from tests.engines import Watch, appending, opened
+from tests.engines import Watch, appending
 from tests.making import entries, entry, event, everything, submission
-
-
-@pytest.fixture(params=["sqlite", "cosmos"])
-async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
-    """An empty log of each engine: what the appender promises it promises on both."""
-    if request.param == "sqlite":
-        async with opened(tmp_path / "log.db") as log:
-            yield log
-    else:
-        async with log_of(emulator_url) as log:
-            yield log
 
 
 async def test_a_receipt_tells_where_the_event_is(log: EventLog, watch: Watch) -> None:

@@ -6,11 +6,11 @@ from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
 from eventfeed.domain.event import served
 from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, PageRequest, Query
+from eventfeed.domain.ports import EventLog
 from eventfeed.log import sqlite
 from eventfeed.log import tail as tail_module
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
 from tests.engines import Allowing, Watch
@@ -20,7 +20,7 @@ KEEP = 1_000_000_000
 FEED = Query(feed=AppFeed(app=TTD))
 
 
-async def reading(log: SqliteLog, watch: Watch) -> Reader:
+async def reading(log: EventLog, watch: Watch) -> Reader:
     """A reader over what is in the log, which keeps entries for 1000 seconds."""
     tail = Tail(log)
     await tail.start()
@@ -36,7 +36,7 @@ def watch() -> Watch:
 @pytest.mark.parametrize("size", [1, 7, 50, 1000])
 @pytest.mark.parametrize("in_memory", [True, False])
 async def test_pages_of_any_size_give_every_entry_once(
-    log: SqliteLog, watch: Watch, size: int, *, in_memory: bool
+    log: EventLog, watch: Watch, size: int, *, in_memory: bool
 ) -> None:
     """Following the cursors gives the log, from memory as from the store."""
     if in_memory:
@@ -56,7 +56,7 @@ async def test_pages_of_any_size_give_every_entry_once(
     assert list(range(1, 100)) == seen
 
 
-async def test_the_cursor_passes_what_was_filtered_away(log: SqliteLog, watch: Watch) -> None:
+async def test_the_cursor_passes_what_was_filtered_away(log: EventLog, watch: Watch) -> None:
     """A page without matches still moves its reader to the end."""
     await log.append(entries(1, 9), after=0)
     reader = await reading(log, watch)
@@ -66,7 +66,7 @@ async def test_the_cursor_passes_what_was_filtered_away(log: SqliteLog, watch: W
     assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
 
 
-async def test_a_full_page_ends_at_its_last_entry(log: SqliteLog, watch: Watch) -> None:
+async def test_a_full_page_ends_at_its_last_entry(log: EventLog, watch: Watch) -> None:
     """The cursor of a full page is the last entry given, and there is more."""
     await log.append(entries(1, 9), after=0)
     page = await (await reading(log, watch)).read(PageRequest(query=FEED, size=5))
@@ -74,7 +74,7 @@ async def test_a_full_page_ends_at_its_last_entry(log: SqliteLog, watch: Watch) 
     assert ([1, 2, 3, 4, 5], 5, True) == ([each.sequence for each in page.entries], page.cursor.position, page.more)
 
 
-async def test_times_bound_the_registration(log: SqliteLog, watch: Watch) -> None:
+async def test_times_bound_the_registration(log: EventLog, watch: Watch) -> None:
     """`since` is inclusive, `until` exclusive, and both hold beside a cursor."""
     await log.append(entries(1, 9), after=0)
     reader = await reading(log, watch)
@@ -89,7 +89,7 @@ async def test_times_bound_the_registration(log: SqliteLog, watch: Watch) -> Non
     assert (6, False) == (bounded.cursor.position, bounded.more)
 
 
-async def test_a_time_ahead_shows_nothing_and_keeps_filtering(log: SqliteLog, watch: Watch) -> None:
+async def test_a_time_ahead_shows_nothing_and_keeps_filtering(log: EventLog, watch: Watch) -> None:
     """A `since` in the future passes what is there, and the page is empty."""
     await log.append(entries(1, 9), after=0)
     page = await (await reading(log, watch)).read(PageRequest(query=FEED, size=9, since=2**50))
@@ -97,7 +97,7 @@ async def test_a_time_ahead_shows_nothing_and_keeps_filtering(log: SqliteLog, wa
     assert ([], 9) == (list(page.entries), page.cursor.position)
 
 
-async def test_an_event_id_is_a_place(log: SqliteLog, watch: Watch) -> None:
+async def test_an_event_id_is_a_place(log: EventLog, watch: Watch) -> None:
     """Reading after an event's id begins right behind the event."""
     await log.append([entry(1), entry(2, of=event("here")), entry(3)], after=0)
     page = await (await reading(log, watch)).read(PageRequest(query=FEED, size=9, after=EventId(id="here")))
@@ -106,7 +106,7 @@ async def test_an_event_id_is_a_place(log: SqliteLog, watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("after", [EventId(id="unknown"), EventId(id=""), Bare(position=10), Bare(position=10**30)])
-async def test_a_place_that_does_not_exist_is_refused(log: SqliteLog, watch: Watch, after: Bare | EventId) -> None:
+async def test_a_place_that_does_not_exist_is_refused(log: EventLog, watch: Watch, after: Bare | EventId) -> None:
     """Unknown ids and places ahead of the log are told from empty pages."""
     await log.append(entries(1, 9), after=0)
     reader = await reading(log, watch)
@@ -115,7 +115,7 @@ async def test_a_place_that_does_not_exist_is_refused(log: SqliteLog, watch: Wat
         await reader.read(PageRequest(query=FEED, size=9, after=after))
 
 
-async def test_a_cursor_of_another_log_is_refused(log: SqliteLog, watch: Watch) -> None:
+async def test_a_cursor_of_another_log_is_refused(log: EventLog, watch: Watch) -> None:
     """A restored or other store never misreads a cursor."""
     with pytest.raises(CursorOfAnotherLog):
         await (await reading(log, watch)).read(
@@ -123,7 +123,7 @@ async def test_a_cursor_of_another_log_is_refused(log: SqliteLog, watch: Watch) 
         )
 
 
-async def test_a_cursor_at_the_end_is_always_good(log: SqliteLog, watch: Watch) -> None:
+async def test_a_cursor_at_the_end_is_always_good(log: EventLog, watch: Watch) -> None:
     """Also when everything before it is too old to be shown."""
     await log.append(entries(1, 9), after=0)
     watch.now += 2 * KEEP
@@ -135,7 +135,7 @@ async def test_a_cursor_at_the_end_is_always_good(log: SqliteLog, watch: Watch) 
     assert (9, False) == (page.cursor.position, page.more)
 
 
-async def test_what_is_too_old_is_not_shown_before_it_is_deleted(log: SqliteLog, watch: Watch) -> None:
+async def test_what_is_too_old_is_not_shown_before_it_is_deleted(log: EventLog, watch: Watch) -> None:
     """Retention goes by registration time: the beginning moves on, and cursors before it are told where to start."""
     await log.append(entries(1, 9), after=0)
     watch.now = 5_000_000 + KEEP
@@ -148,7 +148,7 @@ async def test_what_is_too_old_is_not_shown_before_it_is_deleted(log: SqliteLog,
     assert (f"{page.cursor.log}.4", 5_000_000) == (expired.value.oldest, expired.value.oldest_time)
 
 
-async def test_the_oldest_cursor_can_be_read_from(log: SqliteLog, watch: Watch) -> None:
+async def test_the_oldest_cursor_can_be_read_from(log: EventLog, watch: Watch) -> None:
     """The cursor that a 410 names is where nothing kept is missed."""
     await log.append(entries(1, 9), after=0)
     watch.now = 5_000_000 + KEEP
@@ -158,7 +158,7 @@ async def test_the_oldest_cursor_can_be_read_from(log: SqliteLog, watch: Watch) 
     assert [5] == [each.sequence for each in page.entries]
 
 
-async def test_a_time_before_the_retention_starts_at_the_oldest(log: SqliteLog, watch: Watch) -> None:
+async def test_a_time_before_the_retention_starts_at_the_oldest(log: EventLog, watch: Watch) -> None:
     """An old `since` is no error."""
     await log.append(entries(1, 9), after=0)
     watch.now = 5_000_000 + KEEP
@@ -167,7 +167,7 @@ async def test_a_time_before_the_retention_starts_at_the_oldest(log: SqliteLog, 
     assert [5] == [each.sequence for each in page.entries]
 
 
-async def test_deletion_during_a_scan_is_noticed(log: SqliteLog, watch: Watch) -> None:
+async def test_deletion_during_a_scan_is_noticed(log: EventLog, watch: Watch) -> None:
     """Entries that went while they were looked for are not silently missing."""
     await log.append(entries(1, 9), after=0)
     reader = await reading(log, watch)
@@ -178,7 +178,7 @@ async def test_deletion_during_a_scan_is_noticed(log: SqliteLog, watch: Watch) -
         await reader.read(PageRequest(query=FEED, size=9, after=Bare(position=2)))
 
 
-async def test_deletion_keeps_well_behind_what_is_shown(log: SqliteLog, watch: Watch) -> None:
+async def test_deletion_keeps_well_behind_what_is_shown(log: EventLog, watch: Watch) -> None:
     """Nothing is deleted before it has long been out of sight, and the sequence goes on."""
     await log.append(entries(1, 9), after=0)
     retention = Retention(log, clock=watch, keep=KEEP)
@@ -191,7 +191,7 @@ async def test_deletion_keeps_well_behind_what_is_shown(log: SqliteLog, watch: W
     assert (0, 8) == (kept, (await log.head()).floor)
 
 
-async def test_a_page_is_bounded_in_bytes(log: SqliteLog, watch: Watch) -> None:
+async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: Watch) -> None:
     """Large events make short pages, and following them still gives all."""
     for place in range(1, 20):
         await log.append([entry(place, of=event(size=1_000_000))], after=place - 1)
@@ -209,7 +209,7 @@ async def test_a_page_is_bounded_in_bytes(log: SqliteLog, watch: Watch) -> None:
 
 
 async def test_a_sparse_feed_is_found_in_bounded_requests(
-    log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When its budget is spent a request returns what it has, a cursor that has moved on, and more."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
@@ -232,14 +232,14 @@ async def test_a_sparse_feed_is_found_in_bounded_requests(
     assert 1 < pages < 10
 
 
-async def test_an_empty_log_has_a_place(log: SqliteLog, watch: Watch) -> None:
+async def test_an_empty_log_has_a_place(log: EventLog, watch: Watch) -> None:
     """The beginning of an empty log is its end."""
     page = await (await reading(log, watch)).read(PageRequest(query=FEED, size=5))
 
     assert (0, False) == (page.cursor.position, page.more)
 
 
-async def test_retention_asks_the_store_once_in_a_while(log: SqliteLog, watch: Watch) -> None:
+async def test_retention_asks_the_store_once_in_a_while(log: EventLog, watch: Watch) -> None:
     """However many read, the floor is looked for when the oldest entry grows too old, at most once a second."""
     await log.append([entry(place, time=place) for place in range(1, 10)], after=0)
 

@@ -6,11 +6,11 @@ from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import InvalidCursor, Unavailable
 from eventfeed.domain.event import App
 from eventfeed.domain.feed import InstanceFeed, PageRequest, PartyFeed, Query, Question, ResourceFeed
+from eventfeed.domain.ports import EventLog
 from eventfeed.log import reader as reader_module
 from eventfeed.log import sqlite
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from tests.engines import Allowing, Watch
 from tests.making import TTD, caller, entries, entry, event, guid
@@ -22,7 +22,7 @@ OF_PARTY = Query(feed=PartyFeed(subject="/party/50000001", reader=KARI))
 HIDDEN = App(org="ttd", name="hidden")
 
 
-async def reading(log: SqliteLog, point: Allowing, watch: Watch) -> Reader:
+async def reading(log: EventLog, point: Allowing, watch: Watch) -> Reader:
     """A reader over what is in the log, that asks this point."""
     tail = Tail(log)
     await tail.start()
@@ -35,7 +35,7 @@ def shown(allowed: set[str]) -> Allowing:
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
-async def test_a_page_is_decided_in_one_call(log: SqliteLog, watch: Watch, size: int) -> None:
+async def test_a_page_is_decided_in_one_call(log: EventLog, watch: Watch, size: int) -> None:
     """50 events over 50 parties are 50 questions at once; the same again over any number of events is one."""
     await log.append([entry(place, of=event(party=50000000 + place)) for place in range(1, 51)], after=0)
     point = Allowing()
@@ -45,7 +45,7 @@ async def test_a_page_is_decided_in_one_call(log: SqliteLog, watch: Watch, size:
     assert [{Question(resource=RESOURCE, party=str(50000000 + place)) for place in range(1, size + 1)}] == point.asked
 
 
-async def test_what_is_hidden_is_passed_by_the_cursor(log: SqliteLog, watch: Watch) -> None:
+async def test_what_is_hidden_is_passed_by_the_cursor(log: EventLog, watch: Watch) -> None:
     """An empty page moves to the end, and says that it has caught up."""
     await log.append(entries(1, 9), after=0)
     page = await (await reading(log, shown(set()), watch)).read(PageRequest(query=OF_PARTY, size=5))
@@ -53,7 +53,7 @@ async def test_what_is_hidden_is_passed_by_the_cursor(log: SqliteLog, watch: Wat
     assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
 
 
-async def test_a_page_fills_with_what_may_be_seen(log: SqliteLog, watch: Watch) -> None:
+async def test_a_page_fills_with_what_may_be_seen(log: EventLog, watch: Watch) -> None:
     """Hidden ones in between do not count; the cursor stands at the last one given, so nothing is passed unseen."""
     mixed = [entry(place, of=event(app=TTD if place % 3 == 0 else HIDDEN)) for place in range(1, 31)]
     await log.append(mixed, after=0)
@@ -67,7 +67,7 @@ async def test_a_page_fills_with_what_may_be_seen(log: SqliteLog, watch: Watch) 
 
 
 async def test_one_behind_very_many_is_found_in_bounded_steps(
-    log: SqliteLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+    log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was decided on is not looked at again: a request passes as many as its scans may examine."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 100)
@@ -89,7 +89,7 @@ async def test_one_behind_very_many_is_found_in_bounded_steps(
     assert sorted(set(places)) == places
 
 
-async def test_no_answer_is_no_page(log: SqliteLog, watch: Watch) -> None:
+async def test_no_answer_is_no_page(log: EventLog, watch: Watch) -> None:
     """A decision point that does not answer makes the read fail: neither shown nor passed."""
 
     def silent(question: Question) -> bool:
@@ -102,7 +102,7 @@ async def test_no_answer_is_no_page(log: SqliteLog, watch: Watch) -> None:
         await reader.read(PageRequest(query=OF_PARTY, size=5))
 
 
-async def test_an_event_that_nobody_can_decide_on_is_hidden(log: SqliteLog, watch: Watch) -> None:
+async def test_an_event_that_nobody_can_decide_on_is_hidden(log: EventLog, watch: Watch) -> None:
     """Without a resource there is no question to ask."""
     await log.append([entry(1, of=event(app=None)), entry(2)], after=0)
     point = Allowing()
@@ -112,7 +112,7 @@ async def test_an_event_that_nobody_can_decide_on_is_hidden(log: SqliteLog, watc
     assert [{Question(resource=RESOURCE, party="50000001")}] == point.asked
 
 
-async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: SqliteLog, watch: Watch) -> None:
+async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: EventLog, watch: Watch) -> None:
     """The first one with that id that the reader may see; when there is none, it is no cursor."""
     twins = [entry(1, of=event("here", app=HIDDEN)), entry(2, of=event("here")), entry(3)]
     await log.append(twins, after=0)
@@ -127,7 +127,7 @@ async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: SqliteLog, 
 @pytest.mark.parametrize(("party", "seen"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
 @pytest.mark.parametrize("in_memory", [True, False])
 async def test_an_instance_is_of_its_party(
-    log: SqliteLog, watch: Watch, party: str | None, seen: list[int], *, in_memory: bool
+    log: EventLog, watch: Watch, party: str | None, seen: list[int], *, in_memory: bool
 ) -> None:
     """Named with another party it has no events; nobody is asked about anything."""
     point, of = Allowing(), [event(instance=7), event(instance=7), event(instance=8)]

@@ -7,9 +7,8 @@ import pytest
 
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.event import Entry
-from eventfeed.domain.ports import Head
+from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log import tail as module
-from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
 from tests.making import entries, entry
@@ -26,14 +25,14 @@ class CountingLog(FaultyLog):
         return await super().head()
 
 
-async def started(log: FaultyLog | SqliteLog) -> Tail:
+async def started(log: EventLog) -> Tail:
     """A tail that knows the end of the log as it is now."""
     tail = Tail(log)
     await tail.start()
     return tail
 
 
-async def test_a_look_sees_what_another_process_appended(log: SqliteLog) -> None:
+async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
     """The end moves over entries that others wrote, and holds them."""
     tail = await started(log)
     written = entries(1, 5)
@@ -44,7 +43,7 @@ async def test_a_look_sees_what_another_process_appended(log: SqliteLog) -> None
     assert written[3:] == list(tail.recent(after=3) or ())
 
 
-async def test_however_many_ask_the_store_is_asked_once(log: SqliteLog) -> None:
+async def test_however_many_ask_the_store_is_asked_once(log: EventLog) -> None:
     """A thousand readers within one interval cost one look."""
     counting = CountingLog(log)
     tail = await started(counting)
@@ -53,7 +52,7 @@ async def test_however_many_ask_the_store_is_asked_once(log: SqliteLog) -> None:
     assert 2 == counting.looks
 
 
-async def test_within_the_interval_nobody_asks(log: SqliteLog) -> None:
+async def test_within_the_interval_nobody_asks(log: EventLog) -> None:
     """A second look right after the first costs the store nothing."""
     counting = CountingLog(log)
     tail = await started(counting)
@@ -63,7 +62,7 @@ async def test_within_the_interval_nobody_asks(log: SqliteLog) -> None:
     assert 2 == counting.looks
 
 
-async def test_a_place_ahead_forces_a_look(log: SqliteLog) -> None:
+async def test_a_place_ahead_forces_a_look(log: EventLog) -> None:
     """Another process may have been faster: a cursor ahead is looked up before it is called future."""
     tail = await started(log)
     await tail.look()
@@ -72,7 +71,7 @@ async def test_a_place_ahead_forces_a_look(log: SqliteLog) -> None:
     assert 2 == (await tail.look(past=2)).position
 
 
-async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: SqliteLog) -> None:
+async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) -> None:
     """A look that began before the entry was written proves nothing: another one is made."""
     asked, released = asyncio.Event(), asyncio.Event()
 
@@ -97,7 +96,7 @@ async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: SqliteLog)
     assert 2 == (await late).position
 
 
-async def test_own_appends_reach_it_at_once(log: SqliteLog) -> None:
+async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
     """What this process wrote is known without asking; what is known already is passed over."""
     tail = await started(log)
     tail.learn(entries(1, 3))
@@ -107,7 +106,7 @@ async def test_own_appends_reach_it_at_once(log: SqliteLog) -> None:
     assert [1, 2, 3, 4] == [each.sequence for each in tail.recent(after=0) or ()]
 
 
-async def test_a_hole_stops_the_tail(log: SqliteLog) -> None:
+async def test_a_hole_stops_the_tail(log: EventLog) -> None:
     """A follower that meets a hole alarms, and shows nothing beyond it."""
 
     class Holed(FaultyLog):
@@ -122,7 +121,7 @@ async def test_a_hole_stops_the_tail(log: SqliteLog) -> None:
     assert 2 == tail.head.position
 
 
-async def test_an_end_before_the_verified_one_is_damage(log: SqliteLog) -> None:
+async def test_an_end_before_the_verified_one_is_damage(log: EventLog) -> None:
     """A store restored from an older copy must not pass for the log it was."""
     tail = await started(log)
     tail.learn(entries(1, 3))
@@ -131,7 +130,7 @@ async def test_an_end_before_the_verified_one_is_damage(log: SqliteLog) -> None:
         await tail.look(past=4)
 
 
-async def test_a_renamed_log_is_taken_up_anew(log: SqliteLog) -> None:
+async def test_a_renamed_log_is_taken_up_anew(log: EventLog) -> None:
     """After `store new-log` the tail answers with the new name."""
     await log.append(entries(1, 2), after=0)
     tail = await started(log)
@@ -140,7 +139,7 @@ async def test_a_renamed_log_is_taken_up_anew(log: SqliteLog) -> None:
     assert name == (await tail.look(past=99)).log
 
 
-async def test_an_append_while_the_log_is_renamed_is_kept(log: SqliteLog) -> None:
+async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None:
     """A look that began before an own append does not take its place away; the next one has the new name."""
 
     class Renaming(FaultyLog):
@@ -160,7 +159,7 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: SqliteLog) -> Non
     assert renaming.appends == []
 
 
-async def test_memory_is_bounded_by_count(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded_by_count(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest entries are let go; a reader further back is sent to the store."""
     monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 40)
     tail = await started(log)
@@ -171,7 +170,7 @@ async def test_memory_is_bounded_by_count(log: SqliteLog, monkeypatch: pytest.Mo
     assert tail.recent(after=50) is None
 
 
-async def test_memory_is_bounded_by_bytes(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large entries are let go sooner."""
     monkeypatch.setattr(module, "TAIL_BYTES_MAX", 1_000)
     tail = await started(log)
@@ -181,7 +180,7 @@ async def test_memory_is_bounded_by_bytes(log: SqliteLog, monkeypatch: pytest.Mo
     assert () == tail.recent(after=50)
 
 
-async def test_a_tail_far_behind_starts_again_at_the_end(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a long sleep the end is taken as at the start, not followed entry by entry."""
     monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 10)
     tail = await started(log)
