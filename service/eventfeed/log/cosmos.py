@@ -16,26 +16,26 @@ Partitions: `/segment` is the sequence divided by the segment's size, so a batch
 is one partition. To create entry N+1 its writer must have seen entry N: from its own batch, from following, or by
 reading the end back, which an engine does at its first append and after every failure.
 
-Consistency: Session, one client a process, and the end is read through the client that scans. The session token that
-comes with the end covers every entry up to it, so no replica behind it may answer. A filtered query proves it: it asks
-for the last entry it must reach as well, and a page without that one is asked for again.
+Consistency: Session, one client a process, and the end is read through the client that scans, so the session token
+that comes with the end covers every entry up to it. But the SDK keeps no token of a batch, so what this process has
+just written may meet a replica that lacks it. Therefore each answer proves itself: it holds the last entry that it must
+reach, which a filtered query asks for beside what it looks for, or else it is asked for again.
 """
 
 import asyncio
-import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
-from eventfeed.domain.errors import LogDamaged, TailMoved, Unavailable
+from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import PAGE_BYTES_MAX, Query
 from eventfeed.domain.ports import Found, Head, Known, Scan
-from eventfeed.log.cosmos_client import Calls, ConflictError, Cost, Database, Document, no_costs
+from eventfeed.log.cosmos_client import Behind, Calls, ConflictError, Cost, Database, Document, caught_up, no_costs
 from eventfeed.log.cosmos_containers import CONTROL, EVENTS
 from eventfeed.log.cosmos_documents import COLUMNS, content_of, document_of, entry_of, identity_of
-from eventfeed.log.cosmos_queries import conditions, listing
+from eventfeed.log.cosmos_queries import Values, conditions, listing
+from eventfeed.log.cosmos_record import Records
 
 # Half of what one logical partition holds (20 GB) at 10 KB an entry.
 SEGMENT_ENTRIES = 1_000_000
@@ -43,26 +43,13 @@ SEGMENT_ENTRIES = 1_000_000
 BATCH_BYTES_MAX = 1_400_000
 # How far one scan walks before it reports how far it came.
 SCAN_SEGMENTS_MAX = 5
-# The record of both ends changes once a minute; a new name is for services that start.
-RECORD_SECONDS = 30.0
-# A replica that lags behind the session is asked again; it catches up within milliseconds.
-LAGGING_TRIES_MAX = 20
-LAGGING_SECONDS = 0.05
-
-# Several processes change the record; each change is small and seldom.
-CHANGE_TRIES_MAX = 10
-
-_LOG = "log"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not age: the log's name, the floor, an entry that was its end at some time, and how it is cut."""
+class End(NamedTuple):
+    """The last entry of the log or of a segment, and its registration time; 0 when there is none."""
 
-    name: str
-    floor: int
-    position: int
-    segment_entries: int
-    etag: str = msgspec.field(name="_etag", default="")
+    position: int = 0
+    time: int = 0
 
 
 class Room(NamedTuple):
@@ -95,34 +82,29 @@ class CosmosLog:
     ) -> None:
         self.costs: dict[str, Cost] = no_costs()
         self._events = Calls(database, EVENTS, costs=self.costs)
-        self._control = Calls(database, CONTROL, costs=self.costs)
         self._new_name = new_name
-        self._record = Record(name="", floor=0, position=0, segment_entries=segment_entries)
-        self._record_read = float("-inf")
+        self._records = Records(Calls(database, CONTROL, costs=self.costs), segment_entries=segment_entries)
         # The last entry this engine knows to exist, and whether it may be built upon without looking.
-        self._seen, self._seen_time, self._certain = 0, 0, False
-        # When each full segment ends: it does not change.
-        self._ends: dict[int, int] = {}
+        self._seen, self._certain = End(), False
+        # The ends of full segments: they do not change.
+        self._ends: dict[int, End] = {}
 
     async def open(self) -> None:
         """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""
-        if await self._read_record() is None:
-            record = msgspec.structs.replace(self._record, name=self._new_name())
-            with contextlib.suppress(ConflictError):  # another process was faster
-                await self._control.create("open", [_document(record)], partition=_LOG, whosever=True)
+        await self._records.open(name=self._new_name())
         await self.head()
 
     async def head(self) -> Head:
         """See `EventLog.head`."""
-        record = await self._known_record()
-        position, time = await self._end(max(self._seen, record.position))
-        if position >= self._seen:
-            self._seen, self._seen_time, self._certain = position, time, True
-        return Head(log=record.name, floor=record.floor, position=self._seen, time=self._seen_time)
+        record = await self._records.known()
+        end = await self._end(max(self._seen.position, record.position))
+        if end >= self._seen:
+            self._seen, self._certain = end, True
+        return Head(log=record.name, floor=record.floor, position=self._seen.position, time=self._seen.time)
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """See `EventLog.append`. All of what one transactional batch holds, then the next."""
-        if not self._certain or after > self._seen:
+        if not self._certain or after > self._seen.position:
             head = await self.head()
             if head.position != after:
                 raise TailMoved(expected=after, actual=head.position)
@@ -135,25 +117,21 @@ class CosmosLog:
             except ConflictError:
                 head = await self.head()
                 raise TailMoved(expected=chunk[0].sequence - 1, actual=head.position) from None
-            self._seen, self._seen_time = max((self._seen, self._seen_time), (chunk[-1].sequence, chunk[-1].time))
+            self._seen = max(self._seen, End(chunk[-1].sequence, chunk[-1].time))
         self._certain = True
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
-        found, position = list[Entry](), max(after, (await self._known_record()).floor)
+        found, position = list[Entry](), max(after, (await self._records.known()).floor)
         while len(found) < limit:
             segment = self._segment(position + 1)
-            documents = await self._events.query(
-                "follow",
-                f"SELECT TOP {limit - len(found)} {COLUMNS} FROM c "  # noqa: S608  # a number and constants
-                "WHERE c.segment = @segment AND c.sequence > @after ORDER BY c.sequence",
-                partition=segment,
-                values={"segment": segment, "after": position},
-            )
-            found += map(entry_of, documents)
-            if not documents or found[-1].sequence != self._last_of(segment):
+            part = await caught_up(functools.partial(self._part, segment, after=position, limit=limit - len(found)))
+            found += part
+            if not part or part[-1].sequence != self._last_of(segment):
                 break
-            position = found[-1].sequence
+            position = part[-1].sequence
+        if found:
+            self._seen = max(self._seen, End(found[-1].sequence, found[-1].time))
         return found
 
     async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
@@ -169,7 +147,7 @@ class CosmosLog:
             found += stretch.entries
             examined = stretch.examined
             weight += sum(len(entry.event.body) for entry in stretch.entries)
-        return Scan(entries=found, examined=examined, floor=(await self._known_record()).floor)
+        return Scan(entries=found, examined=examined, floor=(await self._records.known()).floor)
 
     async def find(self, events: Sequence[Event]) -> Found:
         """See `EventLog.find`."""
@@ -182,40 +160,46 @@ class CosmosLog:
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""
         head = await self.head()
-        if head.position == head.floor:
-            return head.floor
-        first, last = self._segment(head.floor + 1), self._segment(head.position)
-        place = await self._first_ending_at(time, first=first, last=last)
-        found = await self._events.query(
-            "seek",
-            "SELECT TOP 1 VALUE c.sequence FROM c WHERE c.segment = @segment AND c.time >= @time "
-            "ORDER BY c.time, c.sequence",
-            partition=place,
-            values={"segment": place, "time": time},
+        if head.position == head.floor or head.time < time:
+            return head.position
+        place = await self._first_ending_at(
+            time, first=self._segment(head.floor + 1), last=self._segment(head.position)
         )
-        return max(head.floor, int(str(found[0])) - 1 if found else head.position)
+
+        async def ask() -> Sequence[Document] | None:
+            found = await self._events.query(
+                "seek",
+                "SELECT TOP 1 c.sequence FROM c WHERE c.segment = @segment AND c.time >= @time "
+                "ORDER BY c.time, c.sequence",
+                partition=place,
+                values={"segment": place, "time": time},
+            )
+            return found or None
+
+        (found,) = await caught_up(ask)
+        return max(head.floor, int(found["sequence"]) - 1)
 
     async def expire(self, *, before: int) -> int:
         """See `EventLog.expire`. The container's time to live deletes, later than this."""
         floor, head = await self.seek(before), await self.head()
         floor = max(head.floor, min(floor, head.position - 1))
-        await self._change("expire", floor=floor, position=head.position)
+        await self._records.change("expire", floor=floor, position=head.position)
         return floor
 
     async def rename(self) -> str:
         """See `EventLog.rename`."""
         name = self._new_name()
-        await self._change("rename", name=name)
+        await self._records.change("rename", name=name)
         return name
 
     async def close(self) -> None:
         """See `EventLog.close`. The database is closed by whoever opened it."""
 
     def _segment(self, sequence: int) -> int:
-        return sequence // self._record.segment_entries
+        return sequence // self._records.last.segment_entries
 
     def _last_of(self, segment: int) -> int:
-        return (segment + 1) * self._record.segment_entries - 1
+        return (segment + 1) * self._records.last.segment_entries - 1
 
     def _chunks(self, entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
         """The entries in batches: of one segment each, and no larger than the store takes."""
@@ -230,41 +214,51 @@ class CosmosLog:
         if chunk:
             yield chunk
 
-    async def _end(self, known: int) -> tuple[int, int]:
-        """Position and time of the last entry, which is `known` or comes after it."""
-        segment, end = self._segment(known + 1), (known, self._seen_time if known == self._seen else None)
-        while True:
-            newest = await self._newest(segment)
-            if newest is None:
-                break
-            end = newest
-            if newest[0] != self._last_of(segment):
-                break
+    async def _end(self, known: int) -> End:
+        """The last entry, which is `known` or comes after it."""
+        segment = self._segment(known)
+        try:
+            end = await self._newest(segment, least=known)
+        except Behind:
+            raise LogDamaged(f"The log has reached {known}; no such entry is there, nor one after it.") from None
+        while end.position == self._last_of(segment):
             segment += 1
-        if end[1] is None:
-            # Nothing in the segment after the known entry: then the known one itself must be there.
-            found = await self._newest(self._segment(known)) if known else (0, 0)
-            if found is None or found[0] < known:
-                raise LogDamaged(f"The log's record says that it ended at {known}; that entry is not there.")
-            end = found
-        if end[0] < known:
-            raise LogDamaged(f"The log's record says that it ended at {known}; its last entry is {end[0]}.")
-        return end[0], end[1] or 0
+            end = max(end, await self._newest(segment))
+        return end
 
-    async def _newest(self, segment: int) -> tuple[int, int] | None:
-        """Position and time of a segment's last entry."""
-        found = await self._events.query(
-            "head",
-            "SELECT TOP 1 c.sequence, c.time FROM c WHERE c.segment = @segment ORDER BY c.sequence DESC",
+    async def _newest(self, segment: int, *, least: int = 0) -> End:
+        """A segment's last entry, which is `least` or comes after it. Raises `Behind`."""
+
+        async def ask() -> End | None:
+            found = await self._events.query(
+                "head",
+                "SELECT TOP 1 c.sequence, c.time FROM c WHERE c.segment = @segment ORDER BY c.sequence DESC",
+                partition=segment,
+                values={"segment": segment},
+            )
+            end = End(found[0]["sequence"], found[0]["time"]) if found else End()
+            return end if end.position >= least else None
+
+        return await caught_up(ask)
+
+    async def _part(self, segment: int, *, after: int, limit: int) -> Sequence[Entry] | None:
+        """Entries of a segment that come right after `after`; None from a replica without all that is known to be."""
+        known = min(self._seen.position, self._last_of(segment))
+        documents = await self._events.query(
+            "follow",
+            f"SELECT TOP {limit} {COLUMNS} FROM c "  # noqa: S608  # a number and constants
+            "WHERE c.segment = @segment AND c.sequence > @after ORDER BY c.sequence",
             partition=segment,
-            values={"segment": segment},
+            values={"segment": segment, "after": after},
         )
-        return (found[0]["sequence"], found[0]["time"]) if found else None
+        reached = documents[-1]["sequence"] if documents else after
+        return None if len(documents) < limit and reached < known else [entry_of(each) for each in documents]
 
     async def _stretch(self, query: Query, *, after: int, upto: int, room: Room) -> Stretch:
         """The matches in a part of one segment, from a replica that has all of it."""
         segment, (where, values) = self._segment(upto), conditions(query)
-        for _ in range(LAGGING_TRIES_MAX):
+
+        async def ask() -> Stretch | None:
             documents = await self._events.query(
                 "scan",
                 f"SELECT TOP {room.entries + 1} {COLUMNS} FROM c WHERE c.segment = @segment "  # noqa: S608  # constants
@@ -273,25 +267,21 @@ class CosmosLog:
                 partition=segment,
                 values={"segment": segment, "after": after, "upto": upto, **values},
             )
-            taken = _taken(documents, query, upto=upto, room=room)
-            if taken is not None:
-                return taken
-            await asyncio.sleep(LAGGING_SECONDS)
-        raise Unavailable("The store's replica does not catch up.")
+            return _taken(documents, query, upto=upto, room=room)
+
+        return await caught_up(ask)
 
     async def _known(self, wanted: Mapping[str, Identity]) -> Mapping[Identity, Known]:
         listed, values = listing("identity", list(wanted))
-        documents = await self._events.query(
-            "find",
-            "SELECT c.identity, c.sequence, c.time, c.content, c.mark FROM c "  # noqa: S608  # constants
-            f"WHERE c.segment >= @first AND c.identity IN ({listed})",
-            values={"first": self._segment(self._record.floor), **values},
+        documents = await self._everywhere(
+            "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({listed})", values
         )
         return {
             wanted[each["identity"]]: Known(
                 sequence=each["sequence"], time=each["time"], content=content_of(each), mark=each["mark"]
             )
             for each in documents
+            if each.get("identity") in wanted
         }
 
     async def _owners(self, instances: Sequence[str]) -> Mapping[str, App]:
@@ -299,68 +289,48 @@ class CosmosLog:
         if not instances:
             return {}
         listed, values = listing("instance", instances)
-        documents = await self._events.query(
-            "find",
-            "SELECT c.instance, c.org, c.app, c.sequence FROM c "  # noqa: S608  # constants
-            f"WHERE c.segment >= @first AND c.instance IN ({listed}) AND IS_STRING(c.app)",
-            values={"first": self._segment(self._record.floor), **values},
+        documents = await self._everywhere(
+            "c.instance, c.org, c.app, c.sequence", f"c.instance IN ({listed}) AND IS_STRING(c.app)", values
         )
         newest_first = sorted(documents, key=lambda each: int(each["sequence"]), reverse=True)
-        return {each["instance"]: App(org=each["org"], name=each["app"]) for each in newest_first}
+        return {
+            each["instance"]: App(org=each["org"], name=each["app"])
+            for each in newest_first
+            if each.get("app") and each.get("instance") in instances
+        }
+
+    async def _everywhere(self, columns: str, where: str, values: Values) -> Sequence[Document]:
+        """Documents of all segments, and the proofs that each replica had what is known to be.
+
+        Proof is the last known entry, and of the segment before, which may be in another partition, the last one.
+        """
+        ends = self._seen.position, self._segment(self._seen.position) * self._records.last.segment_entries - 1
+        proofs = [each for each in ends if each > self._records.last.floor]
+        if proofs:
+            listed, proving = listing("proof", proofs)
+            where, values = f"({where}) OR c.sequence IN ({listed})", {**values, **proving}
+
+        async def ask() -> Sequence[Document] | None:
+            documents = await self._events.query(
+                "find",
+                f"SELECT {columns} FROM c WHERE c.segment >= @first AND ({where})",  # noqa: S608  # constants
+                values={"first": self._segment(self._records.last.floor), **values},
+            )
+            return documents if {each["sequence"] for each in documents}.issuperset(proofs) else None
+
+        return await caught_up(ask)
 
     async def _first_ending_at(self, time: int, *, first: int, last: int) -> int:
         """The first segment from `first` to `last` with an entry at `time` or later; `last` when none before has."""
         while first < last:
             middle = (first + last) // 2
             if middle not in self._ends:
-                newest = await self._newest(middle)
-                self._ends[middle] = newest[1] if newest else -1
-            if self._ends[middle] < time:
+                self._ends[middle] = await self._newest(middle, least=self._last_of(middle))
+            if self._ends[middle].time < time:
                 first = middle + 1
             else:
                 last = middle
         return first
-
-    async def _known_record(self) -> Record:
-        """The record, some time old."""
-        if asyncio.get_running_loop().time() - self._record_read > RECORD_SECONDS:
-            await self._read_record()
-        return self._record
-
-    async def _read_record(self) -> Record | None:
-        """The record as it is now; None when there is no log yet."""
-        now = asyncio.get_running_loop().time()
-        found = await self._control.query(
-            "record",
-            "SELECT c.name, c.floor, c.position, c.segment_entries, c._etag FROM c "
-            "WHERE c.kind = @kind AND c.id = @kind",
-            partition=_LOG,
-            values={"kind": _LOG},
-        )
-        if not found:
-            return None
-        self._record, self._record_read = msgspec.convert(found[0], Record), now
-        return self._record
-
-    async def _change(self, verb: str, **changes: object) -> None:
-        """Change the record, whoever else does; the floor and the position never go back."""
-        for _ in range(CHANGE_TRIES_MAX):
-            record = await self._read_record()
-            if record is None:
-                break
-            changed = msgspec.structs.replace(record, **changes)
-            floor, position = max(changed.floor, record.floor), max(changed.position, record.position)
-            document = _document(msgspec.structs.replace(changed, floor=floor, position=position))
-            with contextlib.suppress(ConflictError):
-                await self._control.replace(verb, document, etag=record.etag)
-                await self._read_record()
-                return
-        raise LogDamaged("The store has lost the record of its log's ends.")
-
-
-def _document(record: Record) -> Document:
-    members = {name: value for name, value in msgspec.structs.asdict(record).items() if name != "etag"}
-    return {"id": _LOG, "kind": _LOG, **members}
 
 
 def _taken(documents: Sequence[Document], query: Query, *, upto: int, room: Room) -> Stretch | None:

@@ -28,6 +28,9 @@ CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 4.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_SECONDS_MAX = 1.0
+# A replica that lags behind is asked again; it catches up within milliseconds.
+BEHIND_TRIES_MAX = 20
+BEHIND_SECONDS = 0.05
 
 MISSING, CONFLICT, CHANGED = 404, 409, 412
 # With 404: this replica has not seen what the session has; another one has, or this one soon.
@@ -55,6 +58,10 @@ Hook = Callable[[Mapping[str, str], object], None]
 
 class ConflictError(Exception):
     """A document with this id is there already."""
+
+
+class Behind(Unavailable):
+    """No replica that was asked has what is known to be there."""
 
 
 class Database:
@@ -206,6 +213,16 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, dice: Callable[[], float
             raise Unavailable("The store did not answer in time.")
         await asyncio.sleep(max(told, dice() * most))
         most = min(2 * most, BACKOFF_SECONDS_MAX)
+
+
+async def caught_up(ask: Callable[[], Awaitable[T | None]]) -> T:
+    """The first answer that is not None, which is what a replica says that lags behind. Raises `Behind`."""
+    for _ in range(BEHIND_TRIES_MAX):
+        answer = await ask()
+        if answer is not None:
+            return answer
+        await asyncio.sleep(BEHIND_SECONDS)
+    raise Behind("The store's replica does not catch up.")
 
 
 def no_costs() -> dict[str, Cost]:

@@ -17,10 +17,10 @@ def conditions(query: Query) -> tuple[str, Values]:
     return " AND ".join(clauses), values
 
 
-def listing(name: str, texts: Sequence[str]) -> tuple[str, Values]:
+def listing(name: str, listed: Sequence[object]) -> tuple[str, Values]:
     """Parameters for each of some values, for an IN."""
-    names = [f"{name}{place}" for place in range(len(texts))]
-    return ", ".join(f"@{each}" for each in names), dict(zip(names, texts, strict=True))
+    names = [f"{name}{place}" for place in range(len(listed))]
+    return ", ".join(f"@{each}" for each in names), dict(zip(names, listed, strict=True))
 
 
 def _of_feed(feed: Feed) -> Iterable[tuple[str, Values]]:
