@@ -68,7 +68,7 @@ class Network:
         self.happened[fault.name if fault else "NONE"] += 1
         return fault
 
-    def answered(self, request: bytes, answer: bytes) -> bytes:
+    def answered(self, request: bytes, answer: bytes) -> bytes:  # noqa: ARG002  # of those that change answers
         """The answer to a request, as the client gets it."""
         return answer
 
