@@ -178,7 +178,7 @@ def application(settings: Settings) -> Litestar:
     store = Store(settings)
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions)
     callers = Callers(PlatformTokens(keys, issuer=_issuer(settings), clock=now))
-    pages = Pages(reader, addresses)
+    pages = Pages(reader, addresses, secret=keys.secret)
     problems = Problems(addresses)
 
     @contextlib.asynccontextmanager

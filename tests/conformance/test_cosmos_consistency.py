@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
-from eventfeed.domain.feed import AppFeed, Query
+from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.domain.ports import Head
 from eventfeed.log import cosmos_client
 from eventfeed.log.cosmos import CosmosLog
@@ -22,6 +22,11 @@ SEGMENT_ENTRIES = 10
 EVERYTHING = Query(feed=AppFeed(app=TTD))
 LOG = [*entries(1, 20), *entries(21, 23)]
 LAGGING = [Fault.BEHIND] * 4
+
+
+def of_id(position: int) -> Query:
+    """What finds the entry that stands there by its event's id."""
+    return Query(feed=AppFeed(app=TTD), filter=Filter(id=LOG[position - 1].event.identity.id))
 
 
 @asynccontextmanager
@@ -39,6 +44,7 @@ VERBS: dict[str, Callable[[CosmosLog, int], Awaitable[object]]] = {
     "follow": lambda log, _: log.follow(after=0, limit=100),
     "follow from the end": lambda log, end: log.follow(after=end - 1, limit=100),
     "scan": lambda log, end: log.scan(EVERYTHING, after=0, through=end, limit=100),
+    "scan for an id": lambda log, end: log.scan(of_id(end), after=0, through=end, limit=100),
     "find the last": lambda log, end: log.find([LOG[end - 1].event]),
     "find the last of the segment before": lambda log, _: log.find([LOG[19].event]),
     "seek the last": lambda log, end: log.seek(LOG[end - 1].time),

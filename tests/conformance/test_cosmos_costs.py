@@ -14,6 +14,7 @@ from tests.making import TTD, entries, event
 
 SEGMENT_ENTRIES = 100
 QUERY = Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"instance.created"})))
+OF_ID = Query(feed=AppFeed(app=TTD), filter=Filter(id="one"))
 
 
 @asynccontextmanager
@@ -42,6 +43,7 @@ VERBS: dict[str, tuple[Callable[[CosmosLog], Awaitable[object]], int]] = {
     "scan that fills a page": (lambda log: log.scan(QUERY, after=0, through=250, limit=50), 1),
     "scan of nothing": (lambda log: log.scan(QUERY, after=250, through=250, limit=50), 0),
     "scan over three segments": (lambda log: log.scan(QUERY, after=0, through=250, limit=250), 3),
+    "scan for an event's id": (lambda log: log.scan(OF_ID, after=0, through=250, limit=1), 1),
     "find of one event": (lambda log: log.find([event()]), 2),
     "find of a batch": (lambda log: log.find([event() for _ in range(100)]), 2),
 }

@@ -102,6 +102,21 @@ async def test_a_scan_is_the_filtered_list(
     assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 9])
+@pytest.mark.parametrize(("after", "through"), [(0, 60), (4, 59), (5, 5), (5, 56)])
+async def test_an_event_is_found_by_its_id(log: EventLog, limit: int, after: int, through: int) -> None:
+    """Wherever it stands, and however many others of its feed and of other feeds have the same."""
+    twins = {place: event("twin", instance=place, app=APPS[place % 3 == 0]) for place in (5, 6, 20, 33, 57, 60)}
+    population = [entry(place, of=twins.get(place, event())) for place in range(1, 61)]
+    await log.append(population, after=0)
+    query = Query(feed=FEED, filter=Filter(id="twin"))
+    scan = await log.scan(query, after=after, through=through, limit=limit)
+    expected = [each for each in population if after < each.sequence <= through and query.matches(each.event)]
+
+    assert expected[:limit] == list(scan.entries)
+    assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
+
+
 async def test_a_scan_stops_at_a_pages_bytes(log: EventLog) -> None:
     """Large entries end a scan early, and it says how far it came."""
     count = PAGE_BYTES_MAX // EVENT_BYTES_MAX + 9

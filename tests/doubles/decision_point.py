@@ -45,6 +45,7 @@ class PlatformDouble:
         self.decide: Callable[[Attributes], Json | None] = lambda _: result("Permit", level="3")
         self.spoil: Callable[[httpx.Request, Json], httpx.Response] = lambda _, answer: httpx.Response(200, json=answer)
         self.known: dict[str, Json] = {}
+        self.names = httpx.Response(200, json={"orgs": {"ttd": {"orgnr": "991825827"}, "old": {"orgnr": None}}})
         self.requests: list[httpx.Request] = []
         self.platform = Platform(
             url=URL,
@@ -66,7 +67,7 @@ class PlatformDouble:
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if str(request.url) == NAMES_URL:
-            return httpx.Response(200, json={"orgs": {"ttd": {"orgnr": "991825827"}, "old": {"orgnr": None}}})
+            return self.names
         if request.url.path.startswith("/register/"):
             found = [self.known[urn] for urn in json.loads(request.content)["data"] if urn in self.known]
             return self.spoil(request, {"data": found})

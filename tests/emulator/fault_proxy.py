@@ -7,6 +7,7 @@ standard input does.
 import argparse
 import asyncio
 import collections
+import contextlib
 import dataclasses
 import enum
 import random
@@ -58,6 +59,7 @@ class Network:
     happened: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     next: list[Fault] = dataclasses.field(default_factory=list)
     newest: int = 0
+    serving: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
     def fault(self) -> Fault | None:
         """What happens to the next request."""
@@ -74,7 +76,9 @@ class Network:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection, and one of ours behind it."""
-        behind = None
+        behind, task = None, asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
         try:
             behind = await asyncio.open_connection(self.host, self.port)
             while (request := await _message(reader)) is not None and await self._pass(request, behind, writer):
@@ -84,6 +88,9 @@ class Network:
         finally:
             for each in (writer, *(behind[1:] if behind else ())):
                 each.close()
+                with contextlib.suppress(ConnectionError):
+                    await each.wait_closed()
+            self.serving.discard(task)
 
     async def _pass(
         self,

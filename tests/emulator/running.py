@@ -109,6 +109,7 @@ async def log_behind(network: Network, url: str, *, segment_entries: int) -> Asy
         await log.open()
         yield log
         await store.close()
+        await asyncio.gather(*network.serving)
 
 
 @asynccontextmanager

@@ -1,7 +1,9 @@
 """An instance's events for anyone who holds its id: reduced, alike, and limited (contract S5)."""
 
+import socket
 import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -150,6 +152,20 @@ def test_what_is_asked_is_small(served: Served, instance: str) -> None:
     answer = served.client.post(path, content=b'{"a":' + b"[" * 20_000, headers=headers)
 
     refused(answer, 413, "too-large")
+
+
+def test_a_body_that_breaks_off_is_no_defect(tmp_path: Path) -> None:
+    """Whoever hangs up has asked for nothing; nobody is woken."""
+    with serving(tmp_path) as served:
+        where = urlsplit(served.url)
+        with socket.create_connection((where.hostname, where.port or 0)) as line:
+            head = f"POST /events/instanceeventsforinstance/{uuid.uuid4()} HTTP/1.1"
+            line.sendall(f"{head}\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n{{".encode())
+        served.client.get("/health/live").raise_for_status()
+    output = (tmp_path / "output").read_text()
+
+    assert "defect" not in output
+    assert "Traceback" not in output
 
 
 def test_one_instance_may_not_be_asked_for_ever(tmp_path: Path) -> None:

@@ -173,6 +173,22 @@ def test_an_unchanged_page_is_not_sent_again(served: Served, app: str, published
     assert (304, 200, 200) == (again.status_code, other.status_code, another.status_code)
 
 
+def test_a_tag_does_not_tell_who_exists(served: Served) -> None:
+    """Without rights only what was asked is told: the same question has the same tag, whoever it finds."""
+    token = bearer(served.token("", organisation=OTHER_BANK))
+
+    def tag(**body: str) -> str:
+        answer = served.client.post(PARTY, json={"after": "0", "size": "1", **body}, headers=token)
+        assert [] == answer.raise_for_status().json()
+        return str(answer.headers["etag"])
+
+    people, unit, party = [KARI, "99999999999", "99999999998"], {"unit": BAKERY}, {"party": KARIS_PARTY}
+    tags = [*(tag(person=number) for number in people), tag(**unit), tag(**party)]
+
+    assert tags == [*(tag(person=number) for number in people), tag(**unit), tag(**party)]
+    assert 5 == len(set(tags))
+
+
 def test_an_event_id_is_a_place_for_whoever_may_see_it(
     served: Served, app: str, published: Mapping[str, list[str]]
 ) -> None:

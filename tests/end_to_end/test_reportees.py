@@ -78,6 +78,17 @@ def test_every_page_with_events_is_on_record(banked: Served, app: str) -> None:
     assert page.headers["feed-cursor"].startswith(f"{entry['log']}.")
 
 
+def test_a_condition_does_not_read_unrecorded(banked: Served, app: str) -> None:
+    """`*` is no tag of a page; whoever has none gets the page, and it goes on record."""
+    post(banked, APP, about(app, KARIS_PARTY, type="estate.created")).raise_for_status()
+    before = len(audited(banked))
+    token = bearer(banked.token(SCOPE, organisation=BANK))
+    url = f"{REPORTEES}?after=0&eventType=estate.created&size=1"
+
+    assert 200 == banked.client.get(url, headers={**token, "If-None-Match": "*"}).status_code
+    assert before + 1 == len(audited(banked))
+
+
 def test_no_record_no_page(tmp_path: Path, app: str) -> None:
     """A page that cannot be put on record is not sent: 503, and the cursor stays where it was."""
     with serving(tmp_path) as served:
@@ -195,6 +206,7 @@ def test_an_approval_is_given_changed_and_withdrawn(banked: Served) -> None:
         (b"{}", ["/reason", "/types", "/validTo"]),
         (b'{"types": [], "validTo": "2099-01-01", "reason": " "}', ["/reason", "/types", "/validTo"]),
         (b'{"types": "x", "validTo": 7, "reason": 7, "extra": 1}', ["/extra", "/reason", "/types", "/validTo"]),
+        (b'{"types": ["eventfeed.marker"], "validTo": "2099-01-01T00:00:00Z", "reason": "x"}', ["/types"]),
         (b'{"types": ["x"], "validTo": "0001-01-01T00:00:00+14:00", "reason": "x"}', ["/validTo"]),
         (b'{"types": ["x"], "valid-to": "2099-01-01T00:00:00Z", "reason": "x", "orgNumber": "1"}', ["/orgNumber"]),
     ],

@@ -243,6 +243,12 @@ def test_unknown_paths_and_methods_are_problems(served: Served, method: str, pat
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")
+@pytest.mark.parametrize("name", ["a%00b", "a" * 3_000, "..%2Fsetup.py", "LICENSE", "%2e%2e"])
+def test_the_page_is_made_of_its_own_files_alone(served: Served, name: str) -> None:
+    """Whatever else is asked for is not there."""
+    assert 404 == served.client.get(f"/schema/assets/{name}").status_code
+
+
 def test_the_api_can_be_read_in_a_browser(served: Served, tmp_path: Path) -> None:
     """The page at /schema shows the operations, with nothing fetched from elsewhere."""
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
-from eventfeed.access.xacml import allowed_of, request_of
+from eventfeed.access.xacml import request_of, verdicts_of
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question
+from eventfeed.domain.feed import Question, Undecided, Verdicts
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.domain.principal import Principal
 
@@ -23,6 +23,9 @@ from eventfeed.domain.principal import Principal
 ANSWER_SECONDS_MAX = 5.0
 # What one call decides; a page of 50 fits.
 CALL_QUESTIONS_MAX = 200
+# How often it is asked in smaller parts when that says nothing: a bad question among 200 is found in 16 calls.
+CALLS_MAX = 64
+CALLS_IN_VAIN = 10
 # Short names of organisations are given a few times a year.
 NAMES_SECONDS = 3_600.0
 RETRY_SECONDS = 5
@@ -91,24 +94,29 @@ class PlatformRegister:
         return Organisation(number=number, party=str(party.party_id), org=names.get(number))
 
     async def person(self, number: str) -> Person | None:
-        """See `Register.person`. A person who never used the platform has no user yet, and is not known."""
+        """See `Register.person`."""
         party = await self._party(f"{_PERSON}:{number}")
-        if party is None or party.user is None:
+        if party is None:
             return None
-        return Person(user=str(party.user.user_id), party=str(party.party_id))
+        return Person(user=str(party.user.user_id) if party.user else None, party=str(party.party_id))
 
     async def _party(self, urn: str) -> _Party | None:
         found = _read(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
         return found[0] if len(found) == 1 else None
 
     async def _short_names(self) -> Mapping[str, str]:
-        """The short name of each organisation number."""
-        now = asyncio.get_running_loop().time()
+        """The short name of each organisation number. Old ones will do while there are no newer ones."""
+        now, client = asyncio.get_running_loop().time(), self._platform.client
         if self._names_url and now - self._named >= NAMES_SECONDS:
-            client = self._platform.client
-            listed = _read(await _answer(client, client.build_request("GET", self._names_url)), _Orgs).orgs
-            self._names = {org.orgnr: name for name, org in listed.items() if org.orgnr}
-            self._named = now
+            try:
+                listed = _read(await _answer(client, client.build_request("GET", self._names_url)), _Orgs).orgs
+            except Unavailable:
+                if not self._names:
+                    raise
+                self._named = now - NAMES_SECONDS + RETRY_SECONDS
+            else:
+                self._names = {org.orgnr: name for name, org in listed.items() if org.orgnr}
+                self._named = now
         return self._names
 
 
@@ -119,12 +127,30 @@ class PlatformDecisionPoint:
         self._platform = platform
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
-        """See `DecisionPoint.allowed`."""
-        allowed, left = set[Question](), iter(questions)
-        while asked := list(islice(left, CALL_QUESTIONS_MAX)):
-            body = await self._platform.post(AUTHORIZE, request_of(principal, asked))
-            allowed |= allowed_of(body, asked, principal=principal)
-        return allowed
+        """See `DecisionPoint.allowed`. Calls that go out together take no longer than the slowest."""
+        left = iter(questions)
+        calls = list(iter(lambda: list(islice(left, CALL_QUESTIONS_MAX)), []))
+        answers = await asyncio.gather(*(self._verdicts(principal, asked) for asked in calls))
+        verdicts = {question: verdict for answer in answers for question, verdict in answer.items()}
+        if any(verdicts.get(question) is None for question in questions):
+            raise Undecided(verdicts)
+        return {question for question, verdict in verdicts.items() if verdict}
+
+    async def _verdicts(self, principal: Principal, asked: Sequence[Question]) -> Verdicts:
+        """What one call says. One bad question can spoil it all: then what smaller calls say, until that one is found.
+
+        When the first few of these say nothing either, it is the point that fails, not a question.
+        """
+        verdicts, waiting, calls = dict[Question, bool | None](), [asked], 0
+        while waiting and calls < (CALLS_MAX if any(each is not None for each in verdicts.values()) else CALLS_IN_VAIN):
+            part, calls = waiting.pop(), calls + 1
+            body = await self._platform.post(AUTHORIZE, request_of(principal, part))
+            found = verdicts_of(body, part, principal=principal)
+            verdicts |= found
+            if not found and len(part) > 1:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+        return verdicts
 
 
 async def _answer(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
@@ -142,5 +168,5 @@ async def _answer(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
 def _read(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unavailable("The platform's answer cannot be read.", retry_seconds=RETRY_SECONDS) from None

@@ -11,7 +11,7 @@ import msgspec
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import app_of
-from eventfeed.domain.feed import Question
+from eventfeed.domain.feed import Question, Verdicts
 from eventfeed.domain.principal import Method, Principal
 
 ACTION = "urn:oasis:names:tc:xacml:1.0:action:action-id"
@@ -24,6 +24,10 @@ RESOURCE = "urn:altinn:resource"
 PARTY = "urn:altinn:partyid"
 LEVEL = "urn:altinn:minimum-authenticationlevel"
 LEVEL_OF_ORGANISATIONS = "urn:altinn:minimum-authenticationlevel-org"
+
+# Attributes with a meaning of their own: a resource that calls itself by one of them is none of these.
+_TAKEN = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
+_STRENGTH = (False, None, True)
 
 Json = Mapping[str, object]
 # A resource as its attributes say: their ids and values.
@@ -79,34 +83,46 @@ def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
     }
 
 
-def allowed_of(body: bytes, questions: Collection[Question], *, principal: Principal) -> set[Question]:
-    """The questions that are permitted, obligations included. Raises `Unavailable` unless each has an answer."""
+def verdicts_of(body: bytes, questions: Collection[Question], *, principal: Principal) -> Verdicts:
+    """Whether each question is permitted, obligations included. Raises `Unavailable` when nothing can be read.
+
+    A no may come without the resource it is about. As many of them as there are questions left are the answers to
+    these; nothing else is taken without its resource, but that a single question was not decided.
+    """
     try:
         response = msgspec.convert(_uncapitalised(msgspec.json.decode(body)), _Response)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unavailable("The decision point's answer cannot be read.") from None
-    verdicts: dict[Attributes, bool] = {}
+    verdicts, bare = dict[Attributes, bool | None](), list[bool | None]()
     for result in response.response:
-        about = _about(result)
-        verdicts[about] = verdicts.get(about, True) and _permitted(result, principal)
-    if missing := sum(_known(question) not in verdicts for question in questions):
-        raise Unavailable(f"The decision point left {missing} of {len(questions)} questions unanswered.")
-    return {question for question in questions if verdicts[_known(question)]}
+        about, permitted = _about(result), _permitted(result, principal)
+        if not about:
+            bare.append(permitted)
+            continue
+        # Two answers to one question: a no beats no decision, and both beat a yes.
+        verdicts[about] = min(permitted, verdicts.get(about, True), key=_STRENGTH.index)
+    found = {question: verdicts[_known(question)] for question in questions if _known(question) in verdicts}
+    left = [question for question in questions if question not in found]
+    if bare == [False] * len(left) or (bare == [None] and len(questions) == 1):
+        found |= dict.fromkeys(left, bare[0] if bare else None)
+    return found
 
 
-def _permitted(result: _Result, principal: Principal) -> bool:
-    """Whether a result lets this caller read. Raises `Unavailable` for one that decides nothing."""
+def _permitted(result: _Result, principal: Principal) -> bool | None:
+    """Whether a result lets this caller read; None when it decides nothing."""
     match result.decision:
         case "Permit":
             return _discharged(result.obligations or (), principal)
         case "Deny" | "NotApplicable":
             return False
-        case _:
-            raise Unavailable("The decision point could not decide.")
+    return None
 
 
-def _discharged(obligations: Sequence[_Obligation], principal: Principal) -> bool:
-    """Whether the caller meets every obligation; one that we do not know cannot be met (XACML 3.0 §7.18)."""
+def _discharged(obligations: Sequence[_Obligation], principal: Principal) -> bool | None:
+    """Whether the caller meets every obligation; one that we do not know cannot be met (XACML 3.0 §7.18).
+
+    None when it cannot be read what is asked for.
+    """
     levels: dict[str, int] = {}
     for obligation in obligations:
         if not obligation.attribute_assignment:
@@ -114,18 +130,15 @@ def _discharged(obligations: Sequence[_Obligation], principal: Principal) -> boo
         for assignment in obligation.attribute_assignment:
             if assignment.category not in (LEVEL, LEVEL_OF_ORGANISATIONS):
                 return False
-            levels[assignment.category] = max(_level(assignment.value), levels.get(assignment.category, 0))
+            try:
+                level = int(assignment.value if assignment.value is not None else "")
+            except ValueError:
+                return None
+            levels[assignment.category] = max(level, levels.get(assignment.category, 0))
     needed = levels.get(LEVEL, 0)
     if principal.method is Method.MASKINPORTEN:
         needed = levels.get(LEVEL_OF_ORGANISATIONS, needed)
     return principal.level >= needed
-
-
-def _level(value: str | int | None) -> int:
-    try:
-        return int(value if value is not None else "")
-    except ValueError:
-        raise Unavailable("The decision point asks for a level that is no number.") from None
 
 
 def _subject(principal: Principal) -> Sequence[Json]:
@@ -146,8 +159,8 @@ def _known(question: Question) -> Attributes:
     if app is not None:
         named = {(ORG, app.org), (APP, app.name)}
     else:
-        kind, colon, value = question.resource.rpartition(":")
-        named = {(kind if colon else RESOURCE, value)}
+        kind, _, value = question.resource.rpartition(":")
+        named = {(RESOURCE, question.resource)} if kind in _TAKEN else {(kind, value)}
     return frozenset(named | ({(PARTY, question.party)} if question.party is not None else set()))
 
 

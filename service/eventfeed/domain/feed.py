@@ -1,11 +1,13 @@
 """Feeds: which entries belong together for a reader, what it asks of them, and the page it gets."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import App, Entry, Event, party_named, party_of_instance
 from eventfeed.domain.principal import Principal
 
@@ -21,6 +23,7 @@ BUT_MAX = 500
 
 # Decisions are remembered by their resource, and asked for by many at once.
 RESOURCE_LETTERS_MAX = 1_000
+_URN = re.compile(r"urn:[a-z0-9][a-z0-9-]*:\S+", re.IGNORECASE)
 
 # The subject of no event: what an unknown person or organisation is resolved to.
 NOBODY = ""
@@ -34,6 +37,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     resource: str
     party: str | None
+
+
+# What was decided: a question that is not in it got no answer, and None is of one that nobody can decide on now.
+Verdicts = Mapping[Question, bool | None]
+
+
+class Undecided(Unavailable):
+    """Some questions have no answer; `verdicts` has the others'."""
+
+    def __init__(self, verdicts: Verdicts) -> None:
+        super().__init__("The decision point left questions unanswered.")
+        self.verdicts = verdicts
 
 
 class AppFeed(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,10 +108,14 @@ Feed = AppFeed | PartyFeed | ReporteeFeed | InstanceFeed | ResourceFeed
 
 
 def question_of(event: Event) -> Question | None:
-    """What must be decided before this event is shown; None when nobody can say: no resource, or an absurd one."""
-    if event.resource is None or len(event.resource) > RESOURCE_LETTERS_MAX:
+    """What must be decided before this event is shown; None when nobody can say: no resource, or none that has a name.
+
+    A point may stay silent on what it cannot understand, and then the events after that one wait.
+    """
+    resource = event.resource
+    if resource is None or len(resource) > RESOURCE_LETTERS_MAX or not _URN.fullmatch(resource):
         return None
-    return Question(resource=event.resource, party=party_named(event.subject))
+    return Question(resource=resource, party=party_named(event.subject))
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):

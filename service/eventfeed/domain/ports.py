@@ -120,9 +120,12 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """A person the register knows, by the platform's own ids: never by the number they were found by."""
+    """A person the register knows, by the platform's own ids: never by the number they were found by.
 
-    user: str
+    Who never used the platform is a party, but no user.
+    """
+
+    user: str | None
     party: str
 
 
@@ -144,7 +147,8 @@ class DecisionPoint(Protocol):
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """Those of the questions whose answer is a plain yes, at the caller's level of authentication.
 
-        Raises `Unavailable` when any of them got no answer: silence is neither yes nor no.
+        Raises `Unavailable` when any of them got no answer: silence is neither yes nor no. It is `Undecided` when the
+        others did.
         """
         ...
 

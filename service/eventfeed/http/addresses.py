@@ -31,10 +31,11 @@ class Addresses:
     def caller(self, request: AnyRequest) -> str:
         """Where a request comes from: the connection's other end, or what a trusted gateway says it is.
 
-        A gateway appends what it saw, so the last address counts. One network of IPv6 is one caller.
+        A gateway appends what it saw, so the last address of the last line counts. One network of IPv6 is one caller.
         """
         if self._client_header:
-            seen = request.headers.get(self._client_header, "").rpartition(",")[2].strip()
+            seen = "".join(request.headers.getall(self._client_header, [])[-1:]).rpartition(",")[2].strip()
+            seen = _without_port(seen)
         else:
             seen = request.client.host if request.client else ""
         try:
@@ -44,6 +45,14 @@ class Addresses:
         if isinstance(address, ipaddress.IPv6Address):
             return str(address.ipv4_mapped or ipaddress.ip_network((address, _IPV6_NETWORK_BITS), strict=False))
         return str(address)
+
+
+def _without_port(seen: str) -> str:
+    """An address alone: some gateways name the port as well, and IPv6 then in brackets."""
+    if seen.startswith("["):
+        return seen[1:].partition("]")[0]
+    address, _, port = seen.partition(":")
+    return address if port.isdigit() else seen
 
 
 def local(host: str) -> bool:

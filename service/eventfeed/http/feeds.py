@@ -42,7 +42,7 @@ class Feeds(NamedTuple):
             subject = NOBODY if principal.party is None else f"/party/{principal.party}"
         feed = PartyFeed(subject=subject, reader=principal)
         query = Query(feed=feed, filter=Filter(types=parameters.types, source=parameters.source))
-        rights = f"{subject} {rights_of(principal)}"
+        rights = f"{principal.party} {rights_of(principal)}"
         return (await self.pages.answered(request, query, parameters=parameters, rights=rights)).response
 
     async def filter(self, parameters: Parameters) -> Filter:

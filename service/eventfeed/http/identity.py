@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.http.addresses import AnyRequest, local
+from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 from eventfeed.http.callers import bearer
 from eventfeed.http.wire import JSON
 from eventfeed.identity.development import DevelopmentIssuer
@@ -56,7 +57,7 @@ def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
     @post(f"{place}/token", status_code=200)
     async def token(request: AnyRequest) -> Response[str]:
         _require_local(request)
-        minted = issuer.token(_form(await request.body()))
+        minted = issuer.token(_form(await body_of(request, bytes_max=BODY_BYTES_MAX)))
         return Response(minted, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     return [discovery, keys, token]

@@ -29,8 +29,9 @@ class Answered(NamedTuple):
 class Pages:
     """Answers questions for pages."""
 
-    def __init__(self, reader: Reader, addresses: Addresses) -> None:
+    def __init__(self, reader: Reader, addresses: Addresses, *, secret: bytes) -> None:
         self._reader, self._addresses = reader, addresses
+        self._secret = secret
 
     async def answered(
         self,
@@ -56,7 +57,7 @@ class Pages:
         page = await self._reader.read(ask)
         path = request.scope["raw_path"].decode("ascii")
         link = f"{self._addresses.base(request)}{path}?{parameters.query_after(page.cursor)}"
-        tag = _tag(page, link, made_for=f"{media_type} {rights} {_asked(ask)}")
+        tag = self._tag(page, link, made_for=f"{media_type} {rights} {_asked(parameters)}")
         headers = {
             "Link": f'<{link}>; rel="next"',
             "next": link,
@@ -72,6 +73,17 @@ class Pages:
         body = b"[" + b",".join(map(shown, page.entries)) + b"]"
         return Answered(Response(body, status_code=200, media_type=media_type, headers=headers), page)
 
+    def _tag(self, page: Page, link: str, *, made_for: str) -> str:
+        """A strong entity tag. The link holds log and last position examined; entries never change.
+
+        With those, what was asked and the caller's rights, which entries were found is all that is left to tell. Only
+        who was sent a page knows its tag: who could compute one would learn from a 304 what is in a page unread.
+        """
+        seen = hashlib.blake2b(f"{made_for} {page.more} {link}".encode(), key=self._secret, digest_size=16)
+        for entry in page.entries:
+            seen.update(entry.sequence.to_bytes(8))
+        return f'"{seen.hexdigest()}"'
+
 
 def _accepted(request: AnyRequest) -> str:
     """The media type to answer with."""
@@ -81,24 +93,15 @@ def _accepted(request: AnyRequest) -> str:
     return best
 
 
-def _asked(ask: PageRequest) -> str:
-    """What a page was filtered by: a POST says it in its body, not in its URL."""
-    wanted = ask.query.filter
-    return f"{ask.since} {ask.until} {wanted.subject} {wanted.source} {' '.join(sorted(wanted.types))}"
-
-
-def _tag(page: Page, link: str, *, made_for: str) -> str:
-    """A strong entity tag. The link holds log and last position examined; entries never change.
-
-    With those, the query and the caller's rights, which entries were found is all that is left to tell.
-    """
-    seen = hashlib.blake2b(f"{made_for} {page.more} {link}".encode(), digest_size=16)
-    for entry in page.entries:
-        seen.update(entry.sequence.to_bytes(8))
-    return f'"{seen.hexdigest()}"'
+def _asked(parameters: Parameters) -> str:
+    """What a page was asked by: a POST says it in its body, not in its URL. Never whom the register found by it."""
+    asked = (getattr(parameters, name) for name in sorted(parameters.__struct_fields__) if name != "fields")
+    return " ".join(repr(sorted(each) if isinstance(each, frozenset) else each) for each in asked)
 
 
 def _matches(condition: str, tag: str) -> bool:
-    """RFC 9110 §13.1.2: weak comparison against each tag of the list, or `*`."""
-    tags = [part.strip().removeprefix("W/") for part in condition.split(",")]
-    return tag in tags or tags == ["*"]
+    """RFC 9110 §13.1.2: weak comparison against each tag of the list.
+
+    `*` matches nothing: it would ask whether there is a page at all, and there always is.
+    """
+    return tag in (part.strip().removeprefix("W/") for part in condition.split(","))

@@ -10,15 +10,14 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId, parse_after
-from eventfeed.domain.errors import Fault, InvalidRequest, TooLarge
+from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX
 from eventfeed.domain.moment import parse_moment
 from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 
 # Far more than any feed has; a longer query is noise.
 FIELDS_MAX = 200
-# Fifty types and a long source fit many times.
-BODY_BYTES_MAX = 16 * 1024
 
 _DIGITS = re.compile(r"[0-9]{1,100}", re.ASCII)
 # A person's number in the place of a party's would travel in links.
@@ -148,9 +147,7 @@ def sent_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Param
 
 async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
     """The parameters of a POST. Raises `InvalidRequest` that names every fault, `TooLarge`, 415 for no JSON."""
-    body = await request.body()
-    if len(body) > BODY_BYTES_MAX:
-        raise TooLarge(f"What is asked of a feed has at most {BODY_BYTES_MAX} bytes.")
+    body = await body_of(request, bytes_max=BODY_BYTES_MAX)
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
     return parameters_of_body(body, request.scope["query_string"], expected=expected)
@@ -162,7 +159,10 @@ def parameters_of(query: bytes, *, person: str | None, expected: Expected = EVER
     reading = _Reading(fields if person is None else [*fields, ("person", person)], expected, body=frozenset())
     if any(name == "person" for name, _ in fields):
         reading.fault("person", "belongs in the header of that name, never in a URL")
-    return reading.found([field for field in fields if field[0] != "after"])
+    found = reading.found([])
+    kept = [field for field in fields if field[0] not in _OF_LINK]
+    sized = [("size", str(found.size))] if any(name == "size" for name, _ in fields) else []
+    return replace(found, fields=[*kept, *sized])
 
 
 def parameters_of_body(body: bytes, query: bytes, *, expected: Expected = EVERY) -> Parameters:

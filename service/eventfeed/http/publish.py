@@ -1,6 +1,5 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,22 +9,18 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Failure, Fault, ForeignSource, InvalidRequest, TooLarge
+from eventfeed.domain.errors import Failure, Fault, ForeignSource
 from eventfeed.domain.event import REQUEST_BYTES_MAX, Event, speaks_for
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
 from eventfeed.domain.publishing import Receipt, Submission
 from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.bodies import body_of, parts_of
 from eventfeed.http.callers import Callers
 from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
-
-# What is read of a body over its limit, to be thrown away, before the answer is given all the same.
-DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
-# A body of the full size over a line of 0.5 Mbit/s.
-BODY_SECONDS_MAX = 30.0
 
 
 class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +65,10 @@ def publish_routes(
             media_type = _media_type(request)
             if media_type not in (JSON, STRUCTURED, BATCHED):
                 raise HTTPException(status_code=415)
-        events = sent(await _body(request), batch=None if media_type == JSON else media_type == BATCHED)
+        events = sent(
+            await body_of(request, bytes_max=REQUEST_BYTES_MAX),
+            batch=None if media_type == JSON else media_type == BATCHED,
+        )
         published = await publishing.publish(publisher, events, from_app=True)
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
@@ -80,7 +78,7 @@ def publish_routes(
         async with _answered(request):
             publisher = require_publisher(callers.principal(request))
             mode = _mode(request)
-        events = _cloud_events(request, mode, body=await _body(request))
+        events = _cloud_events(request, mode, body=await body_of(request, bytes_max=REQUEST_BYTES_MAX))
         published = await publishing.publish(publisher, events, from_app=False)
         return _receipts(published, batch=events.batch, status=200, headers={})
 
@@ -102,44 +100,15 @@ def _cloud_events(request: AnyRequest, mode: str, *, body: bytes) -> Sent:
     return sent(body, batch=mode == BATCHED) if mode else sent_binary(body, request.headers.multi_items())
 
 
-async def _body(request: AnyRequest) -> bytes:
-    """The body. Raises `TooLarge` over the limit, when the rest of it has been taken from the line."""
-    body, length = bytearray(), 0
-    async for part in _parts(request):
-        length += len(part)
-        if length <= REQUEST_BYTES_MAX:
-            body += part
-    if length > REQUEST_BYTES_MAX:
-        raise TooLarge(f"A request has at most {REQUEST_BYTES_MAX} bytes.")
-    return bytes(body)
-
-
 @asynccontextmanager
 async def _answered(request: AnyRequest) -> AsyncIterator[None]:
     """Let a refusal arrive: a client that is still sending would lose the answer with the connection."""
     try:
         yield
     except (Failure, HTTPException):
-        async for _ in _parts(request):
+        async for _ in parts_of(request):
             pass
         raise
-
-
-async def _parts(request: AnyRequest) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `InvalidRequest` when it breaks off, or comes too slowly."""
-    length, more = 0, True
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            while more and length <= DRAIN_BYTES_MAX:
-                message = await request.receive()
-                if message["type"] != "http.request":
-                    raise InvalidRequest("The request ended before its body did.")
-                part = message.get("body", b"")
-                length += len(part)
-                yield part
-                more = message.get("more_body", False)
-    except TimeoutError:
-        raise InvalidRequest(f"The body did not come within {BODY_SECONDS_MAX:.0f} seconds.") from None
 
 
 def _media_type(request: AnyRequest) -> str:

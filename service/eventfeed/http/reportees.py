@@ -11,11 +11,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.approval import APPROVAL_TYPES_MAX, Approval, Audited, require_approved
 from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.domain.event import MARKER_TYPE
 from eventfeed.domain.feed import Filter, Page, Query, ReporteeFeed
 from eventfeed.domain.moment import format_moment, parse_moment
 from eventfeed.domain.ports import Approvals, Audit, Clock, Register
 from eventfeed.domain.principal import SCOPE_ADMIN, SCOPE_REPORTEES, Principal, require_scope
 from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 from eventfeed.http.callers import Callers
 from eventfeed.http.feeds import rights_of, subject_of
 from eventfeed.http.pages import Pages
@@ -69,7 +71,7 @@ class Reportees(NamedTuple):
 
     async def decide(self, request: AnyRequest, *, principal: Principal) -> Approval:
         """Make what an administrator sent the organisation's approval, on record before it counts."""
-        approval = _approval(await request.body(), organisation=_number(request))
+        approval = _approval(await body_of(request, bytes_max=BODY_BYTES_MAX), organisation=_number(request))
         entry = self._entry(request, principal.organisation or "", action="approve")
         await self.audit.record(
             msgspec.structs.replace(
@@ -169,8 +171,8 @@ class _Sent(NamedTuple):
         """1 to 50 event types."""
         types = self.members.get("types")
         if isinstance(types, list) and types and all(isinstance(each, str) and each for each in types):
-            unique = sorted(set(types))
-            if len(unique) <= APPROVAL_TYPES_MAX:
+            unique = sorted({*types})
+            if len(unique) <= APPROVAL_TYPES_MAX and MARKER_TYPE not in unique:
                 return unique
         self._wrong("types", f"must be 1 to {APPROVAL_TYPES_MAX} event types")
         return ()

@@ -10,8 +10,6 @@ import yaml
 from litestar import MediaType, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
-from litestar.router import Router
-from litestar.static_files import create_static_files_router
 
 from eventfeed.http.addresses import Addresses, AnyRequest
 from eventfeed.http.problems import KINDS, explanation_page
@@ -19,13 +17,20 @@ from eventfeed.http.wire import JSON
 
 # Scripts and styles come from here alone; the page's own drawings are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+# What the page is made of.
+_ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
 
 
-def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler | Router]:
+def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler]:
     """The routes that describe all others."""
     described = document()
     page = files(__package__).joinpath("schema.html").read_text()
     script = files(__package__).joinpath("schema.js").read_text()
+    shown = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
 
     @get("/schema/openapi.json")
     async def openapi(request: AnyRequest) -> Response[bytes]:
@@ -47,7 +52,13 @@ def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler | Router]:
             raise NotFoundException
         return Response(explanation_page(code), media_type=MediaType.HTML)
 
-    assets = create_static_files_router(path="/schema/assets", directories=[_swagger_ui()])
+    @get("/schema/assets/{name:str}")
+    async def assets(request: AnyRequest) -> Response[bytes]:
+        name = request.path_params["name"]
+        if name not in shown:
+            raise NotFoundException
+        return Response(shown[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+
     return [openapi, schema_page, schema_script, problem, assets]
 
 

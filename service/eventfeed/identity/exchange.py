@@ -108,8 +108,8 @@ class Exchange:
         if not _PERSON_NUMBER.fullmatch(number):
             raise Unauthenticated("The token names no person in its pid.")
         person = await self._register.person(number)
-        if person is None:
-            raise Unauthenticated("The register does not know the person this token was issued to.")
+        if person is None or person.user is None:
+            raise Unauthenticated("The register knows no user of the person this token was issued to.")
         return {
             f"{PLATFORM}userid": int(person.user),
             f"{PLATFORM}partyid": int(person.party),

@@ -39,6 +39,8 @@ class SigningKeys:
             _kid(key.public_key()): VerifyingKey(key=key.public_key(), algorithms=[ALGORITHM]) for key in keys
         }
         self._newest, self._newest_kid = keys[-1], _kid(keys[-1].public_key())
+        # 64 bytes that whoever has the keys can compute, and nobody else.
+        self.secret = hashlib.blake2b(_der(self._newest), person=b"secret").digest()
         self.jwks = msgspec.json.encode({"keys": [_jwk(key.public_key()) for key in keys]})
 
     @classmethod
@@ -142,6 +144,12 @@ def _private(file: Path) -> rsa.RSAPrivateKey:
             "Replace it, or remove it: tokens that it signed are then refused.",
         )
     return key
+
+
+def _der(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def _kid(key: rsa.RSAPublicKey) -> str:

@@ -8,6 +8,7 @@ head     1, and 1 more every 30 s                   3
 append   1 for each 100 entries of one segment      7 to 9 an entry
 follow   1 for each segment it touches              3, and 0.1 an entry
 scan     1 for each segment it touches              3, and 0.1 an entry found
+scan id  1                                          3, times the physical partitions
 find     2 for each 100 events                      3 each, times the physical partitions
 seek     1, and log2(segments) the first time       3 each
 expire   seek's, and 2                              3 each, 11 for the write
@@ -136,6 +137,8 @@ class CosmosLog:
 
     async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
+        if query.filter.id is not None:
+            return await self._scan_id(query, after=after, through=through, limit=limit)
         found, examined, weight = list[Entry](), after, 0
         for _ in range(SCAN_SEGMENTS_MAX):
             if examined >= through or len(found) >= limit or weight >= PAGE_BYTES_MAX:
@@ -274,7 +277,7 @@ class CosmosLog:
     async def _known(self, wanted: Mapping[str, Identity]) -> Mapping[Identity, Known]:
         listed, values = listing("identity", list(wanted))
         documents = await self._everywhere(
-            "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({listed})", values
+            "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({listed})", values=values
         )
         return {
             wanted[each["identity"]]: Known(
@@ -290,7 +293,7 @@ class CosmosLog:
             return {}
         listed, values = listing("instance", instances)
         documents = await self._everywhere(
-            "c.instance, c.org, c.app, c.sequence", f"c.instance IN ({listed}) AND IS_STRING(c.app)", values
+            "c.instance, c.org, c.app, c.sequence", f"c.instance IN ({listed}) AND IS_STRING(c.app)", values=values
         )
         newest_first = sorted(documents, key=lambda each: int(each["sequence"]), reverse=True)
         return {
@@ -299,13 +302,39 @@ class CosmosLog:
             if each.get("app") and each.get("instance") in instances
         }
 
-    async def _everywhere(self, columns: str, where: str, values: Values) -> Sequence[Document]:
-        """Documents of all segments, and the proofs that each replica had what is known to be.
+    async def _scan_id(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
+        """A scan for one event's id: it may be anywhere, so it is asked of all segments at once."""
+        where, values = conditions(query)
+        documents = await self._everywhere(
+            COLUMNS,
+            f"{where} AND c.sequence > @after AND c.sequence <= @through",
+            values={**values, "after": after, "through": through},
+            first=limit,
+        )
+        entries, weight = list[Entry](), 0
+        for entry in map(entry_of, documents):
+            if after < entry.sequence <= through and query.matches(entry.event):
+                weight += len(entry.event.body)
+                if entries and weight > PAGE_BYTES_MAX:
+                    through = entries[-1].sequence
+                    break
+                entries.append(entry)
+                if len(entries) == limit:
+                    through = entry.sequence
+                    break
+        return Scan(entries=entries, examined=through, floor=(await self._records.known()).floor)
+
+    async def _everywhere(
+        self, columns: str, where: str, *, values: Values, first: int | None = None
+    ) -> Sequence[Document]:
+        """Documents of all segments, and the proofs that each replica had what is known to be; `first` ones in order.
 
         Proof is the last known entry, and of the segment before, which may be in another partition, the last one.
         """
         ends = self._seen.position, self._segment(self._seen.position) * self._records.last.segment_entries - 1
         proofs = [each for each in ends if each > self._records.last.floor]
+        most = None if first is None else first + len(proofs) + 1
+        top, order = ("", "") if most is None else (f"TOP {most}", "ORDER BY c.sequence")
         if proofs:
             listed, proving = listing("proof", proofs)
             where, values = f"({where}) OR c.sequence IN ({listed})", {**values, **proving}
@@ -313,10 +342,11 @@ class CosmosLog:
         async def ask() -> Sequence[Document] | None:
             documents = await self._events.query(
                 "find",
-                f"SELECT {columns} FROM c WHERE c.segment >= @first AND ({where})",  # noqa: S608  # constants
+                f"SELECT {top} {columns} FROM c WHERE c.segment >= @first AND ({where}) {order}",  # noqa: S608  # constants
                 values={"first": self._segment(self._records.last.floor), **values},
             )
-            return documents if {each["sequence"] for each in documents}.issuperset(proofs) else None
+            whole = len(documents) == most or {each["sequence"] for each in documents}.issuperset(proofs)
+            return documents if whole else None
 
         return await caught_up(ask)
 

@@ -7,7 +7,7 @@ what was filtered away, and nothing that is not yet visible.
 from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
-from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
+from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
 from eventfeed.domain.event import Entry, served_bytes
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
@@ -21,6 +21,7 @@ from eventfeed.domain.feed import (
     Query,
     ReporteeFeed,
     ResourceFeed,
+    Undecided,
     question_of,
 )
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
@@ -81,9 +82,13 @@ class Reader:
     async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
         """Where the first retained event of the feed with this id stands, of those that may be seen."""
         asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
-        entries, _ = await self._collect(asked, after=head.floor, through=head.position)
+        entries, examined = await self._collect(asked, after=head.floor, through=head.position)
         if entries:
             return entries[0].sequence
+        if examined < head.position:
+            raise Unavailable(
+                "This event id was not found in the time a request has. A cursor finds its place at once."
+            )
         raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
 
     async def _first(self, ask: PageRequest, start: int, *, head: Head) -> int:
@@ -104,14 +109,22 @@ class Reader:
     async def _collect(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int]:
         """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
 
-        What was decided on is not searched for again, so that a few decisions hide any number of entries.
+        What was decided on is not searched for again, so that a few decisions hide any number of entries. An entry
+        that nobody decides on now ends the page, and fails the request that begins with it.
         """
-        page, query, limit = _Filling(ask.size), ask.query, ask.size
+        page, query, limit, start = _Filling(ask.size), ask.query, ask.size, after
         for _ in range(SCANS_MAX):
             if after >= through:
                 break
             scan = await self._scan(query, after=after, through=through, limit=limit)
-            visible = await self._visible(query.feed, scan.entries)
+            try:
+                visible = await self._visible(query.feed, scan.entries)
+            except Undecided as failure:
+                visible, examined = _before(failure, scan.entries)
+                after = page.take(visible, examined=examined)
+                if after == start:
+                    raise
+                break
             after = page.take(visible, examined=scan.examined)
             if page.full:
                 break
@@ -155,6 +168,19 @@ class Reader:
         oldest = await self._log.follow(after=head.floor, limit=1)
         time = oldest[0].time if oldest else None
         return CursorExpired(oldest=str(Cursor(log=head.log, position=head.floor)), oldest_time=time)
+
+
+def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
+    """The visible ones of these entries before the first that was not decided on, and the position before that one."""
+    visible, verdicts = list[Entry](), undecided.verdicts
+    for entry in entries:
+        question = question_of(entry.event)
+        verdict = False if question is None else verdicts.get(question)
+        if verdict is None:
+            return visible, entry.sequence - 1
+        if verdict:
+            visible.append(entry)
+    raise undecided
 
 
 class _Filling:

@@ -28,8 +28,9 @@ class Retention:
         now = self._clock()
         if head.time < now - self._keep:
             return Head(log=head.log, floor=head.position, position=head.position, time=head.time)
-        if head.log != self._of_log or (now >= self._good_until and not self._looking.locked()):
-            # One asks for all; while the floor only grows older, the others go by the one they know.
+        late = now >= self._good_until + FLOOR_EVERY
+        if head.log != self._of_log or late or (now >= self._good_until and not self._looking.locked()):
+            # One asks for all; while the floor is hardly old, the others go by the one they know.
             async with self._looking:
                 if head.log != self._of_log or now >= self._good_until:
                     await self._look(head, now=now)
@@ -37,7 +38,6 @@ class Retention:
 
     async def _look(self, head: Head, *, now: int) -> None:
         """Find where the floor is, and until when that will do."""
-        self._good_until = now + FLOOR_EVERY
         self._floor = await self._log.seek(now - self._keep)
         self._of_log = head.log
         first = await self._log.follow(after=self._floor, limit=1)

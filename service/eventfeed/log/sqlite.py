@@ -12,6 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event, Identity, app_of
 from eventfeed.domain.feed import (
@@ -155,7 +157,7 @@ def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, lim
         floor = _number(db, "SELECT floor FROM log")
         if through <= after:
             return Scan(entries=(), examined=after, floor=floor)
-        through = min(_reach(db, way, after=after, through=through) for way in ways)
+        through = min(_reach(db, way, after=after, through=through, ways=len(ways)) for way in ways)
         sql, values = scan_statement(ways)
         entries, whole = _taken(db.execute(sql, {**values, "after": after, "through": through, "limit": limit}))
     full = len(entries) == limit or not whole
@@ -219,9 +221,9 @@ def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> i
 
 # A value that is a list, and what it means. A row without a resource is in no list, and out of it.
 _LISTS = {
-    "types": "type IN ({})",
-    "but_resources": "resource NOT IN ({}) AND resource IS NOT NULL",
-    "but_subjects": "coalesce(subject, '') NOT IN ({})",
+    "types": "type IN (SELECT value FROM json_each({}))",
+    "but_resources": "resource NOT IN (SELECT value FROM json_each({})) AND resource IS NOT NULL",
+    "but_subjects": "coalesce(subject, '') NOT IN (SELECT value FROM json_each({}))",
 }
 
 
@@ -309,15 +311,15 @@ def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
     return f"SELECT {_COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
 
 
-def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int) -> int:
-    """How far a scan may go with this search: as far as asked, unless rows must be looked at one by one."""
+def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, ways: int) -> int:
+    """How far a scan may go with this one of its searches: as far as asked, unless rows are looked at one by one."""
     if not search.rest:
         return through
     where, values = _conditions(search._replace(rest={}), 0)
     row = db.execute(
         f"SELECT sequence FROM entry INDEXED BY {search.name} WHERE {where} "  # noqa: S608  # constants
         "AND sequence > :after AND sequence <= :through ORDER BY sequence LIMIT 1 OFFSET :examine",
-        {**values, "after": after, "through": through, "examine": EXAMINE_ENTRIES_MAX},
+        {**values, "after": after, "through": through, "examine": EXAMINE_ENTRIES_MAX // ways},
     ).fetchone()
     return through if row is None else int(row[0])
 
@@ -332,9 +334,8 @@ def _conditions(search: Search, number: int) -> tuple[str, dict[str, object]]:
                 clauses.append(f"{column} IS NULL")
                 continue
             case _, list():
-                names = [f"{name}_{place}" for place in range(len(value))]
-                clauses.append(_LISTS[column].format(", ".join(f":{each}" for each in names)))
-                values |= zip(names, value, strict=True)
+                clauses.append(_LISTS[column].format(f":{name}"))
+                values[name] = msgspec.json.encode(value).decode()
                 continue
             case "source", _:
                 clauses.append(f"substr(source, 1, length(:{name})) = :{name}")

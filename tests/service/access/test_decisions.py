@@ -10,7 +10,7 @@ from eventfeed.access import decisions as decisions_module
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.platform import PlatformDecisionPoint
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question
+from eventfeed.domain.feed import Question, Undecided
 from eventfeed.domain.principal import Method, Principal
 from tests.doubles.decision_point import PlatformDouble
 from tests.engines import Allowing
@@ -163,6 +163,61 @@ async def test_an_answer_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -
 
     assert set() == await point.allowed(KARI, {ONE})
     assert 2 == len(inner.asked)
+
+
+class Choking:
+    """A point that cannot decide on some questions."""
+
+    def __init__(self) -> None:
+        self.chokes, self.asked = {ONE}, list[AbstractSet[Question]]()
+
+    async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
+        """Everything else is allowed."""
+        assert principal.token
+        self.asked.append(questions)
+        if questions & self.chokes:
+            raise Undecided({question: None if question in self.chokes else True for question in questions})
+        return questions
+
+
+async def test_the_others_of_a_call_are_remembered() -> None:
+    """Only what was not decided is asked again."""
+    inner = Choking()
+    point = Decisions(inner)
+    with pytest.raises(Undecided):
+        await point.allowed(KARI, FIFTY)
+    with pytest.raises(Undecided) as failure:
+        await point.allowed(KARI, FIFTY)
+
+    assert [FIFTY, {ONE}] == inner.asked
+    assert dict.fromkeys(FIFTY, True) | {ONE: None} == failure.value.verdicts
+
+
+async def test_what_nobody_can_decide_is_a_no_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While others are decided: an event that makes a point choke does not hold up a feed for ever."""
+    inner = Choking()
+    point = Decisions(inner)
+    with pytest.raises(Undecided):
+        await point.allowed(KARI, FIFTY)
+    monkeypatch.setattr(decisions_module, "IN_VAIN_SECONDS", 0.0)
+
+    assert FIFTY - {ONE} == await point.allowed(KARI, FIFTY)
+    assert FIFTY - {ONE} == await point.allowed(KARI, FIFTY)
+    assert 2 == len(inner.asked)
+
+
+async def test_a_point_that_decides_nothing_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it lasts; and what can be decided again is."""
+    monkeypatch.setattr(decisions_module, "IN_VAIN_SECONDS", 0.0)
+    inner = Choking()
+    inner.chokes = set(FIFTY)
+    point = Decisions(inner)
+    for _ in range(3):
+        with pytest.raises(Undecided):
+            await point.allowed(KARI, FIFTY)
+    inner.chokes = set()
+
+    assert FIFTY == await point.allowed(KARI, FIFTY)
 
 
 async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """The platform's decision point and register over HTTP: what counts as an answer, and as a yes."""
 
+import asyncio
 import json
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from eventfeed.access import platform as platform_module
 from eventfeed.access.platform import PlatformDecisionPoint, PlatformRegister
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question
+from eventfeed.domain.feed import Question, Undecided
 from eventfeed.domain.ports import Organisation, Person
 from tests.doubles.decision_point import NAMES_URL, Attributes, Json, PlatformDouble, result
 from tests.making import caller
@@ -124,6 +126,11 @@ async def test_what_decides_nothing_is_no_answer(double: PlatformDouble, decided
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
+def bared(decided: Json) -> Json:
+    """A no without its resource."""
+    return decided if decided["Decision"] == "Permit" else {**decided, "Category": None}
+
+
 def silence(request: httpx.Request, answer: Json) -> httpx.Response:
     """No answer in time."""
     raise httpx.ReadTimeout(str(answer), request=request)
@@ -215,19 +222,115 @@ async def test_people_and_organisations_are_found(double: PlatformDouble) -> Non
 
 
 async def test_who_is_not_there_is_nobody(double: PlatformDouble) -> None:
-    """Nor is a person who has no user yet; the list of names is fetched once."""
+    """A person who never used the platform is a party, but no user; the list of names is fetched once."""
     double.known = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}
     register = PlatformRegister(double.platform, names_url=NAMES_URL)
     found = [await register.organisation("991825827") for _ in range(2)]
 
-    assert await register.person("01838012345") is None
+    assert Person(user=None, party="50000001") == await register.person("01838012345")
     assert await register.person("02838012346") is None
     assert await register.organisation("999999999") is None
     assert ["ttd", "ttd"] == [each.org for each in found if each]
     assert 1 == sum(str(request.url) == NAMES_URL for request in double.requests)
 
 
-@pytest.mark.parametrize("name", [name for name in SPOILT if name not in {"no results", "null", "deep"}])
+async def test_old_short_names_do_while_there_are_no_newer(
+    double: PlatformDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their list is another service than the register; only who never had them cannot answer."""
+    monkeypatch.setattr(platform_module, "NAMES_SECONDS", 0.0)
+    double.known = {ORGANISATION: {"partyId": 7}}
+    register, late = (PlatformRegister(double.platform, names_url=NAMES_URL) for _ in range(2))
+    await register.organisation("991825827")
+    double.names = httpx.Response(500)
+
+    assert Organisation(number="991825827", party="7", org="ttd") == await register.organisation("991825827")
+    with pytest.raises(Unavailable):
+        await late.organisation("991825827")
+
+
+@pytest.mark.parametrize("decision", ["NotApplicable", "Deny"])
+async def test_a_no_may_come_without_its_resource(double: PlatformDouble, decision: str) -> None:
+    """As the platform writes it where no rule applies: as many as are left are the answers to those."""
+    without = {question.party for question in sorted(FIFTY, key=str)[:7]}
+    double.decide = lambda each: result(decision if each["urn:altinn:partyid"] in without else "Permit")
+    double.spoil = lambda _, answer: httpx.Response(200, json={"Response": [*map(bared, answer["Response"])]})
+
+    assert {question for question in FIFTY if question.party not in without} == (
+        await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+    )
+
+
+@pytest.mark.parametrize("bare", [["Permit"], ["Deny"], ["Deny", "Permit"], ["Deny", "Deny", "Deny"], ["Deny", "x"]])
+async def test_nothing_else_is_taken_without_its_resource(double: PlatformDouble, bare: list[str]) -> None:
+    """Two questions are left, and this is no answer to both."""
+    left = {question.party for question in sorted(FIFTY, key=str)[:2]}
+    double.decide = lambda each: None if each["urn:altinn:partyid"] in left else result("Permit")
+    double.spoil = lambda _, answer: httpx.Response(200, json={"Response": [*answer["Response"], *map(result, bare)]})
+
+    with pytest.raises(Undecided) as failure:
+        await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+    assert 48 == len(failure.value.verdicts)
+
+
+def choking(party: str) -> Callable[[httpx.Request, Json], httpx.Response]:
+    """A decision point that decides nothing of a request with this party in it, as the platform's answers then."""
+
+    def spoil(request: httpx.Request, answer: Json) -> httpx.Response:
+        spoilt = {"Response": [result("Indeterminate")]}
+        return httpx.Response(200, json=spoilt if party in request.content.decode() else answer)
+
+    return spoil
+
+
+async def test_one_bad_question_does_not_spoil_the_others(double: PlatformDouble) -> None:
+    """It is found in a few smaller calls; what is decided of the others counts."""
+    double.spoil = choking("50000007")
+    with pytest.raises(Undecided) as failure:
+        await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+
+    assert {Question(resource=BOLIG, party="50000007")} == {
+        question for question, verdict in failure.value.verdicts.items() if verdict is None
+    }
+    assert FIFTY == set(failure.value.verdicts)
+    assert double.calls <= 13
+
+
+async def test_a_point_that_fails_is_not_asked_for_each(double: PlatformDouble) -> None:
+    """When the first smaller calls say nothing either, it is not the questions."""
+    double.spoil = choking("5000")
+    with pytest.raises(Undecided):
+        await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+
+    assert platform_module.CALLS_IN_VAIN == double.calls
+
+
+async def test_many_calls_go_out_together(double: PlatformDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large page takes no longer than the slowest of them."""
+    monkeypatch.setattr(platform_module, "CALL_QUESTIONS_MAX", 10)
+    together = asyncio.Barrier(5)
+
+    async def wait_for_all(self: httpx.MockTransport, request: httpx.Request) -> httpx.Response:
+        async with asyncio.timeout(5), together:
+            return self.handler(request)  # type: ignore[return-value]  # it is no coroutine
+
+    monkeypatch.setattr(httpx.MockTransport, "handle_async_request", wait_for_all)
+
+    assert FIFTY == await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+
+
+async def test_a_resource_that_calls_itself_a_party_is_none(double: PlatformDouble) -> None:
+    """The decision point is asked about a resource of that name, and not about another party."""
+    await PlatformDecisionPoint(double.platform).allowed(
+        KARI, {Question(resource="urn:altinn:partyid:51000011", party="50000001")}
+    )
+
+    assert [("urn:altinn:partyid", "50000001"), ("urn:altinn:resource", "urn:altinn:partyid:51000011")] == [
+        (each["AttributeId"], each["Value"]) for each in double.asked()["Resource"][0]["Attribute"]
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in SPOILT if name not in {"no results", "null"}])
 async def test_a_silent_register_is_unavailable(double: PlatformDouble, name: str) -> None:
     """Not an unknown person."""
     double.known, double.spoil = {PERSON: {"partyId": 1, "user": {"userId": 2}}}, SPOILT[name]

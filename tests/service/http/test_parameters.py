@@ -124,6 +124,13 @@ def of_body(body: str, query: str = "", expected: Expected = EVERY) -> Parameter
     return parameters_of_body(body.encode(), query.encode(), expected=expected)
 
 
+def test_a_size_is_repeated_as_it_was_understood() -> None:
+    """Not as it was sent: eleven digits might be somebody's number."""
+    found = parameters_of(b"after=0&size=01838012345&eventType=a", person=None)
+
+    assert "after=x.1&eventType=a&size=1000" == found.query_after(Cursor(log="x", position=1))
+
+
 def test_a_body_says_what_a_query_says() -> None:
     """Numbers and text alike, types alone or several, null as nothing."""
     found = of_body(

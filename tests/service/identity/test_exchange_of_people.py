@@ -108,7 +108,7 @@ async def test_a_pid_that_is_no_number_is_refused(id_porten: Double, platform_ke
 
 async def test_whom_the_register_does_not_know_is_refused(id_porten: Double, platform_keys: SigningKeys) -> None:
     """And the refusal does not repeat the number."""
-    with pytest.raises(Unauthenticated, match="does not know") as refusal:
+    with pytest.raises(Unauthenticated, match="knows no user") as refusal:
         await exchanged(id_porten, platform_keys, pid=NOBODY)
 
     assert NOBODY not in str(refusal.value)

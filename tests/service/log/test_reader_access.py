@@ -1,12 +1,15 @@
 """The reader's decisions: asked together, passed by the cursor, and in bounded steps however much is hidden."""
 
+from collections.abc import Set as AbstractSet
+
 import pytest
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import InvalidCursor, Unavailable
 from eventfeed.domain.event import App
-from eventfeed.domain.feed import InstanceFeed, PageRequest, PartyFeed, Query, Question, ResourceFeed
+from eventfeed.domain.feed import InstanceFeed, PageRequest, PartyFeed, Query, Question, ResourceFeed, Undecided
 from eventfeed.domain.ports import EventLog
+from eventfeed.domain.principal import Principal
 from eventfeed.log import reader as reader_module
 from eventfeed.log import sqlite
 from eventfeed.log.reader import Reader
@@ -89,6 +92,42 @@ async def test_one_behind_very_many_is_found_in_bounded_steps(
     assert sorted(set(places)) == places
 
 
+class Choking(Allowing):
+    """A point that cannot decide on the bakery's events."""
+
+    async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
+        """See `DecisionPoint.allowed`."""
+        verdicts = {question: None if question.party == "51000011" else self.allows(question) for question in questions}
+        if None in verdicts.values():
+            raise Undecided(verdicts)
+        return await super().allowed(principal, questions)
+
+
+async def test_a_page_ends_before_what_is_not_decided(log: EventLog, watch: Watch) -> None:
+    """What comes before is shown, and the next request fails: nothing is passed unseen."""
+    of = [event(party=party) for party in (50000001, 50000002, 51000011, 50000001)]
+    await log.append([entry(place, of=each) for place, each in enumerate(of, 1)], after=0)
+    reader = await reading(log, Choking(lambda question: question.party == "50000001"), watch)
+    page = await reader.read(PageRequest(query=OF_RESOURCE, size=5))
+
+    assert ([1], 2, True) == ([each.sequence for each in page.entries], page.cursor.position, page.more)
+    with pytest.raises(Unavailable):
+        await reader.read(PageRequest(query=OF_RESOURCE, size=5, after=page.cursor))
+
+
+async def test_an_event_id_is_not_unknown_for_want_of_time(
+    log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Searching ended before the log did: nobody can say."""
+    monkeypatch.setattr(reader_module, "SCANS_MAX", 1)
+    monkeypatch.setattr(reader_module, "CANDIDATES_MAX", 1)
+    await log.append([entry(place, of=event("twin", app=HIDDEN)) for place in (1, 2, 3)], after=0)
+    reader = await reading(log, shown(set()), watch)
+
+    with pytest.raises(Unavailable):
+        await reader.read(PageRequest(query=OF_PARTY, size=9, after=EventId(id="twin")))
+
+
 async def test_no_answer_is_no_page(log: EventLog, watch: Watch) -> None:
     """A decision point that does not answer makes the read fail: neither shown nor passed."""
 
@@ -102,9 +141,10 @@ async def test_no_answer_is_no_page(log: EventLog, watch: Watch) -> None:
         await reader.read(PageRequest(query=OF_PARTY, size=5))
 
 
-async def test_an_event_that_nobody_can_decide_on_is_hidden(log: EventLog, watch: Watch) -> None:
-    """Without a resource there is no question to ask."""
-    await log.append([entry(1, of=event(app=None)), entry(2)], after=0)
+@pytest.mark.parametrize("resource", [None, "nonsense", "urn:x", "urn::x", "urn:x:a b", "urn:x:" + "a" * 1_000])
+async def test_an_event_that_nobody_can_decide_on_is_hidden(log: EventLog, watch: Watch, resource: str | None) -> None:
+    """Without a resource, or one with a name that is none, there is no question to ask."""
+    await log.append([entry(1, of=event(app=None, resource=resource)), entry(2)], after=0)
     point = Allowing()
     page = await (await reading(log, point, watch)).read(PageRequest(query=OF_PARTY, size=5))
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from eventfeed.domain.ports import Head
-from eventfeed.log.retention import Retention
+from eventfeed.log.retention import FLOOR_EVERY, Retention
 from eventfeed.log.sqlite import SqliteLog
 from tests.doubles.faulty_log import FaultyLog
 from tests.engines import Watch
@@ -32,6 +32,18 @@ async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
     floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
 
     assert ({2}, 1) == ({each.floor for each in floors}, asked.seeks)
+
+
+async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
+    """After a quiet time all wait for the one that asks."""
+    await log.append(entries(1, 9), after=0)
+    asked, watch = Counting(log), Watch(5_000_000)
+    retention, head = Retention(asked, clock=watch, keep=3_500_000), await log.head()
+    await retention.applied(head)
+    watch.now += 5 * FLOOR_EVERY
+    floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
+
+    assert ({6}, 2) == ({each.floor for each in floors}, asked.seeks)
 
 
 class Counting(FaultyLog):
