@@ -40,8 +40,8 @@ mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
 cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
 	$(BIN)/python -m tests.cases
 
-bench: $(VENV)/.dev ## ratios of speed from one run
-	$(BIN)/python -m loadtests.benchmark
+bench: $(VENV)/.dev ## ratios of speed from one run; STORE=cosmos for where the time goes on an emulator
+	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark)
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
 	for name in build service dev; do \

@@ -63,7 +63,7 @@ _log = logging.getLogger(__name__)
 
 DAY = 24 * 3_600 * 1_000_000
 # Deletion is far behind what is shown; a minute more does not matter.
-DELETE_EVERY_SECONDS = 60.0
+LOOK_AFTER_SECONDS = 60.0
 # Some emulators take any key, in the form of one.
 EMULATOR_KEY = base64.b64encode(b"emulator").decode()
 
@@ -83,7 +83,7 @@ class Store:
         self.log, self.access, self._database = engines
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
-        self._keep_seconds = keep // 1_000_000
+        self._containers = containers(keep_seconds=keep // 1_000_000)
         self.retention = Retention(self.log, clock=now, keep=keep)
         self.appender = Appender(self.log, self.tail, clock=now, new_mark=_unique, dice=random.random)
 
@@ -93,7 +93,8 @@ class Store:
             async with contextlib.AsyncExitStack() as stack:
                 stack.push_async_callback(self._database.close)
                 await self._database.open()
-                await self._database.create(containers(keep_seconds=self._keep_seconds))
+                await self._database.create(self._containers)
+                await self._database.require(self._containers, indexes=True)
         async with self.opened():
             pass
 
@@ -104,6 +105,7 @@ class Store:
             if self._database is not None:
                 stack.push_async_callback(self._database.close)
                 await self._database.open()
+                await self._database.require(self._containers, indexes=False)
             for engine in (self.log, self.access):
                 stack.push_async_callback(engine.close)
                 await engine.open()
@@ -114,7 +116,7 @@ class Store:
         """Open the store, append and delete while the block lasts, close the store."""
         async with self.opened():
             await self.tail.start()
-            work = [asyncio.create_task(self.appender.run()), asyncio.create_task(self._delete())]
+            work = [asyncio.create_task(each) for each in (self.appender.run(), self._look_after())]
             try:
                 yield
             finally:
@@ -122,15 +124,26 @@ class Store:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
 
-    async def _delete(self) -> None:
+    async def _look_after(self) -> None:
+        """Keep the end of the log from growing old, delete what has, and tell what the store has charged."""
         while True:
-            try:
-                if self.retention.end_is_old(await self.tail.look()):
-                    await self.appender.publish(Submission(events=[marker(_unique())], pointers=[""], admin=True))
-                await self.retention.delete()
-            except Exception:  # noqa: BLE001  # deletion can wait a minute, and must not end for good
-                _log.exception("old entries could not be deleted")
-            await asyncio.sleep(DELETE_EVERY_SECONDS)
+            for task in (self._mark, self.retention.delete):
+                try:
+                    await task()
+                except Exception:  # noqa: BLE001  # it can wait a minute, must not end for good, and stops no other
+                    _log.exception("the store could not be looked after")
+            self._tell_costs()
+            await asyncio.sleep(LOOK_AFTER_SECONDS)
+
+    async def _mark(self) -> None:
+        if self.retention.end_is_old(await self.tail.look()):
+            await self.appender.publish(Submission(events=[marker(_unique())], pointers=[""], admin=True))
+
+    def _tell_costs(self) -> None:
+        if self._database is not None:
+            costs = sorted(self._database.costs.items())
+            told = ", ".join(f"{verb} {cost.requests}/{cost.units:.0f}" for verb, cost in costs)
+            _log.info("requests and request units so far: %s", told)
 
 
 class Engines(NamedTuple):
@@ -155,7 +168,7 @@ def _in_cosmos(settings: Settings, segment_entries: int | None) -> Engines:
     if settings.cosmos is None:
         raise SettingsError("The store is not in Cosmos DB.")
     key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
-    database = Database(settings.cosmos.url, settings.cosmos.database, key=key, dice=random.random)
+    database = Database(settings.cosmos.url, settings.cosmos.database, key=key, dice=random.random, clock=now)
     size = segment_entries or SEGMENT_ENTRIES
     log = CosmosLog(database, new_name=_log_name, segment_entries=size)
     return Engines(log, CosmosAccess(database, new_mark=_unique), database)
@@ -193,7 +206,7 @@ def application(settings: Settings) -> Litestar:
             *instance_routes(_instances(settings, pages, addresses=addresses)),
             *publish_routes(_publishing(store), reader, callers=callers, addresses=addresses),
             *_identity_routes(settings, access.register, client=client, keys=keys),
-            *health_routes(reader),
+            *health_routes(reader, store.appender),
             *schema_routes(addresses),
         ],
         exception_handlers={

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from msgspec.structs import replace
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.domain.ports import Head
 from eventfeed.log import cosmos_client
 from eventfeed.log.cosmos import CosmosLog
+from eventfeed.log.cosmos_segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
 from tests.emulator.running import log_behind
 from tests.making import TTD, entries, entry
@@ -72,7 +74,7 @@ async def test_what_was_followed_is_found(emulator_url: str) -> None:
     """An identity that another process wrote and this one has seen is no longer new, whoever is asked."""
     network = network_to(emulator_url)
     async with filled(emulator_url, network) as log:
-        log._seen, log._certain = log._seen._replace(position=5), False
+        log._segments.seen, log._certain = End(5, 5_000_000), False
         await log.follow(after=5, limit=100)
         network.next = [*LAGGING]
         found = await log.find([LOG[22].event])
@@ -98,9 +100,9 @@ async def test_a_log_that_ends_before_its_record_says_is_damaged(
     """Entries that this process, or the record, has seen are gone: no number may be given a second time."""
     monkeypatch.setattr(cosmos_client, "BEHIND_SECONDS", 0.0)
     async with filled(emulator_url, network_to(emulator_url)) as log:
-        await log._records.change("expire", position=24)
+        await log._records.change("expire", lambda record: replace(record, position=24))
         with pytest.raises(LogDamaged, match="24"):
-            await log.open()
+            await log.head()
 
 
 class Sessions(Network):

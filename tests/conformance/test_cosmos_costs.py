@@ -10,10 +10,11 @@ from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_client import Cost
 from tests.emulator.fault_proxy import Network, network_to
 from tests.emulator.running import log_behind
-from tests.making import TTD, entries, event
+from tests.making import TTD, entries, entry, event
 
 SEGMENT_ENTRIES = 100
 QUERY = Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"instance.created"})))
+KNOWN = event()
 OF_ID = Query(feed=AppFeed(app=TTD), filter=Filter(id="one"))
 
 
@@ -24,9 +25,10 @@ async def counted(url: str) -> AsyncIterator[tuple[CosmosLog, Network]]:
         pytest.skip("there is no emulator: `make test` installs it")
     network = network_to(url)
     async with log_behind(network, url, segment_entries=SEGMENT_ENTRIES) as log:
-        for start in (0, 100, 200):
+        await log.append([entry(1, of=KNOWN), *entries(2, 100)], after=0)
+        for start in (100, 200):
             await log.append(entries(start + 1, min(start + 100, 250)), after=start)
-        await log.find([event()])
+        await log.find([KNOWN])
         await log.seek(1)
         yield log, network
 
@@ -46,6 +48,11 @@ VERBS: dict[str, tuple[Callable[[CosmosLog], Awaitable[object]], int]] = {
     "scan for an event's id": (lambda log: log.scan(OF_ID, after=0, through=250, limit=1), 1),
     "find of one event": (lambda log: log.find([event()]), 2),
     "find of a batch": (lambda log: log.find([event() for _ in range(100)]), 2),
+    "find of one event of an instance asked for before": (lambda log: log.find([KNOWN]), 1),
+    "open": (lambda log: log.open(), 1),
+    "expire": (lambda log: log.expire(before=150_000_000), 3),
+    "expire of nothing": (lambda log: log.expire(before=1), 2),
+    "rename": (lambda log: log.rename(), 2),
 }
 
 
@@ -54,9 +61,9 @@ async def test_a_verb_costs_what_the_table_says(emulator_url: str, name: str) ->
     """Requests at the wire, and the engine counts the same."""
     verb, expected = VERBS[name]
     async with counted(emulator_url) as (log, network):
-        before, told = network.happened.total(), sum(cost.requests for cost in log.costs.values())
+        before, told = network.happened.total(), sum(cost.requests for cost in log._database.costs.values())
         await verb(log)
-        after, then = network.happened.total(), sum(cost.requests for cost in log.costs.values())
+        after, then = network.happened.total(), sum(cost.requests for cost in log._database.costs.values())
 
     assert (expected, expected) == (after - before, then - told)
 
@@ -76,6 +83,6 @@ async def test_a_time_is_found_in_one_request_once_segments_are_known(emulator_u
 async def test_what_the_store_charges_is_kept(emulator_url: str) -> None:
     """Under the verb that asked; this emulator charges 1 for anything, so no more than the adding is shown."""
     async with counted(emulator_url) as (log, _):
-        spent = log.costs["append"]
+        spent = log._database.costs["append"]
 
     assert Cost(requests=5, units=5.0) == spent

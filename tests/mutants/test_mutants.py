@@ -96,8 +96,8 @@ MUTANTS = {
         "tests/service/log/test_reader.py",
     ),
     "an early look trusted for a place ahead": Mutant(
-        "log/tail.py",
-        "        if self._looking is not None:\n            await asyncio.shield(self._looking)\n",
+        "log/shared.py",
+        "        if self._running is not None:\n            await asyncio.shield(self._running)\n",
         "",
         "tests/service/log/test_tail.py",
     ),
@@ -109,7 +109,7 @@ MUTANTS = {
     ),
     "Cosmos DB: another writer's entry taken for our own": Mutant(
         "log/cosmos.py",
-        "                raise TailMoved(expected=chunk[0].sequence - 1, actual=head.position) from None\n",
+        '                raise TailMoved(expected=first["sequence"] - 1, actual=head.position) from None\n',
         "                continue\n",
         f"{CONFORMANCE}/test_append.py",
     ),
@@ -121,14 +121,14 @@ MUTANTS = {
     ),
     "Cosmos DB: a batch across two segments": Mutant(
         "log/cosmos.py",
-        "            if chunk and (full or self._segment(entry.sequence) != self._segment(chunk[0].sequence)):\n",
-        "            if chunk and full:\n",
-        f"{CONFORMANCE}/test_append.py",
+        '            if batch and (full or document["segment"] != batch[0]["segment"]):\n',
+        "            if batch and full:\n",
+        f"{CONFORMANCE}/test_cosmos_wire.py",
     ),
     "Cosmos DB: the last entry expired": Mutant(
         "log/cosmos.py",
-        "min(floor, head.position - 1)",
-        "min(floor, head.position)",
+        "head=head), head.position - 1))",
+        "head=head), head.position))",
         f"{CONFORMANCE}/test_retention.py",
     ),
     "Cosmos DB: outcome assumed after a time-out": Mutant(
@@ -138,19 +138,19 @@ MUTANTS = {
         "tests/service/log/test_cosmos_client.py",
     ),
     "Cosmos DB: a replica that lags believed": Mutant(
-        "log/cosmos.py",
+        "log/cosmos_segments.py",
         "        return None\n    entries, weight = list[Entry](), 0\n",
         "        pass\n    entries, weight = list[Entry](), 0\n",
         "tests/service/log/test_cosmos_client.py",
     ),
     "Cosmos DB: the end of a replica that lags believed": Mutant(
-        "log/cosmos.py",
+        "log/cosmos_segments.py",
         "            return end if end.position >= least else None\n",
         "            return end\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",
     ),
     "Cosmos DB: an identity that a lagging replica lacks believed new": Mutant(
-        "log/cosmos.py",
+        "log/cosmos_segments.py",
         "            return documents if whole else None\n",
         "            return documents\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",

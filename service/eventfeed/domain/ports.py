@@ -63,6 +63,11 @@ class EventLog(Protocol):
     # Whether the store deletes entries by their age alone, the last one too: then a new one must come before that.
     end_ages: bool
 
+    @property
+    def clock_drift(self) -> int:
+        """How far this machine's clock is from the store's, as far as its answers make certain (µs)."""
+        ...
+
     async def head(self) -> Head:
         """Both ends, as the store has them now. Raises `LogDamaged` when the end is not where the record says."""
         ...

@@ -5,11 +5,12 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.wire import JSON
+from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 
 
-def health_routes(reader: Reader) -> list[HTTPRouteHandler]:
-    """Liveness asks nobody; readiness looks at the store, and fails as any read would."""
+def health_routes(reader: Reader, appender: Appender) -> list[HTTPRouteHandler]:
+    """Liveness asks nobody; readiness looks at the store, and fails as any read or publish would."""
 
     @get("/health/live")
     async def live(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
@@ -18,6 +19,7 @@ def health_routes(reader: Reader) -> list[HTTPRouteHandler]:
     @get("/health/ready")
     async def ready(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
         await reader.head()
+        appender.require_clock()
         return Response(b'{"status":"ready"}', media_type=JSON)
 
     return [live, ready]

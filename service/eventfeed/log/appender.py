@@ -28,6 +28,8 @@ WRITE_SECONDS_MAX = 10.0
 # After a lost race or a failure: a random part of this, doubled each time up to the most.
 BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
+# A clock far ahead would stamp a time that all writers after it must keep.
+CLOCK_DRIFT_MAX = 5_000_000
 
 
 class Appender:
@@ -67,6 +69,15 @@ class Appender:
         self._waiting_bytes += weight
         self._arrived.set()
         return await waiting.receipts
+
+    def require_clock(self) -> None:
+        """Raises `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_DRIFT_MAX`."""
+        drift = self._log.clock_drift
+        if drift > CLOCK_DRIFT_MAX:
+            raise Unavailable(
+                f"The clock of this machine is {drift // 1_000_000} s from the store's: it appends nothing until then.",
+                retry_seconds=5,
+            )
 
     async def run(self) -> None:
         """Write batches until cancelled; then whoever still waits is told to repeat."""
@@ -109,6 +120,7 @@ class Appender:
             pinned, mark = self._tail.head, self._new_mark()
             marks.add(mark)
             found = await self._log.find(events)
+            self.require_clock()
             settlement = settle(submissions, found)
             entries = self._numbered(settlement.fresh, pinned=pinned, mark=mark)
             if await self._write(entries, patience):

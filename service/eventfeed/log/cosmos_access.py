@@ -11,7 +11,7 @@ import msgspec
 
 from eventfeed.domain.approval import Approval, Audited, AuditRange
 from eventfeed.domain.moment import format_moment
-from eventfeed.log.cosmos_client import Calls, ConflictError, Cost, Database, Document, no_costs
+from eventfeed.log.cosmos_client import Calls, ConflictError, Database, Document
 from eventfeed.log.cosmos_containers import ACCESS
 
 # One step of reading the audit log.
@@ -24,8 +24,7 @@ class CosmosAccess:
     """`Approvals` and `Audit` in one container."""
 
     def __init__(self, database: Database, *, new_mark: Callable[[], str]) -> None:
-        self.costs: dict[str, Cost] = no_costs()
-        self._calls = Calls(database, ACCESS, costs=self.costs)
+        self._calls = Calls(database, ACCESS)
         self._new_mark = new_mark
         # The last day this process has listed.
         self._day = ""

@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 
-from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.log.cosmos_client import Calls, ConflictError, Document, caught_up
 
 # The record of both ends changes once a minute; a new name is for services that start.
 RECORD_SECONDS = 30.0
 # Several processes change the record; each change is small and seldom.
 CHANGE_TRIES_MAX = 10
+CHANGE_SECONDS = 0.1
 
 _LOG = "log"
 
@@ -29,8 +31,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Records:
     """The record in the control container, and how it was when last read: `last`. `open` it first."""
 
-    def __init__(self, control: Calls, *, segment_entries: int) -> None:
-        self._control = control
+    def __init__(self, control: Calls, *, segment_entries: int, dice: Callable[[], float]) -> None:
+        self._control, self._dice = control, dice
         self.last = Record(name="", floor=0, position=0, segment_entries=segment_entries)
         self._read = float("-inf")
 
@@ -48,20 +50,24 @@ class Records:
             await self._now()
         return self.last
 
-    async def change(self, verb: str, **changes: object) -> None:
-        """Change the record, whoever else does; the floor and the position never go back."""
+    async def change(self, verb: str, changed: Callable[[Record], Record]) -> None:
+        """Change the record as `changed` says, whoever else changes it meanwhile. Raises `Unavailable`."""
+        record: Record | None = await self.known()
         for _ in range(CHANGE_TRIES_MAX):
-            record = await self._now()
             if record is None:
-                break
-            changed = msgspec.structs.replace(record, **changes)
-            floor, position = max(changed.floor, record.floor), max(changed.position, record.position)
-            document = _document(msgspec.structs.replace(changed, floor=floor, position=position))
-            with contextlib.suppress(ConflictError):
-                await self._control.replace(verb, document, etag=record.etag)
-                await self._now()
+                raise LogDamaged("The store has lost the record of its log's ends.")
+            wanted = changed(record)
+            if wanted == record:
                 return
-        raise LogDamaged("The store has lost the record of its log's ends.")
+            try:
+                etag = await self._control.replace(verb, _document(wanted), etag=record.etag)
+            except ConflictError:
+                await asyncio.sleep(self._dice() * CHANGE_SECONDS)
+                record = await self._now()
+            else:
+                self.last = msgspec.structs.replace(wanted, etag=etag)
+                return
+        raise Unavailable("Other processes kept changing the store's record.")
 
     async def _now(self) -> Record | None:
         """The record as it is now; None when there is no log yet."""

@@ -4,6 +4,7 @@ A page never reaches past the tail this process has verified, and its cursor is 
 what was filtered away, and nothing that is not yet visible.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
@@ -30,6 +31,8 @@ from eventfeed.log.tail import Tail
 
 # What one request may ask of the store before it returns what it has: some tenths of a second.
 SCANS_MAX = 10
+# And how long, however slow the store is.
+SCANS_SECONDS_MAX = 4.0
 # Once something was hidden, more is looked at than the page has room for: the next visible entry may be far away.
 CANDIDATES_MAX = 200
 
@@ -113,6 +116,8 @@ class Reader:
         that nobody decides on now ends the page, and fails the request that begins with it.
         """
         page, query, limit, start = _Filling(ask.size), ask.query, ask.size, after
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX):
             if after >= through:
                 break
@@ -126,7 +131,7 @@ class Reader:
                     raise
                 break
             after = page.take(visible, examined=scan.examined)
-            if page.full:
+            if page.full or loop.time() > deadline:
                 break
             seen = {entry.sequence for entry in visible}
             hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]

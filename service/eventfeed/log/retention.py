@@ -4,9 +4,10 @@ An entry disappears for readers by its registration time alone. It is deleted on
 that began while it was shown meets a hole.
 """
 
-import asyncio
+import functools
 
 from eventfeed.domain.ports import Clock, EventLog, Head
+from eventfeed.log.shared import Shared
 
 # Far longer than any request runs.
 DELETE_MARGIN = 3_600 * 1_000_000
@@ -21,27 +22,27 @@ class Retention:
         self._log, self._clock, self._keep = log, clock, keep
         # The floor as last found, in which log, and until when (µs) nobody needs to look again.
         self._floor, self._of_log, self._good_until = 0, "", 0
-        self._looking = asyncio.Lock()
+        self._looking = Shared()
 
     async def applied(self, head: Head) -> Head:
         """The head with its floor where retention has come to by now. Asks the store once in a while, if at all."""
         now = self._clock()
         if head.time < now - self._keep:
             return Head(log=head.log, floor=head.position, position=head.position, time=head.time)
-        late = now >= self._good_until + FLOOR_EVERY
-        if head.log != self._of_log or late or (now >= self._good_until and not self._looking.locked()):
+        late = head.log != self._of_log or now >= self._good_until + FLOOR_EVERY
+        if late or (now >= self._good_until and not self._looking.running):
             # One asks for all; while the floor is hardly old, the others go by the one they know.
-            async with self._looking:
-                if head.log != self._of_log or now >= self._good_until:
-                    await self._look(head, now=now)
+            await self._looking.run(functools.partial(self._look, head, now=now))
+            if head.log != self._of_log:
+                await self._look(head, now=now)
         return Head(log=head.log, floor=max(self._floor, head.floor), position=head.position, time=head.time)
 
     async def _look(self, head: Head, *, now: int) -> None:
         """Find where the floor is, and until when that will do."""
-        self._floor = await self._log.seek(now - self._keep)
-        self._of_log = head.log
-        first = await self._log.follow(after=self._floor, limit=1)
+        floor = await self._log.seek(now - self._keep)
+        first = await self._log.follow(after=floor, limit=1)
         oldest = first[0].time if first else head.time
+        self._floor, self._of_log = floor, head.log
         self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
 
     def end_is_old(self, head: Head) -> bool:

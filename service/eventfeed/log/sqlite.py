@@ -57,6 +57,7 @@ class SqliteLog:
     batch_entries_max = 1_000
     batch_bytes_max = 8 * 1024 * 1024
     end_ages = False
+    clock_drift = 0
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.ports import EventLog, Head
+from eventfeed.log.shared import Shared
 
 # What another process acknowledged is seen after at most this and one look: well inside the promised 250 ms.
 LOOK_SECONDS = 0.1
@@ -31,7 +32,7 @@ class Tail:
         self._entries: list[Entry] = []
         self._bytes = 0
         self._looked = float("-inf")
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Shared()
 
     async def start(self) -> None:
         """Take the store's word for where the log ends. By the log's first law everything before its end exists."""
@@ -48,16 +49,10 @@ class Tail:
         Raises `LogDamaged` at a hole, `Unavailable` when the store does not answer.
         """
         if past > self._head.position:
-            await self._look_anew()
+            await self._looking.anew(self._follow)
         elif asyncio.get_running_loop().time() - self._looked > LOOK_SECONDS:
-            await self._shared_look()
+            await self._looking.run(self._follow)
         return self._head
-
-    async def _look_anew(self) -> None:
-        """A look that starts now: one under way may have asked the store too early."""
-        if self._looking is not None:
-            await asyncio.shield(self._looking)
-        await self._shared_look()
 
     def learn(self, entries: Sequence[Entry]) -> None:
         """Move past entries that are durably in the log. Known ones are passed over; a gap raises `LogDamaged`."""
@@ -77,17 +72,6 @@ class Tail:
         if behind > min(len(self._entries), RECENT_ENTRIES_MAX):
             return None
         return self._entries[len(self._entries) - behind :] if behind > 0 else ()
-
-    async def _shared_look(self) -> None:
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._follow())
-            self._looking.add_done_callback(self._looked_at)
-        await asyncio.shield(self._looking)
-
-    def _looked_at(self, look: asyncio.Task[None]) -> None:
-        self._looking = None
-        if not look.cancelled():
-            look.exception()  # every waiter may have gone: the failure is theirs, and was told to those who stayed
 
     async def _follow(self) -> None:
         """Read what came after the verified end, and verify it."""

@@ -274,3 +274,19 @@ async def test_a_hole_is_never_papered_over(log: EventLog, watch: Watch) -> None
             tail.learn([entry(2)])
 
     assert 0 == tail.head.position
+
+
+async def test_a_clock_astray_appends_nothing(log: EventLog, watch: Watch) -> None:
+    """A time far ahead would stay for good. Once the clock is right, the repeat is taken."""
+    faulty, same = FaultyLog(log), event()
+    async with appending(faulty, clock=watch) as (appender, _):
+        faulty.clock_drift = module.CLOCK_DRIFT_MAX + 1
+        with pytest.raises(Unavailable, match="clock"):
+            await appender.publish(submission(same))
+        with pytest.raises(Unavailable, match="clock"):
+            appender.require_clock()
+        faulty.clock_drift = module.CLOCK_DRIFT_MAX
+        appender.require_clock()
+        (receipt,) = await appender.publish(submission(same))
+
+    assert (1, False) == (receipt.sequence, receipt.duplicate)

@@ -13,9 +13,11 @@ from eventfeed.domain.errors import OutcomeUnknown, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import AppFeed, Query
 from eventfeed.log import cosmos_client
-from eventfeed.log.cosmos import Room, Stretch, _taken
-from eventfeed.log.cosmos_client import ConflictError, Document, patiently
+from eventfeed.log.cosmos_client import ConflictError, Database, Document, patiently
+from eventfeed.log.cosmos_containers import containers, differences
 from eventfeed.log.cosmos_documents import document_of, entry_of
+from eventfeed.log.cosmos_segments import Room, Stretch, taken
+from tests.engines import Watch
 from tests.making import TTD, entry, event
 
 QUERY = Query(feed=AppFeed(app=TTD))
@@ -74,9 +76,7 @@ async def test_a_read_is_asked_again(failure: Exception) -> None:
     assert [2] == asked
 
 
-@pytest.mark.parametrize(
-    "failure", [*(status(code) for code in (400, 403, 408, 500, 503)), batch(503), batch(400), *LOST], ids=repr
-)
+@pytest.mark.parametrize("failure", [*(status(code) for code in (403, 408, 500, 503)), batch(503), *LOST], ids=repr)
 async def test_a_write_in_doubt_is_told_as_unknown(failure: Exception) -> None:
     """And is not sent a second time from here: only looking tells."""
     ask, asked = failing(failure)
@@ -161,9 +161,9 @@ def documents(*sequences: int, hidden: int = 0) -> list[Document]:
 )
 def test_an_answer_proves_that_it_has_everything(found: list[Document], stretch: tuple[list[int], int] | None) -> None:
     """The last entry to reach is there, or the page is full; anything else came from a replica that is behind."""
-    taken = _taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10_000))
+    answer = taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10_000))
 
-    shown = None if taken is None else ([each.sequence for each in taken.entries], taken.examined)
+    shown = None if answer is None else ([each.sequence for each in answer.entries], answer.examined)
     assert stretch == shown
 
 
@@ -172,7 +172,7 @@ def test_bytes_end_a_stretch() -> None:
     found = [document_of(entry(place, of=event(size=1_000)), segment=0) for place in (1, 2, 9)]
     first = entry_of(found[0])
 
-    assert Stretch([first], 1) == _taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10))
+    assert Stretch([first], 1) == taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10))
 
 
 def test_an_entry_comes_back_from_its_document() -> None:
@@ -180,3 +180,87 @@ def test_an_entry_comes_back_from_its_document() -> None:
     made: list[Entry] = [entry(1), entry(2, of=event(app=None)), entry(3, of=event(app=None, resource="urn:x"))]
 
     assert made == [entry_of(document_of(each, segment=0)) for each in made]
+
+
+@pytest.mark.parametrize("code", [400, 413])
+@pytest.mark.parametrize("made", [status, batch])
+async def test_a_write_that_is_wrong_was_not_done(made: Callable[[int], Exception], code: int) -> None:
+    """Too large, or not understood: there is no doubt, and asking again is no use."""
+    ask, asked = failing(made(code))
+
+    with pytest.raises(Unavailable) as raised:
+        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+    assert (False, [1]) == (isinstance(raised.value, OutcomeUnknown), asked)
+
+
+async def test_who_must_wait_long_is_told_at_once() -> None:
+    """A store that wants to be left alone for longer than a verb lasts is not waited for."""
+    refused = batch(429)
+    refused.headers = {"x-ms-retry-after-ms": "30000"}
+    ask, asked = failing(refused)
+
+    with pytest.raises(Unavailable) as raised:
+        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+    assert (30, [1]) == (raised.value.retry_seconds, asked)
+
+
+@pytest.mark.parametrize(
+    ("date", "drift"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 0),
+        ("Tue, 14 Nov 2023 22:13:10 GMT", 9_000_000),
+        ("Tue, 14 Nov 2023 22:13:30 GMT", 10_000_000),
+        ("no time", 0),
+        (None, 0),
+    ],
+)
+def test_the_clocks_are_compared_as_far_as_is_certain(date: str | None, drift: int) -> None:
+    """The store tells a second, which is anywhere in it."""
+    store = Database("http://127.0.0.1/", "x", key="", dice=lambda: 0.0, clock=Watch())
+    store.told_time({"Date": date} if date else {}, asked=Watch().now)
+
+    assert drift == store.clock_drift
+
+
+def test_a_slow_answer_tells_no_time() -> None:
+    """What was known stays."""
+    watch = Watch()
+    store = Database("http://127.0.0.1/", "x", key="", dice=lambda: 0.0, clock=watch)
+    store.told_time({"Date": "Tue, 14 Nov 2023 22:13:10 GMT"}, asked=watch.now)
+    watch.now += 10_000_000
+    store.told_time({"Date": "Tue, 14 Nov 2023 22:13:25 GMT"}, asked=watch.now - 10_000_000)
+
+    assert 9_000_000 == store.clock_drift
+
+
+WANTED = containers(keep_seconds=1_000)[0]
+FOUND = {
+    "partitionKey": {"paths": ["/segment"]},
+    "defaultTtl": WANTED.ttl_seconds,
+    "indexingPolicy": WANTED.indexing,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, []),
+        ({"defaultTtl": None}, []),
+        ({"defaultTtl": -1}, []),
+        ({"defaultTtl": 1_000_000}, []),
+        ({"defaultTtl": 8_199}, ["container events deletes after 8199 s what must stay for 8200 s"]),
+        ({"partitionKey": {"paths": ["/id"]}}, ["container events is partitioned by /id, not /segment"]),
+    ],
+)
+def test_a_container_that_would_lose_events_is_told_of(changed: dict[str, object], told: list[str]) -> None:
+    """One that deletes later than wanted is as good."""
+    assert told == differences(WANTED, FOUND | changed, indexes=True)
+
+
+def test_indexes_that_lack_are_named() -> None:
+    """More than wanted is nobody's harm."""
+    told = differences(WANTED, FOUND | {"indexingPolicy": {"includedPaths": [{"path": "/*"}]}}, indexes=True)
+
+    assert 1 == len(told)
+    assert "/org+/app+/sequence" in told[0]
+    assert [] == differences(WANTED, FOUND | {"indexingPolicy": {}}, indexes=False)

@@ -7,6 +7,7 @@ from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCu
 from eventfeed.domain.event import served
 from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, PageRequest, Query
 from eventfeed.domain.ports import EventLog
+from eventfeed.log import reader as reader_module
 from eventfeed.log import sqlite
 from eventfeed.log import tail as tail_module
 from eventfeed.log.reader import Reader
@@ -230,6 +231,20 @@ async def test_a_sparse_feed_is_found_in_bounded_requests(
 
     assert 99 == page.entries[0].sequence
     assert 1 < pages < 10
+
+
+async def test_a_slow_store_ends_a_page_early(log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one step that took too long the request returns how far it came."""
+    monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
+    monkeypatch.setattr(tail_module, "RECENT_ENTRIES_MAX", 0)
+    monkeypatch.setattr(reader_module, "SCANS_SECONDS_MAX", 0.0)
+    await log.append(entries(1, 99), after=0)
+    reader = await reading(log, watch)
+    rare = Query(feed=AppFeed(app=TTD), filter=Filter(source="https://nowhere"))
+    page = await reader.read(PageRequest(query=rare, size=5, after=Bare(position=0)))
+
+    assert ([], True) == (page.entries, page.more)
+    assert 0 < page.cursor.position < 99
 
 
 async def test_an_empty_log_has_a_place(log: EventLog, watch: Watch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Head
 from eventfeed.log.retention import FLOOR_EVERY, Retention
 from eventfeed.log.sqlite import SqliteLog
@@ -49,9 +50,25 @@ async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
 class Counting(FaultyLog):
     """Counts how often a place in time is asked for."""
 
-    seeks = 0
+    seeks, failing = 0, False
 
     async def seek(self, time: int) -> int:
         """Count and pass on."""
         self.seeks += 1
+        await asyncio.sleep(0.01)
+        if self.failing:
+            raise Unavailable("the store is away")
         return await super().seek(time)
+
+
+async def test_a_floor_that_cannot_be_found_fails_once_for_all(log: SqliteLog) -> None:
+    """Nobody waits for another to fail first, and the next one asks again."""
+    await log.append(entries(1, 9), after=0)
+    asked = Counting(log)
+    asked.failing = True
+    retention, head = Retention(asked, clock=Watch(5_000_000), keep=2_000_000), await log.head()
+    failed = await asyncio.gather(*(retention.applied(head) for _ in range(50)), return_exceptions=True)
+    asked.failing = False
+    found = await retention.applied(head)
+
+    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, asked.seeks, found.floor)
