@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format storm mutants cases bench lock
+.PHONY: help install run test check format storm follow mutants cases bench lock
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ format: $(VENV)/.dev ## put the code into its one format
 
 storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost; STORE=cosmos on a bad network
 	$(BIN)/python -m tests.storm $(STORE)
+
+follow: $(VENV)/.dev ## a consumer whose connections break and that is killed, on each engine: everything once and in order
+	$(BIN)/python -m tests.following
 
 mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
 	$(BIN)/python -m pytest tests/mutants -v

@@ -18,13 +18,13 @@ _ORGANISATION = "991825827"
 _SCOPES = "altinn:events/ttd altinn:events.publish"
 
 
-def event(*, party: int = 50000001) -> bytes:
-    """An event unlike all others, about a party."""
+def event(*, party: int = 50000001, app: str | None = None) -> bytes:
+    """An event unlike all others, about a party, of an app of this organisation or the one of all figures."""
     guid = str(uuid.uuid4())
     return json.dumps(
         {
             "id": guid,
-            "source": f"https://ttd.apps.example.no/{APP}/instances/{party}/{guid}",
+            "source": f"https://ttd.apps.example.no/{f'ttd/{app}' if app else APP}/instances/{party}/{guid}",
             "specversion": "1.0",
             "type": TYPE,
             "subject": f"/party/{party}",

@@ -5,12 +5,14 @@ import base64
 import contextlib
 import functools
 import logging
+import os
 import random
 import secrets
+import signal
 import string
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,11 +38,13 @@ from eventfeed.http.feeds import Feeds, feed_routes
 from eventfeed.http.health import health_routes
 from eventfeed.http.identity import development_routes, identity_routes
 from eventfeed.http.instances import Instances, instance_routes
+from eventfeed.http.live import Source
 from eventfeed.http.pages import Pages
 from eventfeed.http.problems import Problems
 from eventfeed.http.publish import Publishing, publish_routes
 from eventfeed.http.reportees import Reportees, reportee_routes
 from eventfeed.http.schema import schema_routes
+from eventfeed.http.waiting import Places
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
@@ -120,6 +124,7 @@ class Store:
             try:
                 yield
             finally:
+                await self.tail.stop()
                 for task in work:
                     task.cancel()
                 await asyncio.gather(*work, return_exceptions=True)
@@ -191,13 +196,9 @@ def application(settings: Settings) -> Litestar:
     store = Store(settings)
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions)
     callers = Callers(PlatformTokens(keys, issuer=_issuer(settings), clock=now))
-    pages = Pages(reader, addresses, secret=keys.secret)
     problems = Problems(addresses)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        async with client, store.running():
-            yield
+    places = Places(waits=settings.waits, streams=settings.streams, caller_streams=settings.caller_streams)
+    pages = Pages(Source(reader, now, problems, places), addresses, secret=keys.secret)
 
     return Litestar(
         route_handlers=[
@@ -214,11 +215,40 @@ def application(settings: Settings) -> Litestar:
             HTTPException: problems.on_refusal,
             Exception: problems.on_defect,
         },
-        lifespan=[lifespan],
+        lifespan=[functools.partial(_alive, client, store)],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
         logging_config=None,
     )
+
+
+@contextlib.asynccontextmanager
+async def _alive(client: httpx.AsyncClient, store: Store, *_: Litestar) -> AsyncIterator[None]:
+    """What runs while requests are answered. When the process is told to end, nobody waits for an event any more."""
+    async with client, store.running():
+        with _told_to_stop(store.tail.arrivals.end):
+            yield
+
+
+@contextlib.contextmanager
+def _told_to_stop(stop: Callable[[], None]) -> Iterator[None]:
+    """While the block lasts, `stop` is called as soon as this process is told to end (SIGTERM).
+
+    The server then waits for the requests under way, and whoever waits for an event would wait on. It listens to SIGINT
+    too, by which it is told in turn.
+    """
+    loop = asyncio.get_running_loop()
+
+    def told() -> None:
+        stop()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        loop.add_signal_handler(signal.SIGTERM, told)
+    except (RuntimeError, ValueError):  # not the main thread: this is no process of a server
+        yield
+        return
+    yield
 
 
 def access_of(settings: Settings, *, client: httpx.AsyncClient, keys: SigningKeys) -> Access:

@@ -126,6 +126,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Audiences or client ids accepted in ID-porten tokens, separated by spaces."),
     ] = ""
+    streams: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Live streams that each process keeps open at once."),
+    ] = 5_000
+    caller_streams: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Live streams that one caller may have open at once, at each process."),
+    ] = 100
+    waits: Annotated[
+        int,
+        Meta(ge=0, le=100_000, description="Polls that may wait at once, at each process; more are not kept waiting."),
+    ] = 10_000
     address_requests: Annotated[
         int,
         Meta(

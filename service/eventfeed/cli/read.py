@@ -2,60 +2,51 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
-from urllib.parse import quote
 
 import click
 import httpx
 import msgspec
 
 from eventfeed.cli.cursor_file import CursorFile
+from eventfeed.cli.forwarding import Forwarder
 from eventfeed.cli.options import population_here, settings_here, url_option
 from eventfeed.cli.service import (
     DEVELOPMENT_ORGANISATION,
     Identity,
-    Service,
+    Problem,
+    no_development,
     organisation,
     person,
-    problem_of,
-    refused,
+    tokens_of,
+    unreachable,
     url_of,
+)
+from eventfeed.client import (
+    Client,
+    CursorExpiredError,
+    Feed,
+    FeedError,
+    RefusedError,
+    UnreachableError,
+    app_feed,
+    instance_feed,
+    party_feed,
+    reportee_feed,
 )
 from eventfeed.domain.principal import SCOPE_REPORTEES
 
-# While caught up, one question a second.
-POLL_SECONDS = 1.0
 # Ended by the person in front of it (128 + SIGINT), as shells expect.
 INTERRUPTED = 130
 
 
-class Feed(NamedTuple):
-    """Which feed is read, with which filters, as which development identity when no token is given.
+class Source(NamedTuple):
+    """Which feed is read, as which development identity when no token is given."""
 
-    `posted`: filters travel in a body.
-    """
-
-    path: str
-    filters: Sequence[tuple[str, str]]
+    feed: Feed
     identity: Identity | None
-    posted: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.path} {' '.join(f'{name}={value}' for name, value in self.filters)}".strip()
-
-    def page(self, service: Service, place: Sequence[tuple[str, str]], *, for_ever: bool) -> httpx.Response:
-        """The page at a place: `after`, and perhaps `size`."""
-        if not self.posted:
-            return service.get(self.path, [*place, *self.filters], for_ever=for_ever)
-        body: dict[str, list[str]] = {}
-        for name, value in self.filters:
-            body.setdefault(name, []).append(value)
-        content = msgspec.json.encode({name: each if name == "eventType" else each[0] for name, each in body.items()})
-        return service.post(self.path, content, media_type="application/json", params=place, for_ever=for_ever)
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +57,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     follow: bool
     cursor_file: Path | None
     output: Path | None
+    forward_to: str | None
     url: str | None
 
 
@@ -91,6 +83,8 @@ class Output:
 
     def write(self, lines: bytes) -> None:
         """Write lines, and be sure that they are there."""
+        if not lines:
+            return
         self._file.write(lines)
         self._file.flush()
         if self._path:
@@ -108,6 +102,7 @@ def feed_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--follow", is_flag=True, help="Stay on, and go on when something new comes."),
         click.option("--cursor-file", type=path, metavar="F", help="Keep the place here, and go on from it."),
         click.option("--output", type=path, metavar="FILE", help="Write here; with --cursor-file nothing twice."),
+        click.option("--forward-to", metavar="URL", help="Post each event there, and go on when it is taken (2xx)."),
         url_option,
     ]
     for option in reversed(options):
@@ -128,9 +123,8 @@ def read_app(name: str, since: str | None, *, types: Sequence[str], **options: o
     org, slash, app = name.partition("/")
     if not (org and slash and app) or "/" in app:
         raise click.UsageError(f"{name} is no app: write ORG/APP, such as ttd/bolig.")
-    path = f"/events/api/v1/app/{quote(org, safe='')}/{quote(app, safe='')}"
     identity = organisation(DEVELOPMENT_ORGANISATION, scope=f"altinn:events/{org}/{app}")
-    run(Feed(path, _filters(since, types), identity), options)
+    run(Source(app_feed(org, app, types=types, since=since), identity), options)
 
 
 @read.command(name="party")
@@ -140,8 +134,7 @@ def read_party(party: str, since: str | None, *, types: Sequence[str], **options
     """Read the events of a party: a person or an organisation, by its party id."""
     if not party.isdecimal():
         raise click.UsageError(f"{party} is no party id: write its digits, such as 50000001.")
-    filters = [("party", party), *_filters(since, types)]
-    run(Feed("/events/api/v1/party", filters, _identity_of(party), posted=True), options)
+    run(Source(party_feed(party=party, types=types, since=since), _identity_of(party)), options)
 
 
 @read.command(name="instance")
@@ -149,8 +142,7 @@ def read_party(party: str, since: str | None, *, types: Sequence[str], **options
 @feed_options
 def read_instance(instance: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
     """Read what anyone may see of an instance, by its id: {partyId}/{guid} or the guid alone. Needs no token."""
-    path = f"/events/instanceeventsforinstance/{quote(instance.strip('/'))}"
-    run(Feed(path, _filters(since, types), None, posted=True), options)
+    run(Source(instance_feed(instance, types=types, since=since), None), options)
 
 
 @read.command(name="reportees")
@@ -162,11 +154,7 @@ def read_reportees(since: str | None, *, types: Sequence[str], **options: object
     approved = next(population_here().first_approvals(), None)
     number = approved.organisation if approved else DEVELOPMENT_ORGANISATION
     identity = organisation(number, scope=SCOPE_REPORTEES)
-    run(Feed("/events/api/v1/reportees", _filters(since, types), identity), options)
-
-
-def _filters(since: str | None, types: Sequence[str]) -> Sequence[tuple[str, str]]:
-    return [*([("from", since)] if since else []), *(("eventType", each) for each in types)]
+    run(Source(reportee_feed(types, since=since), identity), options)
 
 
 def _identity_of(party: str) -> Identity:
@@ -179,13 +167,19 @@ def _identity_of(party: str) -> Identity:
     return organisation(numbers[0] if numbers else DEVELOPMENT_ORGANISATION, scope="altinn:events")
 
 
-def run(feed: Feed, options: Mapping[str, object]) -> None:
+def run(source: Source, options: Mapping[str, object]) -> None:
     """Read a feed to its end, or for ever; an interruption or a reader that has gone ends it quietly."""
     settings, reading = settings_here(), Reading(**options)  # type: ignore[arg-type]  # click converted each
-    token = settings.token if feed.identity else ""
+    if reading.forward_to and reading.output:
+        raise click.UsageError("Name --output or --forward-to: an event is kept or handed on.")
+    url, tokens = url_of(settings, reading.url), tokens_of(settings, source.identity)
     try:
-        with closing(Service(url_of(settings, reading.url), token=token, identity=feed.identity)) as service:
-            _read_all(service, feed, reading=reading)
+        with Client(url, tokens=tokens) as client:
+            _read_all(client, source.feed, reading=reading)
+    except UnreachableError as failure:
+        raise unreachable(url, failure) from None
+    except FeedError as failure:
+        raise _told(url, failure) from None
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -194,27 +188,25 @@ def run(feed: Feed, options: Mapping[str, object]) -> None:
         raise click.ClickException(f"{failure.filename or 'output'}: {failure.strerror}") from None
 
 
-def _read_all(service: Service, feed: Feed, *, reading: Reading) -> None:
-    output, cursor_file = Output(reading.output), None
-    if reading.cursor_file:
-        cursor_file = CursorFile(reading.cursor_file, feed=str(feed), output=reading.output)
-    cursor = _resumed(cursor_file, output) or reading.after or "0"
-    size = [("size", str(reading.size))] if reading.size else []
-    more = True
-    while more or reading.follow:
-        if not more:
-            time.sleep(POLL_SECONDS)
-        answer = feed.page(service, [("after", cursor), *size], for_ever=reading.follow)
-        if not answer.is_success:
-            _tell(answer)
-        lines = b"".join(
-            b"%b\n" % bytes(event) for event in msgspec.json.decode(answer.content, type=list[msgspec.Raw])
-        )
-        if lines:
-            output.write(lines)
-        if cursor_file and cursor != answer.headers["feed-cursor"]:
-            cursor_file.save(cursor=answer.headers["feed-cursor"], output_bytes=output.length)
-        cursor, more = answer.headers["feed-cursor"], answer.headers["feed-more"] == "true"
+def _read_all(client: Client, feed: Feed, *, reading: Reading) -> None:
+    """Hand on every page, and keep the place when it has been taken."""
+    output = Output(reading.output)
+    cursor_file = (
+        CursorFile(reading.cursor_file, feed=str(feed), output=reading.output) if reading.cursor_file else None
+    )
+    after = _resumed(cursor_file, output) or reading.after or "0"
+    taker = Forwarder(reading.forward_to, for_ever=reading.follow) if reading.forward_to else None
+    for page in client.pages(feed, after=after, size=reading.size, follow=reading.follow):
+        if taker is None:
+            output.write(b"".join(b"%b\n" % event.raw for event in page.events))
+        else:
+            for event in page.events:
+                taker.take(event)
+                if cursor_file:
+                    cursor_file.save(cursor=event.cursor, output_bytes=0)
+        if cursor_file and page.cursor != after:
+            cursor_file.save(cursor=page.cursor, output_bytes=output.length)
+        after = page.cursor
 
 
 def _resumed(cursor_file: CursorFile | None, output: Output) -> str:
@@ -229,11 +221,16 @@ def _resumed(cursor_file: CursorFile | None, output: Output) -> str:
     return place.cursor
 
 
-def _tell(answer: httpx.Response) -> None:
-    problem = problem_of(answer)
-    if problem.oldest_cursor:
-        raise click.ClickException(
-            f"{problem.detail} What lies between is not to be had here; "
-            f"recover it from its owner, then go on with --after {problem.oldest_cursor} and a new cursor file.",
+def _told(url: str, failure: FeedError) -> click.ClickException:
+    """What to tell of a failure that a person must decide on."""
+    if isinstance(failure, CursorExpiredError):
+        return click.ClickException(
+            f"{failure.detail} What lies between is not to be had here; "
+            f"recover it from its owner, then go on with --after {failure.oldest_cursor} and a new cursor file.",
         )
-    refused(answer)
+    if isinstance(failure, RefusedError):
+        if failure.path.startswith("/development/") and failure.status == httpx.codes.NOT_FOUND:
+            return no_development(url)
+        problem = msgspec.convert({**failure.problem, "detail": failure.detail}, Problem)
+        return click.ClickException(f"{url}{failure.path}: {failure.status} {problem}")
+    return click.ClickException(str(failure))

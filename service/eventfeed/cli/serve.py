@@ -25,6 +25,8 @@ from eventfeed.settings import Settings, SettingsError, hand_down
 
 # Requests in flight at a stop get this long.
 STOP_SECONDS_MAX = 20
+# Requests under way at once in each process, beside those that wait for events.
+REQUESTS_MAX = 1_024
 # How long the greeting waits for a worker.
 READY_SECONDS_MAX = 60.0
 READY_POLL_SECONDS = 0.1
@@ -96,6 +98,8 @@ def serve(settings: Settings, *, sample: bool) -> None:
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS_MAX,
+        # Whoever waits is a request under way.
+        backpressure=settings.streams + settings.waits + REQUESTS_MAX,
     )
     threading.Thread(target=_announce, args=(settings,), daemon=True).start()
     granian.serve()

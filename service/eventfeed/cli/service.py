@@ -9,6 +9,7 @@ import click
 import httpx
 import msgspec
 
+from eventfeed.client.tokens import Fixed, Tokens, development_tokens
 from eventfeed.settings import Settings, loopback
 
 # A publish of 2 MiB over a slow line, and a page of 8 MiB back.
@@ -148,7 +149,7 @@ def external_token(client: httpx.Client, url: str, *, identity: Identity) -> str
     """A token of one of the service's development issuers. Raises `ClickException` where there is none."""
     answer = _now(client.post(f"{url}/development/{identity.provider}/token", data=identity.form))
     if answer.status_code == httpx.codes.NOT_FOUND:
-        raise click.ClickException(f"{url} has no development identities; set EVENTFEED_TOKEN to a platform token.")
+        raise no_development(url)
     return expected(answer).text
 
 
@@ -186,7 +187,21 @@ def refused(answer: httpx.Response) -> NoReturn:
     raise click.ClickException(f"{answer.request.url.copy_with(query=None)}: {answer.status_code} {problem}")
 
 
-def unreachable(url: str, failure: httpx.TransportError) -> click.ClickException:
+def no_development(url: str) -> click.ClickException:
+    """What to tell when a service is not its own provider of identities."""
+    return click.ClickException(f"{url} has no development identities; set EVENTFEED_TOKEN to a platform token.")
+
+
+def tokens_of(settings: Settings, identity: Identity | None) -> Tokens | None:
+    """What a feed is read with: the token of the settings, else a development identity's, else none."""
+    if identity is None:
+        return None
+    if settings.token:
+        return Fixed(settings.token)
+    return development_tokens(identity.provider, identity.form)
+
+
+def unreachable(url: str, failure: Exception) -> click.ClickException:
     """What to tell when nobody answers."""
     reason = str(failure) or type(failure).__name__
     return click.ClickException(
@@ -211,8 +226,12 @@ def url_of(settings: Settings, given: str | None) -> str:
     return url
 
 
+def backoff_seconds(tried: int) -> float:
+    """A random while whose most doubles with each try."""
+    most: float = min(BACKOFF_SECONDS * 2 ** min(tried, TRIES_MAX), BACKOFF_SECONDS_MAX)
+    return most * random.random() / 2  # noqa: S311  # spreads clients, guards nothing
+
+
 def _pause(tried: int, retry_after: str) -> None:
-    """Wait as long as told, or a random while that doubles with each try."""
-    most = min(BACKOFF_SECONDS * 2 ** min(tried, TRIES_MAX), BACKOFF_SECONDS_MAX)
     told = min(float(retry_after), BACKOFF_SECONDS_MAX) if retry_after.isdecimal() else 0.0
-    time.sleep(told + most * random.random() / 2)  # noqa: S311  # spreads clients, guards nothing
+    time.sleep(told + backoff_seconds(tried))

@@ -17,6 +17,7 @@ from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.callers import Callers
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import OF_RESOURCE, Parameters, posted_parameters, sent_parameters
+from eventfeed.http.views import View
 from eventfeed.http.wire import JSON
 from eventfeed.log.reader import Reader
 
@@ -42,8 +43,7 @@ class Feeds(NamedTuple):
             subject = NOBODY if principal.party is None else f"/party/{principal.party}"
         feed = PartyFeed(subject=subject, reader=principal)
         query = Query(feed=feed, filter=Filter(types=parameters.types, source=parameters.source))
-        rights = f"{principal.party} {rights_of(principal)}"
-        return (await self.pages.answered(request, query, parameters=parameters, rights=rights)).response
+        return await self.pages.answered(request, view_of(query, principal), parameters=parameters)
 
     async def filter(self, parameters: Parameters) -> Filter:
         """What parameters want of a feed that is not a party's own."""
@@ -63,8 +63,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         require_app(principal, app)
         parameters = sent_parameters(request)
         query = Query(feed=AppFeed(app=app), filter=await feeds.filter(parameters))
-        answered = await feeds.pages.answered(request, query, parameters=parameters, rights=rights_of(principal))
-        return answered.response
+        return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
 
     @get("/events/api/v1/app/party")
     async def app_party_feed(request: AnyRequest) -> Response[bytes]:
@@ -83,8 +82,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         parameters = sent_parameters(request, expected=OF_RESOURCE)
         feed = ResourceFeed(resource=parameters.resource or "", reader=principal)
         query = Query(feed=feed, filter=await feeds.filter(parameters))
-        answered = await feeds.pages.answered(request, query, parameters=parameters, rights=rights_of(principal))
-        return answered.response
+        return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
 
     @get("/events/api/v1/head")
     async def head(request: AnyRequest) -> Response[bytes]:
@@ -115,7 +113,9 @@ async def subject_of(parameters: Parameters, register: Register) -> str | None:
     return f"/party/{parties[0]}" if None not in parties and len(set(parties)) == 1 else NOBODY
 
 
-def rights_of(principal: Principal) -> str:
-    """Whatever of a caller decides what it may see."""
-    who = f"{principal.method.value} {principal.user} {principal.organisation} {principal.level}"
-    return f"{who} {' '.join(sorted(principal.scopes))}"
+def view_of(query: Query, principal: Principal) -> View:
+    """What this caller sees of a feed, as long as its token lasts."""
+    caller = f"{principal.method.value} {principal.user} {principal.organisation}"
+    # Whatever of a caller decides what it may see.
+    rights = f"{caller} {principal.party} {principal.level} {' '.join(sorted(principal.scopes))}"
+    return View(query, rights, caller=caller, expires=principal.expires)

@@ -16,6 +16,7 @@ from eventfeed.domain.feed import Filter, InstanceFeed, Query
 from eventfeed.http.addresses import Addresses, AnyRequest
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import ANONYMOUS, posted_parameters
+from eventfeed.http.views import View
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 # A person's number is no party's, and would travel in links.
@@ -58,9 +59,7 @@ def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
         parameters = await posted_parameters(request, expected=ANONYMOUS)
         wanted = Filter(types=parameters.types, source=parameters.source)
         query = Query(feed=InstanceFeed(guid=guid, party=party), filter=wanted)
-        answered = await instances.pages.answered(
-            request, query, parameters=parameters, rights="anyone", shown=served_reduced
-        )
-        return answered.response
+        view = View(query, rights="anyone", caller=instances.addresses.caller(request), shown=served_reduced)
+        return await instances.pages.answered(request, view, parameters=parameters)
 
     return [instance_feed]

@@ -142,7 +142,8 @@ class _Reading:
 def sent_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
     """The parameters of a GET. Raises `InvalidRequest` that names every fault."""
     query: bytes = request.scope["query_string"]
-    return parameters_of(query, person=request.headers.get("person"), expected=expected)
+    headers = request.headers
+    return parameters_of(query, person=headers.get("person"), last=headers.get("last-event-id"), expected=expected)
 
 
 async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
@@ -150,12 +151,18 @@ async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) 
     body = await body_of(request, bytes_max=BODY_BYTES_MAX)
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
-    return parameters_of_body(body, request.scope["query_string"], expected=expected)
+    last = request.headers.get("last-event-id")
+    return parameters_of_body(body, request.scope["query_string"], last=last, expected=expected)
 
 
-def parameters_of(query: bytes, *, person: str | None, expected: Expected = EVERY) -> Parameters:
-    """The parameters of a GET. Raises `InvalidRequest` that names every fault. `person` comes in a header."""
-    fields = _fields(query)
+def parameters_of(
+    query: bytes, *, person: str | None, last: str | None = None, expected: Expected = EVERY
+) -> Parameters:
+    """The parameters of a GET. Raises `InvalidRequest` that names every fault.
+
+    `person` comes in a header, and so does the last id of a stream, which beats `after`.
+    """
+    fields = _resumed(_fields(query), last)
     reading = _Reading(fields if person is None else [*fields, ("person", person)], expected, body=frozenset())
     if any(name == "person" for name, _ in fields):
         reading.fault("person", "belongs in the header of that name, never in a URL")
@@ -165,16 +172,16 @@ def parameters_of(query: bytes, *, person: str | None, expected: Expected = EVER
     return replace(found, fields=[*kept, *sized])
 
 
-def parameters_of_body(body: bytes, query: bytes, *, expected: Expected = EVERY) -> Parameters:
+def parameters_of_body(body: bytes, query: bytes, *, last: str | None = None, expected: Expected = EVERY) -> Parameters:
     """The parameters of a POST: a JSON object, or nothing; `after` and `size` of the query come before it.
 
-    Raises `InvalidRequest` that names every fault.
+    The last id of a stream, in a header, comes before both. Raises `InvalidRequest` that names every fault.
     """
     linked, faults = _fields(query), list[Fault]()
     for name in sorted({name for name, _ in linked} - _OF_LINK):
         detail = "belongs in the body" if name in expected.names else "is no parameter of this feed"
         faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
-    linked = [field for field in linked if field[0] in _OF_LINK]
+    linked = _resumed([field for field in linked if field[0] in _OF_LINK], last)
     given = [field for field in _members(body, faults) if field[0] not in {name for name, _ in linked}]
     reading = _Reading([*linked, *given], expected, body=frozenset(name for name, _ in given))
     reading.faults += faults
@@ -189,6 +196,11 @@ def _fields(query: bytes) -> Sequence[tuple[str, str]]:
         raise InvalidRequest("The query cannot be read: too many fields, or not percent-encoded UTF-8.") from None
     # A `+` that was not escaped arrives as a space; no time holds a space.
     return [(name, value.replace(" ", "+") if name in _TIMES else value) for name, value in fields]
+
+
+def _resumed(fields: Sequence[tuple[str, str]], last: str | None) -> Sequence[tuple[str, str]]:
+    """The fields of a stream that goes on after its last id (`Last-Event-ID`)."""
+    return [("after", last), *(field for field in fields if field[0] != "after")] if last else fields
 
 
 def _members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:

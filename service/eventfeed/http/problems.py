@@ -95,7 +95,7 @@ KINDS: Mapping[str, Kind] = {
     "not-acceptable": Kind(
         406,
         "The answer does not exist in a form you accept",
-        "Feeds are served as application/cloudevents-batch+json and as application/json.",
+        "Feeds are served as application/cloudevents-batch+json, as application/json, and live as text/event-stream.",
     ),
     "event-conflict": Kind(
         409,

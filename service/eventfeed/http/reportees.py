@@ -19,7 +19,7 @@ from eventfeed.domain.principal import SCOPE_ADMIN, SCOPE_REPORTEES, Principal, 
 from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 from eventfeed.http.callers import Callers
-from eventfeed.http.feeds import rights_of, subject_of
+from eventfeed.http.feeds import subject_of, view_of
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import OF_TYPES, sent_parameters
 from eventfeed.http.problems import trace_id
@@ -58,16 +58,20 @@ class Reportees(NamedTuple):
         """A page of every party's events, on record before it is sent. Raises `NotApproved`."""
         parameters = sent_parameters(request, expected=OF_TYPES)
         organisation = principal.organisation or ""
-        require_approved(await self.approvals.approval(organisation), types=parameters.types, now=self.clock())
+
+        async def allowed() -> None:
+            require_approved(await self.approvals.approval(organisation), types=parameters.types, now=self.clock())
+
+        async def recorded(page: Page) -> None:
+            await self.audit.record(self._read(request, page, query=query, organisation=organisation))
+
+        await allowed()
         subject = await subject_of(parameters, self.register)
         query = Query(
             feed=ReporteeFeed(types=parameters.types), filter=Filter(source=parameters.source, subject=subject)
         )
-        rights = f"{rights_of(principal)} {' '.join(sorted(parameters.types))}"
-        answered = await self.pages.answered(request, query, parameters=parameters, rights=rights)
-        if answered.page.entries and answered.response.status_code != 304:
-            await self.audit.record(self._read(request, answered.page, query=query, organisation=organisation))
-        return answered.response
+        view = view_of(query, principal)._replace(allowed=allowed, recorded=recorded)
+        return await self.pages.answered(request, view, parameters=parameters)
 
     async def decide(self, request: AnyRequest, *, principal: Principal) -> Approval:
         """Make what an administrator sent the organisation's approval, on record before it counts."""

@@ -65,6 +65,28 @@ class Reader:
         cursor = Cursor(log=head.log, position=max(start, examined))
         return Page(entries=entries, cursor=cursor, more=cursor.position < through)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nobody can wait here any more: the service is stopping."""
+        return self._tail.arrivals.ended
+
+    def past(self, until: int | None) -> bool:
+        """Whether the log has come past this time (µs), so that nothing before it can come any more."""
+        return until is not None and self._tail.head.time >= until
+
+    async def arrival(self, query: Query, *, past: int, seconds: float, unless: asyncio.Task[None]) -> int:
+        """Wait for the first entry after `past` that the query wants, and that somebody may or may not be shown.
+
+        The position up to which there is none: before the entry that came, or where the log ends when the time is up.
+        It returns at once when the log ends after `past` already, and when waiting has ended or `unless` has happened.
+        """
+        if self._tail.head.position != past:
+            return past
+        with self._tail.waiting(query, past=past) as arrived:
+            either: set[asyncio.Future[int] | asyncio.Future[None]] = {arrived, unless}
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return arrived.result() if arrived.done() else self._tail.head.position
+
     async def _start(self, ask: PageRequest) -> tuple[int, Head]:
         """The position the cursor names, and the ends of the log that it was checked against."""
         ahead = 0 if isinstance(ask.after, EventId) else ask.after.position

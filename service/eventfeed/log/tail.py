@@ -1,16 +1,23 @@
 """The tail: the newest end of the log, one for all readers of this process.
 
 It moves only past entries it has seen follow one another without a hole. A look at the store is shared by everyone
-who waits for it, and is at most `LOOK_SECONDS` apart from the next, however many consumers ask.
+who waits for it, and is at most `LOOK_SECONDS` apart from the next, however many consumers ask. While anybody waits for
+new entries it looks by itself.
 """
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
 
-from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.errors import Failure, LogDamaged
 from eventfeed.domain.event import Entry
+from eventfeed.domain.feed import Query
 from eventfeed.domain.ports import EventLog, Head
+from eventfeed.log.arrivals import Arrivals
 from eventfeed.log.shared import Shared
+
+_log = logging.getLogger(__name__)
 
 # What another process acknowledged is seen after at most this and one look: well inside the promised 250 ms.
 LOOK_SECONDS = 0.1
@@ -33,6 +40,9 @@ class Tail:
         self._bytes = 0
         self._looked = float("-inf")
         self._looking = Shared()
+        self.arrivals = Arrivals()
+        self._interested = 0
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take the store's word for where the log ends. By the log's first law everything before its end exists."""
@@ -54,8 +64,40 @@ class Tail:
             await self._looking.run(self._follow)
         return self._head
 
+    @contextlib.contextmanager
+    def waiting(self, query: Query, *, past: int) -> Iterator[asyncio.Future[int]]:
+        """See `Arrivals.waiting`; while the block lasts the log is followed."""
+        self._interested += 1
+        if self._following is None:
+            self._following = asyncio.create_task(self._keep_looking())
+        try:
+            with self.arrivals.waiting(query, past=past) as arrived:
+                yield arrived
+        finally:
+            self._interested -= 1
+
+    async def _keep_looking(self) -> None:
+        """Look as long as anybody waits. A store that does not answer is asked again; who reads is told of it."""
+        while self._interested:
+            try:
+                await self.look()
+            except Failure:
+                pass
+            except Exception:  # noqa: BLE001  # who waits must not wait for ever
+                _log.exception("the log could not be followed")
+            await asyncio.sleep(LOOK_SECONDS)
+        self._following = None
+
+    async def stop(self) -> None:
+        """Let nobody wait any more, and follow the log no longer."""
+        self.arrivals.end()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+
     def learn(self, entries: Sequence[Entry]) -> None:
         """Move past entries that are durably in the log. Known ones are passed over; a gap raises `LogDamaged`."""
+        known = self._head.position
         for entry in entries:
             if entry.sequence <= self._head.position:
                 continue
@@ -65,6 +107,7 @@ class Tail:
             self._bytes += len(entry.event.body)
             self._head = Head(log=self._head.log, floor=self._head.floor, position=entry.sequence, time=entry.time)
         self._forget()
+        self.arrivals.came(entry for entry in entries if entry.sequence > known)
 
     def recent(self, *, after: int) -> Sequence[Entry] | None:
         """Everything after this position, from memory; None when memory does not reach back, or too much is there."""
@@ -95,6 +138,7 @@ class Tail:
 
     def _reset(self, head: Head) -> None:
         self._head, self._entries, self._bytes = head, [], 0
+        self.arrivals.unknown()
 
     def _forget(self) -> None:
         """Let go of the oldest entries, an eighth at a time, when they are too many or too big."""

@@ -1,0 +1,211 @@
+"""Waiting polls: how soon they are woken, and what memory they take; and what slow readers cost a fast one."""
+
+import asyncio
+import random
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median, quantiles
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from loadtests.benchmark.events import FEED, PUBLISH, authorized, event, fill
+from loadtests.benchmark.figures import Figure
+from loadtests.benchmark.serving import Server, service, watched
+
+WAITERS = 2_000
+# So many apps that an event wakes some of those who wait, and not all.
+APPS = 200
+SECONDS = 15.0
+EVERY_SECONDS = 0.05
+SLOW_READERS = 1_000
+# A slow reader takes so much a second, through a window that is hardly larger.
+SLOW_BYTES = 8 * 1024
+EVENTS = 5_000
+ROUNDS = 5
+# Connections are opened so many at a time, that none is refused.
+AT_ONCE = 50
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
+_CURSOR = re.compile(rb"\r\nfeed-cursor: *([^\r]+)\r\n", re.IGNORECASE)
+_ID = re.compile(rb'"id":"([^"]+)"')
+
+
+class Wire(NamedTuple):
+    """Where requests go, and the headers that all of them have."""
+
+    url: str
+    headers: str
+
+    async def opened(self, *, window: int | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection; `window` bounds what may be under way to it unread (bytes)."""
+        parts = urlsplit(self.url)
+        taking = socket.socket()
+        taking.setblocking(False)
+        if window:
+            taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        await asyncio.get_running_loop().sock_connect(taking, (parts.hostname, parts.port))
+        return await asyncio.open_connection(sock=taking, limit=window or 2**16)
+
+    def get(self, path: str, *, more: str) -> bytes:
+        """A GET with these headers more."""
+        return f"GET {path} HTTP/1.1\r\nHost: {urlsplit(self.url).netloc}\r\n{self.headers}{more}\r\n".encode()
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """A POST of JSON."""
+        sent = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return self.get(path, more=sent).replace(b"GET ", b"POST ", 1) + body
+
+
+class Woken:
+    """When each event was published, and how long after that each waiter had it (s)."""
+
+    def __init__(self) -> None:
+        self.published: dict[bytes, float] = {}
+        self.after: list[float] = []
+        self.ended = False
+
+    async def wait(self, wire: Wire, app: str) -> None:
+        """Wait for the events of an app, again and again."""
+        reader, writer = await wire.opened()
+        after = "0"
+        while not self.ended:
+            feed = f"/events/api/v1/app/ttd/{app}?after={after}"
+            head, body = await _answer(reader, writer, wire.get(feed, more="Prefer: wait=60\r\n"))
+            now = time.perf_counter()
+            self.after += [now - self.published[each] for each in _ID.findall(body) if each in self.published]
+            found = _CURSOR.search(head)
+            after = found[1].decode() if found else after
+        writer.close()
+
+    async def publish(self, wire: Wire, apps: Sequence[str]) -> None:
+        """Publish an event of each of these apps, one after another."""
+        reader, writer = await wire.opened()
+        for app in apps:
+            body = event(app=app)
+            self.published[_ID.search(body)[1]] = time.perf_counter()  # type: ignore[index]  # it has one
+            await _answer(reader, writer, wire.post(PUBLISH, body))
+            await asyncio.sleep(EVERY_SECONDS)
+        writer.close()
+
+
+def waiting_figures(folder: Path) -> Iterator[Figure]:
+    """With one worker and with two."""
+    for workers in (1, 2):
+        place = folder / str(workers)
+        place.mkdir(parents=True)
+        with service(place, EVENTFEED_WORKERS=str(workers)) as server, watched(server) as peak:
+            woken, all_at_once = asyncio.run(_woken(_wire(server)))
+            each = f"{WAITERS:,} waiting polls, {workers} worker{'s' * (workers > 1)}"
+            cuts = quantiles(woken, n=100)
+            yield Figure(name=f"{each}: published to answered, median", ours=1_000 * median(woken), unit="ms")
+            yield Figure(name=f"{each}: the same, p99", ours=1_000 * cuts[98], unit="ms")
+            yield Figure(name=f"{each}: the last of all woken by one", ours=1_000 * all_at_once, unit="ms")
+        yield Figure(name=f"{each}: private memory, the most", ours=peak.mib, unit="MiB")
+
+
+async def _woken(wire: Wire) -> tuple[Sequence[float], float]:
+    """How long those took who were woken some at a time, and the last one when all waited for the same."""
+    spread, together = Woken(), Woken()
+    apps = [f"bench-{number}" for number in range(APPS)]
+    waiting = await _all(lambda number: spread.wait(wire, apps[number % APPS]), WAITERS)
+    await spread.publish(wire, random.choices(apps, k=round(SECONDS / EVERY_SECONDS)))  # noqa: S311  # load
+    spread.ended = True
+    await spread.publish(wire, apps)
+    await asyncio.gather(*waiting)
+    waiting = await _all(lambda _: together.wait(wire, "bench"), WAITERS)
+    together.ended = True
+    await together.publish(wire, ["bench"])
+    await asyncio.gather(*waiting)
+    return spread.after, max(together.after)
+
+
+async def _all(work: Callable[[int], Awaitable[None]], count: int) -> list[asyncio.Future[None]]:
+    """So many of the same, begun some at a time, and a while to settle."""
+    begun = list[asyncio.Future[None]]()
+    for number in range(count):
+        begun.append(asyncio.ensure_future(work(number)))
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(2)
+    return begun
+
+
+def slow_reader_figures(folder: Path) -> Iterator[Figure]:
+    """How fast one stream catches up with a log, with and without slow readers of the same log beside it."""
+    settings = {"EVENTFEED_CALLER_STREAMS": str(2 * SLOW_READERS)}
+    with service(folder, **settings) as server, watched(server) as peak:
+        fill(server, authorized(server), events=EVENTS)
+        alone, beside = asyncio.run(_beside_slow_ones(_wire(server)))
+    yield Figure(
+        name=f"a stream that catches up, beside {SLOW_READERS:,} slow ones over alone",
+        ours=max(beside),
+        bare=max(alone),
+        ratio=median(beside) / median(alone),
+        unit="/s",
+        ours_rounds=beside,
+        bare_rounds=alone,
+    )
+    yield Figure(name=f"private memory with {SLOW_READERS:,} slow streams, the most", ours=peak.mib, unit="MiB")
+
+
+async def _beside_slow_ones(wire: Wire) -> tuple[Sequence[float], Sequence[float]]:
+    alone = [await _caught_up(wire) for _ in range(ROUNDS)]
+    slow = await _all(lambda _: _slowly(wire), SLOW_READERS)
+    beside = [await _caught_up(wire) for _ in range(ROUNDS)]
+    for each in slow:
+        each.cancel()
+    await asyncio.gather(*slow, return_exceptions=True)
+    return alone, beside
+
+
+async def _caught_up(wire: Wire) -> float:
+    """Events a second of a stream that reads the log from its beginning."""
+    reader, writer = await wire.opened()
+    started, seen = time.perf_counter(), 0
+    writer.write(wire.get(f"{FEED}?after=0", more="Accept: text/event-stream\r\n"))
+    while seen < EVENTS:
+        seen += (await reader.read(2**16)).count(b"\ndata: ")
+    writer.close()
+    return seen / (time.perf_counter() - started)
+
+
+async def _slowly(wire: Wire) -> None:
+    """Take a stream a little at a time."""
+    reader, writer = await wire.opened(window=SLOW_BYTES)
+    writer.write(wire.get(f"{FEED}?after=0", more="Accept: text/event-stream\r\n"))
+    try:
+        while await reader.read(SLOW_BYTES):  # noqa: ASYNC110  # it is slow
+            await asyncio.sleep(1)
+    finally:
+        writer.close()
+
+
+def _wire(server: Server) -> Wire:
+    headers = authorized(server)
+    return Wire(server.url, "".join(f"{name}: {value}\r\n" for name, value in headers.items()))
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[bytes, bytes]:
+    """Head and body of the answer. Raises `RuntimeError` at any that is no success."""
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    body = await reader.readexactly(int(length[1])) if length else b""
+    if not head.startswith(b"HTTP/1.1 20"):
+        raise RuntimeError((head + body).decode())
+    return head, body
+
+
+def main() -> None:
+    """These figures alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        for each in (*waiting_figures(Path(folder) / "waiting"), *slow_reader_figures(Path(folder))):
+            print(each.name, each.ours, each.bare, each.ratio, each.unit, flush=True)
+
+
+if __name__ == "__main__":
+    main()

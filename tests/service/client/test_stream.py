@@ -1,0 +1,62 @@
+"""Server-sent events, however they are cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventfeed.client import stream
+from eventfeed.client.stream import Message, StreamParser
+
+LINES = st.lists(
+    st.tuples(st.sampled_from(["data", "id", "event", "retry", "", "other"]), st.text("ab:ø \t", max_size=6)),
+    max_size=12,
+)
+
+
+def parsed(text: bytes, cuts: list[int]) -> tuple[list[Message], str]:
+    """The messages of a text that comes in pieces."""
+    parser, found, at = StreamParser(), list[Message](), 0
+    for cut in [*sorted(cut % (len(text) + 1) for cut in cuts), len(text)]:
+        found += parser.feed(text[at:cut])
+        at = cut
+    return found, parser.last_id
+
+
+@given(st.lists(LINES, max_size=5), st.sampled_from(["\n", "\r", "\r\n"]), st.lists(st.integers(0, 500), max_size=20))
+def test_cuts_change_nothing(blocks: list[list[tuple[str, str]]], newline: str, cuts: list[int]) -> None:
+    """Whatever the pieces are, the messages are the same."""
+    lines = [line for block in blocks for line in (*(f"{name}:{value}" for name, value in block), "")]
+    text = "".join(f"{line}{newline}" for line in lines).encode()
+
+    assert parsed(text, []) == parsed(text, cuts)
+
+
+@pytest.mark.parametrize(
+    ("text", "messages", "last"),
+    [
+        (b"data: a\n\n", [Message("message", b"a", "")], ""),
+        (b"\xef\xbb\xbfdata:a\r\n\r\n", [Message("message", b"a", "")], ""),
+        (b"id: 1\ndata: a\ndata:\ndata:  b\n\n", [Message("message", b"a\n\n b", "1")], "1"),
+        (b"id: 1\ndata: a\n\ndata: b\n\n", [Message("message", b"a", "1"), Message("message", b"b", "1")], "1"),
+        (b"event: end\nid: 2\ndata: {}\n\n", [Message("end", b"{}", "2")], "2"),
+        (b": heartbeat\nid: 3\n\n", [], "3"),
+        (b"id: 3\n\nid: 4\ndata: a", [], "3"),
+        (b"id: 3\n\nid: 4\ndata: a\n", [], "3"),
+        (b"id: 1\n\nid: 2\0\ndata: a\n\n", [Message("message", b"a", "1")], "1"),
+        (b"event: x\n\ndata: a\n\n", [Message("message", b"a", "")], ""),
+        (b"data\n\n", [Message("message", b"", "")], ""),
+        (b"nothing\nretry: 5\n\n", [], ""),
+    ],
+)
+def test_messages_are_read_by_the_rules(text: bytes, messages: list[Message], last: str) -> None:
+    """Of the WHATWG; what was not ended does not count."""
+    assert (messages, last) == parsed(text, [])
+    assert (messages, last) == parsed(text, list(range(len(text))))
+
+
+def test_a_line_without_end_is_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the memory."""
+    monkeypatch.setattr(stream, "LINE_BYTES_MAX", 100)
+
+    with pytest.raises(ValueError, match="no end"):
+        list(StreamParser().feed(b"data: " + b"x" * 100))
