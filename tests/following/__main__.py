@@ -8,7 +8,7 @@ from tests.emulator.running import emulator
 from tests.following.ordeal import Ordeal, Verdict, endured
 from tests.serving import COMMAND, clean_environment
 
-CUT = Ordeal(rate=500, seconds=25.0, cuts=100, kills=0)
+CUT = Ordeal(rate=500, seconds=40.0, cuts=100, kills=0)
 KILLED = Ordeal(rate=500, seconds=20.0, cuts=0, kills=20)
 # The emulator searches everything at each question: it bears no more.
 SMALLER = 0.1

@@ -17,7 +17,8 @@ from tests.following.severing import Severing
 from tests.serving import COMMAND, Served, bearer, clean_environment, serving
 
 NAME = "ordeal"
-BATCH = 50
+# Few, so that there is always something new after a connection that broke.
+BATCH = 10
 SECONDS_MAX = 60.0
 
 

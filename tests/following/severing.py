@@ -21,11 +21,16 @@ class Severing:
         self.cuts = 0
 
     def cut(self) -> None:
-        """Break all connections now; counts when there was one."""
+        """Break all connections, as soon as there is one."""
         asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
 
     async def _cut(self) -> None:
-        self.cuts += bool(self._writers)
+        while not self._writers:  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.005)
+        self.cuts += 1
+        self._abort()
+
+    def _abort(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
@@ -50,7 +55,7 @@ class Severing:
         ready.set()
         await ended.wait()
         server.close()
-        await self._cut()
+        self._abort()
         await asyncio.gather(*self._serving)
 
     @contextmanager

@@ -16,5 +16,4 @@ def test_a_consumer_has_everything_once_and_in_order(ordeal: Ordeal) -> None:
     verdict = endured(ordeal)
 
     assert verdict.good, verdict
-    assert (round(ordeal.rate * ordeal.seconds), ordeal.kills) == (verdict.events, verdict.kills)
-    assert verdict.cuts >= ordeal.cuts // 2
+    assert (round(ordeal.rate * ordeal.seconds), ordeal.cuts, ordeal.kills) == verdict[:3]
