@@ -13,6 +13,7 @@ from loadtests.benchmark.pages import load_generator, page_figures
 from loadtests.benchmark.parties import party_figures
 from loadtests.benchmark.publishes import publish_figure
 from loadtests.benchmark.serving import service, watched
+from loadtests.benchmark.waiting import slow_reader_figures, waiting_figures
 
 # Far more than the service reads from memory.
 EVENTS = 10_000
@@ -49,6 +50,8 @@ def _measured(folder: Path) -> Iterator[Figure]:
             yield publish_figure(server, headers, folder=folder)
         yield Figure(name="private memory, the most during publishes", ours=peak.mib, unit="MiB")
     yield from party_figures(parties)
+    yield from waiting_figures(folder / "waiting")
+    yield from slow_reader_figures(folder / "slow")
 
 
 if __name__ == "__main__":
