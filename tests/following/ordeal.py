@@ -55,8 +55,10 @@ def endured(ordeal: Ordeal, **settings: str) -> Verdict:
             publisher = threading.Thread(target=_publish, args=(served, ordeal, published))
             publisher.start()
             for what in _in_between(ordeal):
-                what_to_do = severing.cut if what == "cut" else consumer.kill
-                what_to_do()
+                if what == "cut":
+                    severing.cut(within=SECONDS_MAX)
+                else:
+                    consumer.kill()
             publisher.join()
             _wait_for(output, published[-1])
         return _judged(published, _sequences(output), cuts=severing.cuts, kills=consumer.kills)

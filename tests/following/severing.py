@@ -20,14 +20,15 @@ class Severing:
         self.url = ""
         self.cuts = 0
 
-    def cut(self) -> None:
-        """Break all connections, as soon as there is one."""
-        asyncio.run_coroutine_threadsafe(self._cut(), self._loop).result()
+    def cut(self, *, within: float = 0.0) -> None:
+        """Break all connections; where there is none, the next one that comes in so many seconds."""
+        asyncio.run_coroutine_threadsafe(self._cut(within), self._loop).result()
 
-    async def _cut(self) -> None:
-        while not self._writers:  # noqa: ASYNC110  # nobody tells
+    async def _cut(self, within: float) -> None:
+        deadline = self._loop.time() + within
+        while not self._writers and self._loop.time() < deadline:
             await asyncio.sleep(0.005)
-        self.cuts += 1
+        self.cuts += bool(self._writers)
         self._abort()
 
     def _abort(self) -> None:
