@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format storm follow mutants cases bench lock
+.PHONY: help install run observe test check format storm follow mutants cases bench cost lock
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ install: $(VENV)/.service ## the environment, the service and its command line
 
 run: install ## the service on http://127.0.0.1:8080 with sample events
 	@$(BIN)/eventfeed serve --sample
+
+observe: install ## the same, and a page of its traces and charts beside it
+	@$(BIN)/eventfeed serve --sample --observe
 
 test: $(VENV)/.dev ## every test
 	$(BIN)/python -m pytest
@@ -45,6 +48,9 @@ cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
 
 bench: $(VENV)/.dev ## ratios of speed from one run; STORE=cosmos for where the time goes on an emulator
 	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark)
+
+cost: $(VENV)/.dev ## what telemetry costs a request, in one run
+	$(BIN)/python -m tests.cost
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
 	for name in build service dev; do \

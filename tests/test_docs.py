@@ -12,6 +12,7 @@ from eventfeed.cli import main
 from eventfeed.http.problems import KINDS
 from eventfeed.http.schema import document
 from eventfeed.settings import PREFIX, described
+from eventfeed.telemetry.metrics import ALL
 from tests.serving import COMMAND, clean_environment, serving
 
 ROOT = Path(__file__).parents[1]
@@ -120,3 +121,30 @@ def test_what_is_printed_at_the_start_can_be_pasted(tmp_path: Path) -> None:
 def paste(commands: str, folder: Path) -> bytes:
     """What comes of pasting these lines."""
     return subprocess.run(["bash", "-euc", commands], capture_output=True, timeout=30, check=True, cwd=folder).stdout
+
+
+def test_every_metric_is_described_as_it_is() -> None:
+    """Kind, unit, attributes and meaning; and no other."""
+    page = (ROOT / "docs" / "observability.md").read_text()
+    section = page.partition("## Metrics\n")[2].partition("\n## ")[0]
+    rows = {row.split("`")[1]: row for row in section.splitlines() if row.startswith("| `")}
+    known = {
+        each.described.name: "| `{}` | {} | `{}` | {} | {} |".format(
+            each.described.name,
+            each.kind,
+            each.described.unit,
+            ", ".join(f"`{name}`" for name in each.described.attributes) or "none",
+            each.described.description,
+        )
+        for each in ALL
+    }
+
+    assert known == rows
+
+
+def test_no_attribute_tells_who_or_what() -> None:
+    """Neither an id nor a place, a party, a person or a token: a metric has few series, and nobody in them."""
+    names = {name for each in ALL for name in each.described.attributes}
+    forbidden = re.compile(r"id$|party|person|user|cursor|token|instance|subject|source_|path|url|query")
+
+    assert [] == [name for name in names if forbidden.search(name)]

@@ -57,6 +57,10 @@ from eventfeed.log.sqlite import SqliteLog
 from eventfeed.log.sqlite_access import SqliteAccess
 from eventfeed.log.tail import Tail
 from eventfeed.settings import Settings, SettingsError, from_environment
+from eventfeed.telemetry.export import exporting
+from eventfeed.telemetry.logs import configure
+from eventfeed.telemetry.metrics import QUEUE_DEPTH, TAIL_SEQUENCE, TAIL_STALENESS
+from eventfeed.telemetry.requests import Observed
 
 if TYPE_CHECKING:
     from eventfeed.log.cosmos import CosmosLog
@@ -120,6 +124,9 @@ class Store:
         """Open the store, append and delete while the block lasts, close the store."""
         async with self.opened():
             await self.tail.start()
+            QUEUE_DEPTH.look = lambda: [((), self.appender.depth)]
+            TAIL_SEQUENCE.look = lambda: [((), self.tail.head.position)]
+            TAIL_STALENESS.look = lambda: [((), self.tail.staleness)]
             work = [asyncio.create_task(each) for each in (self.appender.run(), self._look_after())]
             try:
                 yield
@@ -179,9 +186,11 @@ def _in_cosmos(settings: Settings, segment_entries: int | None) -> Engines:
     return Engines(log, CosmosAccess(database, new_mark=_unique), database)
 
 
-def create() -> Litestar:
-    """The application of this environment: what a server process runs."""
-    return application(from_environment())
+def create() -> Observed:
+    """The application of this environment, observed: what a server process runs."""
+    settings = from_environment()
+    configure(settings.log_level, form=settings.log_format)
+    return Observed(application(settings))
 
 
 def application(settings: Settings) -> Litestar:
@@ -225,9 +234,10 @@ def application(settings: Settings) -> Litestar:
 @contextlib.asynccontextmanager
 async def _alive(client: httpx.AsyncClient, store: Store, *_: Litestar) -> AsyncIterator[None]:
     """What runs while requests are answered. When the process is told to end, nobody waits for an event any more."""
-    async with client, store.running():
-        with _told_to_stop(store.tail.arrivals.end):
-            yield
+    with exporting():
+        async with client, store.running():
+            with _told_to_stop(store.tail.arrivals.end):
+                yield
 
 
 @contextlib.contextmanager

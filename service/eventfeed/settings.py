@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -126,6 +126,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="Audiences or client ids accepted in ID-porten tokens, separated by spaces."),
     ] = ""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="What is logged: at `info` a line a request."),
+    ] = "warning"
+    log_format: Annotated[
+        Literal["text", "json"],
+        Meta(description="How it is logged to standard error: for people, or a JSON object a line."),
+    ] = "text"
     streams: Annotated[
         int,
         Meta(ge=0, le=100_000, description="Live streams that each process keeps open at once."),

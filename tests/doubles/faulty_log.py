@@ -27,6 +27,7 @@ class FaultyLog:
     def __init__(self, log: EventLog, *plan: Fault) -> None:
         self._log, self.plan = log, deque(plan)
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
+        self.engine = log.engine
         self.end_ages, self.clock_drift = log.end_ages, log.clock_drift
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.tried = asyncio.Event()

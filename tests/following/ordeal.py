@@ -1,5 +1,6 @@
 """One consumer's ordeal, from an empty log to the verdict."""
 
+import itertools
 import json
 import random
 import subprocess
@@ -23,7 +24,7 @@ SECONDS_MAX = 60.0
 
 
 class Ordeal(NamedTuple):
-    """So many events a second for so many seconds; meanwhile connections are cut and the consumer is killed."""
+    """So many events a second for so many seconds, and for as long as connections are cut and the consumer killed."""
 
     rate: int
     seconds: float
@@ -50,15 +51,16 @@ class Verdict(NamedTuple):
 def endured(ordeal: Ordeal, **settings: str) -> Verdict:
     """Publish, follow with the command line, cut and kill; then compare what was written with the receipts."""
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder) / "service", **settings) as served:
-        output, published = Path(folder) / "output.ndjson", list[str]()
+        output, published, over = Path(folder) / "output.ndjson", list[str](), threading.Event()
         with Severing(served.url).running() as severing, Consumer(severing.url, output).running() as consumer:
-            publisher = threading.Thread(target=_publish, args=(served, ordeal, published))
+            publisher = threading.Thread(target=_publish, args=(served, ordeal, published, over))
             publisher.start()
             for what in _in_between(ordeal):
                 if what == "cut":
                     severing.cut(within=SECONDS_MAX)
                 else:
                     consumer.kill()
+            over.set()
             publisher.join()
             _wait_for(output, published[-1])
         return _judged(published, _sequences(output), cuts=severing.cuts, kills=consumer.kills)
@@ -98,11 +100,13 @@ class Consumer:
             self._process.wait()
 
 
-def _publish(served: Served, ordeal: Ordeal, published: list[str]) -> None:
+def _publish(served: Served, ordeal: Ordeal, published: list[str], over: threading.Event) -> None:
     """Publish at the rate, as far as the service bears it; notes the sequences of the receipts."""
     headers = {**bearer(served.token("altinn:events.publish")), "Content-Type": "application/json"}
-    started = time.monotonic()
-    for number in range(round(ordeal.rate * ordeal.seconds / BATCH)):
+    started, least = time.monotonic(), round(ordeal.rate * ordeal.seconds / BATCH)
+    for number in itertools.count():
+        if number >= least and over.is_set():
+            return
         time.sleep(max(0.0, started + number * BATCH / ordeal.rate - time.monotonic()))
         body = json.dumps([app_event(NAME) for _ in range(BATCH)])
         answer = served.client.post(APP, content=body, headers=headers).raise_for_status()

@@ -10,6 +10,9 @@ from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.feed import Question, Undecided, Verdicts
 from eventfeed.domain.ports import DecisionPoint
 from eventfeed.domain.principal import Method, Principal
+from eventfeed.telemetry.instruments import measured
+from eventfeed.telemetry.metrics import DECISIONS, DECISIONS_DURATION
+from eventfeed.telemetry.tracing import CLIENT, doing
 
 # A right that was taken away is gone within 60 s: this, and what asking takes at most.
 REMEMBERED_SECONDS = 45.0
@@ -20,6 +23,8 @@ REMEMBERED_MAX = 100_000
 # An answer that is no decision may pass; after this it will not.
 IN_VAIN_SECONDS = 600.0
 IN_VAIN_MAX = 10_000
+
+_OUTCOMES = {True: "allowed", False: "hidden", None: "undecided"}
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +65,8 @@ class Decisions:
         now = asyncio.get_running_loop().time()
         keys = {question: _key(principal, question) for question in questions}
         asked = {question: self._remembered(key, now=now) for question, key in keys.items()}
-        if unknown := frozenset(question for question, task in asked.items() if task is None):
+        unknown = frozenset(question for question, task in asked.items() if task is None)
+        if unknown:
             task = asyncio.create_task(self._ask(principal, unknown))
             task.add_done_callback(_heard)
             for question in unknown:
@@ -71,6 +77,9 @@ class Decisions:
             # Shielded: what others wait for as well is not given up when this caller goes.
             await asyncio.shield(future)
         verdicts = {question: task.result()[question] for question, task in tasks.items() if question in task.result()}
+        for question in questions:
+            outcome = _OUTCOMES[verdicts.get(question)]
+            DECISIONS.add(1, outcome, "asked" if question in unknown else "memory")
         return self._decided(keys, verdicts, now=now)
 
     def _decided(self, keys: Mapping[Question, Key], verdicts: Verdicts, *, now: float) -> AbstractSet[Question]:
@@ -117,9 +126,10 @@ class Decisions:
     async def _ask(self, principal: Principal, questions: AbstractSet[Question]) -> Verdicts:
         verdicts: Verdicts
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                allowed = await self._point.allowed(principal, questions)
-                verdicts = {question: question in allowed for question in questions}
+            with measured(DECISIONS_DURATION), doing("decide", kind=CLIENT):
+                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                    allowed = await self._point.allowed(principal, questions)
+                    verdicts = {question: question in allowed for question in questions}
         except TimeoutError:
             raise Unavailable("The decision point did not answer in time.") from None
         except Undecided as failure:

@@ -30,13 +30,14 @@ def main() -> None:
 @click.option("--host", metavar="H", help="The address to listen on.")
 @click.option("--port", metavar="P", type=click.IntRange(1, 65535), help="The port to listen on.")
 @click.option("--sample", is_flag=True, help="Fill an empty development log with generated cases.")
-def serve(host: str | None, port: int | None, *, sample: bool) -> None:
+@click.option("--observe", is_flag=True, help="Show traces and charts of it on a page beside it.")
+def serve(host: str | None, port: int | None, *, sample: bool, observe: bool) -> None:
     """Run the service."""
     # Not at the top: the other commands start in a fraction of the time without a server.
     from eventfeed.cli.serve import serve as run  # noqa: PLC0415
 
     try:
-        run(settings_here(host=host, port=port), sample=sample)
+        run(settings_here(host=host, port=port), sample=sample, observe=observe)
     except SettingsError as fault:
         raise click.UsageError(str(fault)) from None
     except (Failure, OSError) as failure:

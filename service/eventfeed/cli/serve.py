@@ -17,6 +17,7 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
 from eventfeed.app import Store, application, first_approvals, new_event_id, now
+from eventfeed.cli.observing import observed
 from eventfeed.domain.event import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.wire import Given, Sent, events_of
@@ -79,11 +80,16 @@ _PASTED = (
 )
 
 
-def serve(settings: Settings, *, sample: bool) -> None:
+def serve(settings: Settings, *, sample: bool, observe: bool) -> None:
     """Serve until stopped. Raises `SettingsError` or `LogDamaged` before anything is served, when it must not be."""
     _require_free(settings)
     asyncio.run(_prepare(settings, sample=sample))
     hand_down(settings)
+    with observed(settings.port) if observe else contextlib.nullcontext("") as page:
+        _serve(settings, page=page)
+
+
+def _serve(settings: Settings, *, page: str) -> None:
     # A worker begins with nothing of this process: a forked one would inherit its threads' locks as they stand.
     multiprocessing.set_start_method("spawn")
     granian = Granian(
@@ -101,7 +107,7 @@ def serve(settings: Settings, *, sample: bool) -> None:
         # Whoever waits is a request under way.
         backpressure=settings.streams + settings.waits + REQUESTS_MAX,
     )
-    threading.Thread(target=_announce, args=(settings,), daemon=True).start()
+    threading.Thread(target=_announce, args=(settings, page), daemon=True).start()
     granian.serve()
 
 
@@ -140,23 +146,22 @@ def _require_free(settings: Settings) -> None:
             ) from None
 
 
-def _announce(settings: Settings) -> None:
+def _announce(settings: Settings, page: str) -> None:
     """Once the service is ready, say where it is; in development also what can be pasted to see it work."""
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{settings.own_url}/health/ready", trust_env=False).is_success:
-                sys.stdout.write(_greeting(settings))
+                sys.stdout.write(_greeting(settings, page=page))
                 sys.stdout.flush()
                 return
         time.sleep(READY_POLL_SECONDS)
 
 
-def _greeting(settings: Settings) -> str:
+def _greeting(settings: Settings, *, page: str) -> str:
     place = settings.public_url.rstrip("/") or settings.own_url
-    return "\n".join(
-        [f"eventfeed is ready on {place}", f"  the API, to read and to try: {place}/schema", "", *_lines(settings)]
-    )
+    ready = [f"eventfeed is ready on {place}", f"  the API, to read and to try: {place}/schema"]
+    return "\n".join([*ready, *([f"  traces and charts: {page}"] if page else []), "", *_lines(settings)])
 
 
 def _lines(settings: Settings) -> Iterator[str]:

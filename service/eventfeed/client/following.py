@@ -34,6 +34,8 @@ BACKOFF_SECONDS = 0.5
 BACKOFF_SECONDS_MAX = 20.0
 RETRY_AFTER_SECONDS_MAX = 300.0
 READ_TRIES_MAX = 10
+# A connection that breaks each time, and never has brought an answer, is to something else.
+STRANGERS_TRIES_MAX = 5
 # A stream that brought so many chunks was a good one.
 LIVELY_CHUNKS = 3
 UNAUTHORIZED = 401
@@ -164,7 +166,7 @@ class Following:
             try:
                 token = yield from self._tokens.token(fresh=self._refused_token)
             except NotNowError as failure:
-                yield from self._try_later(failure.answer or Broken(str(failure)))
+                yield from self._try_later(failure.outcome)
                 continue
             self._refused_token = False
             outcome = yield self._request(headers, token, streaming=streaming)
@@ -203,8 +205,10 @@ class Following:
                 raise refusal(self._feed.path, outcome)
             yield from self._back_off(outcome.headers.get("retry-after", ""))
             return
-        if given_up or not self._reached:
-            raise UnreachableError(outcome.reason if isinstance(outcome, Broken) else "no answer")
+        broken = outcome if isinstance(outcome, Broken) else Broken("no answer")
+        nobody = not self._reached and (broken.refused or self._failures >= STRANGERS_TRIES_MAX)
+        if given_up or nobody:
+            raise UnreachableError(broken.reason)
         yield from self._back_off()
 
     def _back_off(self, told: str = "") -> Steps[None]:

@@ -62,10 +62,14 @@ class Opened(NamedTuple):
 
 
 class Broken(NamedTuple):
-    """No answer, or a connection that broke; `silent` when it was open and nothing came for too long."""
+    """No answer, or a connection that broke.
+
+    `silent` when it was open and nothing came for too long; `refused` when there was no connection at all.
+    """
 
     reason: str
     silent: bool = False
+    refused: bool = False
 
 
 Step = Request | More | Pause | Call | Page

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from eventfeed.client.errors import refusal
-from eventfeed.client.steps import Answer, Broken, Call, Request, Steps
+from eventfeed.client.steps import Answer, Call, Outcome, Request, Steps
 
 # A token that ends sooner is as good as ended: a request takes a while.
 EXPIRES_SECONDS = 15.0
@@ -19,9 +19,9 @@ PASSING = frozenset({429, 500, 502, 503, 504})
 class NotNowError(Exception):
     """The service did not answer, or asked to come back after some seconds."""
 
-    def __init__(self, reason: str, *, answer: Answer | None = None) -> None:
-        super().__init__(reason)
-        self.answer = answer
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("no token now")
+        self.outcome = outcome
 
 
 class Tokens(Protocol):
@@ -101,10 +101,8 @@ def development_tokens(provider: str, form: Mapping[str, str]) -> Tokens:
 
 def _text(request: Request) -> Steps[str]:
     outcome = yield request
-    if not isinstance(outcome, Answer):
-        raise NotNowError(outcome.reason if isinstance(outcome, Broken) else "no answer")
-    if outcome.status in PASSING:
-        raise NotNowError(str(refusal(request.target, outcome)), answer=outcome)
+    if not isinstance(outcome, Answer) or outcome.status in PASSING:
+        raise NotNowError(outcome)
     if not outcome.success:
         raise refusal(request.target, outcome)
     return outcome.body.decode()

@@ -39,7 +39,11 @@ def answer_of(response: httpx.Response) -> Answer:
 
 def broken(failure: httpx.TransportError) -> Broken:
     """A connection that failed."""
-    return Broken(str(failure) or type(failure).__name__, silent=isinstance(failure, httpx.ReadTimeout))
+    return Broken(
+        str(failure) or type(failure).__name__,
+        silent=isinstance(failure, httpx.ReadTimeout),
+        refused=isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol),
+    )
 
 
 def _here(host: str) -> bool:

@@ -134,6 +134,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
+_TRACEPARENT = re.compile(rb'"traceparent":"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"')
+
+
+def trace_of(event: Event) -> str:
+    """The trace it was published in (CloudEvents distributed tracing extension), "" when it tells none."""
+    found = _TRACEPARENT.search(event.body)
+    return found[1].decode() if found else ""
+
+
 def served(entry: Entry) -> bytes:
     """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in."""
     return b'%b,"sequence":"%020d"}' % (entry.event.body[:-1], entry.sequence)

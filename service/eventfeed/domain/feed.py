@@ -118,6 +118,21 @@ def question_of(event: Event) -> Question | None:
     return Question(resource=resource, party=party_named(event.subject))
 
 
+def name_of(feed: Feed) -> str:
+    """The kind of a feed, in a word."""
+    match feed:
+        case AppFeed():
+            return "app"
+        case PartyFeed():
+            return "party"
+        case ReporteeFeed():
+            return "reportees"
+        case InstanceFeed():
+            return "instance"
+        case ResourceFeed():
+            return "resource"
+
+
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
     """What a reader wants of a feed. All that is given must hold; an empty filter lets everything through.
 

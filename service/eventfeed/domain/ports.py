@@ -57,6 +57,8 @@ class EventLog(Protocol):
     Every verb raises `Unavailable` when the store does not answer.
     """
 
+    # What keeps the log, in a word.
+    engine: str
     # The most entries and bytes of events one append takes.
     batch_entries_max: int
     batch_bytes_max: int

@@ -11,11 +11,15 @@ from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one request, in order, each with its JSON pointer into the body; `admin` may speak for any org."""
+    """The events of one request, in order, each with its JSON pointer into the body; `admin` may speak for any org.
+
+    `trace` is what the request is done in, as a `traceparent`; "" when it is not traced.
+    """
 
     events: Sequence[Event]
     pointers: Sequence[str]
     admin: bool
+    trace: str = ""
 
     @property
     def weight(self) -> int:

@@ -10,13 +10,14 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor
-from eventfeed.domain.feed import Page, PageRequest
+from eventfeed.domain.feed import Page, PageRequest, name_of
 from eventfeed.http.addresses import Addresses, AnyRequest
 from eventfeed.http.live import EVENT_STREAM, Live, Source, Stream
 from eventfeed.http.parameters import Parameters
 from eventfeed.http.views import View
 from eventfeed.http.waiting import gone, preferred_wait
 from eventfeed.http.wire import BATCHED, JSON
+from eventfeed.telemetry.metrics import CAUGHT_UP
 
 # Whatever the answer depends on beside the URL.
 VARY = "Accept, Authorization, Person, Prefer, Last-Event-ID"
@@ -58,7 +59,7 @@ class Pages:
         with self._source.places.wait() if wait else contextlib.nullcontext(False) as waiting:
             if waiting:
                 page = await self._awaited(asked, page, seconds=wait)
-        answer = await self._answer(asked, page)
+        answer = await self._answer(asked, page, waited=waiting)
         if waiting:
             answer.set_header("Preference-Applied", f"wait={wait}")
         return answer
@@ -85,7 +86,7 @@ class Pages:
             left.cancel()
         return known if known.entries else page
 
-    async def _answer(self, asked: Asked, page: Page) -> Response[bytes]:
+    async def _answer(self, asked: Asked, page: Page, *, waited: bool) -> Response[bytes]:
         headers = {
             "Link": f'<{self._link(asked, page)}>; rel="next"',
             "next": self._link(asked, page),
@@ -95,7 +96,11 @@ class Pages:
             "Cache-Control": "private, no-cache",
             "Vary": VARY,
         }
-        if self._has(asked, page):
+        has = self._has(asked, page)
+        if has or not page.entries:
+            kind = "304" if has else "wait" if waited else "empty"
+            CAUGHT_UP.add(not page.more, name_of(asked.view.query.feed), kind)
+        if has:
             return Response(b"", status_code=304, headers=headers, media_type=asked.media_type)
         if page.entries:
             await asked.view.recorded(page)

@@ -22,8 +22,11 @@ from eventfeed.domain.errors import (
     Unauthenticated,
     Unavailable,
 )
+from eventfeed.domain.masking import masked
 from eventfeed.domain.moment import format_moment
 from eventfeed.http.addresses import Addresses
+from eventfeed.telemetry import tracing
+from eventfeed.telemetry.metrics import REFUSED
 
 PROBLEM = "application/problem+json"
 REALM = "eventfeed"
@@ -33,7 +36,6 @@ AnyRequest = Request[None, None, State]
 # W3C Trace Context §3.2: version, trace id, parent id, flags.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>(?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
-_PERSON_NUMBER = re.compile(r"(?<![0-9])[0-9]{11}(?![0-9])")
 # Each event of a full request may have some.
 FAULTS_MAX = 500
 
@@ -136,6 +138,9 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
+# Where events are published.
+PUBLISHING = frozenset({"/events/api/v1/app", "/events/api/v1/events"})
+
 # What the framework refuses by itself.
 _CODES = {
     400: "invalid-request",
@@ -170,13 +175,13 @@ class Problems:
 
     def on_failure(self, request: AnyRequest, failure: Failure) -> Response[bytes]:
         """The answer to a failure of the tree."""
-        problem = self._problem(request, failure.code, detail=_masked(str(failure)))
+        problem = self._problem(request, failure.code, detail=masked(str(failure)))
         headers = dict[str, str]()
         match failure:
             case Unauthenticated(presented=presented):
                 headers["WWW-Authenticate"] = f'Bearer realm="{REALM}"' + ', error="invalid_token"' * presented
             case Forbidden(scope=needed, faults=faults):
-                scope = None if needed is None else _masked(needed)
+                scope = None if needed is None else masked(needed)
                 problem = msgspec.structs.replace(problem, scope=scope, errors=_told(faults))
                 asked = "" if scope is None else f', scope="{scope}"'
                 headers["WWW-Authenticate"] = f'Bearer realm="{REALM}", error="insufficient_scope"{asked}'
@@ -204,6 +209,8 @@ class Problems:
 
     def _problem(self, request: AnyRequest, code: str, *, detail: str) -> Problem:
         kind = KINDS[code]
+        if request.method == "POST" and request.scope.get("path_template") in PUBLISHING:
+            REFUSED.add(1, code)
         return Problem(
             type=f"{self._addresses.base(request)}/problems/{code}",
             title=kind.title,
@@ -228,18 +235,13 @@ def _told(faults: Sequence[Fault]) -> Sequence[Fault]:
     """The first faults, as many as a person reads, and none with a person number in it."""
     told = tuple(
         Fault(
-            detail=_masked(fault.detail),
-            parameter=None if fault.parameter is None else _masked(fault.parameter),
-            pointer=None if fault.pointer is None else _masked(fault.pointer),
+            detail=masked(fault.detail),
+            parameter=None if fault.parameter is None else masked(fault.parameter),
+            pointer=None if fault.pointer is None else masked(fault.pointer),
         )
         for fault in faults[:FAULTS_MAX]
     )
     return (*told, Fault(detail=f"and {len(faults) - FAULTS_MAX} more")) if len(faults) > FAULTS_MAX else told
-
-
-def _masked(text: str) -> str:
-    """Text of which no run of digits can be a person number."""
-    return _PERSON_NUMBER.sub("***********", text)
 
 
 def _answer(problem: Problem, headers: Mapping[str, str]) -> Response[bytes]:
@@ -253,5 +255,5 @@ def _answer(problem: Problem, headers: Mapping[str, str]) -> Response[bytes]:
 
 def trace_id(request: AnyRequest) -> str:
     """The caller's trace (W3C Trace Context), or one of our own."""
-    found = _TRACEPARENT.fullmatch(request.headers.get("traceparent", ""))
+    found = _TRACEPARENT.fullmatch(tracing.here() or request.headers.get("traceparent", ""))
     return found["trace"] if found else secrets.token_hex(16)

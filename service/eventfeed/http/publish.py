@@ -21,6 +21,8 @@ from eventfeed.http.callers import Callers
 from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
+from eventfeed.telemetry import tracing
+from eventfeed.telemetry.metrics import DUPLICATES, PUBLISHED
 
 
 class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +41,21 @@ class Publishing:
     def __init__(self, appender: Appender, *, clock: Clock, new_id: Callable[[], str]) -> None:
         self._appender, self._clock, self._new_id = appender, clock, new_id
 
-    async def publish(self, publisher: Publisher, events: Sent, *, from_app: bool) -> Sequence[tuple[Event, Receipt]]:
+    async def publish(
+        self, publisher: Publisher, events: Sent, *, from_app: bool, traceparent: str
+    ) -> Sequence[tuple[Event, Receipt]]:
         """Each event with its receipt, in order. Raises what `events_of` and `Appender.publish` raise."""
-        read = events_of(events, Given(new_id=self._new_id, now=self._clock()), from_app=from_app)
+        given = Given(new_id=self._new_id, now=self._clock(), traceparent=tracing.origin(traceparent))
+        read = events_of(events, given, from_app=from_app)
         pointers = [events.pointer(place) for place in range(len(read))]
         if not publisher.admin:
             _require_own(publisher, read, pointers=pointers)
-        receipts = await self._appender.publish(Submission(events=read, pointers=pointers, admin=publisher.admin))
-        return list(zip(read, receipts, strict=True))
+        submission = Submission(events=read, pointers=pointers, admin=publisher.admin, trace=tracing.here())
+        published = list(zip(read, await self._appender.publish(submission), strict=True))
+        for event, receipt in published:
+            counted = DUPLICATES if receipt.duplicate else PUBLISHED
+            counted.add(1, event.app.org if event.app else publisher.org or "")
+        return published
 
 
 def publish_routes(
@@ -69,7 +78,7 @@ def publish_routes(
             await body_of(request, bytes_max=REQUEST_BYTES_MAX),
             batch=None if media_type == JSON else media_type == BATCHED,
         )
-        published = await publishing.publish(publisher, events, from_app=True)
+        published = await publishing.publish(publisher, events, from_app=True, traceparent=_traceparent(request))
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
 
@@ -79,7 +88,7 @@ def publish_routes(
             publisher = require_publisher(callers.principal(request))
             mode = _mode(request)
         events = _cloud_events(request, mode, body=await body_of(request, bytes_max=REQUEST_BYTES_MAX))
-        published = await publishing.publish(publisher, events, from_app=False)
+        published = await publishing.publish(publisher, events, from_app=False, traceparent=_traceparent(request))
         return _receipts(published, batch=events.batch, status=200, headers={})
 
     return [publish_app, publish_events]
@@ -109,6 +118,10 @@ async def _answered(request: AnyRequest) -> AsyncIterator[None]:
         async for _ in parts_of(request):
             pass
         raise
+
+
+def _traceparent(request: AnyRequest) -> str:
+    return request.headers.get("traceparent", "")
 
 
 def _media_type(request: AnyRequest) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from eventfeed.domain.errors import TooManyRequests, Unavailable
 from eventfeed.http.addresses import AnyRequest
+from eventfeed.telemetry.metrics import WAITING
 
 # Contract section 5.
 WAIT_SECONDS_MAX = 60
@@ -46,10 +47,12 @@ class Places:
         """Whether there is a place for a poll that waits, which it has while the block lasts."""
         free = self._waiting < self._waits
         self._waiting += free
+        WAITING.add(free, "poll")
         try:
             yield free
         finally:
             self._waiting -= free
+            WAITING.add(-free, "poll")
 
     @contextmanager
     def stream(self, caller: str) -> Iterator[None]:
@@ -60,9 +63,11 @@ class Places:
         if self._streaming.total() >= self._streams:
             raise Unavailable("All places for streams are taken.", retry_seconds=RETRY_SECONDS)
         self._streaming[caller] += 1
+        WAITING.add(1, "stream")
         try:
             yield
         finally:
+            WAITING.add(-1, "stream")
             self._streaming[caller] -= 1
             if not self._streaming[caller]:
                 del self._streaming[caller]

@@ -44,10 +44,11 @@ class Sent(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the service gives an event that lacks it; `now` in µs since 1970."""
+    """What the service gives an event that lacks it; `now` in µs since 1970, `traceparent` if there is a trace."""
 
     new_id: Callable[[], str]
     now: int
+    traceparent: str = ""
 
 
 class _Named(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +143,8 @@ def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Ev
         members["id"] = Raw(msgspec.json.encode(id_))
     if "time" not in members:
         members["time"] = Raw(msgspec.json.encode(format_moment(given.now)))
+    if given.traceparent and "traceparent" not in members:
+        members["traceparent"] = Raw(msgspec.json.encode(given.traceparent))
     app, known = app_of(named.source, named.resource), implied(named.source)
     return Event(
         identity=Identity(source=named.source, id=id_),

@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw
 
-from eventfeed.domain.errors import Fault, InvalidRequest, Unauthenticated
+from eventfeed.domain.errors import Failure, Fault, InvalidRequest, Unauthenticated
 from eventfeed.domain.ports import Clock, Register
 from eventfeed.domain.principal import Method
 from eventfeed.identity.discovery import Discovery
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.identity.tokens import PLATFORM, Provider, verified
+from eventfeed.telemetry.metrics import TOKENS
+from eventfeed.telemetry.tracing import doing
 
 # As long as a session without a new look at the provider may last.
 LIFETIME_SECONDS = 1_800
@@ -58,6 +60,19 @@ class Exchange:
 
     async def exchange(self, provider: str, token: str) -> str:
         """The platform token. Raises `InvalidRequest` for an unknown provider, `Unauthenticated`, `Unavailable`."""
+        outcome, operation = "internal", provider if provider in self._providers else "unknown"
+        try:
+            with doing("exchange"):
+                exchanged = await self._exchanged(provider, token)
+            outcome = "given"
+        except Failure as failure:
+            outcome = failure.code
+            raise
+        finally:
+            TOKENS.add(1, operation, outcome)
+        return exchanged
+
+    async def _exchanged(self, provider: str, token: str) -> str:
         if provider not in self._providers:
             known = ", ".join(sorted(self._providers))
             raise InvalidRequest(

@@ -19,6 +19,8 @@ from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import Clock, EventLog, Head, Known
 from eventfeed.domain.publishing import Fresh, Receipt, Settlement, Submission, settle
 from eventfeed.log.tail import Tail
+from eventfeed.telemetry.metrics import APPEND_DURATION, BATCH_SIZE, BATCH_WAIT, RACES_LOST
+from eventfeed.telemetry.tracing import CLIENT, doing
 
 # What may wait: some seconds of writing. More would only make publishers wait longer for a refusal.
 QUEUE_EVENTS_MAX = 10_000
@@ -54,6 +56,11 @@ class Appender:
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
 
+    @property
+    def depth(self) -> int:
+        """Events that wait to be written."""
+        return self._waiting_events
+
     async def publish(self, submission: Submission) -> Sequence[Receipt]:
         """Receipts in the order of the events, when all of them are durably in the log.
 
@@ -87,7 +94,7 @@ class Appender:
                 await self._arrived.wait()
                 batch = self._next_batch()
                 try:
-                    answers = await self._commit([waiting.submission for waiting in batch])
+                    answers = await self._committed(batch)
                 except Exception as failure:  # noqa: BLE001  # a defect is told to its publishers, and stops nobody else
                     answers = [failure] * len(batch)
                 for waiting, answer in zip(batch, answers, strict=True):
@@ -112,6 +119,16 @@ class Appender:
             self._arrived.clear()
         return batch
 
+    async def _committed(self, batch: "Sequence[_Waiting]") -> Sequence["_Outcome"]:
+        """What each of these comes to, measured and traced."""
+        started, engine = asyncio.get_running_loop().time(), self._log.engine
+        for waiting in batch:
+            BATCH_WAIT.record(started - waiting.since, engine)
+        with doing("append", attributes={"eventfeed.engine": engine}, within=[each.submission.trace for each in batch]):
+            answers = await self._commit([waiting.submission for waiting in batch])
+        APPEND_DURATION.record(asyncio.get_running_loop().time() - started, engine)
+        return answers
+
     async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
         """Settle and write a batch, anew after each lost race; what each submission comes to."""
         events = [event for submission in submissions for event in submission.events]
@@ -119,13 +136,16 @@ class Appender:
         while True:
             pinned, mark = self._tail.head, self._new_mark()
             marks.add(mark)
-            found = await self._log.find(events)
+            with doing("find", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
+                found = await self._log.find(events)
             self.require_clock()
             settlement = settle(submissions, found)
             entries = self._numbered(settlement.fresh, pinned=pinned, mark=mark)
             if await self._write(entries, patience):
+                BATCH_SIZE.record(len(entries), self._log.engine)
                 await self._show(max((known.sequence for known in found.identities.values()), default=0))
                 return _outcomes(submissions, settlement, written=_Written(entries=entries, marks=marks))
+            RACES_LOST.add(1, self._log.engine)
             await patience.wait()
             await self._tail.look(past=self._tail.head.position + 1)
 
@@ -173,7 +193,9 @@ class _Waiting:
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
-        self.receipts: asyncio.Future[Sequence[Receipt]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.since = loop.time()
+        self.receipts: asyncio.Future[Sequence[Receipt]] = loop.create_future()
 
     def resolve(self, outcome: "_Outcome") -> None:
         """Tell the publisher, unless it has gone or knows already."""

@@ -72,6 +72,7 @@ class CosmosLog:
 
     batch_entries_max = 100
     batch_bytes_max = 1_400_000
+    engine = "cosmos"
     end_ages = True
 
     def __init__(

@@ -26,6 +26,8 @@ from azure.identity.aio import DefaultAzureCredential
 from eventfeed.domain.errors import OutcomeUnknown, Unavailable
 from eventfeed.domain.ports import Clock
 from eventfeed.log.cosmos_containers import Container, differences
+from eventfeed.telemetry.metrics import REQUEST_UNITS, STORE_REQUESTS, THROTTLED
+from eventfeed.telemetry.tracing import charged
 
 # A verb that has not come through by then is unavailable.
 VERB_SECONDS_MAX = 8.0
@@ -42,7 +44,7 @@ RETRY_SECONDS_MAX = 60
 SECOND = 1_000_000
 PROMPT = 2 * SECOND
 
-MISSING, CONFLICT, CHANGED = 404, 409, 412
+MISSING, CONFLICT, CHANGED, TOO_MANY = 404, 409, 412, 429
 # With 404: this replica has not seen what the session has; another one has, or this one soon.
 _SESSION_AHEAD = 1002
 # Told that nothing was done: too many requests, and a write that met another one (RetryWith).
@@ -241,6 +243,8 @@ class Calls:
             try:
                 return await ask(hook)
             except _LOST as failure:  # it was a request, and a refusal has its charge
+                if getattr(failure, "status_code", None) == TOO_MANY:
+                    THROTTLED.add(1, verb)
                 hook(getattr(failure, "headers", None) or {}, None)
                 raise
 
@@ -253,6 +257,9 @@ class Calls:
             before = self._database.costs[verb]
             units = before.units + float(headers.get("x-ms-request-charge", 0))
             self._database.costs[verb] = Cost(before.requests + 1, units)
+            STORE_REQUESTS.add(1, verb)
+            REQUEST_UNITS.add(units - before.units, verb)
+            charged(units - before.units)
             self._database.told_time(headers, asked=asked)
 
         return answered

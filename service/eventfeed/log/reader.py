@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
-from eventfeed.domain.event import Entry, served_bytes
+from eventfeed.domain.event import Entry, served_bytes, trace_of
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
     AppFeed,
@@ -23,11 +23,14 @@ from eventfeed.domain.feed import (
     ReporteeFeed,
     ResourceFeed,
     Undecided,
+    name_of,
     question_of,
 )
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.log.retention import Retention
 from eventfeed.log.tail import Tail
+from eventfeed.telemetry.metrics import AGE, LAG, PAGE_DURATION, PAGE_EVENTS, PAGE_EXAMINED
+from eventfeed.telemetry.tracing import CLIENT, doing, link, recording
 
 # What one request may ask of the store before it returns what it has: some tenths of a second.
 SCANS_MAX = 10
@@ -58,12 +61,25 @@ class Reader:
 
         May be empty, and may hold fewer than asked while there is more: then its cursor has moved.
         """
+        began = asyncio.get_running_loop().time()
         start, head = await self._start(ask)
         first = await self._first(ask, start, head=head)
         through = await self._through(ask, head)
         entries, examined = await self._collect(ask, after=first, through=through)
         cursor = Cursor(log=head.log, position=max(start, examined))
+        self._measure(ask.query.feed, entries, examined=cursor.position - start, behind=head.position - cursor.position)
+        PAGE_DURATION.record(asyncio.get_running_loop().time() - began, name_of(ask.query.feed))
         return Page(entries=entries, cursor=cursor, more=cursor.position < through)
+
+    def _measure(self, feed: Feed, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
+        name = name_of(feed)
+        PAGE_EVENTS.record(len(entries), name)
+        PAGE_EXAMINED.record(examined, name)
+        LAG.record(behind, name)
+        if entries:
+            AGE.record(self._retention.age(entries[-1].time), name)
+            if recording():
+                link(found for entry in entries if (found := trace_of(entry.event)))
 
     @property
     def ended(self) -> bool:
@@ -177,7 +193,8 @@ class Reader:
         """The next matches: from memory near the end of the log, from the store elsewhere."""
         recent = self._tail.recent(after=after)
         if recent is None:
-            scan = await self._log.scan(query, after=after, through=through, limit=limit)
+            with doing("scan", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
+                scan = await self._log.scan(query, after=after, through=through, limit=limit)
             if scan.floor > after:
                 raise await self._expired(await self._retention.applied(await self._tail.look()))
             return scan

@@ -24,6 +24,10 @@ class Retention:
         self._floor, self._of_log, self._good_until = 0, "", 0
         self._looking = Shared()
 
+    def age(self, time: int) -> float:
+        """How long ago something was registered (s)."""
+        return max(0, self._clock() - time) / 1_000_000
+
     async def applied(self, head: Head) -> Head:
         """The head with its floor where retention has come to by now. Asks the store once in a while, if at all."""
         now = self._clock()

@@ -56,6 +56,7 @@ class SqliteLog:
 
     batch_entries_max = 1_000
     batch_bytes_max = 8 * 1024 * 1024
+    engine = "sqlite"
     end_ages = False
     clock_drift = 0
 

@@ -8,6 +8,7 @@ new entries it looks by itself.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator, Sequence
 
 from eventfeed.domain.errors import Failure, LogDamaged
@@ -52,6 +53,11 @@ class Tail:
     def head(self) -> Head:
         """Both ends as last verified, without asking anyone."""
         return self._head
+
+    @property
+    def staleness(self) -> float:
+        """How long ago this process looked for the end (s), as far as anybody asked."""
+        return time.monotonic() - self._looked if self._looked > 0 else 0.0
 
     async def look(self, *, past: int = 0) -> Head:
         """Both ends, no older than `LOOK_SECONDS`; looks at the store anew when `past` is ahead of them.

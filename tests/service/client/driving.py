@@ -97,4 +97,4 @@ def end(position: int, refusal: Answer) -> bytes:
     return b"id: %b.%d\nevent: end\ndata: %b\n\n" % (LOG.encode(), position, refusal.body)
 
 
-OPEN, CUT, NOBODY, SILENCE = Opened(), b"", Broken("refused"), Broken("timed out", silent=True)
+OPEN, CUT, NOBODY, SILENCE = Opened(), b"", Broken("refused", refused=True), Broken("timed out", silent=True)

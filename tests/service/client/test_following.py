@@ -15,7 +15,7 @@ from eventfeed.client import (
     party_feed,
 )
 from eventfeed.client.following import Following
-from eventfeed.client.steps import Answer, Outcome, Steps
+from eventfeed.client.steps import Answer, Broken, Outcome, Steps
 from eventfeed.client.tokens import Fixed, Tokens
 from tests.service.client.driving import (
     CUT,
@@ -162,6 +162,16 @@ def test_who_is_told_to_wait_waits() -> None:
 def test_nobody_there_is_told_at_once() -> None:
     """The address is more likely wrong than the service away."""
     assert isinstance(driven(following().follow(), NOBODY).raised, UnreachableError)
+
+
+def test_a_first_connection_that_breaks_is_tried_again() -> None:
+    """Somebody was there. But who never answers is somebody else."""
+    broken = Broken("reset")
+    found = driven(following().follow(), broken, broken, OPEN, message(1))
+    stranger = driven(following().follow(), *[broken] * 9)
+
+    assert [1] == found.seen
+    assert (UnreachableError, 5) == (type(stranger.raised), len(stranger.waited))
 
 
 @pytest.mark.parametrize(("outcome", "raised"), [(NOBODY, UnreachableError), (problem(503, "x"), RefusedError)])

@@ -1,0 +1,96 @@
+// Asks each second for what is new, and draws it: charts that move, and a waterfall for the trace that is open.
+const COLOURS = ["#2f6fdb", "#e07b39", "#2a9d6f", "#b452cd", "#c9a227", "#d33", "#4bb5c1", "#8a6d3b", "#6b7280", "#e26aa5", "#7cb342", "#5e35b1"];
+const charts = new Map();
+let open = "";
+let pinned = null;
+
+const element = (name, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+};
+
+const clock = (milliseconds) => new Date(milliseconds).toTimeString().slice(0, 8);
+
+function draw(panel) {
+  const datasets = Object.entries(panel.lines).map(([label, data], place) => ({
+    label: label || "all", data, borderColor: COLOURS[place % COLOURS.length], borderWidth: 1.5, pointRadius: 0, spanGaps: true,
+  }));
+  const labels = panel.seconds.map((second) => clock(second * 1000));
+  let chart = charts.get(panel.title);
+  if (!chart) {
+    if (!datasets.length) return;
+    const canvas = element("canvas");
+    const figure = element("figure", {}, element("figcaption", { textContent: panel.title }), element("div", { className: "canvas" }, canvas));
+    document.getElementById("charts").append(figure);
+    chart = new Chart(canvas, {
+      type: "line",
+      data: { labels, datasets },
+      options: {
+        animation: false, maintainAspectRatio: false, interaction: { mode: "index", intersect: false },
+        scales: { y: { beginAtZero: true }, x: { ticks: { maxTicksLimit: 4, maxRotation: 0 } } },
+        plugins: { legend: { position: "bottom", labels: { boxWidth: 10, font: { size: 10 } } } },
+      },
+    });
+    charts.set(panel.title, chart);
+  }
+  chart.data.labels = labels;
+  for (const fresh of datasets) {
+    const known = chart.data.datasets.find((each) => each.label === fresh.label);
+    if (known) known.data = fresh.data;
+    else chart.data.datasets.push({ ...fresh, borderColor: COLOURS[chart.data.datasets.length % COLOURS.length] });
+  }
+  chart.update();
+}
+
+function waterfall(trace) {
+  const begin = trace.spans[0].start;
+  const end = Math.max(...trace.spans.map((span) => span.start + span.milliseconds));
+  const depth = new Map();
+  const rows = trace.spans.map((span) => {
+    depth.set(span.id, (depth.get(span.parent) ?? -1) + 1);
+    const bar = element("div", { className: span.failed ? "bar bad" : "bar" });
+    bar.style.left = `${(100 * (span.start - begin)) / (end - begin || 1)}%`;
+    bar.style.width = `${(100 * span.milliseconds) / (end - begin || 1)}%`;
+    const name = element("div", { className: "name", textContent: span.name, title: span.name });
+    name.style.paddingLeft = `${depth.get(span.id)}rem`;
+    const facts = Object.entries(span.attributes).map(([key, value]) => `${key}=${value}`).join("  ");
+    const row = element("div", { className: "span" }, name, element("div", { className: "track" }, bar),
+      element("div", { className: "number", textContent: span.milliseconds.toFixed(2) }));
+    const links = span.links.map((link) => jump("published in ", link));
+    if (facts || links.length) row.append(element("div", { className: "facts", textContent: facts }, ...links));
+    return row;
+  });
+  const followed = trace.followed.map((other) => jump("read in ", other));
+  return element("div", { className: "waterfall" }, ...rows, element("div", { className: "facts" }, ...followed));
+}
+
+const jump = (words, trace) =>
+  element("button", { textContent: words + trace.slice(0, 8), title: trace, onclick: (event) => { event.stopPropagation(); open = trace; refresh(); } });
+
+function row(trace) {
+  const [first] = trace.spans;
+  return element("tr", { className: trace.id === open ? "trace open" : "trace", onclick: () => { open = trace.id; refresh(); } },
+    element("td", { textContent: clock(first.start) }),
+    element("td", { textContent: first.name, className: trace.spans.some((span) => span.failed) ? "bad" : "" }),
+    element("td", { textContent: trace.id.slice(0, 8), title: trace.id }),
+    element("td", { textContent: trace.spans.length }),
+    element("td", { className: "number", textContent: first.milliseconds.toFixed(2) }));
+}
+
+async function refresh() {
+  try {
+    const told = await (await fetch(`data?open=${open}`)).json();
+    if (!open && told.traces.length) open = (told.traces.find((trace) => trace.followed.length) ?? told.traces[0]).id;
+    told.charts.forEach(draw);
+    pinned = told.traces.find((trace) => trace.id === open) ?? pinned;
+    document.getElementById("traces").replaceChildren(...told.traces.map(row));
+    document.getElementById("open").replaceChildren(...(pinned ? [element("p", { textContent: `Trace ${pinned.id}` }), waterfall(pinned)] : []));
+    if (told.traces.length) document.getElementById("state").textContent = `${told.traces.length} traces, the newest first; click one for its waterfall.`;
+  } catch (failure) {
+    document.getElementById("state").textContent = `Nothing answers here any more: ${failure.message}`;
+  }
+}
+
+refresh();
+setInterval(refresh, 1000);

@@ -1,0 +1,61 @@
+"""One server span and one measurement a request (stable HTTP semantic conventions), and nothing else."""
+
+import logging
+import time
+from typing import Any
+
+from eventfeed.telemetry.metrics import REQUEST_DURATION
+from eventfeed.telemetry.tracing import serving
+
+UNMATCHED = "unmatched"
+
+_log = logging.getLogger("eventfeed.requests")
+
+_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
+_OTHER = "_OTHER"
+
+
+class Observed:
+    """An ASGI application, watched from outside. Routes are the application's, so that ids make no series."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Any, *connection: Any) -> None:
+        """Answer as the application does."""
+        if scope["type"] != "http":
+            await self._application(scope, *connection)
+            return
+        receive, send = connection
+        status, started = 500, time.perf_counter()
+
+        async def sending(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        method = scope["method"] if scope["method"] in _METHODS else _OTHER
+        with serving(method, _traceparent(scope)) as span:
+            try:
+                await self._application(scope, receive, sending)
+            finally:
+                route = scope.get("path_template") or UNMATCHED
+                seconds = time.perf_counter() - started
+                REQUEST_DURATION.record(seconds, method, route, status)
+                if _log.isEnabledFor(logging.INFO):
+                    _log.info("%s %s %d", method, route, status, extra={"seconds": round(seconds, 6)})
+                if span is not None and span.is_recording():
+                    span.update_name(f"{method} {route}")
+                    span.set_attributes(
+                        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+                    )
+                    if status >= 500:
+                        span.set_attribute("error.type", str(status))
+
+
+def _traceparent(scope: Any) -> str:
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            return str(value.decode("latin-1"))
+    return ""
