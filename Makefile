@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run observe test check format storm follow mutants cases bench cost lock
+.PHONY: help install run observe test check format storm follow mutants cases bench cost documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ bench: $(VENV)/.dev ## ratios of speed from one run; STORE=cosmos for where the 
 
 cost: $(VENV)/.dev ## what telemetry costs a request, in one run
 	$(BIN)/python -m tests.cost
+
+documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard and the alerts
+	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
 	for name in build service dev; do \

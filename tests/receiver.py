@@ -1,6 +1,7 @@
-"""A receiver of OTLP over HTTP, as any backend of OpenTelemetry has one: keeps what it is sent."""
+"""A receiver of OTLP over HTTP, as any backend has one, and of Application Insights: keeps what it is sent."""
 
 import gzip
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,7 @@ class Receiver(ThreadingHTTPServer):
         self.requests, self.silent = 0, threading.Event()
         self.logs = list[tuple[str, str]]()
         self.bodies = list[bytes]()
+        self.rows = list[dict[str, Any]]()
 
     @property
     def url(self) -> str:
@@ -67,6 +69,8 @@ class Receiver(ThreadingHTTPServer):
                 self._take_logs(ExportLogsServiceRequest.FromString(body))
             case "/v1/metrics":
                 self._take_metrics(ExportMetricsServiceRequest.FromString(body))
+            case "/v2.1/track":
+                self.rows += [each["data"]["baseData"] for each in json.loads(body)]
 
     def _take_spans(self, sent: Any) -> None:
         for resource in sent.resource_spans:
@@ -97,10 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.silent.is_set():
             time.sleep(SECONDS_MAX)
         self.server.take(self.path, body)
+        answer = b'{"itemsReceived": 1, "itemsAccepted": 1, "errors": []}' if self.path == "/v2.1/track" else b""
         self.send_response(200)
-        self.send_header("Content-Type", "application/x-protobuf")
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Type", "application/json" if answer else "application/x-protobuf")
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
+        self.wfile.write(answer)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -12,6 +12,7 @@ from eventfeed.cli import main
 from eventfeed.http.problems import KINDS
 from eventfeed.http.schema import document
 from eventfeed.settings import PREFIX, described
+from eventfeed.telemetry.dashboards import ALERTS
 from eventfeed.telemetry.metrics import ALL
 from tests.serving import COMMAND, clean_environment, serving
 
@@ -140,6 +141,15 @@ def test_every_metric_is_described_as_it_is() -> None:
     }
 
     assert known == rows
+
+
+def test_every_alert_is_described_as_it_is() -> None:
+    """Severity, window and meaning; and no other."""
+    page = (ROOT / "docs" / "observability.md").read_text()
+    section = page.partition("## Dashboard and alerts on Azure\n")[2].partition("\n## ")[0]
+    known = [f"| `{each.name}` | {each.severity} | {each.minutes} | {each.meaning} |" for each in ALERTS]
+
+    assert known == [row for row in section.splitlines() if row.startswith("| `")]
 
 
 def test_no_attribute_tells_who_or_what() -> None:

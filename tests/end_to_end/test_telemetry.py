@@ -2,13 +2,14 @@
 
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.end_to_end.test_app_feed import read
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.receiver import receiving, sending_to
+from tests.receiver import Receiver, receiving, sending_to
 from tests.serving import bearer, serving, stop
 
 SERVER = 2
@@ -45,6 +46,18 @@ def test_one_event_is_followed_from_publisher_to_reader(tmp_path: Path) -> None:
         "http.route": "/events/api/v1/app",
         "http.response.status_code": 201,
     } == names["POST /events/api/v1/app"].attributes
+
+
+def test_an_exchange_is_traced_with_the_keys_that_it_asked_for(tmp_path: Path) -> None:
+    """Once: they are kept."""
+    with receiving() as receiver, serving(tmp_path, **sending_to(receiver)) as served:
+        for scope in ("altinn:events/ttd", "altinn:events/skd"):
+            served.token(scope)
+        receiver.until(lambda: ["exchange"] * 2 == [span.name for span in receiver.spans if span.name == "exchange"])
+        first, _ = (span for span in receiver.spans if span.name == "exchange")
+        (keys,) = (span for span in receiver.spans if span.name == "verify keys")
+
+    assert (first.trace, first.id) == (keys.trace, keys.parent)
 
 
 def test_ids_make_no_series(tmp_path: Path) -> None:
@@ -142,3 +155,30 @@ def test_nothing_that_is_sent_tells_of_a_person(tmp_path: Path) -> None:
         assert secret.encode() not in lines
     assert b'"message":"POST /events/api/v1/party 200"' in lines
     assert set(asked) <= traces
+
+
+def _published(receiver: Receiver, seen: int) -> bool:
+    """Whether it was told of publishes after the rows that were `seen`."""
+    return any(row["metrics"][0]["name"] == "eventfeed.events.published" for row in receiver.rows[seen:])
+
+
+def test_application_insights_gets_what_came_since_the_last_time(tmp_path: Path) -> None:
+    """By Microsoft's exporter, over the wire: sums that add up to what happened; buckets with their bounds."""
+    with receiving() as receiver:
+        connection = f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={receiver.url}/"
+        settings = {**sending_to(receiver), "APPLICATIONINSIGHTS_CONNECTION_STRING": connection}
+        with serving(tmp_path, **settings) as served:
+            for count in (2, 3):
+                seen = len(receiver.rows)
+                post(served, APP, [app_event("bolig") for _ in range(count)]).raise_for_status()
+                receiver.until(partial(_published, receiver, seen))
+        series = receiver.names()
+        rows = [(row["metrics"][0], row["properties"]) for row in receiver.rows]
+
+    published = [point["value"] for point, _ in rows if point["name"] == "eventfeed.events.published"]
+    requests = [(point["count"], row) for point, row in rows if point["name"] == "eventfeed.request.duration"]
+    posts = [(count, row["le"]) for count, row in requests if row["http.route"] == "/events/api/v1/app"]
+    assert [2, 3] == published
+    assert 2 == sum(count for count, _ in posts)
+    assert all(float(bound) > 0 for _, bound in posts)
+    assert set() == series

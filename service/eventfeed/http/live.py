@@ -16,13 +16,14 @@ from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.errors import Failure, Unauthenticated, Unavailable
-from eventfeed.domain.feed import Page, PageRequest
+from eventfeed.domain.feed import Page, PageRequest, name_of
 from eventfeed.domain.ports import Clock
 from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.problems import Problems
 from eventfeed.http.views import View
 from eventfeed.http.waiting import Places, Receive, gone
 from eventfeed.log.reader import Reader
+from eventfeed.telemetry.metrics import CAUGHT_UP
 
 EVENT_STREAM = "text/event-stream"
 # Contract section 5. Whether the caller may still read is asked as often.
@@ -117,6 +118,7 @@ class Stream(Response[bytes]):
                         return
                     cursor = await self._arrival(cursor, beat=beat, left=left)
                 if self._time() - beat >= HEARTBEAT_SECONDS:
+                    CAUGHT_UP.add(1, name_of(self._view.query.feed), "stream")
                     yield _heartbeat(cursor)
                     await self._view.allowed()
                     beat = self._time()

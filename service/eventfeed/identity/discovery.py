@@ -10,6 +10,7 @@ import msgspec
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity.signatures import VerifyingKey, verifying_key
 from eventfeed.settings import loopback
+from eventfeed.telemetry.tracing import CLIENT, doing
 
 # A provider has a handful of keys, each some hundred bytes, or a few thousand with certificates.
 KEYS_MAX = 50
@@ -47,6 +48,11 @@ class _KeySet(msgspec.Struct, frozen=True, kw_only=True):
 
 async def published_keys(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
     """An issuer's keys by their ids. Raises `Unavailable` unless it answers, as itself, with at least one."""
+    with doing("verify keys", kind=CLIENT):
+        return await _published_keys(issuer, client)
+
+
+async def _published_keys(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
     found = _decoded(await _discovered(issuer, client), Metadata)
     if found.issuer != issuer:
         raise _silence("The token provider's discovery document names another issuer.")

@@ -1,4 +1,7 @@
-"""Sending: what was traced, measured and logged, by OTLP to where the SDK's own settings (`OTEL_*`) say."""
+"""Sending: what was traced, measured and logged, by OTLP to where the SDK's own settings (`OTEL_*`) say.
+
+Measurements go to Application Insights instead where its connection string is set: its agent takes none by OTLP.
+"""
 
 import contextlib
 import logging
@@ -32,9 +35,10 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from eventfeed.telemetry import logs, tracing
+from eventfeed.telemetry import application_insights, logs, tracing
 from eventfeed.telemetry.instruments import Counter, Gauge, Histogram, Instrument, UpDownCounter
 from eventfeed.telemetry.metrics import ALL
 
@@ -53,8 +57,11 @@ def exporting() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         if _wanted("TRACES"):
             stack.enter_context(_traces())
-        if _wanted("METRICS"):
-            stack.enter_context(_metrics())
+        if application_insights.CONNECTION in os.environ and not _disabled():
+            changes = application_insights.Changes()
+            stack.enter_context(_metrics(application_insights.exporter(), shaped=changes.since_last))
+        elif _wanted("METRICS"):
+            stack.enter_context(_metrics(_metric_exporter()))
         if _wanted("LOGS"):
             stack.enter_context(_logs())
         yield
@@ -62,10 +69,13 @@ def exporting() -> Iterator[None]:
 
 def _wanted(signal: str) -> bool:
     """Whether there is somewhere to send it to, and nobody has switched it off."""
-    off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     none = os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none"
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return not (off or none) and any(os.environ.get(each) for each in endpoints)
+    return not (_disabled() or none) and any(os.environ.get(each) for each in endpoints)
+
+
+def _disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
 
 
 def _grpc(signal: str) -> bool:
@@ -83,12 +93,10 @@ def _resource() -> Resource:
 
 @contextlib.contextmanager
 def _traces() -> Iterator[None]:
-    ratio = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED)
-    provider = TracerProvider(
-        resource=_resource(), sampler=tracing.Dice(ratio, dice=random.random), shutdown_on_exit=False
-    )
+    ratio, dice = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED), random.random
+    provider = TracerProvider(resource=_resource(), sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_span_exporter()))
-    tracing.use(provider.get_tracer(NAME))
+    tracing.use(provider.get_tracer(NAME), sampled=lambda: dice() < ratio)
     try:
         yield
     finally:
@@ -140,14 +148,16 @@ def _log_exporter() -> LogRecordExporter:
 
 
 @contextlib.contextmanager
-def _metrics() -> Iterator[None]:
+def _metrics(
+    exporter: MetricExporter, *, shaped: Callable[[MetricsData], MetricsData] = lambda totals: totals
+) -> Iterator[None]:
     """A thread that sends all measurements now and then: they are few, however many requests there were."""
-    exporter, resource, started = _metric_exporter(), _resource(), time.time_ns()
+    resource, started = _resource(), time.time_ns()
     seconds, ended = _number("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS) / 1_000, threading.Event()
 
     def send() -> None:
         try:
-            exporter.export(measured(resource, since=started))
+            exporter.export(shaped(measured(resource, since=started)))
         except Exception:  # noqa: BLE001  # the next one may get through
             _log.exception("measurements could not be sent")
 

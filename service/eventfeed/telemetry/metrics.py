@@ -79,7 +79,7 @@ CAUGHT_UP = Counter(
     "eventfeed.polls.caught_up",
     "{poll}",
     attributes=("feed", "kind"),
-    description="Answers with nothing new: `304`, `empty`, or `wait` for one that waited in vain.",
+    description="Answers with nothing new: `304`, `empty`, `wait` (waited in vain), `stream` (a heartbeat).",
 )
 LAG = Histogram(
     "eventfeed.consumer.lag",

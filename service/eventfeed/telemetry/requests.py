@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from eventfeed.telemetry.metrics import REQUEST_DURATION
-from eventfeed.telemetry.tracing import serving
+from eventfeed.telemetry.tracing import on, serving
 
 UNMATCHED = "unmatched"
 
@@ -36,7 +36,7 @@ class Observed:
             await send(message)
 
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
-        with serving(method, _traceparent(scope)) as span:
+        with serving(method, _traceparent(scope) if on() else "") as span:
             try:
                 await self._application(scope, receive, sending)
             finally:
@@ -45,7 +45,7 @@ class Observed:
                 REQUEST_DURATION.record(seconds, method, route, status)
                 if _log.isEnabledFor(logging.INFO):
                     _log.info("%s %s %d", method, route, status, extra={"seconds": round(seconds, 6)})
-                if span is not None and span.is_recording():
+                if span is not None:
                     span.update_name(f"{method} {route}")
                     span.set_attributes(
                         {"http.request.method": method, "http.route": route, "http.response.status_code": status}

@@ -23,6 +23,7 @@ from eventfeed.http.waiting import Places
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
+from eventfeed.telemetry.metrics import CAUGHT_UP
 from tests.engines import Allowing, Watch, appending, opened
 from tests.making import TTD, event, submission
 
@@ -139,11 +140,13 @@ async def test_events_come_as_they_are_published(streaming: Streaming) -> None:
 @pytest.mark.usefixtures("hurried")
 async def test_a_heartbeat_carries_the_cursor(streaming: Streaming) -> None:
     """Past what is not of this feed: who comes back need not have it examined again."""
+    counted = CAUGHT_UP.points.get(("app", "stream"), 0)
     async with streaming.stream() as connection:
         await streaming.appender.publish(submission(event(app=None, resource="urn:x")))
         await connection.until(lambda: connection.parser.last_id.endswith(".1"))
 
     assert [] == connection.messages
+    assert CAUGHT_UP.points["app", "stream"] > counted
 
 
 @pytest.mark.usefixtures("hurried")

@@ -7,9 +7,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from eventfeed.telemetry import tracing
-from eventfeed.telemetry.tracing import LINKS_MAX, Dice, charged, doing, here, link, origin, recording, serving
+from eventfeed.telemetry.tracing import LINKS_MAX, charged, doing, here, link, origin, recording, serving
 
 TRACE = "ab" * 16
 OUTSIDE = f"00-{TRACE}-{'cd' * 8}-01"
@@ -25,9 +26,9 @@ def ratio() -> float:
 def spans(ratio: float) -> Iterator[InMemorySpanExporter]:
     """What was traced."""
     exporter = InMemorySpanExporter()
-    provider = TracerProvider(sampler=Dice(ratio, dice=random.Random(1).random), shutdown_on_exit=False)
+    dice, provider = random.Random(1), TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider.get_tracer("test"))
+    tracing.use(provider.get_tracer("test"), sampled=lambda: dice.random() < ratio)
     yield exporter
     tracing.use(None)
 
@@ -63,8 +64,9 @@ def test_a_trace_that_is_none_is_one_of_our_own(spans: InMemorySpanExporter, tra
 def test_nobody_outside_makes_us_trace(spans: InMemorySpanExporter) -> None:
     """Neither by a flag nor by an id; what is not traced costs its parts nothing."""
     for low in (OUTSIDE, f"00-{'0' * 31}1-{'cd' * 8}-01"):
-        with serving("GET", low), doing("scan") as inner:
-            assert (None, False) == (inner, recording())
+        with serving("GET", low) as span, doing("scan") as inner:
+            assert (None, None, False) == (span, inner, recording())
+            assert low[:35] == here()[:35], "what is logged can be found by it"
 
     assert () == spans.get_finished_spans()
 
