@@ -1,7 +1,7 @@
 """Feeds: which entries belong together for a reader, what it asks of them, and the page it gets."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -118,19 +118,18 @@ def question_of(event: Event) -> Question | None:
     return Question(resource=resource, party=party_named(event.subject))
 
 
+_NAMES: Mapping[type[Feed], str] = {
+    AppFeed: "app",
+    PartyFeed: "party",
+    ReporteeFeed: "reportees",
+    InstanceFeed: "instance",
+    ResourceFeed: "resource",
+}
+
+
 def name_of(feed: Feed) -> str:
     """The kind of a feed, in a word."""
-    match feed:
-        case AppFeed():
-            return "app"
-        case PartyFeed():
-            return "party"
-        case ReporteeFeed():
-            return "reportees"
-        case InstanceFeed():
-            return "instance"
-        case ResourceFeed():
-            return "resource"
+    return _NAMES[type(feed)]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +158,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+_EVERYTHING = Filter()
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A feed and what is wanted of it."""
 
@@ -168,6 +170,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def matches(self, event: Event) -> bool:
         """Whether the event is in the feed and wanted."""
         return self.feed.holds(event) and self.filter.matches(event)
+
+    def matcher(self) -> Callable[[Event], bool]:
+        """What `matches` says, in as few calls as it takes."""
+        return self.feed.holds if self.filter == _EVERYTHING else self.matches
 
     def without(self, hidden: Sequence[Event]) -> "Query":
         """This query without events that are decided like these: of the same resource and party."""

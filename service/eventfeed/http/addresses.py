@@ -1,5 +1,6 @@
 """Where consumers find the service, the start of every absolute link; and where they come from."""
 
+import functools
 import ipaddress
 from urllib.parse import urlsplit
 
@@ -14,6 +15,14 @@ AnyRequest = Request[None, None, State]
 _IPV6_NETWORK_BITS = 64
 
 
+def header(request: AnyRequest, name: bytes) -> str | None:
+    """The first header of this name, in lower case. A request has a handful: to index them first takes longer."""
+    for each, value in request.scope["headers"]:
+        if each == name:
+            return value.decode("latin-1")
+    return None
+
+
 class Addresses:
     """Builds on the public URL when there is one; else the service is on loopback, and believes a loopback host."""
 
@@ -25,7 +34,7 @@ class Addresses:
         """Scheme, host and path prefix, without a trailing slash."""
         if self._public:
             return self._public
-        host = request.headers.get("host", "")
+        host = header(request, b"host") or ""
         return f"http://{host}" if local(host) else self._own
 
     def caller(self, request: AnyRequest) -> str:
@@ -55,6 +64,7 @@ def _without_port(seen: str) -> str:
     return address if port.isdigit() else seen
 
 
+@functools.lru_cache(maxsize=256)
 def local(host: str) -> bool:
     """Whether a Host header names this machine alone."""
     try:

@@ -2,7 +2,7 @@
 
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.principal import Principal
-from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.addresses import AnyRequest, header
 from eventfeed.identity.tokens import PlatformTokens
 
 
@@ -19,7 +19,7 @@ class Callers:
 
 def bearer(request: AnyRequest) -> str:
     """The token in the Authorization header. Raises `Unauthenticated` when there is none."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (header(request, b"authorization") or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("This needs a platform token, sent as Authorization: Bearer.", presented=False)
     return token.strip()

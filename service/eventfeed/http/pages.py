@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
 import hashlib
+from array import array
 from typing import NamedTuple
 
+import msgspec
 from litestar import Response
+from litestar.datastructures import Accept
 from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor
 from eventfeed.domain.feed import Page, PageRequest, name_of
-from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.addresses import Addresses, AnyRequest, header
+from eventfeed.http.answers import COMPRESSED_BYTES_MIN, Answer, compressed, takes_gzip
 from eventfeed.http.live import EVENT_STREAM, Live, Source, Stream
 from eventfeed.http.parameters import Parameters
 from eventfeed.http.views import View
@@ -20,7 +25,7 @@ from eventfeed.http.wire import BATCHED, JSON
 from eventfeed.telemetry.metrics import CAUGHT_UP
 
 # Whatever the answer depends on beside the URL.
-VARY = "Accept, Authorization, Person, Prefer, Last-Event-ID"
+VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
 
 
 class Asked(NamedTuple):
@@ -59,10 +64,7 @@ class Pages:
         with self._source.places.wait() if wait else contextlib.nullcontext(False) as waiting:
             if waiting:
                 page = await self._awaited(asked, page, seconds=wait)
-        answer = await self._answer(asked, page, waited=waiting)
-        if waiting:
-            answer.set_header("Preference-Applied", f"wait={wait}")
-        return answer
+        return await self._answer(asked, page, waited=wait if waiting else 0)
 
     async def _awaited(self, asked: Asked, page: Page, *, seconds: float) -> Page:
         """The page once there is something in it that the caller has not got, or as it is when the time is up."""
@@ -86,65 +88,89 @@ class Pages:
             left.cancel()
         return known if known.entries else page
 
-    async def _answer(self, asked: Asked, page: Page, *, waited: bool) -> Response[bytes]:
-        headers = {
-            "Link": f'<{self._link(asked, page)}>; rel="next"',
-            "next": self._link(asked, page),
-            "Feed-Cursor": str(page.cursor),
-            "Feed-More": "true" if page.more else "false",
-            "ETag": self._tag(asked, page),
-            "Cache-Control": "private, no-cache",
-            "Vary": VARY,
-        }
-        has = self._has(asked, page)
+    async def _answer(self, asked: Asked, page: Page, *, waited: int) -> Answer:
+        """The page, or 304; `waited` is how long it might have waited (s), 0 when it did not."""
+        link = self._link(asked, page)
+        tag = self._tag(asked, page, link=link)
+        has = _named(asked.request, tag)
+        body = b"" if has else await self._body(asked, page)
+        coded = len(body) >= COMPRESSED_BYTES_MIN and takes_gzip(header(asked.request, b"accept-encoding") or "")
+        headers = [
+            (b"link", b'<%b>; rel="next"' % link),
+            (b"next", link),
+            (b"feed-cursor", str(page.cursor).encode()),
+            (b"feed-more", b"true" if page.more else b"false"),
+            (b"etag", (tag if not coded else _coded(tag)).encode()),
+            (b"cache-control", b"private, no-cache"),
+            (b"vary", VARY),
+        ]
+        if waited:
+            headers.append((b"preference-applied", b"wait=%d" % waited))
         if has or not page.entries:
             kind = "304" if has else "wait" if waited else "empty"
             CAUGHT_UP.add(not page.more, name_of(asked.view.query.feed), kind)
         if has:
-            return Response(b"", status_code=304, headers=headers, media_type=asked.media_type)
+            return Answer(304, headers)
+        if coded:
+            body = await compressed(body)
+            headers.append((b"content-encoding", b"gzip"))
+        headers += [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % len(body))]
+        return Answer(200, headers, body)
+
+    async def _body(self, asked: Asked, page: Page) -> bytes:
+        """The stored events, joined: never parsed and printed again."""
         if page.entries:
             await asked.view.recorded(page)
-        # The stored events, joined: never parsed and printed again.
-        body = b"[" + b",".join(map(asked.view.shown, page.entries)) + b"]"
-        return Response(body, status_code=200, media_type=asked.media_type, headers=headers)
+        return b"[" + b",".join(map(asked.view.shown, page.entries)) + b"]"
 
-    def _link(self, asked: Asked, page: Page) -> str:
-        path = asked.request.scope["raw_path"].decode("ascii")
-        return f"{self._addresses.base(asked.request)}{path}?{asked.parameters.query_after(page.cursor)}"
+    def _link(self, asked: Asked, page: Page) -> bytes:
+        query = asked.parameters.query_after(page.cursor)
+        path: bytes = asked.request.scope["raw_path"]
+        return b"%b%b?%b" % (self._addresses.base(asked.request).encode(), path, query.encode())
 
-    def _tag(self, asked: Asked, page: Page) -> str:
+    def _tag(self, asked: Asked, page: Page, *, link: bytes) -> str:
         """A strong entity tag. The link holds log and last position examined; entries never change.
 
         With those, what was asked and the caller's rights, which entries were found is all that is left to tell. Only
         who was sent a page knows its tag: who could compute one would learn from a 304 what is in a page unread.
         """
-        asking = f"{asked.media_type} {asked.view.rights} {_parameters(asked.parameters)}"
-        told = f"{asking} {page.more} {self._link(asked, page)}"
-        seen = hashlib.blake2b(told.encode(), key=self._secret, digest_size=16)
-        for entry in page.entries:
-            seen.update(entry.sequence.to_bytes(8))
-        return f'"{seen.hexdigest()}"'
+        # What was asked, however: a POST says it in its body, not in its URL.
+        asking = msgspec.json.encode((asked.media_type, asked.view.rights, page.more, asked.parameters), order="sorted")
+        seen = array("Q", [entry.sequence for entry in page.entries])
+        told = b"%b %b %b" % (link, asking, seen.tobytes())
+        return f'"{hashlib.blake2b(told, key=self._secret, digest_size=16).hexdigest()}"'
 
     def _has(self, asked: Asked, page: Page) -> bool:
-        """Whether the caller has this very page: weak comparison against each tag it names (RFC 9110 §13.1.2).
+        """Whether the caller has this very page."""
+        return _named(asked.request, self._tag(asked, page, link=self._link(asked, page)))
 
-        `*` matches nothing: it would ask whether there is a page at all, and there always is.
-        """
-        condition = asked.request.headers.get("if-none-match", "")
-        tags = (part.strip().removeprefix("W/") for part in condition.split(","))
-        return bool(condition) and self._tag(asked, page) in tags
+
+def _named(request: AnyRequest, tag: str) -> bool:
+    """Whether the caller names this tag, of either coding: weak comparison against each it names (RFC 9110 §13.1.2).
+
+    `*` matches nothing: it would ask whether there is a page at all, and there always is.
+    """
+    condition = header(request, b"if-none-match")
+    if not condition:
+        return False
+    tags = {part.strip().removeprefix("W/") for part in condition.split(",")}
+    return tag in tags or _coded(tag) in tags
+
+
+def _coded(tag: str) -> str:
+    """The tag of the same page in gzip: other bytes need another (RFC 9110 §8.8.3.3)."""
+    return f'{tag[:-1]}-gzip"'
 
 
 def _accepted(request: AnyRequest) -> str:
     """The media type to answer with."""
-    forms = [BATCHED, JSON, EVENT_STREAM]
-    best = request.accept.best_match(forms, default=None) if "accept" in request.headers else BATCHED
+    accept = header(request, b"accept")
+    best = BATCHED if accept is None else _best(accept)
     if best is None:
         raise HTTPException(status_code=406)
     return best
 
 
-def _parameters(parameters: Parameters) -> str:
-    """What a page was asked by: a POST says it in its body, not in its URL. Never whom the register found by it."""
-    asked = (getattr(parameters, name) for name in sorted(parameters.__struct_fields__) if name != "fields")
-    return " ".join(repr(sorted(each) if isinstance(each, frozenset) else each) for each in asked)
+@functools.lru_cache(maxsize=256)
+def _best(accept: str) -> str | None:
+    return Accept(accept).best_match([BATCHED, JSON, EVENT_STREAM], default=None)

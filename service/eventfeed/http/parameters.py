@@ -1,33 +1,32 @@
 """Reading a feed's parameters off the wire (contract sections 5 and 9): every fault at once, each with its name."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote_plus
 
 import msgspec
 from litestar.exceptions import HTTPException
-from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId, parse_after
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX
 from eventfeed.domain.moment import parse_moment
-from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.addresses import AnyRequest, header
 from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 
 # Far more than any feed has; a longer query is noise.
 FIELDS_MAX = 200
+# So many queries of so many bytes are remembered, some 4 MiB.
+REPEATED_MAX, REPEATED_BYTES_MAX = 4_096, 400
 
 _DIGITS = re.compile(r"[0-9]{1,100}", re.ASCII)
-# A person's number in the place of a party's would travel in links.
-_PARTY = re.compile(r"(?![0-9]{11}$)[0-9]{1,18}", re.ASCII)
-_UNIT = re.compile(r"[0-9]{9}", re.ASCII)
-_PERSON = re.compile(r"[0-9]{11}", re.ASCII)
 _ALIASES = {"type": "eventType"}
 _TIMES = frozenset({"from", "to"})
 # What a page's `next` link holds of a feed that is asked for with a body.
 _OF_LINK = frozenset({"after", "size"})
+_NO_TYPES = frozenset[str]()
 
 T = TypeVar("T")
 
@@ -48,9 +47,9 @@ ANONYMOUS = Expected(EVERY.names - {"party", "unit", "person"}, start=False)
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reader asks of a feed. `fields` are what the next link holds beside `after`."""
+    """What a reader asks of a feed. `rest` is what the next link's query holds after `after`, percent-encoded."""
 
-    fields: Sequence[tuple[str, str]]
+    rest: str
     after: Cursor | Bare | EventId | None
     since: int | None
     until: int | None
@@ -63,8 +62,8 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
     def query_after(self, cursor: Cursor) -> str:
-        """The percent-encoded query that goes on from `cursor`."""
-        return urlencode([("after", str(cursor)), *self.fields])
+        """The percent-encoded query that goes on from `cursor`, which needs no encoding."""
+        return f"after={cursor}{self.rest}"
 
 
 class _Reading:
@@ -80,12 +79,15 @@ class _Reading:
             known = _ALIASES.get(name, name)
             self._called[known] = name
             self._values.setdefault(known, []).append(value)
-        for name in sorted(self._values.keys() - expected.names):
-            self.fault(name, "is no parameter of this feed")
-            del self._values[name]
-        for name in sorted(expected.required - self._values.keys()):
-            self.fault(name, "is required")
-        if expected.start and self._values.keys().isdisjoint({"from", "after"}):
+        given = self._values.keys()
+        if not given <= expected.names:
+            for name in sorted(given - expected.names):
+                self.fault(name, "is no parameter of this feed")
+                del self._values[name]
+        if not expected.required <= given:
+            for name in sorted(expected.required - given):
+                self.fault(name, "is required")
+        if expected.start and "from" not in given and "after" not in given:
             self.fault("from", "give from or after: a time, or a cursor (0 is the beginning)")
 
     def fault(self, name: str, detail: str) -> None:
@@ -98,39 +100,46 @@ class _Reading:
 
     def one(self, name: str, convert: Callable[[str], T]) -> T | None:
         """The value of a parameter that stands at most once; None when it is absent or wrong."""
-        values = self._values.get(name, ())
+        values = self._values.get(name)
+        if values is None:
+            return None
         if len(values) > 1:
             self.fault(name, "is given more than once")
-        elif values:
-            try:
-                return convert(values[0])
-            except ValueError as reason:
-                self.fault(name, str(reason))
-        return None
+            return None
+        try:
+            return convert(values[0])
+        except ValueError as reason:
+            self.fault(name, str(reason))
+            return None
 
     def types(self) -> frozenset[str]:
         """The event types asked for, however often the parameter stands."""
-        types = frozenset(self._values.get("eventType", ()))
+        types = frozenset(self._values["eventType"]) if "eventType" in self._values else _NO_TYPES
         if "" in types:
             self.fault("eventType", "must not be empty")
         if len(types) > TYPES_MAX:
             self.fault("eventType", f"is given more than {TYPES_MAX} times")
         return types
 
-    def found(self, fields: Sequence[tuple[str, str]]) -> Parameters:
-        """The parameters; `fields` are for the next link. Raises `InvalidRequest` that names every fault."""
+    def found(self, kept: Sequence[tuple[str, str]], *, sized: bool) -> Parameters:
+        """The parameters; the next link holds what is `kept`, and the size when it is `sized`.
+
+        Raises `InvalidRequest` that names every fault.
+        """
+        size = self.one("size", _size) or PAGE_EVENTS_DEFAULT
+        rest = "".join([f"&{name}={quote_plus(value)}" for name, value in kept])
         found = Parameters(
-            fields=fields,
+            rest=f"{rest}&size={size}" if sized else rest,
             after=self.one("after", parse_after),
             since=self.one("from", _moment),
             until=self.one("to", _moment),
             types=self.types(),
             source=self.one("source", _text),
-            party=self.one("party", _matching(_PARTY, "must be a party id in digits, and not a person number")),
-            unit=self.one("unit", _matching(_UNIT, "must be an organisation number of 9 digits")),
-            person=self.one("person", _matching(_PERSON, "must be a person number of 11 digits")),
+            party=self.one("party", _PARTY),
+            unit=self.one("unit", _UNIT),
+            person=self.one("person", _PERSON),
             resource=self.one("resource", _text),
-            size=self.one("size", _size) or PAGE_EVENTS_DEFAULT,
+            size=size,
         )
         if found.since is not None and found.until is not None and found.since > found.until:
             self.fault("to", "is before from")
@@ -142,8 +151,16 @@ class _Reading:
 def sent_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
     """The parameters of a GET. Raises `InvalidRequest` that names every fault."""
     query: bytes = request.scope["query_string"]
-    headers = request.headers
-    return parameters_of(query, person=headers.get("person"), last=headers.get("last-event-id"), expected=expected)
+    person, last = header(request, b"person"), header(request, b"last-event-id")
+    if person is None and last is None and len(query) <= REPEATED_BYTES_MAX:
+        return _repeated(query, expected)
+    return parameters_of(query, person=person, last=last, expected=expected)
+
+
+@functools.lru_cache(maxsize=REPEATED_MAX)
+def _repeated(query: bytes, expected: Expected) -> Parameters:
+    """The parameters of a query: who has caught up asks with the same one until something comes."""
+    return parameters_of(query, person=None, expected=expected)
 
 
 async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) -> Parameters:
@@ -151,7 +168,7 @@ async def posted_parameters(request: AnyRequest, *, expected: Expected = EVERY) 
     body = await body_of(request, bytes_max=BODY_BYTES_MAX)
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
-    last = request.headers.get("last-event-id")
+    last = header(request, b"last-event-id")
     return parameters_of_body(body, request.scope["query_string"], last=last, expected=expected)
 
 
@@ -164,12 +181,11 @@ def parameters_of(
     """
     fields = _resumed(_fields(query), last)
     reading = _Reading(fields if person is None else [*fields, ("person", person)], expected, body=frozenset())
-    if any(name == "person" for name, _ in fields):
+    names = {name for name, _ in fields}
+    if "person" in names:
         reading.fault("person", "belongs in the header of that name, never in a URL")
-    found = reading.found([])
-    kept = [field for field in fields if field[0] not in _OF_LINK]
-    sized = [("size", str(found.size))] if any(name == "size" for name, _ in fields) else []
-    return replace(found, fields=[*kept, *sized])
+    kept = () if names <= _OF_LINK else [field for field in fields if field[0] not in _OF_LINK]
+    return reading.found(kept, sized="size" in names)
 
 
 def parameters_of_body(body: bytes, query: bytes, *, last: str | None = None, expected: Expected = EVERY) -> Parameters:
@@ -185,8 +201,7 @@ def parameters_of_body(body: bytes, query: bytes, *, last: str | None = None, ex
     given = [field for field in _members(body, faults) if field[0] not in {name for name, _ in linked}]
     reading = _Reading([*linked, *given], expected, body=frozenset(name for name, _ in given))
     reading.faults += faults
-    found = reading.found([])
-    return replace(found, fields=[("size", str(found.size))])
+    return reading.found((), sized=True)
 
 
 def _fields(query: bytes) -> Sequence[tuple[str, str]]:
@@ -244,10 +259,18 @@ def _text(text: str) -> str:
     return text
 
 
-def _matching(pattern: re.Pattern[str], otherwise: str) -> Callable[[str], str]:
+def _matching(form: str, otherwise: str) -> Callable[[str], str]:
+    pattern = re.compile(form, re.ASCII)
+
     def convert(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(otherwise)
         return text
 
     return convert
+
+
+# A person's number in the place of a party's would travel in links.
+_PARTY = _matching(r"(?![0-9]{11}$)[0-9]{1,18}", "must be a party id in digits, and not a person number")
+_UNIT = _matching(r"[0-9]{9}", "must be an organisation number of 9 digits")
+_PERSON = _matching(r"[0-9]{11}", "must be a person number of 11 digits")

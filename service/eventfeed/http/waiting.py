@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[Any]]  # the framework's own messages
 
 def preferred_wait(request: AnyRequest) -> int:
     """How long the caller would wait (s): the first `wait` of its preferences (RFC 7240 §4.3), 0 when it names none."""
-    for line in request.headers.getall("prefer", []):
+    for line in (value.decode("latin-1") for name, value in request.scope["headers"] if name == b"prefer"):
         for preference in line.split(","):
             if found := _WAIT.fullmatch(preference.partition(";")[0].strip()):
                 return min(int(found["seconds"]), WAIT_SECONDS_MAX)

@@ -5,6 +5,7 @@ what was filtered away, and nothing that is not yet visible.
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
@@ -169,7 +170,7 @@ class Reader:
                     raise
                 break
             after = page.take(visible, examined=scan.examined)
-            if page.full or loop.time() > deadline:
+            if page.full or after >= through or loop.time() > deadline:
                 break
             seen = {entry.sequence for entry in visible}
             hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
@@ -198,15 +199,11 @@ class Reader:
             if scan.floor > after:
                 raise await self._expired(await self._retention.applied(await self._tail.look()))
             return scan
-        found = list[Entry]()
-        for entry in recent:
-            if entry.sequence > through:
-                break
-            if query.matches(entry.event):
-                found.append(entry)
-                if len(found) == limit:
-                    return Scan(entries=found, examined=entry.sequence, floor=after)
-        return Scan(entries=found, examined=through, floor=after)
+        matches = query.matcher()
+        # They follow one another without a hole.
+        within = recent[: through - after]
+        found = list(itertools.islice((entry for entry in within if matches(entry.event)), limit))
+        return Scan(entries=found, examined=found[-1].sequence if len(found) == limit else through, floor=after)
 
     async def _expired(self, head: Head) -> CursorExpired:
         oldest = await self._log.follow(after=head.floor, limit=1)
@@ -243,6 +240,11 @@ class _Filling:
 
     def take(self, entries: Sequence[Entry], *, examined: int) -> int:
         """Add what fits of these, for which `examined` was the last one looked at; that of what is in the page."""
+        together = self._bytes + sum(map(served_bytes, entries)) + len(b",") * len(entries)
+        if len(entries) <= self.room and together <= PAGE_BYTES_MAX:
+            self.entries += entries
+            self._bytes, self.full = together, self.room == 0
+            return examined
         for entry in entries:
             if self.room == 0:
                 self.full = True
