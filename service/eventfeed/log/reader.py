@@ -240,7 +240,7 @@ class _Filling:
 
     def take(self, entries: Sequence[Entry], *, examined: int) -> int:
         """Add what fits of these, for which `examined` was the last one looked at; that of what is in the page."""
-        together = self._bytes + sum(map(served_bytes, entries)) + len(b",") * len(entries)
+        together = self._bytes + sum([served_bytes(entry) + 1 for entry in entries])
         if len(entries) <= self.room and together <= PAGE_BYTES_MAX:
             self.entries += entries
             self._bytes, self.full = together, self.room == 0

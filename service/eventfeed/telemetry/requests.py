@@ -4,8 +4,10 @@ import logging
 import time
 from typing import Any
 
+from opentelemetry.trace import Span
+
 from eventfeed.telemetry.metrics import REQUEST_DURATION
-from eventfeed.telemetry.tracing import on, serving
+from eventfeed.telemetry.tracing import begin, end, on
 
 UNMATCHED = "unmatched"
 
@@ -36,22 +38,26 @@ class Observed:
             await send(message)
 
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
-        with serving(method, _traceparent(scope) if on() else "") as span:
-            try:
-                await self._application(scope, receive, sending)
-            finally:
-                route = scope.get("path_template") or UNMATCHED
-                seconds = time.perf_counter() - started
-                REQUEST_DURATION.record(seconds, method, route, status)
-                if _log.isEnabledFor(logging.INFO):
-                    _log.info("%s %s %d", method, route, status, extra={"seconds": round(seconds, 6)})
-                if span is not None:
-                    span.update_name(f"{method} {route}")
-                    span.set_attributes(
-                        {"http.request.method": method, "http.route": route, "http.response.status_code": status}
-                    )
-                    if status >= 500:
-                        span.set_attribute("error.type", str(status))
+        served = begin(method, _traceparent(scope)) if on() else None
+        try:
+            await self._application(scope, receive, sending)
+        finally:
+            route = scope.get("path_template") or UNMATCHED
+            seconds = time.perf_counter() - started
+            REQUEST_DURATION.record(seconds, method, route, status)
+            if _log.isEnabledFor(logging.INFO):
+                _log.info("%s %s %d", method, route, status, extra={"seconds": round(seconds, 6)})
+            if served is not None:
+                if served.wanted:
+                    _describe(served.span, method, route, status=status)
+                end(served)
+
+
+def _describe(span: Span, method: str, route: str, *, status: int) -> None:
+    span.update_name(f"{method} {route}")
+    span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.set_attribute("error.type", str(status))
 
 
 def _traceparent(scope: Any) -> str:

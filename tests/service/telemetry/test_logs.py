@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from eventfeed.telemetry import tracing
 from eventfeed.telemetry.logs import Json, Text, configure
-from eventfeed.telemetry.tracing import serving
+from tests.service.telemetry.requesting import serving
 
 PERSON = "01838012345"
 TRACE = "ab" * 16

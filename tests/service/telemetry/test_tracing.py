@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from eventfeed.telemetry import tracing
-from eventfeed.telemetry.tracing import LINKS_MAX, charged, doing, here, link, origin, recording, serving
+from eventfeed.telemetry.tracing import LINKS_MAX, charged, doing, here, link, origin, recording
+from tests.service.telemetry.requesting import serving
 
 TRACE = "ab" * 16
 OUTSIDE = f"00-{TRACE}-{'cd' * 8}-01"
@@ -67,6 +68,7 @@ def test_nobody_outside_makes_us_trace(spans: InMemorySpanExporter) -> None:
         with serving("GET", low) as span, doing("scan") as inner:
             assert (None, None, False) == (span, inner, recording())
             assert low[:35] == here()[:35], "what is logged can be found by it"
+            assert (low, "") == (origin(low), origin("")), "a trace that nobody has is not stored"
 
     assert () == spans.get_finished_spans()
 

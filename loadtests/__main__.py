@@ -1,0 +1,52 @@
+"""`make loadtest`: a service of its own on this machine, people who use it, a verdict. With `--ui` Locust's page.
+
+Exit code 3 when a promise was broken, 1 when the run could not be made.
+"""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from loadtests.benchmark.serving import service
+
+_HERE = Path(__file__).parent
+# All load comes from this one address here.
+_OPEN_DOORS = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}
+
+
+def main() -> None:
+    """Run, and exit as the run went."""
+    arguments = argparse.ArgumentParser(prog="make loadtest")
+    arguments.add_argument("--ui", action="store_true", help="Locust's page instead of a run")
+    arguments.add_argument("--host", default=os.environ.get("LOADTEST_HOST", ""), help="a service that runs already")
+    arguments.add_argument("--reports", type=Path, default=Path("loadtest-report"), help="where reports go")
+    chosen, more = arguments.parse_known_args()
+    chosen.reports.mkdir(parents=True, exist_ok=True)
+    with _host(chosen.host) as host:
+        command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
+        command += [] if chosen.ui else _unattended(chosen.reports)
+        sys.exit(subprocess.run([*command, *more], cwd=_HERE.parent, check=False).returncode)
+
+
+def _unattended(reports: Path) -> Sequence[str]:
+    place = reports.resolve()
+    return ["--headless", "--only-summary", "--html", f"{place}/report.html", "--csv", f"{place}/run"]
+
+
+@contextlib.contextmanager
+def _host(given: str) -> Iterator[str]:
+    """The service that is named, or one of our own while the block lasts."""
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder, service(Path(folder), **_OPEN_DOORS) as server:
+        yield server.url
+
+
+if __name__ == "__main__":
+    main()
