@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run observe test check format storm follow mutants cases bench cost documents lock
+.PHONY: help install run observe test check format storm follow mutants cases bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.service ## the environment, the service and its command line
 	@true
@@ -52,11 +52,17 @@ bench: $(VENV)/.dev ## ratios of speed from one run; STORE=cosmos for where the 
 cost: $(VENV)/.dev ## what telemetry costs a request, in one run
 	$(BIN)/python -m tests.cost
 
+loadtest: $(VENV)/.loadtests ## a minute of people who use the service and verify it: report in loadtest-report/
+	@$(BIN)/python -m loadtests
+
+loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://127.0.0.1:8089
+	@$(BIN)/python -m loadtests --ui
+
 documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard and the alerts
 	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
-	for name in build service dev; do \
+	for name in build service loadtests dev; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
@@ -69,6 +75,10 @@ $(VENV)/.build: requirements/build.txt
 $(VENV)/.service: $(VENV)/.build requirements/service.txt pyproject.toml
 	@$(UV) --require-hashes -r requirements/service.txt
 	@$(UV) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.loadtests: $(VENV)/.service requirements/loadtests.txt
+	@$(UV) --require-hashes -r requirements/loadtests.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service requirements/dev.txt tests/emulator/package-lock.json

@@ -29,7 +29,7 @@ def main() -> None:
     chosen.reports.mkdir(parents=True, exist_ok=True)
     with _host(chosen.host) as host:
         command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
-        command += [] if chosen.ui else _unattended(chosen.reports)
+        command += ["--web-host", "127.0.0.1"] if chosen.ui else _unattended(chosen.reports)
         sys.exit(subprocess.run([*command, *more], cwd=_HERE.parent, check=False).returncode)
 
 

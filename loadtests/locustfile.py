@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from locust import FastHttpUser, constant_throughput, events, task
+from locust import FastHttpUser, LoadTestShape, constant_throughput, events, task
 from locust.env import Environment
 from locust.exception import StopUser
 
@@ -21,7 +21,7 @@ from loadtests import report
 from loadtests.cases import COMPLETED, Step, app_feed, batch, party_feed, types_feed
 from loadtests.goals import AGE, LAG, PUBLISH
 from loadtests.people import Role, Wallet, World, roles
-from loadtests.shapes import Shape as Shape  # noqa: PLC0414  # the runner looks for it here
+from loadtests.shapes import SECONDS, SHAPES, USERS, planned
 from loadtests.verifying import Case, Event, Follower, Ledger, Violation
 
 WORLD = World.here()
@@ -31,9 +31,25 @@ LEDGER = Ledger()
 PUBLISHES_A_SECOND = float(os.environ.get("LOADTEST_PUBLISHES_A_SECOND", "5"))
 REPEATED = 50
 PAGE, WAIT_SECONDS = 50, 10
-RETRIES_MAX = 3
 # How often those who do not wait ask again (s), at least and at most.
 POLLED = (0.5, 2.0)
+
+
+class Shape(LoadTestShape):
+    """The shape that `LOADTEST_SHAPE` names, for `LOADTEST_SECONDS` and of at most `LOADTEST_USERS` people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        name = os.environ.get("LOADTEST_SHAPE", "steady")
+        if name not in SHAPES:
+            raise SystemExit(f"LOADTEST_SHAPE is {name}: choose one of {', '.join(SHAPES)}")
+        self.stages = SHAPES[name]
+        self.seconds = float(os.environ.get("LOADTEST_SECONDS", SECONDS))
+        self.users = int(os.environ.get("LOADTEST_USERS", USERS))
+
+    def tick(self) -> tuple[int, float] | None:
+        """How many people there are now, and how many start a second; None at the end."""
+        return planned(self.stages, part=self.get_run_time() / self.seconds, users=self.users)
 
 
 class Person(FastHttpUser):

@@ -1,9 +1,6 @@
-"""How many people there are, and when: `LOADTEST_SHAPE` names one; `LOADTEST_SECONDS` and `LOADTEST_USERS` scale it."""
+"""How many people there are, and when. Nothing here needs Locust."""
 
-import os
 from typing import NamedTuple
-
-from locust import LoadTestShape
 
 SECONDS, USERS, STARTED_A_SECOND = 60.0, 40, 20.0
 
@@ -21,25 +18,6 @@ SHAPES = {
     "spike": (Stage(0.4, 0.2), Stage(0.6, 1.0), Stage(1.0, 0.2)),
     "soak": (Stage(1.0, 0.5),),
 }
-
-
-class Shape(LoadTestShape):
-    """The shape that the environment names."""
-
-    use_common_options = True
-
-    def __init__(self) -> None:
-        super().__init__()
-        name = os.environ.get("LOADTEST_SHAPE", "steady")
-        if name not in SHAPES:
-            raise SystemExit(f"LOADTEST_SHAPE is {name}: choose one of {', '.join(SHAPES)}")
-        self.stages = SHAPES[name]
-        self.seconds = float(os.environ.get("LOADTEST_SECONDS", SECONDS))
-        self.users = int(os.environ.get("LOADTEST_USERS", USERS))
-
-    def tick(self) -> tuple[int, float] | None:
-        """How many people there are now, and how many start a second; None at the end."""
-        return planned(self.stages, part=self.get_run_time() / self.seconds, users=self.users)
 
 
 def planned(stages: tuple[Stage, ...], *, part: float, users: int) -> tuple[int, float] | None:

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from litestar import Litestar
+from loadtests.benchmark.bare_handler import create as bare
 
 from eventfeed.telemetry.export import exporting
 from eventfeed.telemetry.requests import Observed
-from loadtests.benchmark.bare_handler import create as bare
 
 
 def create() -> Observed:
