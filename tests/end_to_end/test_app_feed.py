@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.end_to_end.test_publishing import APP, PUBLISH, cloud_event, refused
+from tests.end_to_end.test_publishing import APP, PUBLISH, app_event, cloud_event, post, refused
 from tests.serving import SKD, Served, bearer, serving
 
 
@@ -308,3 +308,26 @@ def test_an_event_is_not_seen_under_a_similar_name(served: Served, app: str) -> 
 
     assert [] == ids(read(served, app, "after=0"))
     assert 1 == len(ids(read(served, other, "after=0")))
+
+
+def test_a_page_is_compressed_for_whoever_asks(tmp_path: Path) -> None:
+    """The same events in fewer bytes, under a tag of its own; either tag gets 304 (RFC 9110 §8.8.3.3)."""
+    with serving(tmp_path) as served:
+        post(served, APP, [app_event("bolig") for _ in range(50)]).raise_for_status()
+        headers = bearer(served.token("altinn:events/ttd"))
+        path = "/events/api/v1/app/ttd/bolig?after=0"
+        found = [served.client.get(path, headers={**headers, "Accept-Encoding": each}) for each in ("identity", "gzip")]
+        plain, coded = found
+        tags = [each.headers["etag"] for each in found]
+        again = [served.client.get(path, headers={**headers, "If-None-Match": tag}).status_code for tag in tags]
+        empty = served.client.get(
+            f"{path[:-1]}{plain.headers['feed-cursor']}", headers={**headers, "Accept-Encoding": "gzip"}
+        )
+
+    assert plain.json() == coded.json()
+    assert [None, "gzip"] == [each.headers.get("content-encoding") for each in found]
+    assert int(coded.headers["content-length"]) < int(plain.headers["content-length"]) / 3
+    assert 2 == len(set(tags))
+    assert [304, 304] == again
+    assert "content-encoding" not in empty.headers
+    assert "Accept-Encoding" in plain.headers["vary"]

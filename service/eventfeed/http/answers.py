@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Response
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
 
 # Below this the header that says so takes what is saved.
 COMPRESSED_BYTES_MIN = 1_000
@@ -22,7 +22,7 @@ Header = tuple[bytes, bytes]
 class Answer(Response[bytes]):
     """Status, headers (names in lower case) and body. The framework's own would encode each header and look each up."""
 
-    def __init__(self, status: int, headers: Sequence[Header], body: bytes = b"") -> None:
+    def __init__(self, status: int, headers: Sequence[Header], *, body: bytes = b"") -> None:
         # None of what the framework's own answer keeps is asked for: it is only ever sent.
         self.status, self.encoded, self.content = status, headers, body
 
@@ -30,7 +30,8 @@ class Answer(Response[bytes]):
         """What the server calls."""
         return self._sent
 
-    async def _sent(self, _: Scope, __: Receive, send: Send) -> None:
+    async def _sent(self, *connection: Any) -> None:  # scope, receive and send of ASGI
+        send: Send = connection[-1]
         await send(HTTPResponseStartEvent(type="http.response.start", status=self.status, headers=self.encoded))
         await send(HTTPResponseBodyEvent(type="http.response.body", body=self.content, more_body=False))
 

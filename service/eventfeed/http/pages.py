@@ -115,7 +115,7 @@ class Pages:
             body = await compressed(body)
             headers.append((b"content-encoding", b"gzip"))
         headers += [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % len(body))]
-        return Answer(200, headers, body)
+        return Answer(200, headers, body=body)
 
     async def _body(self, asked: Asked, page: Page) -> bytes:
         """The stored events, joined: never parsed and printed again."""

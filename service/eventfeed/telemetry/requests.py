@@ -49,11 +49,11 @@ class Observed:
                 _log.info("%s %s %d", method, route, status, extra={"seconds": round(seconds, 6)})
             if served is not None:
                 if served.wanted:
-                    _describe(served.span, method, route, status=status)
+                    _describe(served.span, method=method, route=route, status=status)
                 end(served)
 
 
-def _describe(span: Span, method: str, route: str, *, status: int) -> None:
+def _describe(span: Span, *, method: str, route: str, status: int) -> None:
     span.update_name(f"{method} {route}")
     span.set_attributes({"http.request.method": method, "http.route": route, "http.response.status_code": status})
     if status >= 500:
