@@ -12,15 +12,15 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
 def create(lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """An application with each file of the folder `BARE_FOLDER` at its name, as the media type `BARE_TYPE`."""
+    """An application with each file of the folder `BARE_FOLDER` at its name."""
     files = sorted(Path(os.environ["BARE_FOLDER"]).iterdir())
-    routes = [_bare(f"/{file.name}", file.read_bytes(), media_type=os.environ["BARE_TYPE"]) for file in files]
+    routes = [_bare(f"/{file.name}", file.read_bytes()) for file in files]
     return Litestar(route_handlers=routes, lifespan=lifespan, openapi_config=None, logging_config=None)
 
 
-def _bare(path: str, body: bytes, *, media_type: str) -> HTTPRouteHandler:
+def _bare(path: str, body: bytes) -> HTTPRouteHandler:
     @get(path)
     async def bare() -> Response[bytes]:
-        return Response(body, media_type=media_type)
+        return Response(body, media_type="application/cloudevents-batch+json")
 
     return bare

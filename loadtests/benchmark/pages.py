@@ -1,5 +1,6 @@
 """How fast pages are served: from the store, from memory, and when there is nothing new."""
 
+import functools
 import re
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from loadtests.benchmark.calling import Calls, answered_a_second
 from loadtests.benchmark.events import FEED
 from loadtests.benchmark.figures import Figure, compared
 from loadtests.benchmark.serving import Server, bare
+
+Telemetry = Mapping[str, str]
 
 SECONDS = 3
 CONNECTIONS = 32
@@ -40,19 +43,25 @@ def load_generator() -> str:
     return f"{'wrk' if shutil.which('wrk') else 'an asyncio client'} on {CONNECTIONS} connections"
 
 
-def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path) -> Iterator[Figure]:
-    """Each page over handlers that send the same bytes, or nothing where there is nothing to send."""
+def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path, sent: Telemetry) -> Iterator[Figure]:
+    """Each page over handlers that send the same bytes, or nothing where there is nothing to send.
+
+    The service sends its telemetry; the handlers once the same, and once none.
+    """
     asked = _asked(server, authorized)
     answers = {each.bare: _checked(server, each) for each in asked}
     bodies = {name: answer.content if name != "empty" else b"" for name, answer in answers.items()}
-    media_type = next(iter(answers.values())).headers["content-type"]
-    with bare(folder, bodies=bodies, media_type=media_type) as other:
+    with (
+        bare(folder / "bare", bodies=bodies, workers=server.workers) as naked,
+        bare(folder / "observed", bodies=bodies, workers=server.workers, telemetry=sent) as observed,
+    ):
         for each in asked:
-            yield compared(
-                f"{each.name} / bare handler",
-                lambda each=each: rate(f"{server.url}{each.path}", each.headers, status=each.status),  # type: ignore[misc]  # bound now
-                bare=lambda each=each: rate(f"{other.url}/{each.bare}", {}, status=200),  # type: ignore[misc]  # bound now
-            )
+            for other, called in ((observed, "the same telemetry"), (naked, "none")):
+                yield compared(
+                    f"{each.name} / bare handler behind {called}",
+                    functools.partial(rate, f"{server.url}{each.path}", each.headers, status=each.status),
+                    bare=functools.partial(rate, f"{other.url}/{each.bare}", {}, status=200),
+                )
 
 
 def rate(url: str, headers: Mapping[str, str], *, status: int) -> float:

@@ -31,6 +31,8 @@ CREATE UNIQUE INDEX entry_identity ON entry (identity);
 CREATE INDEX entry_id ON entry (id);
 CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
 CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;
+CREATE INDEX entry_type ON entry (type);
+CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL;
 CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
 CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
 """

@@ -25,12 +25,13 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Server(NamedTuple):
-    """A running server: where, in which process, how long it took to be ready (s), and a client of it."""
+    """A running server: where, in which process, how long it took to be ready (s), a client of it, its workers."""
 
     url: str
     pid: int
     ready_seconds: float
     client: httpx.Client
+    workers: int
 
     def memory_mib(self) -> float:
         """What its serving processes hold of their own, mapped pages that nobody else has mapped included."""
@@ -82,15 +83,21 @@ def service(folder: Path, **settings: str) -> Iterator[Server]:
 
 
 @contextmanager
-def bare(folder: Path, *, bodies: Mapping[str, bytes], media_type: str) -> Iterator[Server]:
-    """Litestar handlers that send each body at `/` and its name, on the same server as the service."""
+def bare(
+    folder: Path, *, bodies: Mapping[str, bytes], workers: int, telemetry: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Litestar handlers that send each body at `/` and its name, on the same server as the service.
+
+    With settings of telemetry they are watched as the service is, and send it there.
+    """
+    folder.mkdir(exist_ok=True)
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
     port = _free_port()
     command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
-    command += ["--workers", "1", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-    command += ["loadtests.benchmark.bare_handler:create"]
-    settings = {"BARE_FOLDER": str(folder), "BARE_TYPE": media_type, "PYTHONPATH": str(_ROOT)}
+    command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    command += ["loadtests.benchmark.bare_handler:create" if telemetry is None else "tests.cost.observed:create"]
+    settings = {"BARE_FOLDER": str(folder), "PYTHONPATH": str(_ROOT), **(telemetry or {})}
     with _running(command, folder, port=port, **settings) as server:
         yield server
 
@@ -107,7 +114,8 @@ def _running(command: Sequence[str], folder: Path, *, port: int, **settings: str
                 if process.poll() is not None or time.monotonic() - started > READY_SECONDS_MAX:
                     raise RuntimeError(f"{command[0]} did not start")
                 time.sleep(0.01)
-            yield Server(url, process.pid, time.monotonic() - started, client)
+            workers = int(settings.get("EVENTFEED_WORKERS", "1"))
+            yield Server(url, process.pid, time.monotonic() - started, client, workers)
         finally:
             _stop(process)
 

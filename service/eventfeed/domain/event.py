@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,9 @@ _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # A segment of dots, or a separator or dot written as an escape, would let two spellings name one place.
 _CROOKED_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2[fF]|%5[cC]|%2[eE]|\\|%00")
+_SPACE = re.compile(r"\s")
+# An event's source is looked at from several sides, one after the other.
+_SOURCES_KEPT = 256
 _STRINGS = frozenset(
     {"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"}
     | {"resource", "resourceinstance", "alternativesubject", "traceparent"},
@@ -165,6 +169,7 @@ def served_bytes(entry: Entry) -> int:
     return len(entry.event.body) + _SEQUENCE_BYTES
 
 
+@functools.lru_cache(maxsize=_SOURCES_KEPT)
 def implied(source: str) -> Implied | None:
     """What `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}` says; None for any other source."""
     parts = urlsplit(source)
@@ -245,6 +250,7 @@ def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, st
         yield "subject", "must be /party/{partyId}"
 
 
+@functools.lru_cache(maxsize=_SOURCES_KEPT)
 def source_fault(source: str) -> str | None:
     """Why this cannot be a source: it must be one plain spelling of an absolute https URL."""
     try:
@@ -256,7 +262,7 @@ def source_fault(source: str) -> str | None:
         return "must be an absolute https URL"
     if "@" in parts.netloc:
         return "must not hold user information"
-    if _CROOKED_PATH.search(parts.path) or any(letter.isspace() for letter in source):
+    if _CROOKED_PATH.search(parts.path) or _SPACE.search(source):
         return "must not hold '.', '..', '//', spaces or escaped separators in its path"
     return None
 

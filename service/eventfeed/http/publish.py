@@ -15,7 +15,8 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
 from eventfeed.domain.publishing import Receipt, Submission
-from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.addresses import Addresses, AnyRequest, header
+from eventfeed.http.answers import Answer, Header
 from eventfeed.http.bodies import body_of, parts_of
 from eventfeed.http.callers import Callers
 from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
@@ -80,7 +81,7 @@ def publish_routes(
         )
         published = await publishing.publish(publisher, events, from_app=True, traceparent=_traceparent(request))
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
-        return _receipts(published, batch=events.batch, status=201, headers={"Location": location})
+        return _receipts(published, batch=events.batch, status=201, headers=[(b"location", location.encode())])
 
     @post("/events/api/v1/events", status_code=200)
     async def publish_events(request: AnyRequest) -> Response[bytes]:
@@ -89,7 +90,7 @@ def publish_routes(
             mode = _mode(request)
         events = _cloud_events(request, mode, body=await body_of(request, bytes_max=REQUEST_BYTES_MAX))
         published = await publishing.publish(publisher, events, from_app=False, traceparent=_traceparent(request))
-        return _receipts(published, batch=events.batch, status=200, headers={})
+        return _receipts(published, batch=events.batch, status=200, headers=[])
 
     return [publish_app, publish_events]
 
@@ -121,7 +122,7 @@ async def _answered(request: AnyRequest) -> AsyncIterator[None]:
 
 
 def _traceparent(request: AnyRequest) -> str:
-    return request.headers.get("traceparent", "")
+    return header(request, b"traceparent") or ""
 
 
 def _media_type(request: AnyRequest) -> str:
@@ -156,8 +157,8 @@ def _receipts(
     *,
     batch: bool,
     status: int,
-    headers: dict[str, str],
-) -> Response[bytes]:
+    headers: Sequence[Header],
+) -> Answer:
     receipts = [
         ReceiptOnWire(
             id=receipt.identity.id,
@@ -169,4 +170,5 @@ def _receipts(
         for _, receipt in published
     ]
     body = msgspec.json.encode(receipts if batch else receipts[0])
-    return Response(body, status_code=status, media_type=JSON, headers=headers)
+    told = [*headers, (b"content-type", JSON.encode()), (b"content-length", b"%d" % len(body))]
+    return Answer(status, told, body=body)
