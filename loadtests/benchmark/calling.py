@@ -2,13 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 # What was asked when the time is up is still waited for, so that no connection breaks under the server.
 LAST_ANSWER_SECONDS_MAX = 10.0
 
+_FAILED = re.compile(r"Non-2xx|Socket errors")
+_RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
 
@@ -20,6 +24,36 @@ class Calls(NamedTuple):
     status: int
     connections: int
     seconds: float
+
+
+class Script(NamedTuple):
+    """What `wrk` asks when it is not the same all the time: a file in Lua, and what it is told."""
+
+    file: Path
+    arguments: Sequence[str]
+
+
+def rate_of_wrk(
+    url: str, headers: Mapping[str, str], *, connections: int, seconds: float, script: Script | None = None
+) -> float:
+    """Answers a second, asked for by `wrk`. Raises `RuntimeError` when something was refused."""
+    fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    told = ["-s", str(script.file), url, "--", *script.arguments] if script else [url]
+    command = [
+        "wrk",
+        "--timeout",
+        f"{LAST_ANSWER_SECONDS_MAX:.0f}s",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:.0f}s",
+        *fields,
+        *told,
+    ]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    found = _RATE.search(printed)
+    if found is None or _FAILED.search(printed):
+        raise RuntimeError(printed)
+    return float(found[1])
 
 
 async def answered_a_second(calls: Calls) -> float:

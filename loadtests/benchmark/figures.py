@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import msgspec
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         lines = [
             f"{self.machine}; {self.versions}; pages asked for by {self.load}",
             f"Compared in turn, {ROUNDS} rounds, the best of each.",
-            f"{'':<62} {'ours':>9} {'bare':>9} {'ratio':>6}  unit",
+            f"{'':<84} {'ours':>9} {'bare':>9} {'ratio':>6}  unit",
         ]
         return "\n".join([*lines, *map(_line, self.figures)])
 
@@ -70,4 +70,4 @@ def versions() -> str:
 def _line(figure: Figure) -> str:
     bare = "" if figure.bare is None else f"{figure.bare:,.1f}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return f"{figure.name:<62} {figure.ours:>9,.1f} {bare:>9} {ratio:>6}  {figure.unit}"
+    return f"{figure.name:<84} {figure.ours:>9,.1f} {bare:>9} {ratio:>6}  {figure.unit}"

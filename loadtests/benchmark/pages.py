@@ -1,9 +1,7 @@
 """How fast pages are served: from the store, from memory, and when there is nothing new."""
 
 import functools
-import re
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import uvloop
 
-from loadtests.benchmark.calling import Calls, answered_a_second
-from loadtests.benchmark.events import FEED
+from loadtests.benchmark.calling import Calls, Script, answered_a_second, rate_of_wrk
+from loadtests.benchmark.events import FEED, TYPE
 from loadtests.benchmark.figures import Figure, compared
 from loadtests.benchmark.serving import Server, bare
 
@@ -22,9 +20,10 @@ Telemetry = Mapping[str, str]
 SECONDS = 3
 CONNECTIONS = 32
 PAGE_EVENTS = 50
+PLACES = 8_000
 
-_FAILED = re.compile(r"Non-2xx|Socket errors")
-_RATE = re.compile(r"Requests/sec:\s+([0-9.]+)")
+# What the measured pages are filtered by.
+_WANTED = f"&eventType={TYPE}&size={PAGE_EVENTS}"
 
 
 class Asked(NamedTuple):
@@ -62,12 +61,18 @@ def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path,
                     functools.partial(rate, f"{server.url}{each.path}", each.headers, status=each.status),
                     bare=functools.partial(rate, f"{other.url}/{each.bare}", {}, status=200),
                 )
+        if shutil.which("wrk"):
+            yield compared(
+                f"page of {PAGE_EVENTS} from memory, each at another place / the same",
+                functools.partial(_rate_of_places, server, authorized),
+                bare=functools.partial(rate, f"{observed.url}/last", {}, status=200),
+            )
 
 
 def rate(url: str, headers: Mapping[str, str], *, status: int) -> float:
     """Answers a second. Raises `RuntimeError` when something was refused."""
     if shutil.which("wrk"):
-        return _rate_of_wrk(url, headers)
+        return rate_of_wrk(url, headers, connections=CONNECTIONS, seconds=SECONDS)
     parts = urlsplit(url)
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **headers}.items())
     request = f"GET {parts.path}?{parts.query} HTTP/1.1\r\n{fields}\r\n".encode()
@@ -75,23 +80,22 @@ def rate(url: str, headers: Mapping[str, str], *, status: int) -> float:
     return uvloop.run(answered_a_second(calls))
 
 
-def _rate_of_wrk(url: str, headers: Mapping[str, str]) -> float:
-    fields = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", *fields, url]
-    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
-    found = _RATE.search(printed)
-    if found is None or _FAILED.search(printed):
-        raise RuntimeError(printed)
-    return float(found[1])
+def _rate_of_places(server: Server, authorized: Mapping[str, str]) -> float:
+    """Full pages a second that begin at one place after another among the newest events: no two alike in a row."""
+    end = server.client.get("/events/api/v1/head", headers=authorized).raise_for_status().json()["cursor"]
+    log, _, position = end.partition(".")
+    told = (f"{FEED}?after={log}.", str(int(position) - PLACES - PAGE_EVENTS), str(PLACES), _WANTED)
+    script = Script(Path(__file__).with_name("places.lua"), told)
+    return rate_of_wrk(server.url, authorized, connections=CONNECTIONS, seconds=SECONDS, script=script)
 
 
 def _asked(server: Server, authorized: Mapping[str, str]) -> list[Asked]:
     """The requests that are measured: the log's first page, its last full one, and nothing after its end, twice."""
     end = server.client.get("/events/api/v1/head", headers=authorized).raise_for_status().json()["cursor"]
     log, _, position = end.partition(".")
-    first = f"{FEED}?after=0&size={PAGE_EVENTS}"
-    last = f"{FEED}?after={log}.{int(position) - PAGE_EVENTS}&size={PAGE_EVENTS}"
-    nothing = f"{FEED}?after={end}&size={PAGE_EVENTS}"
+    first = f"{FEED}?after=0{_WANTED}"
+    last = f"{FEED}?after={log}.{int(position) - PAGE_EVENTS}{_WANTED}"
+    nothing = f"{FEED}?after={end}{_WANTED}"
     tag = server.client.get(nothing, headers=authorized).raise_for_status().headers["etag"]
     return [
         Asked(f"page of {PAGE_EVENTS} from the store", first, authorized, 200, PAGE_EVENTS, "first"),

@@ -1,20 +1,23 @@
 """How fast events become durable: 64 publishers over HTTP, and raw SQLite batches of 64 rows."""
 
+import functools
+import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvloop
 
-from loadtests.benchmark.calling import Calls, answered_a_second
+from loadtests.benchmark.calling import Calls, Script, answered_a_second, rate_of_wrk
 from loadtests.benchmark.events import FEED, PUBLISH, event
 from loadtests.benchmark.figures import Figure, compared
 from loadtests.benchmark.serving import Server
 
 PUBLISHERS = 64
+REQUEST_EVENTS = (1, 10)
 SECONDS = 4.0
 RAW_SECONDS = 2.0
 BATCH_ROWS = 64
@@ -39,34 +42,40 @@ CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
 _INSERT = f"INSERT INTO entry VALUES ({', '.join('?' * 14)})"  # noqa: S608  # constants
 
 
-def publish_figure(server: Server, authorized: Mapping[str, str], *, folder: Path) -> Figure:
-    """Publishers over HTTP, one event a request, over raw batches into a file that begins as long as the log."""
-    events = int(server.client.get("/events/api/v1/head", headers=authorized).json()["cursor"].partition(".")[2])
+def publish_figures(server: Server, authorized: Mapping[str, str], *, folder: Path) -> Iterator[Figure]:
+    """Publishers over HTTP, some events a request, over raw batches into a file that begins as long as the log."""
+    begun = int(server.client.get("/events/api/v1/head", headers=authorized).json()["cursor"].partition(".")[2])
     newest = server.client.get(f"{FEED}?after=0&size=1", headers=authorized).raise_for_status()
     raw = RawLog(folder / "raw.db", body_bytes=len(newest.content))
-    raw.fill(events)
+    raw.fill(begun)
     try:
-        return compared(
-            f"durable publishes, {PUBLISHERS} publishers / raw batches of {BATCH_ROWS}",
-            lambda: published_a_second(server.url, authorized),
-            bare=raw.rows_a_second,
-        )
+        for events in REQUEST_EVENTS:
+            each = f"{events} event{'s' * (events > 1)} a request"
+            yield compared(
+                f"durable publishes, {PUBLISHERS} publishers, {each} / raw batches of {BATCH_ROWS}",
+                functools.partial(published_a_second, server.url, authorized, events=events),
+                bare=raw.rows_a_second,
+            )
     finally:
         raw.close()
 
 
-def published_a_second(url: str, authorized: Mapping[str, str]) -> float:
+def published_a_second(url: str, authorized: Mapping[str, str], *, events: int) -> float:
     """Receipts a second, each publisher on a connection of its own. Raises `RuntimeError` at anything but 201."""
-    fields = {"Host": urlsplit(url).netloc, **authorized, "Content-Type": "application/json"}
+    fields = {**authorized, "Content-Type": "application/json"}
+    if shutil.which("wrk"):
+        script = Script(Path(__file__).with_name("publish.lua"), (str(time.time_ns() // 10**8 % 2**31), str(events)))
+        return events * rate_of_wrk(url + PUBLISH, fields, connections=PUBLISHERS, seconds=SECONDS, script=script)
+    fields["Host"] = urlsplit(url).netloc
     head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     start = f"POST {PUBLISH} HTTP/1.1\r\n{head}".encode()
 
     def request() -> bytes:
-        body = event()
+        body = event() if events == 1 else b"[%b]" % b",".join(event() for _ in range(events))
         return b"%bContent-Length: %d\r\n\r\n%b" % (start, len(body), body)
 
     calls = Calls(url, request, status=201, connections=PUBLISHERS, seconds=SECONDS)
-    return uvloop.run(answered_a_second(calls))
+    return events * uvloop.run(answered_a_second(calls))
 
 
 class RawLog:

@@ -163,8 +163,8 @@ MUTANTS = {
     ),
     "visible events passed unseen when a page is full": Mutant(
         "log/reader.py",
-        "                return self.entries[-1].sequence\n            self._bytes",
-        "                return examined\n            self._bytes",
+        "                return self.entries[-1].sequence\n            weight",
+        "                return examined\n            weight",
         "tests/service/log/test_reader_access.py",
     ),
     "a decision remembered for every level of authentication": Mutant(

@@ -26,6 +26,8 @@ _APP_PATH = re.compile(
     rf"/{_ORG}/{_NAME}/instances"
     r"/(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})",
 )
+# The spelling that nearly all sources of apps have; it has no fault.
+_APP_SOURCE = re.compile(rf"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*/(?![^/]*/\.{{1,2}}/){_APP_PATH.pattern[1:]}")
 _APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
 _INSTANCE = re.compile(r"(?P<party>[0-9]+)/(?P<guid>[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 _PARTY = re.compile(r"/party/[0-9]{1,18}")
@@ -38,6 +40,8 @@ _CROOKED_PATH = re.compile(r"//|/\.{1,2}(?:/|$)|%2[fF]|%5[cC]|%2[eE]|\\|%00")
 _SPACE = re.compile(r"\s")
 # An event's source is looked at from several sides, one after the other.
 _SOURCES_KEPT = 256
+# An app is asked for again and again.
+_APPS_KEPT = 1_024
 _STRINGS = frozenset(
     {"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"}
     | {"resource", "resourceinstance", "alternativesubject", "traceparent"},
@@ -48,7 +52,7 @@ _INTEGER_MAX = 2**31 - 1
 _SEQUENCE_BYTES = len(b',"sequence":""') + 20
 
 
-class App(msgspec.Struct, frozen=True, kw_only=True):
+class App(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An app of an organisation: two fields, never one joined string."""
 
     org: str
@@ -73,7 +77,7 @@ class Implied(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.party}/{self.guid}"
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
+class Identity(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What makes two events the same: `source` and `id` together (CloudEvents 1.0.2 §3.1.1)."""
 
     source: str
@@ -84,7 +88,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         return hashlib.sha256(f"{len(self.source)}:{self.source}{self.id}".encode()).digest()
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A valid event: the attributes that are asked for, and `body`, the whole of it as one JSON text.
 
     `content` digests what the publisher sent, before anything was filled in. `instance` is the instance's guid in
@@ -129,6 +133,10 @@ def marker(name: str) -> Event:
     )
 
 
+# To look for it in a page of events by a regular expression takes four times as long.
+_TRACEPARENT, _TRACEPARENT_BYTES = b'"traceparent":"', 55
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """An event at its place. `time` is when it was registered (µs since 1970), `mark` which try wrote it."""
 
@@ -137,25 +145,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     mark: str
     event: Event
 
+    @functools.cached_property
+    def trace(self) -> str:
+        """The trace it was published in (CloudEvents distributed tracing extension), "" when it tells none."""
+        at = self.event.body.find(_TRACEPARENT)
+        start = at + len(_TRACEPARENT)
+        return self.event.body[start : start + _TRACEPARENT_BYTES].decode(errors="replace") if at >= 0 else ""
 
-# To look for it in a page of events by a regular expression takes four times as long.
-_TRACEPARENT, _TRACEPARENT_BYTES = b'"traceparent":"', 55
-
-
-def trace_of(event: Event) -> str:
-    """The trace it was published in (CloudEvents distributed tracing extension), "" when it tells none."""
-    at = event.body.find(_TRACEPARENT)
-    start = at + len(_TRACEPARENT)
-    return event.body[start : start + _TRACEPARENT_BYTES].decode(errors="replace") if at >= 0 else ""
-
-
-def served(entry: Entry) -> bytes:
-    """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in. Made once for all."""
-    kept = entry.__dict__
-    text: bytes | None = kept.get("served")
-    if text is None:
-        text = kept["served"] = b'%b,"sequence":"%020d"}' % (entry.event.body[:-1], entry.sequence)
-    return text
+    @functools.cached_property
+    def served(self) -> bytes:
+        """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in."""
+        return b'%b,"sequence":"%020d"}' % (self.event.body[:-1], self.sequence)
 
 
 def served_reduced(entry: Entry) -> bytes:
@@ -172,13 +172,16 @@ def served_bytes(entry: Entry) -> int:
 @functools.lru_cache(maxsize=_SOURCES_KEPT)
 def implied(source: str) -> Implied | None:
     """What `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}` says; None for any other source."""
-    parts = urlsplit(source)
-    found = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
+    found = _APP_SOURCE.fullmatch(source)
+    if found is None:
+        parts = urlsplit(source)
+        found = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
     if found is None:
         return None
     return Implied(app=App(org=found["org"], name=found["name"]), party=found["party"], guid=found["guid"])
 
 
+@functools.lru_cache(maxsize=_APPS_KEPT)
 def app_named(org: str, name: str) -> App | None:
     """The app with these names; None when no app can be called that."""
     return App(org=org, name=name) if _APP.fullmatch(f"{org}/{name}") else None
@@ -217,6 +220,8 @@ def speaks_for(org: str | None, *, source: str, app: App | None) -> bool:
     """Whether a publisher of `org` may send this: the source's first path segment, and any app, are its own."""
     if org is None or (app is not None and app.org != org):
         return False
+    if known := implied(source):
+        return known.app.org == org
     return urlsplit(source).path.split("/")[1:2] == [org]
 
 
@@ -253,6 +258,8 @@ def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, st
 @functools.lru_cache(maxsize=_SOURCES_KEPT)
 def source_fault(source: str) -> str | None:
     """Why this cannot be a source: it must be one plain spelling of an absolute https URL."""
+    if _APP_SOURCE.fullmatch(source):
+        return None
     try:
         parts = urlsplit(source)
         host, _ = parts.hostname, parts.port
@@ -268,12 +275,12 @@ def source_fault(source: str) -> str | None:
 
 
 def _attribute_fault(name: str, value: object) -> str | None:
+    if name in _STRINGS:
+        return _text_fault(name, value) if isinstance(value, str) else "must be a string"
     if not _ATTRIBUTE_NAME.fullmatch(name):
         return "is no attribute name: use lower-case letters and digits"
     if name == "sequence":
         return "is given by the log: leave it out"
-    if name in _STRINGS and not isinstance(value, str):
-        return "must be a string"
     match value:
         case str():
             return _text_fault(name, value)

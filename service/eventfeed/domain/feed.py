@@ -1,7 +1,7 @@
 """Feeds: which entries belong together for a reader, what it asks of them, and the page it gets."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -146,6 +146,11 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     but_resources: frozenset[str] = frozenset()
     but_subjects: frozenset[str] = frozenset()
 
+    @property
+    def only_types(self) -> bool:
+        """Whether nothing is wanted but types, if anything."""
+        return self.source is self.subject is self.id is None and not self.but_resources and not self.but_subjects
+
     def matches(self, event: Event) -> bool:
         """Whether the event passes."""
         return (
@@ -158,9 +163,6 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-_EVERYTHING = Filter()
-
-
 class Query(msgspec.Struct, frozen=True, kw_only=True):
     """A feed and what is wanted of it."""
 
@@ -170,10 +172,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def matches(self, event: Event) -> bool:
         """Whether the event is in the feed and wanted."""
         return self.feed.holds(event) and self.filter.matches(event)
-
-    def matcher(self) -> Callable[[Event], bool]:
-        """What `matches` says, in as few calls as it takes."""
-        return self.feed.holds if self.filter == _EVERYTHING else self.matches
 
     def without(self, hidden: Sequence[Event]) -> "Query":
         """This query without events that are decided like these: of the same resource and party."""

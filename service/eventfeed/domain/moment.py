@@ -1,5 +1,6 @@
 """Moments: whole microseconds since 1970 UTC, written as RFC 3339."""
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -29,8 +30,14 @@ def parse_moment(text: str) -> int | None:
 
 def format_moment(moment: int) -> str:
     """RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
-    time = _EPOCH + timedelta(microseconds=moment)
-    return time.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    second, microsecond = divmod(moment, 1_000_000)
+    return f"{_format_second(second)}.{microsecond:06d}Z"
+
+
+# Most moments that are written are of the second that it is now.
+@functools.lru_cache(maxsize=16)
+def _format_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()
 
 
 def _microseconds(fraction: str) -> int:

@@ -1,6 +1,7 @@
 """Who is asking, and what a token lets them do (contract sections 5 and 6)."""
 
 import enum
+import functools
 
 import msgspec
 
@@ -21,7 +22,7 @@ class Method(enum.Enum):
     ID_PORTEN = "id-porten"
 
 
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
+class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A caller as its platform token tells: whole scopes, and the numbers the platform added.
 
     `organisation` is an organisation number (9 digits), `org` the short name the register knows it by, `user` and
@@ -38,6 +39,16 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str | None = None
     user: str | None = None
     party: str | None = None
+
+    @functools.cached_property
+    def caller(self) -> str:
+        """Whom it stands for, whatever token it came with."""
+        return f"{self.method.value} {self.user} {self.organisation}"
+
+    @functools.cached_property
+    def rights(self) -> str:
+        """Whatever of a caller decides what it may see, in one text."""
+        return f"{self.caller} {self.party} {self.level} {' '.join(sorted(self.scopes))}"
 
     def has(self, scope: str) -> bool:
         """Whether a scope counts: held whole, and given by Maskinporten."""

@@ -2,6 +2,7 @@
 
 import functools
 import ipaddress
+from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
@@ -11,16 +12,20 @@ from eventfeed.settings import loopback
 
 AnyRequest = Request[None, None, State]
 
+_FIRST_HEADERS = "eventfeed.headers"
+
 # The smallest network that a provider gives one customer.
 _IPV6_NETWORK_BITS = 64
 
 
 def header(request: AnyRequest, name: bytes) -> str | None:
-    """The first header of this name, in lower case. A request has a handful: to index them first takes longer."""
-    for each, value in request.scope["headers"]:
-        if each == name:
-            return value.decode("latin-1")
-    return None
+    """The first header of this name, in lower case. They are indexed once a request: several are asked for."""
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]  # what an application keeps with a request
+    first = scope.get(_FIRST_HEADERS)
+    if first is None:
+        first = scope[_FIRST_HEADERS] = dict(reversed(scope["headers"]))
+    value = first.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 class Addresses:

@@ -1,7 +1,6 @@
 """Bodies of requests, as long as they may be, in the time they may take."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 from eventfeed.domain.errors import InvalidRequest, TooLarge
 from eventfeed.domain.event import REQUEST_BYTES_MAX
@@ -16,20 +15,8 @@ BODY_BYTES_MAX = 16 * 1024
 
 
 async def body_of(request: AnyRequest, *, bytes_max: int) -> bytes:
-    """The body. Raises what `parts_of` does, and `TooLarge` when it has been taken from the line."""
-    body, length = bytearray(), 0
-    async for part in parts_of(request):
-        length += len(part)
-        if length <= bytes_max:
-            body += part
-    if length > bytes_max:
-        raise TooLarge(f"This request has at most {bytes_max} bytes.")
-    return bytes(body)
-
-
-async def parts_of(request: AnyRequest) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `InvalidRequest` when it breaks off, or comes too slowly."""
-    length, more = 0, True
+    """The body. Raises `TooLarge` when it has been taken from the line, `InvalidRequest` when it does not come."""
+    parts, length, more = list[bytes](), 0, True
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
             while more and length <= DRAIN_BYTES_MAX:
@@ -38,7 +25,11 @@ async def parts_of(request: AnyRequest) -> AsyncIterator[bytes]:
                     raise InvalidRequest("The request ended before its body did.")
                 part = message.get("body", b"")
                 length += len(part)
-                yield part
+                if length <= bytes_max:
+                    parts.append(part)
                 more = message.get("more_body", False)
     except TimeoutError:
         raise InvalidRequest(f"The body did not come within {BODY_SECONDS_MAX:.0f} seconds.") from None
+    if length > bytes_max:
+        raise TooLarge(f"This request has at most {bytes_max} bytes.")
+    return b"".join(parts)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
-from litestar import Response, get, post
+from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -15,6 +15,7 @@ from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.callers import Callers
+from eventfeed.http.direct import getting, posting
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import OF_RESOURCE, Parameters, posted_parameters, sent_parameters
 from eventfeed.http.views import View
@@ -54,7 +55,7 @@ class Feeds(NamedTuple):
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     """The routes that read with a token."""
 
-    @get("/events/api/v1/app/{org:str}/{app:str}")
+    @getting("/events/api/v1/app/{org:str}/{app:str}")
     async def app_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         app = app_named(request.path_params["org"], request.path_params["app"])
@@ -62,20 +63,21 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
             raise NotFoundException
         require_app(principal, app)
         parameters = sent_parameters(request)
-        query = Query(feed=AppFeed(app=app), filter=await feeds.filter(parameters))
+        # Nothing is awaited that most requests need not ask for.
+        query = Query(feed=AppFeed(app=app), filter=parameters.filter or await feeds.filter(parameters))
         return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
 
-    @get("/events/api/v1/app/party")
+    @getting("/events/api/v1/app/party")
     async def app_party_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         return await feeds.of_party(request, sent_parameters(request), principal=principal)
 
-    @post("/events/api/v1/party", status_code=200)
+    @posting("/events/api/v1/party")
     async def party_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         return await feeds.of_party(request, await posted_parameters(request), principal=principal)
 
-    @get("/events/api/v1/events")
+    @getting("/events/api/v1/events")
     async def resource_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
@@ -115,7 +117,4 @@ async def subject_of(parameters: Parameters, register: Register) -> str | None:
 
 def view_of(query: Query, principal: Principal) -> View:
     """What this caller sees of a feed, as long as its token lasts."""
-    caller = f"{principal.method.value} {principal.user} {principal.organisation}"
-    # Whatever of a caller decides what it may see.
-    rights = f"{caller} {principal.party} {principal.level} {' '.join(sorted(principal.scopes))}"
-    return View(query, rights, caller=caller, expires=principal.expires)
+    return View(query, principal.rights, caller=principal.caller, expires=principal.expires)

@@ -5,7 +5,7 @@ import math
 import re
 from typing import NamedTuple
 
-from litestar import Response, post
+from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -14,6 +14,7 @@ from eventfeed.domain.errors import TooManyRequests
 from eventfeed.domain.event import served_reduced
 from eventfeed.domain.feed import Filter, InstanceFeed, Query
 from eventfeed.http.addresses import Addresses, AnyRequest
+from eventfeed.http.direct import posting
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import ANONYMOUS, posted_parameters
 from eventfeed.http.views import View
@@ -49,7 +50,7 @@ class Instances(NamedTuple):
 def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
     """The one open feed, at the paths it is known by."""
 
-    @post(_PATHS, status_code=200)
+    @posting(_PATHS)
     async def instance_feed(request: AnyRequest) -> Response[bytes]:
         guid, party = request.path_params["guid"].lower(), request.path_params.get("party")
         known = _GUID.fullmatch(guid) is not None and (party is None or _PARTY.fullmatch(party) is not None)

@@ -1,10 +1,11 @@
 """Answering for a feed: a page and its entity tag, 304, a page when something comes, or live (contract section 5)."""
 
 import asyncio
-import contextlib
 import functools
 import hashlib
 from array import array
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Bare, Cursor
+from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page, PageRequest, name_of
 from eventfeed.http.addresses import Addresses, AnyRequest, header
 from eventfeed.http.answers import COMPRESSED_BYTES_MIN, Answer, compressed, takes_gzip
@@ -23,6 +25,11 @@ from eventfeed.http.views import View
 from eventfeed.http.waiting import gone, preferred_wait
 from eventfeed.http.wire import BATCHED, JSON
 from eventfeed.telemetry.metrics import CAUGHT_UP
+
+_position: Callable[[Entry], int] = attrgetter("sequence")
+
+# So many bodies are kept for whoever asks next, of so many bytes each: 4 MiB.
+JOINED_MAX, JOINED_BYTES_MAX = 64, 64 * 1024
 
 # Whatever the answer depends on beside the URL.
 VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
@@ -53,6 +60,8 @@ class Pages:
     def __init__(self, source: Source, addresses: Addresses, *, secret: bytes) -> None:
         self._source, self._addresses = source, addresses
         self._secret = secret
+        # By the form that events are shown in, and by which they are.
+        self._joined: dict[tuple[Callable[[Entry], bytes], bytes], bytes] = {}
 
     async def answered(self, request: AnyRequest, view: View, *, parameters: Parameters) -> Response[bytes]:
         """A page, 304 when the caller has this very page, or a stream. Raises what `Reader.read` raises."""
@@ -61,10 +70,13 @@ class Pages:
         page = await self._source.reader.read(ask)
         if asked.media_type == EVENT_STREAM:
             return Stream(self._source, Live(request, view, ask, page))
-        with self._source.places.wait() if wait else contextlib.nullcontext(False) as waiting:
-            if waiting:
-                page = await self._awaited(asked, page, seconds=wait)
-        return await self._answer(asked, page, waited=wait if waiting else 0)
+        if wait:
+            with self._source.places.wait() as waiting:
+                if waiting:
+                    page = await self._awaited(asked, page, seconds=wait)
+                else:
+                    wait = 0
+        return await self._answer(asked, page, waited=wait)
 
     async def _awaited(self, asked: Asked, page: Page, *, seconds: float) -> Page:
         """The page once there is something in it that the caller has not got, or as it is when the time is up."""
@@ -90,15 +102,19 @@ class Pages:
 
     async def _answer(self, asked: Asked, page: Page, *, waited: int) -> Answer:
         """The page, or 304; `waited` is how long it might have waited (s), 0 when it did not."""
-        link = self._link(asked, page)
-        tag = self._tag(asked, page, link=link)
+        cursor = str(page.cursor)
+        link = self._link(asked, cursor)
+        seen = _seen(page)
+        tag = self._tag(asked, page, link=link, seen=seen)
         has = _named(asked.request, tag)
-        body = b"" if has else await self._body(asked, page)
+        if page.entries and not has:
+            await asked.view.recorded(page)
+        body = b"" if has else self._body(asked.view, page, seen=seen)
         coded = len(body) >= COMPRESSED_BYTES_MIN and takes_gzip(header(asked.request, b"accept-encoding") or "")
         headers = [
             (b"link", b'<%b>; rel="next"' % link),
             (b"next", link),
-            (b"feed-cursor", str(page.cursor).encode()),
+            (b"feed-cursor", cursor.encode()),
             (b"feed-more", b"true" if page.more else b"false"),
             (b"etag", (tag if not coded else _coded(tag)).encode()),
             (b"cache-control", b"private, no-cache"),
@@ -117,32 +133,51 @@ class Pages:
         headers += [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % len(body))]
         return Answer(200, headers, body=body)
 
-    async def _body(self, asked: Asked, page: Page) -> bytes:
-        """The stored events, joined: never parsed and printed again."""
-        if page.entries:
-            await asked.view.recorded(page)
-        return b"[" + b",".join(map(asked.view.shown, page.entries)) + b"]"
+    def _body(self, view: View, page: Page, *, seen: bytes) -> bytes:
+        """The stored events, joined: never parsed and printed again, and once for all who follow the same feed."""
+        if not page.entries:
+            return b"[]"
+        key = view.shown, seen
+        if (body := self._joined.get(key)) is None:
+            body = _joined(map(view.shown, page.entries))
+            if len(body) <= JOINED_BYTES_MAX:
+                if len(self._joined) >= JOINED_MAX:
+                    del self._joined[next(iter(self._joined))]
+                self._joined[key] = body
+        return body
 
-    def _link(self, asked: Asked, page: Page) -> bytes:
-        query = asked.parameters.query_after(page.cursor)
+    def _link(self, asked: Asked, cursor: str) -> bytes:
+        query = asked.parameters.query_after(cursor)
         path: bytes = asked.request.scope["raw_path"]
         return b"%b%b?%b" % (self._addresses.base(asked.request).encode(), path, query.encode())
 
-    def _tag(self, asked: Asked, page: Page, *, link: bytes) -> str:
+    def _tag(self, asked: Asked, page: Page, *, link: bytes, seen: bytes) -> str:
         """A strong entity tag. The link holds log and last position examined; entries never change.
 
         With those, what was asked and the caller's rights, which entries were found is all that is left to tell. Only
         who was sent a page knows its tag: who could compute one would learn from a 304 what is in a page unread.
         """
         # What was asked, however: a POST says it in its body, not in its URL.
-        asking = msgspec.json.encode((asked.media_type, asked.view.rights, page.more, asked.parameters), order="sorted")
-        seen = array("Q", [entry.sequence for entry in page.entries])
-        told = b"%b %b %b" % (link, asking, seen.tobytes())
+        asking = msgspec.json.encode((asked.media_type, asked.view.rights, page.more))
+        told = b"%b %b %b %b" % (link, asking, asked.parameters.told, seen)
         return f'"{hashlib.blake2b(told, key=self._secret, digest_size=16).hexdigest()}"'
 
     def _has(self, asked: Asked, page: Page) -> bool:
         """Whether the caller has this very page."""
-        return _named(asked.request, self._tag(asked, page, link=self._link(asked, page)))
+        return _named(asked.request, self._tag(asked, page, link=self._link(asked, str(page.cursor)), seen=_seen(page)))
+
+
+def _seen(page: Page) -> bytes:
+    """Which entries a page holds. They never change, so it stands for their text as well."""
+    return array("Q", map(_position, page.entries)).tobytes()
+
+
+def _joined(events: Iterable[bytes]) -> bytes:
+    """A JSON array of events. Brackets go to the first and last one: around the whole they would copy it twice."""
+    first, *rest = events
+    events = [b"[" + first, *rest]
+    events[-1] += b"]"
+    return b",".join(events)
 
 
 def _named(request: AnyRequest, tag: str) -> bool:

@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId, parse_after
 from eventfeed.domain.errors import Fault, InvalidRequest
-from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX
+from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, PAGE_EVENTS_MAX, TYPES_MAX, Filter
 from eventfeed.domain.moment import parse_moment
 from eventfeed.http.addresses import AnyRequest, header
 from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
@@ -46,7 +46,7 @@ OF_RESOURCE = EVERY._replace(names=EVERY.names | {"resource"}, required=frozense
 ANONYMOUS = Expected(EVERY.names - {"party", "unit", "person"}, start=False)
 
 
-class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+class Parameters(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a reader asks of a feed. `rest` is what the next link's query holds after `after`, percent-encoded."""
 
     rest: str
@@ -61,7 +61,19 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     resource: str | None
     size: int
 
-    def query_after(self, cursor: Cursor) -> str:
+    @functools.cached_property
+    def filter(self) -> Filter | None:
+        """What they want of a feed; None when a party, an organisation or a person is to be found first."""
+        if not (self.party is self.unit is self.person is None):
+            return None
+        return Filter(types=self.types, source=self.source)
+
+    @functools.cached_property
+    def told(self) -> bytes:
+        """All of them in one text, by which two questions are told apart."""
+        return msgspec.json.encode(self, order="sorted")
+
+    def query_after(self, cursor: str) -> str:
         """The percent-encoded query that goes on from `cursor`, which needs no encoding."""
         return f"after={cursor}{self.rest}"
 

@@ -1,15 +1,17 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import contextlib
+import functools
+import re
+from collections.abc import Callable, Sequence
 
 import msgspec
-from litestar import Response, post
+from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Failure, Fault, ForeignSource
+from eventfeed.domain.errors import Failure, Fault, ForeignSource, TooLarge
 from eventfeed.domain.event import REQUEST_BYTES_MAX, Event, speaks_for
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
@@ -17,13 +19,16 @@ from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_p
 from eventfeed.domain.publishing import Receipt, Submission
 from eventfeed.http.addresses import Addresses, AnyRequest, header
 from eventfeed.http.answers import Answer, Header
-from eventfeed.http.bodies import body_of, parts_of
+from eventfeed.http.bodies import body_of
 from eventfeed.http.callers import Callers
+from eventfeed.http.direct import posting
 from eventfeed.http.wire import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry import tracing
 from eventfeed.telemetry.metrics import DUPLICATES, PUBLISHED
+
+_CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s;\"]*)")
 
 
 class ReceiptOnWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +56,8 @@ class Publishing:
         pointers = [events.pointer(place) for place in range(len(read))]
         if not publisher.admin:
             _require_own(publisher, read, pointers=pointers)
-        submission = Submission(events=read, pointers=pointers, admin=publisher.admin, trace=tracing.here())
+        trace = tracing.here() if tracing.recording() else ""
+        submission = Submission(events=read, pointers=pointers, admin=publisher.admin, trace=trace)
         published = list(zip(read, await self._appender.publish(submission), strict=True))
         for event, receipt in published:
             counted = DUPLICATES if receipt.duplicate else PUBLISHED
@@ -68,13 +74,9 @@ def publish_routes(
 ) -> list[HTTPRouteHandler]:
     """The routes that publish."""
 
-    @post("/events/api/v1/app")
+    @posting("/events/api/v1/app")
     async def publish_app(request: AnyRequest) -> Response[bytes]:
-        async with _answered(request):
-            publisher = require_publisher(callers.principal(request))
-            media_type = _media_type(request)
-            if media_type not in (JSON, STRUCTURED, BATCHED):
-                raise HTTPException(status_code=415)
+        publisher, media_type = await _admitted(request, callers, form=_form_of_app_events)
         events = sent(
             await body_of(request, bytes_max=REQUEST_BYTES_MAX),
             batch=None if media_type == JSON else media_type == BATCHED,
@@ -83,11 +85,9 @@ def publish_routes(
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers=[(b"location", location.encode())])
 
-    @post("/events/api/v1/events", status_code=200)
+    @posting("/events/api/v1/events")
     async def publish_events(request: AnyRequest) -> Response[bytes]:
-        async with _answered(request):
-            publisher = require_publisher(callers.principal(request))
-            mode = _mode(request)
+        publisher, mode = await _admitted(request, callers, form=_mode)
         events = _cloud_events(request, mode, body=await body_of(request, bytes_max=REQUEST_BYTES_MAX))
         published = await publishing.publish(publisher, events, from_app=False, traceparent=_traceparent(request))
         return _receipts(published, batch=events.batch, status=200, headers=[])
@@ -110,15 +110,26 @@ def _cloud_events(request: AnyRequest, mode: str, *, body: bytes) -> Sent:
     return sent(body, batch=mode == BATCHED) if mode else sent_binary(body, request.headers.multi_items())
 
 
-@asynccontextmanager
-async def _answered(request: AnyRequest) -> AsyncIterator[None]:
-    """Let a refusal arrive: a client that is still sending would lose the answer with the connection."""
+async def _admitted(
+    request: AnyRequest, callers: Callers, *, form: Callable[[AnyRequest], str]
+) -> tuple[Publisher, str]:
+    """Who publishes, and in which form.
+
+    A refusal waits until the body is taken: a client that is still sending would lose the answer with the connection.
+    """
     try:
-        yield
+        return require_publisher(callers.principal(request)), form(request)
     except (Failure, HTTPException):
-        async for _ in parts_of(request):
-            pass
+        with contextlib.suppress(TooLarge):
+            await body_of(request, bytes_max=0)
         raise
+
+
+def _form_of_app_events(request: AnyRequest) -> str:
+    media_type = _media_type(request)
+    if media_type not in (JSON, STRUCTURED, BATCHED):
+        raise HTTPException(status_code=415)
+    return media_type
 
 
 def _traceparent(request: AnyRequest) -> str:
@@ -126,10 +137,17 @@ def _traceparent(request: AnyRequest) -> str:
 
 
 def _media_type(request: AnyRequest) -> str:
+    return _read_media_type(header(request, b"content-type") or "")
+
+
+@functools.lru_cache(maxsize=256)
+def _read_media_type(text: str) -> str:
     """The body's type in lower case; JSON in another charset than UTF-8 is none that is read here (RFC 8259 §8.1)."""
-    media_type, parameters = request.content_type
-    charset = parameters.get("charset", "utf-8").lower()
-    return media_type.lower() if charset in ("utf-8", "utf8", "us-ascii") else f"{media_type}; charset={charset}"
+    media_type, _, parameters = text.lower().partition(";")
+    charset = _CHARSET.search(parameters)
+    if charset is None or charset["name"] in ("utf-8", "utf8", "us-ascii"):
+        return media_type.strip()
+    return f"{media_type.strip()}; charset={charset['name']}"
 
 
 def _require_own(publisher: Publisher, events: Sequence[Event], *, pointers: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from eventfeed.domain.principal import SCOPE_ADMIN, SCOPE_REPORTEES, Principal, 
 from eventfeed.http.addresses import AnyRequest
 from eventfeed.http.bodies import BODY_BYTES_MAX, body_of
 from eventfeed.http.callers import Callers
+from eventfeed.http.direct import getting
 from eventfeed.http.feeds import subject_of, view_of
 from eventfeed.http.pages import Pages
 from eventfeed.http.parameters import OF_TYPES, sent_parameters
@@ -117,7 +118,7 @@ class Reportees(NamedTuple):
 def reportee_routes(reportees: Reportees) -> list[HTTPRouteHandler]:
     """The routes of S4."""
 
-    @get("/events/api/v1/reportees")
+    @getting("/events/api/v1/reportees")
     async def reportees_feed(request: AnyRequest) -> Response[bytes]:
         principal = reportees.callers.principal(request)
         require_scope(principal, SCOPE_REPORTEES)

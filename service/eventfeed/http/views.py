@@ -1,10 +1,13 @@
 """A feed as one caller sees it: what whoever answers needs to know of it."""
 
 from collections.abc import Awaitable, Callable
+from operator import attrgetter
 from typing import NamedTuple
 
-from eventfeed.domain.event import Entry, served
+from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page, Query
+
+served: Callable[[Entry], bytes] = attrgetter("served")
 
 
 async def _always() -> None:

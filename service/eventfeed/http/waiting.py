@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventfeed.domain.errors import TooManyRequests, Unavailable
-from eventfeed.http.addresses import AnyRequest
+from eventfeed.http.addresses import AnyRequest, header
 from eventfeed.telemetry.metrics import WAITING
 
 # Contract section 5.
@@ -21,6 +21,8 @@ Receive = Callable[[], Awaitable[Any]]  # the framework's own messages
 
 def preferred_wait(request: AnyRequest) -> int:
     """How long the caller would wait (s): the first `wait` of its preferences (RFC 7240 §4.3), 0 when it names none."""
+    if header(request, b"prefer") is None:
+        return 0
     for line in (value.decode("latin-1") for name, value in request.scope["headers"] if name == b"prefer"):
         for preference in line.split(","):
             if found := _WAIT.fullmatch(preference.partition(";")[0].strip()):

@@ -123,7 +123,7 @@ def events_of(events: Sent, given: Given, *, from_app: bool) -> Sequence[Event]:
 
 def _attributes(text: bytes) -> Mapping[str, object]:
     """The members that are there: null stands for an absent attribute (CloudEvents JSON format 1.0.2 §2.2)."""
-    members = msgspec.json.decode(text, type=dict[str, object])
+    members = _decoder.decode(text)
     return {name: value for name, value in members.items() if value is not None or name == "data"}
 
 
@@ -153,18 +153,13 @@ def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Ev
         app=app,
         instance=instance_of(named.source, named.resourceinstance),
         resource=known.resource if known else named.resource,
-        content=hashlib.sha256(msgspec.json.encode(_spelled(text, attributes), order="sorted")).digest(),
+        content=hashlib.sha256(msgspec.json.encode(attributes, order="sorted")).digest(),
         body=msgspec.json.encode(members),
     )
 
 
-# Keeps the spelling of a number that a float would round.
-_spelling = msgspec.json.Decoder(dict[str, object], float_hook=lambda digits: {"number": digits})
-
-
-def _spelled(text: bytes, attributes: Mapping[str, object]) -> Mapping[str, object]:
-    """The members that are there, with numbers as they were written: two that differ must not count as one."""
-    return {name: value for name, value in _spelling.decode(text).items() if name in attributes}
+# A number with a fraction keeps its spelling: two that a float would round to one must not count as one.
+_decoder = msgspec.json.Decoder(dict[str, object], float_hook=lambda digits: {"number": digits})
 
 
 def _header_text(value: str, attribute: str) -> str:

@@ -30,6 +30,8 @@ WRITE_SECONDS_MAX = 10.0
 # After a lost race or a failure: a random part of this, doubled each time up to the most.
 BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
+# After a lost race no longer than a few writes take: the winner goes on at once, and would win again and again.
+RACE_SECONDS_MAX = 0.02
 # A clock far ahead would stamp a time that all writers after it must keep.
 CLOCK_DRIFT_MAX = 5_000_000
 
@@ -146,7 +148,7 @@ class Appender:
                 await self._show(max((known.sequence for known in found.identities.values()), default=0))
                 return _outcomes(submissions, settlement, written=_Written(entries=entries, marks=marks))
             RACES_LOST.add(1, self._log.engine)
-            await patience.wait()
+            await patience.wait(longest=RACE_SECONDS_MAX)
             await self._tail.look(past=self._tail.head.position + 1)
 
     async def _show(self, known: int) -> None:
@@ -215,13 +217,13 @@ class _Patience:
         self._most = BACKOFF_SECONDS
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS_MAX
 
-    async def wait(self) -> None:
-        """Wait a random while, longer each time. Raises `Unavailable` when the time is up."""
+    async def wait(self, *, longest: float = BACKOFF_SECONDS_MAX) -> None:
+        """Wait a random while, longer each time up to the `longest`. Raises `Unavailable` when the time is up."""
         if asyncio.get_running_loop().time() > self._deadline:
             raise Unavailable(
                 "The log did not confirm the events in time. Repeating the publish is safe.", retry_seconds=2
             )
-        await asyncio.sleep(self._dice() * self._most)
+        await asyncio.sleep(self._dice() * min(self._most, longest))
         self._most = min(2 * self._most, BACKOFF_SECONDS_MAX)
 
 

@@ -1,23 +1,17 @@
 """Arrivals: who waits for new entries, and is woken by the first that it asked for.
 
-An arriving entry is compared only with those who wait for its app, subject, instance, resource or type, so that ten
-thousand who wait for something else cost nothing.
+An arriving entry is compared only with those who wait for something that it is looked up by, so that ten thousand who
+wait for something else cost nothing.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.feed import AppFeed, Feed, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
-
-
-class Key(NamedTuple):
-    """What of an event a feed is chosen by, and its value."""
-
-    of: str
-    value: str
+from eventfeed.domain.event import Entry
+from eventfeed.domain.feed import Query
+from eventfeed.log.lookups import keys_of
 
 
 class Waiting(NamedTuple):
@@ -32,7 +26,7 @@ class Arrivals:
     """Those who wait at one tail. After `end` nobody waits any more."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Key, set[Waiting]] = {}
+        self._waiting: dict[str, set[Waiting]] = {}
         self.ended = False
 
     @contextmanager
@@ -44,7 +38,7 @@ class Arrivals:
         each = Waiting(query, past, asyncio.get_running_loop().create_future())
         if self.ended:
             each.arrived.set_result(past)
-        keys = keys_of(query.feed)
+        keys, _ = keys_of(query)
         for key in keys:
             self._waiting.setdefault(key, set()).add(each)
         try:
@@ -55,13 +49,12 @@ class Arrivals:
                 if not self._waiting[key]:
                     del self._waiting[key]
 
-    def came(self, entries: Iterable[Entry]) -> None:
-        """Wake those whose entry is among these."""
-        for entry in entries:
-            for key in _keys_of_event(entry.event):
-                for each in self._waiting.get(key, ()):
-                    if not each.arrived.done() and each.query.matches(entry.event):
-                        each.arrived.set_result(entry.sequence - 1)
+    def came(self, entry: Entry, keys: Sequence[str]) -> None:
+        """Wake those who wait for this entry; `keys` is what it is looked up by."""
+        for key in keys:
+            for each in self._waiting.get(key, ()):
+                if not each.arrived.done() and each.query.matches(entry.event):
+                    each.arrived.set_result(entry.sequence - 1)
 
     def unknown(self) -> None:
         """Wake everybody: what came was not looked at."""
@@ -74,30 +67,3 @@ class Arrivals:
         """Wake everybody, and let nobody wait any more."""
         self.ended = True
         self.unknown()
-
-
-def keys_of(feed: Feed) -> Sequence[Key]:
-    """What an entry of this feed has at least one of."""
-    match feed:
-        case AppFeed(app=app):
-            return [Key("app", f"{app.org}/{app.name}")]
-        case PartyFeed(subject=subject):
-            return [Key("subject", subject)]
-        case ReporteeFeed(types=types):
-            return [Key("type", each) for each in types]
-        case InstanceFeed(guid=guid):
-            return [Key("instance", guid)]
-        case ResourceFeed(resource=resource):
-            return [Key("resource", resource)]
-
-
-def _keys_of_event(event: Event) -> Iterator[Key]:
-    yield Key("type", event.type)
-    if event.app is not None:
-        yield Key("app", f"{event.app.org}/{event.app.name}")
-    if event.subject is not None:
-        yield Key("subject", event.subject)
-    if event.instance is not None:
-        yield Key("instance", event.instance)
-    if event.resource is not None:
-        yield Key("resource", event.resource)

@@ -5,12 +5,12 @@ what was filtered away, and nothing that is not yet visible.
 """
 
 import asyncio
-import itertools
+import time
 from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
-from eventfeed.domain.event import Entry, served_bytes, trace_of
+from eventfeed.domain.event import EVENT_BYTES_MAX, Entry, served_bytes
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
     AppFeed,
@@ -33,10 +33,14 @@ from eventfeed.log.tail import Tail
 from eventfeed.telemetry.metrics import AGE, LAG, PAGE_DURATION, PAGE_EVENTS, PAGE_EXAMINED
 from eventfeed.telemetry.tracing import CLIENT, doing, link, recording
 
+_DECIDED_BY_SCOPE = (AppFeed, ReporteeFeed)
+
 # What one request may ask of the store before it returns what it has: some tenths of a second.
 SCANS_MAX = 10
 # And how long, however slow the store is.
 SCANS_SECONDS_MAX = 4.0
+# So few events cannot be too much for one page, whatever the service adds to each.
+LIGHT_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
 # Once something was hidden, more is looked at than the page has room for: the next visible entry may be far away.
 CANDIDATES_MAX = 200
 
@@ -62,25 +66,27 @@ class Reader:
 
         May be empty, and may hold fewer than asked while there is more: then its cursor has moved.
         """
-        began = asyncio.get_running_loop().time()
-        start, head = await self._start(ask)
-        first = await self._first(ask, start, head=head)
-        through = await self._through(ask, head)
-        entries, examined = await self._collect(ask, after=first, through=through)
+        began = time.perf_counter()
+        start, head = self._known_start(ask) or await self._start(ask)
+        # Nothing is awaited, nor made a coroutine of, that most requests need not ask for.
+        first = start if ask.since is None else await self._first(ask.since, start, head=head)
+        through = head.position if ask.until is None else await self._through(ask.until, head)
+        found = self._at_once(ask, after=first, through=through)
+        entries, examined = found or await self._collect(ask, after=first, through=through)
         cursor = Cursor(log=head.log, position=max(start, examined))
-        self._measure(ask.query.feed, entries, examined=cursor.position - start, behind=head.position - cursor.position)
-        PAGE_DURATION.record(asyncio.get_running_loop().time() - began, name_of(ask.query.feed))
+        name = name_of(ask.query.feed)
+        self._measure(name, entries, examined=cursor.position - start, behind=head.position - cursor.position)
+        PAGE_DURATION.record(time.perf_counter() - began, name)
         return Page(entries=entries, cursor=cursor, more=cursor.position < through)
 
-    def _measure(self, feed: Feed, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
-        name = name_of(feed)
+    def _measure(self, name: str, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
         PAGE_EVENTS.record(len(entries), name)
         PAGE_EXAMINED.record(examined, name)
         LAG.record(behind, name)
         if entries:
             AGE.record(self._retention.age(entries[-1].time), name)
             if recording():
-                link(found for entry in entries if (found := trace_of(entry.event)))
+                link(entry.trace for entry in entries if entry.trace)
 
     @property
     def ended(self) -> bool:
@@ -103,6 +109,15 @@ class Reader:
             either: set[asyncio.Future[int] | asyncio.Future[None]] = {arrived, unless}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return arrived.result() if arrived.done() else self._tail.head.position
+
+    def _known_start(self, ask: PageRequest) -> tuple[int, Head] | None:
+        """What `_start` says of a cursor of this log, when nobody needs to be asked for it."""
+        after, newest = ask.after, self._tail.head
+        if isinstance(after, Cursor) and after.log == newest.log and self._tail.fresh:
+            head = self._retention.known(newest)
+            if head is not None and head.floor <= after.position <= head.position:
+                return after.position, head
+        return None
 
     async def _start(self, ask: PageRequest) -> tuple[int, Head]:
         """The position the cursor names, and the ends of the log that it was checked against."""
@@ -133,20 +148,27 @@ class Reader:
             )
         raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
 
-    async def _first(self, ask: PageRequest, start: int, *, head: Head) -> int:
+    async def _first(self, since: int, start: int, *, head: Head) -> int:
         """The position to examine after: the start, or further on where `since` begins."""
-        if ask.since is None or start >= head.position:
+        if start >= head.position:
             return start
         recent = self._tail.recent(after=start)
-        if recent and recent[0].time >= ask.since:
+        if recent and recent[0].time >= since:
             return start
-        return max(start, await self._log.seek(ask.since))
+        return max(start, await self._log.seek(since))
 
-    async def _through(self, ask: PageRequest, head: Head) -> int:
+    async def _through(self, until: int, head: Head) -> int:
         """The last position to examine: the end of the log, or before where `until` begins."""
-        if ask.until is None or ask.until > head.time:
-            return head.position
-        return await self._log.seek(ask.until)
+        return head.position if until > head.time else await self._log.seek(until)
+
+    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int] | None:
+        """What `_collect` finds, when it is in memory, nobody decides on it, and it cannot be too much for a page."""
+        if after >= through:
+            return (), after
+        if ask.size > LIGHT_ENTRIES_MAX or not isinstance(ask.query.feed, _DECIDED_BY_SCOPE):
+            return None
+        scan = self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
+        return None if scan is None else (scan.entries, scan.examined)
 
     async def _collect(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int]:
         """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
@@ -192,18 +214,14 @@ class Reader:
 
     async def _scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """The next matches: from memory near the end of the log, from the store elsewhere."""
-        recent = self._tail.recent(after=after)
-        if recent is None:
-            with doing("scan", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
-                scan = await self._log.scan(query, after=after, through=through, limit=limit)
-            if scan.floor > after:
-                raise await self._expired(await self._retention.applied(await self._tail.look()))
-            return scan
-        matches = query.matcher()
-        # They follow one another without a hole.
-        within = recent[: through - after]
-        found = list(itertools.islice((entry for entry in within if matches(entry.event)), limit))
-        return Scan(entries=found, examined=found[-1].sequence if len(found) == limit else through, floor=after)
+        recent = self._tail.scan(query, after=after, through=through, limit=limit)
+        if recent is not None:
+            return recent
+        with doing("scan", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
+            scan = await self._log.scan(query, after=after, through=through, limit=limit)
+        if scan.floor > after:
+            raise await self._expired(await self._retention.applied(await self._tail.look()))
+        return scan
 
     async def _expired(self, head: Head) -> CursorExpired:
         oldest = await self._log.follow(after=head.floor, limit=1)
@@ -231,7 +249,6 @@ class _Filling:
         self.entries: list[Entry] = []
         self.full = False
         self._size = size
-        self._bytes = len(b"[]")
 
     @property
     def room(self) -> int:
@@ -240,17 +257,18 @@ class _Filling:
 
     def take(self, entries: Sequence[Entry], *, examined: int) -> int:
         """Add what fits of these, for which `examined` was the last one looked at; that of what is in the page."""
-        together = self._bytes + sum([served_bytes(entry) + 1 for entry in entries])
-        if len(entries) <= self.room and together <= PAGE_BYTES_MAX:
+        # To add up what each weighs takes longer than to send it, and so few cannot weigh too much.
+        if len(entries) <= min(self.room, LIGHT_ENTRIES_MAX - len(self.entries)):
             self.entries += entries
-            self._bytes, self.full = together, self.room == 0
+            self.full = self.room == 0
             return examined
+        weight = len(b"[]") + sum(served_bytes(entry) + len(b",") for entry in self.entries)
         for entry in entries:
             if self.room == 0:
                 self.full = True
                 return self.entries[-1].sequence
-            self._bytes += served_bytes(entry) + len(b",")
-            if self.entries and self._bytes > PAGE_BYTES_MAX:
+            weight += served_bytes(entry) + len(b",")
+            if self.entries and weight > PAGE_BYTES_MAX:
                 self.full = True
                 return self.entries[-1].sequence
             self.entries.append(entry)

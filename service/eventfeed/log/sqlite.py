@@ -27,6 +27,7 @@ from eventfeed.domain.feed import (
     ResourceFeed,
 )
 from eventfeed.domain.ports import Found, Head, Known, Scan
+from eventfeed.log.sqlite_many import insert, select
 from eventfeed.log.sqlite_threads import Threads, transaction
 
 SCHEMA_VERSION = 2
@@ -46,7 +47,13 @@ EXAMINE_ENTRIES_MAX = 20_000
 EXPIRE_ENTRIES_MAX = 5_000
 
 _COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
-_INSERT = f"INSERT INTO entry (identity, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608  # constants
+_INTO = f"entry (identity, {_COLUMNS})"
+_KNOWN = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
+_OWNERS = """
+SELECT asked.column1, entry.org, entry.app FROM (VALUES {}) AS asked JOIN entry ON entry.sequence = (
+  SELECT sequence FROM entry INDEXED BY entry_instance
+  WHERE instance = asked.column1 AND app IS NOT NULL ORDER BY sequence LIMIT 1)
+"""
 
 Row = tuple[int, int, str, bytes, str, str, str, str | None, str | None, str | None, str | None, str | None, bytes]
 
@@ -143,7 +150,7 @@ def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> 
         head = _head(db)
         if head.position != after:
             raise TailMoved(expected=after, actual=head.position)
-        db.executemany(_INSERT, map(_row, entries))
+        insert(db, _INTO, rows=list(map(_row, entries)))
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
@@ -167,25 +174,18 @@ def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, lim
 
 
 def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
-    identities: dict[Identity, Known] = {}
-    owners: dict[str, App] = {}
+    by_digest = {event.identity.digest(): event for event in events}
     with transaction(db, writes=False):
-        for event in events:
-            row = db.execute(
-                "SELECT sequence, time, content, mark FROM entry WHERE identity = ?",
-                (event.identity.digest(),),
-            ).fetchone()
-            if row is not None:
-                identities[event.identity] = Known(sequence=row[0], time=row[1], content=row[2], mark=row[3])
-            elif event.instance is not None and event.instance not in owners:
-                owner = db.execute(
-                    "SELECT org, app FROM entry INDEXED BY entry_instance "
-                    "WHERE instance = ? AND app IS NOT NULL ORDER BY sequence LIMIT 1",
-                    (event.instance,),
-                ).fetchone()
-                if owner is not None:
-                    owners[event.instance] = App(org=owner[0], name=owner[1])
-    return Found(identities=identities, owners=owners)
+        known = {
+            row[0]: Known(sequence=row[1], time=row[2], content=row[3], mark=row[4])
+            for row in select(db, _KNOWN, values=list(by_digest), each="?")
+        }
+        unknown = (event for digest, event in by_digest.items() if digest not in known)
+        instances = {event.instance for event in unknown if event.instance is not None}
+        owners = {
+            row[0]: App(org=row[1], name=row[2]) for row in select(db, _OWNERS, values=list(instances), each="(?)")
+        }
+    return Found(identities={by_digest[digest].identity: each for digest, each in known.items()}, owners=owners)
 
 
 def _seek(db: sqlite3.Connection, time: int) -> int:

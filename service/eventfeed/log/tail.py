@@ -14,19 +14,16 @@ from collections.abc import Iterator, Sequence
 from eventfeed.domain.errors import Failure, LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Query
-from eventfeed.domain.ports import EventLog, Head
+from eventfeed.domain.ports import EventLog, Head, Scan
 from eventfeed.log.arrivals import Arrivals
+from eventfeed.log.lookups import keys_of_event
+from eventfeed.log.recent import ENTRIES_MAX, Recent
 from eventfeed.log.shared import Shared
 
 _log = logging.getLogger(__name__)
 
 # What another process acknowledged is seen after at most this and one look: well inside the promised 250 ms.
 LOOK_SECONDS = 0.1
-# Held in memory for readers near the end.
-TAIL_ENTRIES_MAX = 10_000
-TAIL_BYTES_MAX = 32 * 1024 * 1024
-# A reader further back than this asks the store, so that no request filters in memory for more than about 1 ms.
-RECENT_ENTRIES_MAX = 2_000
 # One step of catching up.
 FOLLOW_ENTRIES_MAX = 1_000
 
@@ -37,8 +34,7 @@ class Tail:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._head = Head(log="", floor=0, position=0, time=0)
-        self._entries: list[Entry] = []
-        self._bytes = 0
+        self._recent = Recent()
         self._looked = float("-inf")
         self._looking = Shared()
         self.arrivals = Arrivals()
@@ -59,6 +55,11 @@ class Tail:
         """How long ago this process looked for the end (s), as far as anybody asked."""
         return time.monotonic() - self._looked if self._looked > 0 else 0.0
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the ends were looked for within `LOOK_SECONDS`."""
+        return time.monotonic() - self._looked <= LOOK_SECONDS
+
     async def look(self, *, past: int = 0) -> Head:
         """Both ends, no older than `LOOK_SECONDS`; looks at the store anew when `past` is ahead of them.
 
@@ -66,7 +67,7 @@ class Tail:
         """
         if past > self._head.position:
             await self._looking.anew(self._follow)
-        elif asyncio.get_running_loop().time() - self._looked > LOOK_SECONDS:
+        elif not self.fresh:
             await self._looking.run(self._follow)
         return self._head
 
@@ -103,28 +104,28 @@ class Tail:
 
     def learn(self, entries: Sequence[Entry]) -> None:
         """Move past entries that are durably in the log. Known ones are passed over; a gap raises `LogDamaged`."""
-        known = self._head.position
         for entry in entries:
             if entry.sequence <= self._head.position:
                 continue
             if entry.sequence != self._head.position + 1:
                 raise LogDamaged(f"Entry {entry.sequence} follows {self._head.position}: the log has a hole.")
-            self._entries.append(entry)
-            self._bytes += len(entry.event.body)
+            keys = keys_of_event(entry.event)
+            self._recent.add(entry, keys)
             self._head = Head(log=self._head.log, floor=self._head.floor, position=entry.sequence, time=entry.time)
-        self._forget()
-        self.arrivals.came(entry for entry in entries if entry.sequence > known)
+            self.arrivals.came(entry, keys)
+        self._recent.trim()
 
     def recent(self, *, after: int) -> Sequence[Entry] | None:
-        """Everything after this position, from memory; None when memory does not reach back, or too much is there."""
-        behind = self._head.position - after
-        if behind > min(len(self._entries), RECENT_ENTRIES_MAX):
-            return None
-        return self._entries[len(self._entries) - behind :] if behind > 0 else ()
+        """Everything after this position, from memory; None when memory does not reach back."""
+        return self._recent.after(after) if after < self._head.position else ()
+
+    def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan | None:
+        """See `EventLog.scan`: from memory, within what was verified; None when memory does not reach back."""
+        return self._recent.scan(query, after=after, through=through, limit=limit)
 
     async def _follow(self) -> None:
         """Read what came after the verified end, and verify it."""
-        started, verified = asyncio.get_running_loop().time(), self._head
+        started, verified = time.monotonic(), self._head
         head = await self._log.head()
         if head.log == verified.log and head.position < verified.position:
             raise LogDamaged(
@@ -132,7 +133,7 @@ class Tail:
             )
         if head.log != verified.log and self._head.position > verified.position:
             return  # an own append was learnt of meanwhile, so this head is old: the next look takes up the new name
-        if head.log != self._head.log or head.position - self._head.position > TAIL_ENTRIES_MAX:
+        if head.log != self._head.log or head.position - self._head.position > ENTRIES_MAX:
             self._reset(head)
         while self._head.position < head.position:
             entries = await self._log.follow(after=self._head.position, limit=FOLLOW_ENTRIES_MAX)
@@ -143,12 +144,5 @@ class Tail:
         self._looked = started
 
     def _reset(self, head: Head) -> None:
-        self._head, self._entries, self._bytes = head, [], 0
+        self._head, self._recent = head, Recent()
         self.arrivals.unknown()
-
-    def _forget(self) -> None:
-        """Let go of the oldest entries, an eighth at a time, when they are too many or too big."""
-        while len(self._entries) > TAIL_ENTRIES_MAX or self._bytes > TAIL_BYTES_MAX:
-            oldest = self._entries[: max(1, len(self._entries) // 8)]
-            self._bytes -= sum(len(entry.event.body) for entry in oldest)
-            del self._entries[: len(oldest)]

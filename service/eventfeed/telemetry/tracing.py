@@ -5,7 +5,6 @@ theirs to choose, decides anything. The SDK's samplers are asked too late: a spa
 """
 
 import contextlib
-import itertools
 import random
 import re
 import sys
@@ -98,7 +97,7 @@ def doing(
     Without those it is a part of what is being done already; where that is not traced, neither is this.
     """
     tracer = _Switch.tracer
-    parents = [parsed for each in within if (parsed := _parsed(each)) and parsed.trace_flags.sampled]
+    parents = [parsed for each in within if each and (parsed := _parsed(each)) and parsed.trace_flags.sampled]
     inside = NonRecordingSpan(parents[0]) if parents else trace.get_current_span()
     if tracer is None or not inside.get_span_context().trace_flags.sampled:
         yield None
@@ -122,6 +121,8 @@ def doing(
 
 def here() -> str:
     """The trace and span that this is done in, as a `traceparent`; "" where nothing is traced."""
+    if _Switch.tracer is None:
+        return ""
     found = trace.get_current_span().get_span_context()
     if not found.is_valid:
         return ""
@@ -130,7 +131,7 @@ def here() -> str:
 
 def origin(traceparent: str) -> str:
     """Where an event comes from: the trace that its publisher names, else this one, when it is traced; or ""."""
-    if _parsed(traceparent):
+    if traceparent and _parsed(traceparent):
         return traceparent
     return here() if recording() else ""
 
@@ -138,11 +139,14 @@ def origin(traceparent: str) -> str:
 def link(traceparents: Iterable[str]) -> None:
     """Link what is being done to the traces of what it serves: the first so many that differ."""
     # Told apart by their text, in which the trace id has its place: to parse each takes longer than the page.
-    by_trace = {each[3:35]: each for each in traceparents}
-    found = (parsed for each in by_trace.values() if (parsed := _parsed(each)))
-    span = trace.get_current_span()
-    for each in itertools.islice(found, LINKS_MAX):
-        span.add_link(each)
+    span, linked = trace.get_current_span(), set[str]()
+    for each in traceparents:
+        if each[3:35] in linked or (parsed := _parsed(each)) is None:
+            continue
+        span.add_link(parsed)
+        linked.add(each[3:35])
+        if len(linked) == LINKS_MAX:
+            return
 
 
 def charged(units: float) -> None:

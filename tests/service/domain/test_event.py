@@ -14,7 +14,6 @@ from eventfeed.domain.event import (
     event_faults,
     implied,
     instance_of,
-    served,
     served_bytes,
     source_fault,
     speaks_for,
@@ -202,8 +201,8 @@ def test_identities_differ_when_either_part_does(first: tuple[str, str], second:
 def test_an_event_is_served_as_published_with_its_sequence() -> None:
     """The sequence is spliced in as 20 digits; the length is known beforehand."""
     stored = entry(42)
-    decoded = msgspec.json.decode(served(stored), type=dict[str, object])
+    decoded = msgspec.json.decode(stored.served, type=dict[str, object])
 
     assert "00000000000000000042" == decoded.pop("sequence")
     assert msgspec.json.decode(stored.event.body) == decoded
-    assert len(served(stored)) == served_bytes(stored)
+    assert len(stored.served) == served_bytes(stored)

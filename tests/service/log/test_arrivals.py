@@ -5,11 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
-from eventfeed.domain.event import App, Event
+from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import AppFeed, Feed, Filter, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log import tail as module
 from eventfeed.log.arrivals import Arrivals
+from eventfeed.log.lookups import keys_of_event
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
 from tests.engines import Watch, appending
@@ -25,15 +26,21 @@ FEEDS: dict[str, tuple[Feed, Event]] = {
 OTHER = event(app=App(org="o", name="p"), type_="c", party=50000009)
 
 
+def came(arrivals: Arrivals, *arrived: Entry) -> None:
+    """These came, one after another."""
+    for each in arrived:
+        arrivals.came(each, keys_of_event(each.event))
+
+
 @pytest.mark.parametrize("name", FEEDS)
 async def test_an_entry_wakes_who_waits_for_it(name: str) -> None:
     """With the position before it; others pass unnoticed."""
     feed, wanted = FEEDS[name]
     arrivals = Arrivals()
     with arrivals.waiting(Query(feed=feed), past=4) as arrived:
-        arrivals.came([entry(5, of=OTHER)])
+        came(arrivals, entry(5, of=OTHER))
         asleep = not arrived.done()
-        arrivals.came([entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted)])
+        came(arrivals, entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted))
 
         assert (True, 6) == (asleep, arrived.result())
 
@@ -42,7 +49,7 @@ async def test_a_filter_must_hold() -> None:
     """An event of the feed that the filter passes over wakes nobody."""
     arrivals, query = Arrivals(), Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"b"})))
     with arrivals.waiting(query, past=0) as arrived:
-        arrivals.came([entry(1, of=event(type_="a"))])
+        came(arrivals, entry(1, of=event(type_="a")))
 
         assert not arrived.done()
 

@@ -4,12 +4,11 @@ import pytest
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
-from eventfeed.domain.event import served
+from eventfeed.domain.event import EVENT_BYTES_MAX
 from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, PageRequest, Query
 from eventfeed.domain.ports import EventLog
 from eventfeed.log import reader as reader_module
 from eventfeed.log import sqlite
-from eventfeed.log import tail as tail_module
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.tail import Tail
@@ -194,18 +193,19 @@ async def test_deletion_keeps_well_behind_what_is_shown(log: EventLog, watch: Wa
 
 async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: Watch) -> None:
     """Large events make short pages, and following them still gives all."""
-    for place in range(1, 20):
-        await log.append([entry(place, of=event(size=1_000_000))], after=place - 1)
+    for place in range(1, 201, 10):
+        large = [entry(each, of=event(size=EVENT_BYTES_MAX)) for each in range(place, place + 10)]
+        await log.append(large, after=place - 1)
     reader = await reading(log, watch)
     seen, sizes, after = list[int](), list[int](), Bare(position=0)
     more = True
     while more:
         page = await reader.read(PageRequest(query=FEED, size=1000, after=after))
         seen += [each.sequence for each in page.entries]
-        sizes.append(len(b"[" + b",".join(map(served, page.entries)) + b"]"))
+        sizes.append(len(b"[" + b",".join(each.served for each in page.entries) + b"]"))
         after, more = Bare(position=page.cursor.position), page.more
 
-    assert list(range(1, 20)) == seen
+    assert list(range(1, 201)) == seen
     assert max(sizes) <= PAGE_BYTES_MAX < sum(sizes)
 
 
@@ -214,7 +214,6 @@ async def test_a_sparse_feed_is_found_in_bounded_requests(
 ) -> None:
     """When its budget is spent a request returns what it has, a cursor that has moved on, and more."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
-    monkeypatch.setattr(tail_module, "RECENT_ENTRIES_MAX", 0)
     await log.append([*entries(1, 98), entry(99, of=event(instance=5))], after=0)
     reader = await reading(log, watch)
     rare = event(instance=5).identity.source
@@ -236,7 +235,6 @@ async def test_a_sparse_feed_is_found_in_bounded_requests(
 async def test_a_slow_store_ends_a_page_early(log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """After one step that took too long the request returns how far it came."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
-    monkeypatch.setattr(tail_module, "RECENT_ENTRIES_MAX", 0)
     monkeypatch.setattr(reader_module, "SCANS_SECONDS_MAX", 0.0)
     await log.append(entries(1, 99), after=0)
     reader = await reading(log, watch)

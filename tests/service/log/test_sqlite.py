@@ -84,10 +84,35 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
     """The check before an append does not grow with the log."""
     await log.append(entries(1, 2), after=0)
     with sqlite3.connect(tmp_path / "log.db") as db:
-        identity = db.execute("EXPLAIN QUERY PLAN SELECT time FROM entry WHERE identity = x'00'").fetchall()[0][3]
+        plans = [
+            [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
+            for sql, values in ((sqlite._KNOWN, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
+        ]
     db.close()
+    searched = [[step for step in plan if "entry" in step] for plan in plans]
 
-    assert identity == "SEARCH entry USING INDEX entry_identity (identity=?)"
+    assert [
+        ["SEARCH entry USING INDEX entry_identity (identity=?)"],
+        [
+            "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH entry USING INDEX entry_instance (instance=?)",
+        ],
+    ] == searched
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 1000])
+async def test_any_number_of_events_is_written_and_found_at_once(log: SqliteLog, count: int) -> None:
+    """However many: each at its place, known by its identity, its instance owned by its app."""
+    written = entries(1, count)
+    await log.append(written, after=0)
+    found = await log.find([*(each.event for each in written), event()])
+    owned = await log.find([event(instance=int(written[-1].event.identity.id.partition("-")[2]))])
+
+    assert written == await everything(log)
+    assert {each.event.identity: each.sequence for each in written} == {
+        identity: known.sequence for identity, known in found.identities.items()
+    }
+    assert [TTD] == list(owned.owners.values())
 
 
 async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:

@@ -8,6 +8,7 @@ import pytest
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.ports import EventLog, Head
+from eventfeed.log import recent
 from eventfeed.log import tail as module
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
@@ -161,7 +162,8 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None
 
 async def test_memory_is_bounded_by_count(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest entries are let go; a reader further back is sent to the store."""
-    monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 40)
+    monkeypatch.setattr(recent, "ENTRIES_MAX", 40)
+    monkeypatch.setattr(recent, "FORGOTTEN", 5)
     tail = await started(log)
     for place in range(1, 101):
         tail.learn([entry(place)])
@@ -172,7 +174,8 @@ async def test_memory_is_bounded_by_count(log: EventLog, monkeypatch: pytest.Mon
 
 async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large entries are let go sooner."""
-    monkeypatch.setattr(module, "TAIL_BYTES_MAX", 1_000)
+    monkeypatch.setattr(recent, "BYTES_MAX", 1_000)
+    monkeypatch.setattr(recent, "FORGOTTEN", 5)
     tail = await started(log)
     tail.learn(entries(1, 50))
 
@@ -182,7 +185,7 @@ async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.Mon
 
 async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a long sleep the end is taken as at the start, not followed entry by entry."""
-    monkeypatch.setattr(module, "TAIL_ENTRIES_MAX", 10)
+    monkeypatch.setattr(module, "ENTRIES_MAX", 10)
     tail = await started(log)
     await log.append(entries(1, 30), after=0)
 
