@@ -35,6 +35,7 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.callers import Callers
 from eventfeed.http.feeds import Feeds, feed_routes
+from eventfeed.http.gateway import OnlyThroughGateway
 from eventfeed.http.health import health_routes
 from eventfeed.http.identity import development_routes, identity_routes
 from eventfeed.http.instances import Instances, instance_routes
@@ -190,16 +191,22 @@ def create() -> Observed:
     """The application of this environment, observed: what a server process runs."""
     settings = from_environment()
     configure(settings.log_level, form=settings.log_format)
-    return Observed(application(settings))
+    return Observed(entrance(settings))
+
+
+def entrance(settings: Settings) -> "Litestar | OnlyThroughGateway":
+    """The application, and before it whoever keeps others than the gateway out, where there is one."""
+    served = application(settings)
+    if not settings.gateway_secret:
+        return served
+    return OnlyThroughGateway(served, settings.gateway_secret.split(), Problems(_addresses(settings)))
 
 
 def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
     # A proxy of the environment is for the world outside: in development the issuers are this very machine.
     client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
-    addresses = Addresses(
-        public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
-    )
+    addresses = _addresses(settings)
     keys = SigningKeys.load(settings.keys_path / "platform")
     access = access_of(settings, client=client, keys=keys)
     store = Store(settings)
@@ -277,6 +284,12 @@ def access_of(settings: Settings, *, client: httpx.AsyncClient, keys: SigningKey
 def first_approvals(settings: Settings) -> Sequence[Approval]:
     """What the register's file approves until somebody decides otherwise. Raises `SettingsError`."""
     return list(population_file(_path(settings.register)).value.first_approvals())
+
+
+def _addresses(settings: Settings) -> Addresses:
+    return Addresses(
+        public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
+    )
 
 
 def _path(setting: str) -> Path | None:
