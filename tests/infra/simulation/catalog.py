@@ -4,7 +4,6 @@ A type's address is its scope, its provider, and each of its segments with a nam
 resource; the last one is made up from the logical name when it is not given.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,11 +39,10 @@ class Kind:
 
 
 def parent(address: str) -> str:
-    """The id of the resource, group or subscription that this one is in; "" above a subscription."""
-    nested = re.fullmatch(r"(.+/providers/[^/]+/[^/]+/[^/]+(?:/[^/]+/[^/]+)*)/[^/]+/[^/]+", address, re.IGNORECASE)
-    if nested:
-        return nested[1]
-    return re.sub(r"(/providers/[^/]+)?/[^/]+/[^/]+$", "", address)
+    """The id of the resource, group or subscription that this one is in or on."""
+    scope, _, path = address.rpartition("/providers/")
+    nested = path.count("/") > 2 or not scope
+    return address.rsplit("/", 2)[0] if nested else scope
 
 
 _APIM = "Microsoft.ApiManagement/service"

@@ -44,7 +44,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     ) -> resource_pb2.ResourceInvokeResponse:
         arguments = from_struct(request.args)
         found = answered(context, lambda: told(lambda: self._deployment.call(request.tok, arguments)))
-        return resource_pb2.ResourceInvokeResponse(**{"return": to_struct(found)})
+        answer = resource_pb2.ResourceInvokeResponse()
+        getattr(answer, "return").CopyFrom(to_struct(found))
+        return answer
 
     def SignalAndWaitForShutdown(self, request: Empty, context: grpc.ServicerContext) -> Empty:
         return Empty()
@@ -73,4 +75,4 @@ def told(verb: Callable[[], _Answer]) -> _Answer:
     try:
         return verb()
     except grpc.RpcError as failure:
-        raise Refused(failure.details() if isinstance(failure, grpc.Call) else str(failure)) from failure
+        raise Refused(str(failure.details())) from failure

@@ -123,7 +123,9 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         found = answered(context, lambda: self._provider.call(request.tok, from_struct(request.args)))
-        return provider_pb2.InvokeResponse(**{"return": to_struct(found)})
+        answer = provider_pb2.InvokeResponse()
+        getattr(answer, "return").CopyFrom(to_struct(found))
+        return answer
 
 
 def answered(context: grpc.ServicerContext, verb: Callable[[], _Answer]) -> _Answer:

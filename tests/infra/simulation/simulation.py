@@ -73,7 +73,10 @@ class Simulation:
         self._open.close()
 
     def preview(self, config: Mapping[str, Any], *, root: Path = ROOT) -> Run:
-        """What `up` would do with the project in `root` and this configuration beside its files. Raises `ProgramFailed` or `Refused`."""
+        """What `up` would do with the project in `root`, configured by its files and this.
+
+        Raises `ProgramFailed` or `Refused`.
+        """
         return self._run(settings(root, self._stack, config), preview=True)
 
     def up(self, config: Mapping[str, Any], *, root: Path = ROOT) -> Run:
