@@ -12,6 +12,7 @@ from components.observability import Observability, ObservabilityArgs
 from components.place import place
 from components.registry import Registry, RegistryArgs
 from components.service import Service, ServiceArgs
+from components.site import Site
 from components.store import Store, StoreArgs
 from components.vault import Vault, VaultArgs
 from stack import SYSTEM, read
@@ -22,20 +23,19 @@ network = Network(SYSTEM, NetworkArgs(place=where)) if stack.production else Non
 identity = Identity(SYSTEM, IdentityArgs(place=where))
 observability = Observability(SYSTEM, ObservabilityArgs(place=where, stack=stack, identity=identity))
 
-here = {"place": where, "stack": stack, "observability": observability, "network": network}
-store = Store(SYSTEM, StoreArgs(**here, identity=identity))
-vault = Vault(SYSTEM, VaultArgs(**here, identity=identity))
-registry = Registry(SYSTEM, RegistryArgs(**here, identity=identity))
-environment = Environment(SYSTEM, EnvironmentArgs(**here))
-gateway = Gateway(SYSTEM, GatewayArgs(**here, vault=vault))
+site = Site(place=where, stack=stack, observability=observability, network=network)
+store = Store(SYSTEM, StoreArgs(site=site, identity=identity))
+vault = Vault(SYSTEM, VaultArgs(site=site, identity=identity))
+registry = Registry(SYSTEM, RegistryArgs(site=site, identity=identity))
+environment = Environment(SYSTEM, EnvironmentArgs(site=site))
+gateway = Gateway(SYSTEM, GatewayArgs(site=site, vault=vault))
 
 service = None
 if stack.release.runs:
     service = Service(
         SYSTEM,
         ServiceArgs(
-            place=where,
-            stack=stack,
+            site=site,
             environment=environment,
             identity=identity,
             registry=registry,
@@ -45,10 +45,10 @@ if stack.release.runs:
             after=[store, vault, registry, observability, environment],
         ),
     )
-    Api(SYSTEM, ApiArgs(place=where, stack=stack, gateway=gateway, service_url=service.url))
+    Api(SYSTEM, ApiArgs(site=site, gateway=gateway, service_url=service.url))
     pulumi.export("revision", service.revision)
     pulumi.export("image", registry.image)
-Alerts(SYSTEM, AlertsArgs(place=where, stack=stack, observability=observability, gateway=gateway, service=service))
+Alerts(SYSTEM, AlertsArgs(site=site, gateway=gateway, service=service))
 
 pulumi.export("url", gateway.url)
 pulumi.export("registry", registry.server)

@@ -30,13 +30,21 @@ KEYS = (
     Key("operatorName", "who runs this, as the gateway tells its callers", r".{1,100}", '"Your agency"'),
     Key("operatorEmail", "who is told of alerts and costs", r"[^@\s]+@[^@\s]+\.[^@\s]+", "drift@example.no"),
     Key("maskinportenIssuer", "the issuer of Maskinporten's tokens", _URL, "https://test.maskinporten.no/"),
-    Key("maskinportenAudiences", "the audiences or clients accepted in them", r"\S+( \S+)*", "https://example.no/events"),
+    Key(
+        "maskinportenAudiences", "the audiences or clients accepted in them", r"\S+( \S+)*", "https://example.no/events"
+    ),
     Key("idportenIssuer", "the issuer of ID-porten's tokens", f"({_URL})?", "https://test.idporten.no", ""),
     Key("idportenAudiences", "the audiences or clients accepted in them", r"(\S+( \S+)*)?", "a-client-id", ""),
     Key("platformUrl", "the platform whose register and decision point are asked", _URL, "https://platform.altinn.no"),
     Key("platformOrgsUrl", "the platform's list of organisations", _URL, "https://altinncdn.no/orgs/altinn-orgs.json"),
     Key("signingKeys", "names of the keys that verify tokens, the last one signs", f"{_NAMES}( {_NAMES})*", "2026-12"),
-    Key("corsOrigins", "the web pages that may call from a browser", r"(https://[^\s/?#]+( https://[^\s/?#]+)*)?", '""', ""),
+    Key(
+        "corsOrigins",
+        "the web pages that may call from a browser",
+        r"(https://[^\s/?#]+( https://[^\s/?#]+)*)?",
+        '""',
+        "",
+    ),
     Key("retentionDays", "how long events are kept (days)", r"[1-9][0-9]{0,3}", "90", "90"),
     Key("throughput", "the most that the log may use (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
     Key("budget", "what it may cost a month, in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
@@ -119,7 +127,9 @@ def read() -> Stack:
     if not location:
         faults.append("azure-native:location is missing: pulumi config set azure-native:location norwayeast")
     if faults:
-        raise StackError("The configuration of this stack cannot be used:\n" + "\n".join(f"- {each}" for each in faults))
+        raise StackError(
+            "The configuration of this stack cannot be used:\n" + "\n".join(f"- {each}" for each in faults)
+        )
     return _stack(values, location, subscription_key=config.get_secret("platformSubscriptionKey"))
 
 
@@ -174,7 +184,7 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     if image and source:
         yield f"{SYSTEM}:image and {SYSTEM}:source are both set: choose one. pulumi config rm {SYSTEM}:source"
     if production and source:
-        yield f"{SYSTEM}:source is set: a registry that is closed to the world builds nothing. {_fix('image', NO_IMAGE)}"
+        yield f"{SYSTEM}:source is set: a closed registry builds nothing. {_fix('image', NO_IMAGE)}"
     if not image and not source:
         yield f"{SYSTEM}:image is missing: what runs, or `{NO_IMAGE}` until there is one. {_fix('image', NO_IMAGE)}"
     if values["newestWeight"] != "100" and not values["stableRevision"]:

@@ -8,10 +8,10 @@ import pulumi
 from pulumi_azure_native import applicationinsights, monitor
 
 from components.gateway import Gateway
-from components.observability import MONITORING, Observability
-from components.place import Place
+from components.observability import MONITORING
 from components.service import Service
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 # In development nobody is woken for slowness or silence.
 FEW = frozenset({"errors", "stale"})
@@ -25,9 +25,7 @@ RESTARTS_MAX = 3
 class AlertsArgs:
     """What is looked at, and whom to tell."""
 
-    place: Place
-    stack: Stack
-    observability: Observability
+    site: Site
     gateway: Gateway
     service: Service | None
 
@@ -39,10 +37,10 @@ class Alerts(pulumi.ComponentResource):
         super().__init__("eventfeed:infra:Alerts", name, None, opts)
         self._args, self._mine = args, pulumi.ResourceOptions(parent=self)
         for alert in described():
-            if args.stack.production or alert["name"] in FEW:
+            if args.site.stack.production or alert["name"] in FEW:
                 self._rule(alert)
         # Being asked every five minutes would keep awake what may sleep in development.
-        if args.stack.production and args.service:
+        if args.site.stack.production and args.service:
             self._away(self._asked())
             self._restarts(args.service)
         self.register_outputs({})
@@ -51,14 +49,14 @@ class Alerts(pulumi.ComponentResource):
         """An alert whose query has a row when something is wrong."""
         monitor.ScheduledQueryRule(
             str(alert["name"]),
-            resource_group_name=self._args.place.group,
-            location=self._args.place.location,
+            resource_group_name=self._args.site.place.group,
+            location=self._args.site.place.location,
             kind="LogAlert",
             display_name=f"{SYSTEM}: {alert['name']}",
             description=str(alert["meaning"]),
             severity=float(str(alert["severity"])),
             enabled=True,
-            scopes=[self._args.observability.workspace_id],
+            scopes=[self._args.site.observability.workspace_id],
             evaluation_frequency="PT5M",
             window_size=f"PT{alert['minutes']}M",
             criteria=monitor.ScheduledQueryRuleCriteriaArgs(
@@ -71,20 +69,20 @@ class Alerts(pulumi.ComponentResource):
             auto_mitigate=True,
             # The table of measurements comes with the first one.
             skip_query_validation=True,
-            actions=monitor.ActionsArgs(action_groups=[self._args.observability.action_group_id]),
-            tags=self._args.place.tags,
+            actions=monitor.ActionsArgs(action_groups=[self._args.site.observability.action_group_id]),
+            tags=self._args.site.place.tags,
             opts=self._mine,
         )
 
     def _asked(self) -> applicationinsights.WebTest:
         """The gateway's health, asked for from other places."""
-        insights, tags = self._args.observability.insights_id, self._args.place.tags
+        insights, tags = self._args.site.observability.insights_id, self._args.site.place.tags
         return applicationinsights.WebTest(
             "away",
-            resource_group_name=self._args.place.group,
-            location=self._args.place.location,
-            kind="standard",
-            web_test_kind="standard",
+            resource_group_name=self._args.site.place.group,
+            location=self._args.site.place.location,
+            kind=applicationinsights.WebTestKind.STANDARD,
+            web_test_kind=applicationinsights.WebTestKind.STANDARD,
             web_test_name="away",
             synthetic_monitor_id="away",
             enabled=True,
@@ -106,29 +104,29 @@ class Alerts(pulumi.ComponentResource):
     def _away(self, asked: applicationinsights.WebTest) -> None:
         monitor.MetricAlert(
             "away",
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             location="global",
             description="The gateway or the service does not answer in two places or more.",
             severity=0,
             enabled=True,
-            scopes=[asked.id, self._args.observability.insights_id],
+            scopes=[asked.id, self._args.site.observability.insights_id],
             evaluation_frequency="PT1M",
             window_size="PT5M",
             criteria=monitor.WebtestLocationAvailabilityCriteriaArgs(
                 odata_type="Microsoft.Azure.Monitor.WebtestLocationAvailabilityCriteria",
                 web_test_id=asked.id,
-                component_id=self._args.observability.insights_id,
+                component_id=self._args.site.observability.insights_id,
                 failed_location_count=2,
             ),
-            actions=[monitor.MetricAlertActionArgs(action_group_id=self._args.observability.action_group_id)],
-            tags=self._args.place.tags,
+            actions=[monitor.MetricAlertActionArgs(action_group_id=self._args.site.observability.action_group_id)],
+            tags=self._args.site.place.tags,
             opts=self._mine,
         )
 
     def _restarts(self, service: Service) -> None:
         monitor.MetricAlert(
             "restarts",
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             location="global",
             description="A replica of the service is started again and again.",
             severity=1,
@@ -150,8 +148,8 @@ class Alerts(pulumi.ComponentResource):
                     )
                 ],
             ),
-            actions=[monitor.MetricAlertActionArgs(action_group_id=self._args.observability.action_group_id)],
-            tags=self._args.place.tags,
+            actions=[monitor.MetricAlertActionArgs(action_group_id=self._args.site.observability.action_group_id)],
+            tags=self._args.site.place.tags,
             opts=self._mine,
         )
 

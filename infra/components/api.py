@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 import pulumi
 from pulumi_azure_native import apimanagement
 
 from components.gateway import Gateway
-from components.place import Place
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 GATEWAY = Path(__file__).parents[1] / "gateway"
 # Every operation asks for a token but those that have a policy of their own.
@@ -39,8 +39,7 @@ class Operation(NamedTuple):
 class ApiArgs:
     """The gateway that serves it, and where the service is."""
 
-    place: Place
-    stack: Stack
+    site: Site
     gateway: Gateway
     service_url: pulumi.Output[str]
 
@@ -65,7 +64,7 @@ class Api(pulumi.ComponentResource):
         """Its paths name their version; whoever asks for another version by header finds none."""
         versions = apimanagement.ApiVersionSet(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             version_set_id=SYSTEM,
             display_name=SYSTEM,
@@ -75,7 +74,7 @@ class Api(pulumi.ComponentResource):
         )
         return apimanagement.Api(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             api_id=SYSTEM,
             api_version_set_id=versions.id,
@@ -92,18 +91,18 @@ class Api(pulumi.ComponentResource):
     def _product(self, api: apimanagement.Api) -> None:
         product = apimanagement.Product(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             product_id=SYSTEM,
             display_name=SYSTEM,
             description="Events in one sequence: publish, and follow.",
             subscription_required=False,
-            state="published",
+            state=apimanagement.ProductState.PUBLISHED,
             opts=self._mine,
         )
         apimanagement.ProductApi(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             product_id=product.name,
             api_id=api.name,
@@ -127,7 +126,7 @@ class Api(pulumi.ComponentResource):
         )
         return apimanagement.Backend(
             BACKEND,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             backend_id=BACKEND,
             protocol="http",
@@ -148,7 +147,7 @@ class Api(pulumi.ComponentResource):
         both = apimanagement.PipelineDiagnosticSettingsArgs(request=silent, response=silent)
         apimanagement.ApiDiagnostic(
             "telemetry",
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             api_id=api.name,
             diagnostic_id="applicationinsights",
@@ -158,7 +157,7 @@ class Api(pulumi.ComponentResource):
             log_client_ip=False,
             verbosity="error",
             sampling=apimanagement.SamplingSettingsArgs(
-                sampling_type="fixed", percentage=SAMPLED_PERCENT[self._args.stack.production]
+                sampling_type="fixed", percentage=SAMPLED_PERCENT[self._args.site.stack.production]
             ),
             frontend=both,
             backend=both,
@@ -168,7 +167,7 @@ class Api(pulumi.ComponentResource):
     def _fragment(self, name: str, *, after: Sequence[pulumi.Resource]) -> apimanagement.PolicyFragment:
         return apimanagement.PolicyFragment(
             name,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             id=name,
             format="xml",
@@ -181,7 +180,7 @@ class Api(pulumi.ComponentResource):
         mine = pulumi.ResourceOptions(parent=self, depends_on=after)
         apimanagement.ApiPolicy(
             CALLER,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self._args.gateway.name,
             api_id=api.name,
             policy_id="policy",
@@ -193,7 +192,7 @@ class Api(pulumi.ComponentResource):
             if operation.policy != CALLER:
                 apimanagement.ApiOperationPolicy(
                     operation.id,
-                    resource_group_name=self._args.place.group,
+                    resource_group_name=self._args.site.place.group,
                     service_name=self._args.gateway.name,
                     api_id=api.name,
                     operation_id=operation.id,
@@ -205,19 +204,18 @@ class Api(pulumi.ComponentResource):
 
     def _filled(self, name: str) -> pulumi.Output[str]:
         """A policy with the address that the world knows, and the pages that may call from a browser."""
-        text, origins = Template((GATEWAY / f"{name}.xml").read_text()), self._args.stack.cors_origins
+        text, origins = Template((GATEWAY / f"{name}.xml").read_text()), self._args.site.stack.cors_origins
         return self._args.gateway.url.apply(lambda url: text.substitute(public_url=escape(url), cors=_cors(origins)))
 
 
-def operations(document: Mapping[str, Mapping[str, Mapping[str, Mapping[str, object]]]]) -> Iterator[Operation]:
+def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
     """The operations of an OpenAPI document under the ids that the gateway gives them, each with its policy."""
-    everyones = document.get("security", [{_PLATFORM: []}])
     for path, methods in document["paths"].items():
         for described in methods.values():
-            named = [scheme for each in described.get("security", everyones) for scheme in each]  # type: ignore[attr-defined]
+            schemes = {scheme for each in described.get("security", document["security"]) for scheme in each}
             own = INSTANCE if _ANONYMOUS in path else OPEN
-            # Azure writes an id of letters in lower case.
-            yield Operation(str(described["operationId"]).lower(), CALLER if _PLATFORM in named else own)
+            # Azure writes such an id in lower case.
+            yield Operation(described["operationId"].lower(), CALLER if _PLATFORM in schemes else own)
 
 
 def _cors(origins: Sequence[str]) -> str:

@@ -6,9 +6,9 @@ import pulumi
 from pulumi_azure_native import app, privatedns
 
 from components.network import Network
-from components.observability import Observability
 from components.place import Place
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 # The agent has one receiver that needs no name of ours.
 _INSIGHTS = ["appInsights"]
@@ -18,10 +18,7 @@ _INSIGHTS = ["appInsights"]
 class EnvironmentArgs:
     """Where it is, and where what it sees is sent."""
 
-    place: Place
-    stack: Stack
-    observability: Observability
-    network: Network | None
+    site: Site
 
 
 class Environment(pulumi.ComponentResource):
@@ -32,33 +29,34 @@ class Environment(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EnvironmentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Environment", name, None, opts)
-        inside = args.network
+        inside = args.site.network
         made = app.ManagedEnvironment(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
+            resource_group_name=args.site.place.group,
+            location=args.site.place.location,
             workload_profiles=[app.WorkloadProfileArgs(name="Consumption", workload_profile_type="Consumption")],
-            vnet_configuration=inside
-            and app.VnetConfigurationArgs(infrastructure_subnet_id=inside.apps_subnet_id, internal=True),
+            vnet_configuration=app.VnetConfigurationArgs(infrastructure_subnet_id=inside.apps_subnet_id, internal=True)
+            if inside
+            else None,
             public_network_access="Disabled" if inside else "Enabled",
-            zone_redundant=args.stack.production,
+            zone_redundant=args.site.stack.production,
             app_logs_configuration=app.AppLogsConfigurationArgs(destination="azure-monitor"),
             # Exists in preview versions of the API only. It takes no metrics: the service sends those itself.
             app_insights_configuration=app.AppInsightsConfigurationArgs(
-                connection_string=args.observability.connection_string
+                connection_string=args.site.observability.connection_string
             ),
             open_telemetry_configuration=app.OpenTelemetryConfigurationArgs(
                 traces_configuration=app.TracesConfigurationArgs(destinations=_INSIGHTS),
                 logs_configuration=app.LogsConfigurationArgs(destinations=_INSIGHTS),
             ),
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.id, self.domain = made.id, made.default_domain
         logs = ["ContainerAppConsoleLogs", "ContainerAppSystemLogs"]
-        args.observability.watch("environment", made.id, logs=logs, parent=self)
+        args.site.observability.watch("environment", made.id, logs=logs, parent=self)
         if inside:
-            self._named(made, inside, args.place)
+            self._named(made, inside, args.site.place)
         self.register_outputs({"domain": self.domain})
 
     def _named(self, made: app.ManagedEnvironment, inside: Network, place: Place) -> None:

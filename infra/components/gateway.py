@@ -5,12 +5,10 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import apimanagement
 
-from components.network import Network
-from components.observability import Observability
-from components.place import Place
 from components.roles import KEY_VAULT_SECRETS_USER, MONITORING_METRICS_PUBLISHER, Grant, assigned
+from components.site import Site
 from components.vault import GATEWAY_SECRET, Vault
-from stack import SYSTEM, Stack
+from stack import SYSTEM
 
 # Consumption cannot limit by caller. Of the tiers that reach into a network this one has no zones to choose.
 TIERS = {False: ("BasicV2", 1), True: ("StandardV2", 2)}
@@ -21,11 +19,8 @@ LOGGER = "insights"
 class GatewayArgs:
     """Where it is, what it looks like from outside, and the secret by which the service knows it."""
 
-    place: Place
-    stack: Stack
-    observability: Observability
+    site: Site
     vault: Vault
-    network: Network | None
 
 
 class Gateway(pulumi.ComponentResource):
@@ -50,22 +45,25 @@ class Gateway(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
     def _gateway(self) -> apimanagement.ApiManagementService:
-        tier, units = TIERS[self._args.stack.production]
-        inside = self._args.network
+        tier, units = TIERS[self._args.site.stack.production]
+        inside = self._args.site.network
         return apimanagement.ApiManagementService(
             SYSTEM,
-            resource_group_name=self._args.place.group,
-            location=self._args.place.location,
+            resource_group_name=self._args.site.place.group,
+            location=self._args.site.place.location,
             sku=apimanagement.ApiManagementServiceSkuPropertiesArgs(name=tier, capacity=units),
-            publisher_name=self._args.stack.operator_name,
-            publisher_email=self._args.stack.operator_email,
+            publisher_name=self._args.site.stack.operator_name,
+            publisher_email=self._args.site.stack.operator_email,
             identity=apimanagement.ApiManagementServiceIdentityArgs(type="SystemAssigned"),
             public_network_access="Enabled",
             # Of the tiers of the second generation this means: outwards alone.
             virtual_network_type="External" if inside else "None",
-            virtual_network_configuration=inside
-            and apimanagement.VirtualNetworkConfigurationArgs(subnet_resource_id=inside.gateway_subnet_id),
-            tags=self._args.place.tags,
+            virtual_network_configuration=apimanagement.VirtualNetworkConfigurationArgs(
+                subnet_resource_id=inside.gateway_subnet_id
+            )
+            if inside
+            else None,
+            tags=self._args.site.place.tags,
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="90m")),
         )
 
@@ -76,7 +74,7 @@ class Gateway(pulumi.ComponentResource):
         allowed = assigned("gateway-secret", grant, self._mine)
         return apimanagement.NamedValue(
             "gateway-secret",
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self.name,
             named_value_id="gateway-secret",
             display_name="gateway-secret",
@@ -86,12 +84,12 @@ class Gateway(pulumi.ComponentResource):
         )
 
     def _logger(self, principal: pulumi.Output[str]) -> apimanagement.Logger:
-        insights = self._args.observability
+        insights = self._args.site.observability
         grant = Grant(principal_id=principal, role=MONITORING_METRICS_PUBLISHER, scope=insights.insights_id)
         allowed = assigned("gateway-telemetry", grant, self._mine)
         return apimanagement.Logger(
             LOGGER,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             service_name=self.name,
             logger_id=LOGGER,
             logger_type="applicationInsights",

@@ -1,6 +1,6 @@
 """The network of production: who may reach what, and by which names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,7 +80,9 @@ class Network(pulumi.ComponentResource):
         self._zones = {group: self.zone(group.lower(), zone, parent=self) for group, zone in ZONES.items()}
         self.register_outputs({"id": self.id})
 
-    def _subnet(self, wanted: Range, within: network.VirtualNetwork, *, after: Sequence[network.Subnet]) -> network.Subnet:
+    def _subnet(
+        self, wanted: Range, within: network.VirtualNetwork, *, after: Sequence[network.Subnet]
+    ) -> network.Subnet:
         """A subnet and what guards it. One after another: Azure changes a network once at a time."""
         guard = network.NetworkSecurityGroup(
             wanted.name,
@@ -90,14 +92,14 @@ class Network(pulumi.ComponentResource):
             tags=self._place.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        lent = [{"name": "lent", "service_name": wanted.delegate}] if wanted.delegate else []
+        lent = [network.DelegationArgs(name="lent", service_name=wanted.delegate)] if wanted.delegate else []
         return network.Subnet(
             wanted.name,
             resource_group_name=self._place.group,
             virtual_network_name=within.name,
             subnet_name=wanted.name,
             address_prefix=wanted.addresses,
-            delegations=[network.DelegationArgs(**each) for each in lent],
+            delegations=lent,
             network_security_group=network.NetworkSecurityGroupArgs(id=guard.id),
             # Or the guard would not count for private endpoints.
             private_endpoint_network_policies="NetworkSecurityGroupEnabled",
@@ -134,9 +136,7 @@ class Network(pulumi.ComponentResource):
             location=self._place.location,
             subnet=network.SubnetArgs(id=self._endpoints_subnet_id),
             private_link_service_connections=[
-                network.PrivateLinkServiceConnectionArgs(
-                    name=name, group_ids=[group], private_link_service_id=target
-                )
+                network.PrivateLinkServiceConnectionArgs(name=name, group_ids=[group], private_link_service_id=target)
             ],
             tags=self._place.tags,
             opts=pulumi.ResourceOptions(parent=parent),
@@ -163,7 +163,6 @@ def _rules(wanted: Range) -> Sequence[network.SecurityRuleArgs]:
 
 
 def _rule(name: str, priority: int, *, source: str, ports: str, access: str = "Allow") -> network.SecurityRuleArgs:
-    shared: Mapping[str, str] = {"source_port_range": "*", "destination_address_prefix": "*"}
     return network.SecurityRuleArgs(
         name=name,
         priority=priority,
@@ -171,6 +170,7 @@ def _rule(name: str, priority: int, *, source: str, ports: str, access: str = "A
         direction="Inbound",
         protocol="Tcp" if access == "Allow" else "*",
         source_address_prefix=source,
+        source_port_range="*",
+        destination_address_prefix="*",
         destination_port_range=ports,
-        **shared,
     )

@@ -85,7 +85,9 @@ class Observability(pulumi.ComponentResource):
             location=self._place.location,
             sku=operationalinsights.WorkspaceSkuArgs(name="PerGB2018"),
             retention_in_days=RETENTION_DAYS[self._stack.production],
-            workspace_capping=None if capped is None else operationalinsights.WorkspaceCappingArgs(daily_quota_gb=capped),
+            workspace_capping=None
+            if capped is None
+            else operationalinsights.WorkspaceCappingArgs(daily_quota_gb=capped),
             features=operationalinsights.WorkspaceFeaturesArgs(
                 disable_local_auth=True, enable_log_access_using_only_resource_permissions=True
             ),
@@ -140,7 +142,10 @@ class Observability(pulumi.ComponentResource):
             amount=self._stack.budget,
             time_grain="Monthly",
             time_period=consumption.BudgetTimePeriodArgs(start_date=f"{self._stack.budget_from}T00:00:00Z"),
-            notifications={"spent": self._notification(80, "Actual"), "expected": self._notification(100, "Forecasted")},
+            notifications={
+                "spent": self._notification(80, "Actual"),
+                "expected": self._notification(100, "Forecasted"),
+            },
             opts=self._mine,
         )
 

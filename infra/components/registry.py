@@ -6,11 +6,9 @@ import pulumi
 from pulumi_azure_native import containerregistry
 
 from components.identity import Identity
-from components.network import Network
-from components.observability import Observability
-from components.place import Place
 from components.roles import ACR_PULL, Grant, assigned
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 DOCKERFILE = "service/Dockerfile"
 
@@ -19,11 +17,8 @@ DOCKERFILE = "service/Dockerfile"
 class RegistryArgs:
     """Where the registry is, who pulls from it, and who looks at it."""
 
-    place: Place
-    stack: Stack
+    site: Site
     identity: Identity
-    observability: Observability
-    network: Network | None
 
 
 class Registry(pulumi.ComponentResource):
@@ -34,12 +29,12 @@ class Registry(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: RegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Registry", name, None, opts)
-        self._args, production = args, args.stack.production
+        self._args, production = args, args.site.stack.production
         self._mine = pulumi.ResourceOptions(parent=self)
         registry = containerregistry.Registry(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
+            resource_group_name=args.site.place.group,
+            location=args.site.place.location,
             sku=containerregistry.SkuArgs(name="Premium" if production else "Basic"),
             admin_user_enabled=False,
             anonymous_pull_enabled=False,
@@ -47,7 +42,7 @@ class Registry(pulumi.ComponentResource):
             # By this an image is brought in from another registry.
             network_rule_bypass_options="AzureServices",
             zone_redundancy="Enabled" if production else "Disabled",
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=self._mine,
         )
         assigned(
@@ -55,27 +50,27 @@ class Registry(pulumi.ComponentResource):
             Grant(principal_id=args.identity.principal_id, role=ACR_PULL, scope=registry.id),
             self._mine,
         )
-        if args.network:
-            args.network.endpoint("registry", "registry", registry.id, parent=self)
+        if args.site.network:
+            args.site.network.endpoint("registry", "registry", registry.id, parent=self)
         logs = ["ContainerRegistryLoginEvents", "ContainerRegistryRepositoryEvents"]
-        args.observability.watch("registry", registry.id, logs=logs, parent=self)
+        args.site.observability.watch("registry", registry.id, logs=logs, parent=self)
         self.server = registry.login_server
         self.image = pulumi.Output.concat(self.server, "/", self._reference(registry))
         self.register_outputs({"server": self.server})
 
     def _reference(self, registry: containerregistry.Registry) -> pulumi.Input[str]:
         """The image within the registry, by digest."""
-        release = self._args.stack.release
-        return release.image if release.image else self._built(registry)
+        release = self._args.site.stack.release
+        return release.image or self._built(registry)
 
     def _built(self, registry: containerregistry.Registry) -> pulumi.Output[str]:
         """Built where it is kept, so that the first `pulumi up` has something to run. Another commit builds again."""
-        source = self._args.stack.release.source
+        source = self._args.site.stack.release.source
         run = containerregistry.TaskRun(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             registry_name=registry.name,
-            location=self._args.place.location,
+            location=self._args.site.place.location,
             force_update_tag=source,
             run_request=containerregistry.DockerBuildRequestArgs(
                 type="DockerBuildRequest",

@@ -8,11 +8,11 @@ from pulumi_azure_native import app
 
 from components.environment import Environment
 from components.identity import Identity
-from components.place import Place
 from components.registry import Registry
+from components.site import Site
 from components.store import Store
 from components.vault import GATEWAY_SECRET, SUBSCRIPTION, TELEMETRY, Vault, signing
-from stack import SYSTEM, Stack
+from stack import SYSTEM
 
 PORT = 8_080
 # The service finds its own signing keys in this folder of the one it is told.
@@ -32,8 +32,7 @@ SIZES = {False: (0.5, "1Gi"), True: (1.0, "2Gi")}
 class ServiceArgs:
     """Where it runs and as whom, what it stands on, and the address that the world knows it by."""
 
-    place: Place
-    stack: Stack
+    site: Site
     environment: Environment
     identity: Identity
     registry: Registry
@@ -56,14 +55,14 @@ class Service(pulumi.ComponentResource):
         self._args = args
         made = app.ContainerApp(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
+            resource_group_name=args.site.place.group,
+            location=args.site.place.location,
             environment_id=args.environment.id,
             workload_profile_name="Consumption",
             identity=app.ManagedServiceIdentityArgs(type="UserAssigned", user_assigned_identities=[args.identity.id]),
             configuration=self._configuration(),
             template=self._template(),
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
         )
         self.id = made.id
@@ -95,7 +94,7 @@ class Service(pulumi.ComponentResource):
 
     def _traffic(self) -> Sequence[app.TrafficWeightArgs]:
         """The newest revision gets its part as soon as it is ready, the stable one what is left."""
-        release = self._args.stack.release
+        release = self._args.site.stack.release
         newest = app.TrafficWeightArgs(latest_revision=True, weight=release.newest_weight, label="newest")
         if not release.stable_revision:
             return [newest]
@@ -103,8 +102,8 @@ class Service(pulumi.ComponentResource):
         return [newest, app.TrafficWeightArgs(revision_name=release.stable_revision, weight=rest, label="stable")]
 
     def _template(self) -> app.TemplateArgs:
-        least, most = REPLICAS[self._args.stack.production]
-        cpu, memory = SIZES[self._args.stack.production]
+        least, most = REPLICAS[self._args.site.stack.production]
+        cpu, memory = SIZES[self._args.site.stack.production]
         return app.TemplateArgs(
             containers=[
                 app.ContainerArgs(
@@ -125,7 +124,7 @@ class Service(pulumi.ComponentResource):
         """The newest by file name signs."""
         return [
             app.SecretVolumeItemArgs(secret_ref=signing(name), path=f"{rank:02}-{name}.pem")
-            for rank, name in enumerate(self._args.stack.signing_keys)
+            for rank, name in enumerate(self._args.site.stack.signing_keys)
         ]
 
     def _environment(self) -> Sequence[app.EnvironmentVarArgs]:
@@ -137,7 +136,7 @@ class Service(pulumi.ComponentResource):
 
     def _plain(self) -> Mapping[str, pulumi.Input[str]]:
         """What is no secret: the service's settings, who it is to Azure, and how it sends what it sees."""
-        args, stack = self._args, self._args.stack
+        args, stack = self._args, self._args.site.stack
         people = stack.idporten and {
             "EVENTFEED_IDPORTEN_ISSUER": stack.idporten.url,
             "EVENTFEED_IDPORTEN_AUDIENCES": stack.idporten.audiences,
@@ -156,12 +155,14 @@ class Service(pulumi.ComponentResource):
             "EVENTFEED_PLATFORM_ORGS_URL": stack.platform.orgs_url,
             "EVENTFEED_CLIENT_ADDRESS_HEADER": CLIENT_ADDRESS_HEADER,
             "EVENTFEED_LOG_FORMAT": "json",
+            "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
             "AZURE_CLIENT_ID": args.identity.client_id,
             "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": pulumi.Output.concat(
                 "Authorization=AAD;ClientId=", args.identity.client_id
             ),
             # The agent tells its address itself, and speaks nothing else.
             "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_SERVICE_NAME": SYSTEM,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={stack.name}",
         }
 

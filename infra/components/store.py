@@ -8,11 +8,9 @@ import pulumi
 from pulumi_azure_native import authorization, cosmosdb
 
 from components.identity import Identity
-from components.network import Network
-from components.observability import Observability
-from components.place import Place
 from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 # Entries stay this much longer than they are shown, as the engine demands (s).
 TTL_MARGIN_SECONDS = 7_200
@@ -56,11 +54,8 @@ CONTAINERS = (
 class StoreArgs:
     """Where the store is, who reads and writes it, and who looks at it."""
 
-    place: Place
-    stack: Stack
+    site: Site
     identity: Identity
-    observability: Observability
-    network: Network | None
 
 
 class Store(pulumi.ComponentResource):
@@ -71,44 +66,46 @@ class Store(pulumi.ComponentResource):
     def __init__(self, name: str, args: StoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Store", name, None, opts)
         self._args = args
-        self._mine = pulumi.ResourceOptions(parent=self, protect=args.stack.production)
+        self._mine = pulumi.ResourceOptions(parent=self, protect=args.site.stack.production)
         account = self._account()
         database = cosmosdb.SqlResourceSqlDatabase(
             SYSTEM,
-            resource_group_name=args.place.group,
+            resource_group_name=args.site.place.group,
             account_name=account.name,
             database_name=SYSTEM,
             resource=cosmosdb.SqlDatabaseResourceArgs(id=SYSTEM),
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=self._mine,
         )
         for container in CONTAINERS:
             self._container(container, account, database=database)
         self._grant(account, database)
         self._guard(account)
-        args.observability.watch("store", account.id, logs=["ControlPlaneRequests"], parent=self)
+        args.site.observability.watch("store", account.id, logs=["ControlPlaneRequests"], parent=self)
         # https://{account}.documents.azure.com:443/, as the account itself says.
         host = account.document_endpoint.apply(lambda endpoint: endpoint.removeprefix("https://").split("/")[0])
         self.url = pulumi.Output.concat("cosmos://", host, "/", database.name)
         self.register_outputs({"url": self.url})
 
     def _account(self) -> cosmosdb.DatabaseAccount:
-        args, production = self._args, self._args.stack.production
+        args, production = self._args, self._args.site.stack.production
         return cosmosdb.DatabaseAccount(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
+            resource_group_name=args.site.place.group,
+            location=args.site.place.location,
             kind="GlobalDocumentDB",
             database_account_offer_type=cosmosdb.DatabaseAccountOfferType.STANDARD,
             # One region: after a forced failover to another, the newest seconds might be gone.
             locations=[
                 cosmosdb.LocationArgs(
-                    location_name=args.place.location, failover_priority=0, is_zone_redundant=production
+                    location_name=args.site.place.location, failover_priority=0, is_zone_redundant=production
                 )
             ],
             enable_multiple_write_locations=False,
             enable_automatic_failover=False,
-            consistency_policy=cosmosdb.ConsistencyPolicyArgs(default_consistency_level="Session"),
+            consistency_policy=cosmosdb.ConsistencyPolicyArgs(
+                default_consistency_level=cosmosdb.DefaultConsistencyLevel.SESSION
+            ),
             capabilities=[] if production else [cosmosdb.CapabilityArgs(name="EnableServerless")],
             backup_policy=cosmosdb.ContinuousModeBackupPolicyArgs(
                 type="Continuous",
@@ -120,17 +117,17 @@ class Store(pulumi.ComponentResource):
             disable_key_based_metadata_write_access=True,
             minimal_tls_version="Tls12",
             public_network_access="Disabled" if production else "Enabled",
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=self._mine,
         )
 
     def _container(
         self, wanted: Container, account: cosmosdb.DatabaseAccount, *, database: cosmosdb.SqlResourceSqlDatabase
     ) -> None:
-        keep_seconds = self._args.stack.retention_days * DAY_SECONDS + TTL_MARGIN_SECONDS
+        keep_seconds = self._args.site.stack.retention_days * DAY_SECONDS + TTL_MARGIN_SECONDS
         cosmosdb.SqlResourceSqlContainer(
             wanted.name,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             account_name=account.name,
             database_name=database.name,
             container_name=wanted.name,
@@ -141,18 +138,16 @@ class Store(pulumi.ComponentResource):
                 default_ttl=keep_seconds if wanted.ages else None,
             ),
             options=self._throughput(wanted),
-            tags=self._args.place.tags,
+            tags=self._args.site.place.tags,
             opts=self._mine,
         )
 
     def _throughput(self, wanted: Container) -> cosmosdb.CreateUpdateOptionsArgs | None:
         """Most of it is for the log. Without servers there is nothing to set, and Azure refuses it."""
-        if not self._args.stack.production:
+        if not self._args.site.stack.production:
             return None
-        most = self._args.stack.throughput if wanted.ages else THROUGHPUT_MIN
-        return cosmosdb.CreateUpdateOptionsArgs(
-            autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=most)
-        )
+        most = self._args.site.stack.throughput if wanted.ages else THROUGHPUT_MIN
+        return cosmosdb.CreateUpdateOptionsArgs(autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=most))
 
     def _grant(self, account: cosmosdb.DatabaseAccount, database: cosmosdb.SqlResourceSqlDatabase) -> None:
         """The service may read and write documents of this database, and change nothing else."""
@@ -160,7 +155,7 @@ class Store(pulumi.ComponentResource):
         grant = Grant(principal_id=self._args.identity.principal_id, role=COSMOS_DATA_CONTRIBUTOR, scope=scope)
         cosmosdb.SqlResourceSqlRoleAssignment(
             SYSTEM,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             account_name=account.name,
             role_assignment_id=assignment_name(grant),
             role_definition_id=pulumi.Output.concat(account.id, "/sqlRoleDefinitions/", grant.role),
@@ -171,7 +166,7 @@ class Store(pulumi.ComponentResource):
 
     def _guard(self, account: cosmosdb.DatabaseAccount) -> None:
         """In production nobody deletes the account by mistake, and only the network reaches it."""
-        if self._args.stack.production:
+        if self._args.site.stack.production:
             authorization.ManagementLockByScope(
                 "store",
                 scope=account.id,
@@ -179,8 +174,8 @@ class Store(pulumi.ComponentResource):
                 notes="Holds every event.",
                 opts=pulumi.ResourceOptions(parent=self),
             )
-        if self._args.network:
-            self._args.network.endpoint("store", "Sql", account.id, parent=self)
+        if self._args.site.network:
+            self._args.site.network.endpoint("store", "Sql", account.id, parent=self)
 
 
 def _indexing(wanted: Container) -> cosmosdb.IndexingPolicyArgs:

@@ -9,11 +9,9 @@ import pulumi_tls
 from pulumi_azure_native import authorization, keyvault
 
 from components.identity import Identity
-from components.network import Network
-from components.observability import Observability
-from components.place import Place
 from components.roles import KEY_VAULT_SECRETS_USER, Grant, assigned
-from stack import SYSTEM, Stack
+from components.site import Site
+from stack import SYSTEM
 
 # The service takes 2048 bits and more; this is what is advised beyond 2030.
 RSA_BITS = 3_072
@@ -33,11 +31,8 @@ class Kept:
 class VaultArgs:
     """Where the vault is, who reads it, and who looks at it."""
 
-    place: Place
-    stack: Stack
+    site: Site
     identity: Identity
-    observability: Observability
-    network: Network | None
 
 
 class Vault(pulumi.ComponentResource):
@@ -56,21 +51,21 @@ class Vault(pulumi.ComponentResource):
             Grant(principal_id=args.identity.principal_id, role=KEY_VAULT_SECRETS_USER, scope=vault.id),
             self._mine,
         )
-        if args.stack.production:
+        if args.site.stack.production:
             authorization.ManagementLockByScope(
                 "vault", scope=vault.id, level="CanNotDelete", notes="Holds the signing keys.", opts=self._mine
             )
-        if args.network:
-            args.network.endpoint("vault", "vault", vault.id, parent=self)
-        args.observability.watch("vault", vault.id, logs=["AuditEvent"], parent=self)
+        if args.site.network:
+            args.site.network.endpoint("vault", "vault", vault.id, parent=self)
+        args.site.observability.watch("vault", vault.id, logs=["AuditEvent"], parent=self)
         self.register_outputs({"secrets": sorted(self.kept)})
 
     def _vault(self) -> keyvault.Vault:
-        args, production = self._args, self._args.stack.production
+        args, production = self._args, self._args.site.stack.production
         return keyvault.Vault(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
+            resource_group_name=args.site.place.group,
+            location=args.site.place.location,
             properties=keyvault.VaultPropertiesArgs(
                 tenant_id=args.identity.tenant_id,
                 sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
@@ -84,7 +79,7 @@ class Vault(pulumi.ComponentResource):
                     bypass="AzureServices", default_action="Deny" if production else "Allow"
                 ),
             ),
-            tags=args.place.tags,
+            tags=args.site.place.tags,
             opts=pulumi.ResourceOptions(parent=self, protect=production),
         )
 
@@ -93,14 +88,14 @@ class Vault(pulumi.ComponentResource):
         gateway = pulumi_random.RandomPassword(
             GATEWAY_SECRET, length=GATEWAY_SECRET_LENGTH, special=False, opts=self._mine
         )
-        keys = {signing(name): self._signing_key(name) for name in self._args.stack.signing_keys}
-        subscription_key = self._args.stack.platform.subscription_key
+        keys = {signing(name): self._signing_key(name) for name in self._args.site.stack.signing_keys}
+        subscription_key = self._args.site.stack.platform.subscription_key
         asked = {} if subscription_key is None else {SUBSCRIPTION: subscription_key}
         return {
             **keys,
             **asked,
             GATEWAY_SECRET: gateway.result,
-            TELEMETRY: self._args.observability.connection_string,
+            TELEMETRY: self._args.site.observability.connection_string,
         }
 
     def _signing_key(self, name: str) -> pulumi.Output[str]:
@@ -110,11 +105,11 @@ class Vault(pulumi.ComponentResource):
     def _keep(self, vault: keyvault.Vault, name: str, value: pulumi.Input[str]) -> Kept:
         secret = keyvault.Secret(
             name,
-            resource_group_name=self._args.place.group,
+            resource_group_name=self._args.site.place.group,
             vault_name=vault.name,
             secret_name=name,
             properties=keyvault.SecretPropertiesArgs(value=pulumi.Output.secret(value)),
-            tags=self._args.place.tags,
+            tags=self._args.site.place.tags,
             opts=self._mine,
         )
         # Not the address that the secret itself tells: that would be secret as well, and all that is made of it.

@@ -129,7 +129,7 @@ class _Monitor(MockMonitor):
 
     def Invoke(self, request: Any) -> Any:  # noqa: N802  # the protocol's own name
         self.calls.append(request.tok)
-        return super().Invoke(request)
+        raise LookupError(f"{request.tok} is called, and nothing answers")
 
 
 def _made(token: str, name: str, inputs: Properties) -> tuple[str, Properties]:
@@ -171,9 +171,7 @@ def recorded(stack_file: str) -> Recording:
     return record(stack_file)
 
 
-def _run(
-    program: Path, name: str, project: str, values: Mapping[str, str], secret_keys: frozenset[str]
-) -> Recording:
+def _run(program: Path, name: str, project: str, values: Mapping[str, str], secret_keys: frozenset[str]) -> Recording:
     monitor = _Monitor()
     with _alone(program):
         settings.configure(
@@ -189,8 +187,12 @@ def _run(
         settings.ROOT.set(None)
         set_all_config(dict(values), list(secret_keys))
         # The loop's own context is a copy of this one, so it is made last.
-        asyncio.run(stack.run_in_stack(lambda: runpy.run_path(str(program), run_name="__main__") and None))
+        asyncio.run(stack.run_in_stack(lambda: _start(program)))
     return Recording(resources=tuple(monitor.kept), outputs=monitor.outputs, calls=tuple(monitor.calls))
+
+
+def _start(program: Path) -> None:
+    runpy.run_path(str(program), run_name="__main__")
 
 
 @contextlib.contextmanager
