@@ -86,7 +86,7 @@ class Service(pulumi.ComponentResource):
                 # To the environment's outside, which in production is the network and not the world.
                 external=True,
                 target_port=PORT,
-                transport="Http",
+                transport="http",
                 allow_insecure=False,
                 traffic=self._traffic(),
             ),

@@ -159,7 +159,7 @@ def record(
     """
     given = {**stack_files.EXAMPLE, **(overrides or {})}
     found = stack_files.settings(files, stack_file, {key: value for key, value in given.items() if value is not None})
-    left_out = {f"{found.project}:{key}" for key, value in given.items() if value is None}
+    left_out = {key if ":" in key else f"{found.project}:{key}" for key, value in given.items() if value is None}
     values = {key: value for key, value in found.values.items() if key not in left_out}
     run = functools.partial(_run, program, name or stack_file, found.project, values, found.secret_keys)
     return contextvars.copy_context().run(run)
