@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import functools
 import hashlib
+import json
 import os
 import runpy
 import sys
@@ -209,3 +210,8 @@ def _alone(program: Path) -> Iterator[None]:
         for added in sys.modules.keys() - modules:
             if str(getattr(sys.modules[added], "__file__", "")).startswith(str(program)):
                 del sys.modules[added]
+
+
+if __name__ == "__main__":
+    run = record(sys.argv[1])
+    json.dump([[each.token, each.name, each.plain] for each in run.resources], sys.stdout)

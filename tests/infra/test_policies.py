@@ -1,7 +1,8 @@
-"""What must be true of everything that is made, whatever the program looks like. Each rule is tripped in test_planted."""
+"""What must be true of all that is made, whatever the program looks like. Each rule is tripped in test_planted."""
 
 import importlib
 import inspect
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -191,7 +192,7 @@ def test_subnets_are_made_one_after_another(prod: Recording) -> None:
     subnets = prod.of("network:Subnet")
 
     assert "subnets" not in prod.one("network:VirtualNetwork").plain
-    assert all(before.urn in after.dependencies for before, after in zip(subnets, subnets[1:], strict=False))
+    assert all(before.urn in after.dependencies for before, after in itertools.pairwise(subnets))
 
 
 def test_only_the_gateway_knows_what_opens_the_service(recording: Recording) -> None:
