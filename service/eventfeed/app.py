@@ -199,7 +199,8 @@ def entrance(settings: Settings) -> "Litestar | OnlyThroughGateway":
     served = application(settings)
     if not settings.gateway_secret:
         return served
-    return OnlyThroughGateway(served, settings.gateway_secret.split(), Problems(_addresses(settings)))
+    accepted, problems = settings.gateway_secret.split(), Problems(_addresses(settings))
+    return OnlyThroughGateway(served, accepted=accepted, problems=problems)
 
 
 def application(settings: Settings) -> Litestar:
