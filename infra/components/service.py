@@ -57,17 +57,18 @@ class Service(pulumi.ComponentResource):
             SYSTEM,
             resource_group_name=args.site.place.group,
             location=args.site.place.location,
+            # Its address is made of this name: nothing that depends on it changes with a new image.
+            container_app_name=SYSTEM,
             environment_id=args.environment.id,
             workload_profile_name="Consumption",
             identity=app.ManagedServiceIdentityArgs(type="UserAssigned", user_assigned_identities=[args.identity.id]),
             configuration=self._configuration(),
             template=self._template(),
             tags=args.site.place.tags,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=args.after, delete_before_replace=True),
         )
         self.id = made.id
-        # Made of names: what the app's configuration tells would change in every preview.
-        self.url = pulumi.Output.concat("https://", made.name, ".", args.environment.domain)
+        self.url = pulumi.Output.concat("https://", SYSTEM, ".", args.environment.domain)
         self.revision = made.latest_revision_name
         self.register_outputs({"url": self.url})
 

@@ -217,9 +217,10 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[st
     """The inputs that differ, by path; an input that is a list or a value as a whole."""
     for key in one.keys() | other.keys():
         a, b = one.get(key), other.get(key)
-        if a != b:
-            deeper = key == "properties" and isinstance(a, Mapping) and isinstance(b, Mapping)
-            yield from (f"{key}.{each}" for each in differences(a, b)) if deeper else [key]
+        if key == "properties" and isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from (f"{key}.{each}" for each in differences(a, b))
+        elif a != b:
+            yield key
 
 
 def test_production_has_all_of_development_and_what_the_design_adds(dev: Recording, prod: Recording) -> None:
