@@ -22,6 +22,9 @@ _OWN = {"id", "name", "type", "apiversion"}
 # As long as what Pulumi puts behind a logical name.
 _SUFFIX = "0" * 8
 
+# What the SDK calls by other names than Azure does.
+_RENAMED = {"applicationinsights:WebTest": {"webTestKind": "Kind", "webTestName": "Name", "location": "Id"}}
+
 _Type = Mapping[str, Any]
 
 
@@ -46,10 +49,18 @@ class Types:
         found, known = self._described[_short(token)], kind(token)
         if known is None:
             return [f"{token}: is not in the catalog"]
-        body = {key: value for key, value in reveal(inputs).items() if key not in known.address_inputs}
-        checker, root = _Checker(found["types"]), found["types"][found["root"]]
-        return [*checker.value(_name(known, name, inputs), root["properties"]["name"]["type"], f"{token} name"),
-                *checker.body(body, root, token)]  # fmt: skip
+        renamed, named = _RENAMED.get(_short(token), {}), {known.names[-1]: _name(known, name, inputs)}
+        body = {
+            key: value
+            for key, value in {**reveal(inputs), **named}.items()
+            if key not in known.address_inputs or key in renamed
+        }
+        checker, root = _Checker(found["types"], renamed), found["types"][found["root"]]
+        own = root["properties"]["name"]["type"]
+        return [
+            *checker.value(named[known.names[-1]], own, f"{token} name"),
+            *checker.body(body, root, token),
+        ]
 
 
 def _short(token: str) -> str:
@@ -64,8 +75,9 @@ def _name(known: Kind, name: str, inputs: Mapping[str, Any]) -> Any:
 class _Checker:
     """Walks a value and the description of its type side by side."""
 
-    def __init__(self, types: Sequence[_Type]) -> None:
+    def __init__(self, types: Sequence[_Type], renamed: Mapping[str, str]) -> None:
         self._types = types
+        self._renamed = renamed
 
     def body(self, value: Mapping[str, Any], root: _Type, path: str) -> Iterator[str]:
         """The faults of a whole resource."""
@@ -83,7 +95,7 @@ class _Checker:
             "ArrayType": self._array,
             "UnionType": self._union,
             "StringType": _string,
-            "IntegerType": _integer,
+            "IntegerType": _number,
             "BooleanType": _boolean,
             "StringLiteralType": _literal,
         }
@@ -97,6 +109,10 @@ class _Checker:
             yield f"{path}: {value!r} is no {described['name']}"
             return
         own = {_plain(key): (key, each) for key, each in described["properties"].items()}
+        value = {
+            self._renamed[key] if self._renamed.get(key) in described["properties"] else key: each
+            for key, each in value.items()
+        }
         direct = {key: each for key, each in value.items() if _plain(key) in own}
         rest = {key: each for key, each in value.items() if _plain(key) not in own}
         for key, each in direct.items():
@@ -160,9 +176,10 @@ def _string(value: Any, described: _Type, path: str) -> Iterator[str]:
         yield f"{path}: {value!r} does not look like {described['pattern']}"
 
 
-def _integer(value: Any, described: _Type, path: str) -> Iterator[str]:
-    if not isinstance(value, int) or isinstance(value, bool):
-        yield f"{path}: {value!r} is no whole number"
+def _number(value: Any, described: _Type, path: str) -> Iterator[str]:
+    # The description knows whole numbers only, and calls every number one.
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        yield f"{path}: {value!r} is no number"
     elif not described.get("minValue", value) <= value <= described.get("maxValue", value):
         yield f"{path}: {value} is too small or too large"
 

@@ -101,7 +101,13 @@ class Azure(Provider):
             lacking = missing_grants(self._cloud, found, given)
         if lacking:
             raise Refused(f"{address} is too early: {'; '.join(lacking)}")
-        return Stored(id=address, kind=found, given=given, outputs=computed.outputs(found, address, inputs))
+        return Stored(
+            id=address,
+            kind=found,
+            given=given,
+            outputs=computed.outputs(found, address, inputs),
+            brings=computed.brought(found, address, given),
+        )
 
 
 def _kind(token: str) -> Kind:

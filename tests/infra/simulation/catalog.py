@@ -86,6 +86,9 @@ KINDS = {
     "monitor:ScheduledQueryRule": Kind(f"{_INSIGHTS}/scheduledQueryRules", ("ruleName",)),
     "monitor:DiagnosticSetting": Kind(f"{_INSIGHTS}/diagnosticSettings", ("name",), scope="resourceUri"),
     "dashboard:Dashboard": Kind("Microsoft.Dashboard/dashboards", ("dashboardName",)),
+    "dashboard:DashboardDefinition": Kind(
+        "Microsoft.Dashboard/dashboards/dashboardDefinitions", ("dashboardName", "definitionName")
+    ),
     "consumption:Budget": Kind("Microsoft.Consumption/budgets", ("budgetName",), scope="scope"),
     "network:VirtualNetwork": Kind(f"{_NETWORK}/virtualNetworks", ("virtualNetworkName",)),
     "network:Subnet": Kind(f"{_NETWORK}/virtualNetworks/subnets", ("virtualNetworkName", "subnetName")),

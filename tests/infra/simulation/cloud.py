@@ -25,12 +25,14 @@ class Refused(Exception):  # noqa: N818  # the cloud's answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A resource that is there: its id, type, what it was given (in the clear), and what it gives."""
+    """A resource that is there: its id, type, what it was given (in the clear), what it gives, and brings with it."""
 
     id: str
     kind: Kind
     given: Properties
     outputs: Properties
+    # The ids of what is in it without being made for itself.
+    brings: frozenset[str] = frozenset()
 
 
 class Cloud:
@@ -59,7 +61,7 @@ class Cloud:
         if self.find(stored.id):
             raise Refused(f"{stored.id} is there already")
         above = parent(stored.id)
-        if above != SUBSCRIPTION and not self.find(above):
+        if not self._exists(above):
             raise Refused(f"{stored.id} has no parent: {above} is not there")
         if stored.kind.worldwide and self._taken(stored):
             raise Refused(f"the name of {stored.id} is taken: it must be the only one in the world")
@@ -101,7 +103,7 @@ class Cloud:
         if data := _DATA.fullmatch(address):
             container = f"/containers/{data[3]}" if data[3] else ""
             return self.find(f"{data[1]}/sqlDatabases/{data[2]}{container}") is not None
-        return False
+        return any(address.casefold() in stored.brings for stored in self._there.values())
 
     def _taken(self, stored: Stored) -> bool:
         names = {_last(other.id) for other in self.of_type(stored.kind.arm)} | self._kept_names

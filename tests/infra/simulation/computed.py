@@ -4,6 +4,8 @@ The values are made up from the resource's id, so that the same resource always 
 """
 
 import hashlib
+import json
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,6 +28,22 @@ def outputs(kind: Kind, address: str, inputs: Properties) -> Properties:
 def forecast(kind: Kind, address: str, inputs: Properties) -> Properties:
     """What a preview says of it: what was given is known, what Azure adds is not."""
     return _masked(outputs(kind, address, inputs), inputs)
+
+
+def brought(kind: Kind, address: str, given: Mapping[str, Any]) -> frozenset[str]:
+    """The ids, in small letters, of what comes with a resource: an imported API has the operations of its document.
+
+    https://learn.microsoft.com/azure/api-management/api-management-api-import-restrictions says how they are named.
+    """
+    if kind.arm != "Microsoft.ApiManagement/service/apis" or given.get("format") != "openapi+json":
+        return frozenset()
+    paths = json.loads(given["value"])["paths"].values()
+    named = [each["operationId"] for path in paths for each in path.values() if "operationId" in each]
+    return frozenset(f"{address}/operations/{_operation(name)}".casefold() for name in named)
+
+
+def _operation(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:76]
 
 
 def _masked(found: Properties, inputs: Mapping[str, Any]) -> Properties:

@@ -51,6 +51,10 @@ class Deployment:
     def finish(self) -> None:
         """Delete what was replaced, and what the program no longer registers: what depends on others first."""
         gone = [state for urn, state in self._before.items() if urn not in self.goals]
+        for state in gone:
+            # Looked at before anything is deleted.
+            if state.goal.protect:
+                raise Refused(f"{state.goal.urn} is protected and cannot be deleted")
         order = _dependents_first(self._before)
         for state in sorted(self._replaced + gone, key=lambda each: order.index(each.goal.urn)):
             self._delete(state)
@@ -112,8 +116,6 @@ class Deployment:
 
     def _delete(self, state: State) -> None:
         goal = state.goal
-        if goal.protect:
-            raise Refused(f"{goal.urn} is protected and cannot be deleted")
         with self._lock:
             self.steps.append(Step("retain" if goal.retain_on_delete else "delete", goal.urn))
         if not self._preview and goal.custom and not goal.retain_on_delete:
