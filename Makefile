@@ -23,7 +23,7 @@ observe: install ## the same, and a page of its traces and charts beside it
 	@$(BIN)/eventfeed serve --sample --observe
 
 test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in processes of their own, for Azure's classes are large
-	$(BIN)/python -m pytest --dist loadgroup tests/infra
+	$(BIN)/python -m pytest tests/infra
 	$(BIN)/python -m pytest --ignore=tests/infra
 
 check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows

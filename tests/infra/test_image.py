@@ -28,9 +28,6 @@ from tests.infra.boxing import available
 from tests.infra.image import DOCKERFILE, ROOT, Image, build, copied, settings, stages
 from tests.serving import free_port
 
-# It is made once, in one process of the tests.
-pytestmark = pytest.mark.xdist_group("image")
-
 TEXT = DOCKERFILE.read_text()
 BEFORE, FIRST, LAST = stages(TEXT)
 USER = 10001
