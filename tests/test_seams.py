@@ -266,8 +266,8 @@ def paths(tree: ast.AST) -> Iterator[str]:
     """The paths in a module's texts, with an ellipsis where something is filled in."""
     filled = [node.values for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     pieces = {id(piece) for parts in filled for piece in parts}
-    whole = [[node] for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces]
-    for parts in (*whole, *filled):
+    whole = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces]
+    for parts in (*([node] for node in whole), *filled):
         text = "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in parts)
         if re.match(r"/(events|authentication|development|health)/", text):
             yield text.partition("?")[0]

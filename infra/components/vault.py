@@ -110,7 +110,8 @@ class Vault(pulumi.ComponentResource):
             secret_name=name,
             properties=keyvault.SecretPropertiesArgs(value=pulumi.Output.secret(value)),
             tags=self._args.site.place.tags,
-            opts=self._mine,
+            # It goes with its vault. To delete one takes a way into the vault, which whoever deploys has not.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
         # Not the address that the secret itself tells: that would be secret as well, and all that is made of it.
         return Kept(id=secret.id, url=pulumi.Output.concat(vault.properties.vault_uri, "secrets/", secret.name))
