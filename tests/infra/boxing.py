@@ -6,6 +6,7 @@ process is the first one, as in a container, and sees neither the project nor an
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,9 +29,14 @@ cd "$root" && exec chroot "$root" "$@"
 """
 
 
+_SPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+
 def available() -> bool:
-    """Whether this process may make namespaces: it takes root."""
-    return os.geteuid() == 0 and shutil.which("unshare") is not None
+    """Whether this process may make namespaces: it takes root, and a kernel that lets it."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*_SPACES, "true"], capture_output=True, check=False).returncode == 0
 
 
 def boxed(
@@ -42,19 +48,4 @@ def boxed(
     ours += [(str(here), there, "rw") for there, here in written.items()]
     mounts = [word for mount in (*system, *ours) for word in mount]
     powers = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"]
-    return [
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-euc",
-        _BOXED,
-        "box",
-        str(root),
-        *mounts,
-        "--",
-        *powers,
-        *command,
-    ]
+    return [*_SPACES, "sh", "-euc", _BOXED, "box", str(root), *mounts, "--", *powers, *command]
