@@ -23,7 +23,8 @@ from tests.infra.simulation.wire import UNKNOWN, is_secret
 NEXT = {**EXAMPLE, "image": f"eventfeed@sha256:{'2' * 64}"}
 ELSEWHERE = {**EXAMPLE, "azure-native:location": "swedencentral"}
 STACKS = ("dev", "prod")
-APP = "azure-native:app:ContainerApp"
+AZURE = "azure-native:"
+APP = f"{AZURE}app:ContainerApp"
 ALERTS = "eventfeed:infra:Alerts"
 
 
@@ -254,3 +255,26 @@ def test_development_moves_to_another_region_whole(lives: Mapping[str, Life]) ->
     assert ("", "") == lives["dev"].refusals
     assert set() == before & after
     assert len(before) == len(after)
+
+
+def test_a_stack_begins_without_an_image_and_goes_on_without_touching_what_is_there() -> None:
+    """First nothing runs; then what the registry builds; then a second signing key, and the first one goes."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    built = {**EXAMPLE, "image": "", "source": f"https://example.no/eventfeed.git#{commit}"}
+    with Simulation("dev") as stack:
+        stack.up({**EXAMPLE, "image": "none"})
+        first = stack.up(built)
+        joined = stack.up({**built, "signingKeys": "2026-12 2027-06"})
+        left = stack.up({**built, "signingKeys": "2027-06"})
+        stack.destroy()
+
+        assert first.changes == first.urns("create")
+        assert {APP, f"{AZURE}containerregistry:TaskRun"} <= tokens(first, "create")
+        assert ({APP}, {APP}) == (tokens(joined, "update"), tokens(left, "update"))
+        assert {f"{AZURE}keyvault:Secret", "tls:index/privateKey:PrivateKey"} == tokens(joined, "create")
+        assert [] == sorted(stack.cloud.ids)
+
+
+def tokens(run: Run, verb: str) -> set[str]:
+    """The types of the resources that a run did this with."""
+    return {run.goals[urn].token for urn in run.urns(verb)}

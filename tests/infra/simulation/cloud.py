@@ -18,6 +18,8 @@ _BUILT_IN_ROLE = re.compile(r"/subscriptions/[^/]+/providers/Microsoft\.Authoriz
 _DATA_ROLE = re.compile(r"(.+)/sqlRoleDefinitions/00000000-0000-0000-0000-00000000000[12]")
 _DATA = re.compile(r"(.+/databaseAccounts/[^/]+)/dbs/([^/]+)(?:/colls/([^/]+))?")
 
+_SECRET = "Microsoft.KeyVault/vaults/secrets"
+
 
 class Refused(Exception):  # noqa: N818  # the cloud's answer
     """What was asked cannot be done; the message says why."""
@@ -74,12 +76,19 @@ class Cloud:
         self._keep(stored)
 
     def delete(self, address: str) -> None:
-        """Take a resource away. Raises `Refused` while something is in it or names it."""
+        """Take a resource away. Raises `Refused` while something is in it or names it.
+
+        A vault takes its secrets along; one alone is deleted by another way than Azure's management, which whoever
+        deploys need not have.
+        """
         stored = self.find(address)
         if not stored:
             raise Refused(f"{address} is not there, so it cannot be deleted")
+        if stored.kind.arm == _SECRET:
+            raise Refused(f"{address} cannot be deleted but from within its vault")
+        along = {other.id for other in self.of_type(_SECRET) if _within(other.id, address)}
         for other in self._there.values():
-            if other.id == stored.id:
+            if other.id in {stored.id, *along}:
                 continue
             if _within(other.id, address):
                 raise Refused(f"{address} cannot be deleted: {other.id} is in it")
@@ -87,7 +96,8 @@ class Cloud:
                 raise Refused(f"{address} cannot be deleted: {other.id} names it")
         if stored.kind.arm == "Microsoft.KeyVault/vaults":
             self._kept_names.add(_last(address))
-        del self._there[address.casefold()]
+        for gone in {address, *along}:
+            del self._there[gone.casefold()]
 
     def _keep(self, stored: Stored) -> None:
         for named in references(stored.given):
