@@ -11,6 +11,7 @@ from components.place import Place
 from stack import SYSTEM
 
 ADDRESSES = "10.40.0.0/16"
+ANY = ["0-65535"]
 # What is reached by private endpoints, by the endpoint's group, and the zone its names are in.
 ZONES = {
     "Sql": "privatelink.documents.azure.com",
@@ -25,7 +26,7 @@ class Range(NamedTuple):
     name: str
     addresses: str
     delegate: str | None
-    reached: Sequence[tuple[str, str, str]]
+    reached: Sequence[tuple[str, str, Sequence[str]]]
 
 
 # Two free addresses for each replica that a release may run beside the one before, and room to grow.
@@ -34,13 +35,20 @@ APPS = Range(
     "10.40.0.0/24",
     "Microsoft.App/environments",
     [
-        ("gateway", "10.40.2.0/24", "443"),
-        ("itself", "10.40.0.0/24", "*"),
+        # The environment answers by a proxy, to which 443 of its address leads.
+        ("gateway", "10.40.2.0/24", ["443", "31443"]),
+        ("itself", "10.40.0.0/24", ANY),
         # The balancer that Azure puts before the environment looks whether it lives.
-        ("balancer", "AzureLoadBalancer", "30000-32767"),
+        ("balancer", "AzureLoadBalancer", ["30000-32767"]),
     ],
 )
-ENDPOINTS = Range("endpoints", "10.40.1.0/24", None, [("apps", "10.40.0.0/24", "443")])
+# The gateway asks the vault for its secret, by the name that leads here once it goes out into the network.
+ENDPOINTS = Range(
+    "endpoints",
+    "10.40.1.0/24",
+    None,
+    [("apps", "10.40.0.0/24", ["443"]), ("gateway", "10.40.2.0/24", ["443"])],
+)
 # The gateway goes out by this subnet; nothing comes in by it.
 GATEWAY = Range("gateway", "10.40.2.0/24", "Microsoft.Web/serverFarms", [])
 
@@ -68,8 +76,7 @@ class Network(pulumi.ComponentResource):
             location=args.place.location,
             address_space={"address_prefixes": [ADDRESSES]},
             tags=args.place.tags,
-            # Subnets stand alone: a network written without them would take them away.
-            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["subnets"]),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.id = made.id
         apps = self._subnet(APPS, made, after=[])
@@ -102,7 +109,7 @@ class Network(pulumi.ComponentResource):
             delegations=lent,
             network_security_group=network.NetworkSecurityGroupArgs(id=guard.id),
             # Or the guard would not count for private endpoints.
-            private_endpoint_network_policies="NetworkSecurityGroupEnabled",
+            private_endpoint_network_policies=None if wanted.delegate else "NetworkSecurityGroupEnabled",
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
@@ -159,10 +166,12 @@ def _rules(wanted: Range) -> Sequence[network.SecurityRuleArgs]:
         _rule(f"allow-{name}", 100 + 10 * rank, source=source, ports=ports)
         for rank, (name, source, ports) in enumerate(wanted.reached)
     ]
-    return [*allowed, _rule("deny-others", 4096, source="*", ports="*", access="Deny")]
+    return [*allowed, _rule("deny-others", 4096, source="*", ports=ANY, access="Deny")]
 
 
-def _rule(name: str, priority: int, *, source: str, ports: str, access: str = "Allow") -> network.SecurityRuleArgs:
+def _rule(
+    name: str, priority: int, *, source: str, ports: Sequence[str], access: str = "Allow"
+) -> network.SecurityRuleArgs:
     return network.SecurityRuleArgs(
         name=name,
         priority=priority,
@@ -172,5 +181,5 @@ def _rule(name: str, priority: int, *, source: str, ports: str, access: str = "A
         source_address_prefix=source,
         source_port_range="*",
         destination_address_prefix="*",
-        destination_port_range=ports,
+        destination_port_ranges=ports,
     )

@@ -181,9 +181,9 @@ def test_within_the_network_only_who_must_comes_in(prod: Recording) -> None:
     last = [guards[each["networkSecurityGroup"]["id"]][-1] for each in subnets.values()]
     gateway, apps = subnets["gateway"]["addressPrefix"], subnets["apps"]["addressPrefix"]
 
-    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps}, "gateway": set()} == comers
-    assert {("Deny", "*", "*", 4096)} == {
-        (each["access"], each["sourceAddressPrefix"], each["destinationPortRange"], each["priority"]) for each in last
+    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps, gateway}, "gateway": set()} == comers
+    assert {("Deny", "*", "0-65535", 4096)} == {
+        (each["access"], each["sourceAddressPrefix"], *each["destinationPortRanges"], each["priority"]) for each in last
     }
 
 

@@ -1,12 +1,13 @@
 """Configuration: refused with every fault at once; and what differs from one stack to another."""
 
 import re
+import runpy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from tests.infra.recording import AZURE, ROOT, Recorded, Recording, record
+from tests.infra.recording import AZURE, INFRA, ROOT, Recorded, Recording, record
 from tests.infra.simulation.wire import is_secret
 
 LONG = "prod-" + "a-very-long-name-" * 5 + "x"
@@ -98,6 +99,18 @@ def test_names_are_within_azures_rules_for_long_stack_names() -> None:
     assert [] == wrong
     assert NAMES.keys() - {kind for kind, _ in named} == {"containerregistry:TaskRun"}
     assert 90 >= max(len(name) for _, name in named)
+
+
+def test_every_setting_of_the_stack_is_described() -> None:
+    """In docs/deploy.md, and no other; with its default where it has one."""
+    section = (
+        (ROOT / "docs" / "deploy.md").read_text().partition("| setting | default | means |")[2].partition("\n\n")[0]
+    )
+    rows = {name: row for row in section.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1:2][0])}
+    keys = {key.name: key.default for key in runpy.run_path(str(INFRA / "stack.py"))["KEYS"]}
+
+    assert keys.keys() | {"platformSubscriptionKey"} == rows.keys()
+    assert [] == [name for name, default in keys.items() if default and f"`{default}`" not in rows[name]]
 
 
 def test_an_image_is_built_where_there_is_none() -> None:
