@@ -103,10 +103,9 @@ def test_names_are_within_azures_rules_for_long_stack_names() -> None:
 
 def test_every_setting_of_the_stack_is_described() -> None:
     """In docs/deploy.md, and no other; with its default where it has one."""
-    section = (
-        (ROOT / "docs" / "deploy.md").read_text().partition("| setting | default | means |")[2].partition("\n\n")[0]
-    )
-    rows = {name: row for row in section.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1:2][0])}
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    table = page.partition("| setting | default | means |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = {name: row for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
     keys = {key.name: key.default for key in runpy.run_path(str(INFRA / "stack.py"))["KEYS"]}
 
     assert keys.keys() | {"platformSubscriptionKey"} == rows.keys()
