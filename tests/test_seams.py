@@ -247,6 +247,27 @@ def test_the_gateway_and_the_service_agree_on_bounds_and_headers(made: Made) -> 
     assert settings.gateway_secret
 
 
+def test_the_rooms_never_import_each_other() -> None:
+    """They share names, and nothing else; tests may know all of them."""
+    rooms = {"service": {"components", "stack", "loadtests"}, "infra": {"eventfeed", "loadtests"}}
+    rooms["loadtests"] = {"eventfeed", "components", "stack"}
+    found = [
+        f"{file.relative_to(ROOT)}: {name}"
+        for room, foreign in rooms.items()
+        for file in (ROOT / room).rglob("*.py")
+        for name in imported(ast.parse(file.read_text())) & (foreign | {"tests"})
+    ]
+
+    assert [] == found
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The packages that a module imports."""
+    names = [each.name for node in ast.walk(tree) if isinstance(node, ast.Import) for each in node.names]
+    names += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in names}
+
+
 # What may stand where a path of the load tests is filled in: one name, or an app with its organisation.
 FILLED = ("maskinporten", "ttd/bolig")
 

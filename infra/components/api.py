@@ -47,18 +47,15 @@ class ApiArgs:
 class Api(pulumi.ComponentResource):
     """The API as the service describes it, before a backend that is left alone while it fails."""
 
-    id: pulumi.Output[str]
-
     def __init__(self, name: str, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Api", name, None, opts)
         self._args, self._mine = args, pulumi.ResourceOptions(parent=self)
         backend, made = self._backend(), self._api()
-        self.id = made.id
         self._product(made)
         self._diagnostic(made)
         fragments = [self._fragment(each, after=[backend, args.gateway.secret]) for each in FRAGMENTS]
         self._policies(made, after=fragments)
-        self.register_outputs({"id": self.id})
+        self.register_outputs({})
 
     def _api(self) -> apimanagement.Api:
         """Its paths name their version; whoever asks for another version by header finds none."""

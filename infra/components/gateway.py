@@ -26,7 +26,6 @@ class GatewayArgs:
 class Gateway(pulumi.ComponentResource):
     """A service of API Management with an identity of its own; in production it goes out into the network."""
 
-    id: pulumi.Output[str]
     name: pulumi.Output[str]
     url: pulumi.Output[str]
     logger_id: pulumi.Output[str]
@@ -38,7 +37,7 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         self._mine = pulumi.ResourceOptions(parent=self)
         made = self._gateway()
-        self.id, self.name, self.url = made.id, made.name, made.gateway_url
+        self.name, self.url = made.name, made.gateway_url
         principal = made.identity.apply(lambda identity: identity.principal_id if identity else "")
         self.secret = self._secret(principal)
         self.logger_id = self._logger(principal).id

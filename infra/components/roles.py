@@ -16,6 +16,8 @@ MONITORING_METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 # https://learn.microsoft.com/azure/cosmos-db/nosql/reference-data-plane-security
 COSMOS_DATA_CONTRIBUTOR = "00000000-0000-0000-0000-000000000002"
 
+_ROLES = "/providers/Microsoft.Authorization/roleDefinitions"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
@@ -45,9 +47,6 @@ def assignment_name(grant: Grant) -> pulumi.Output[str]:
     """The one id that this grant has."""
     told = pulumi.Output.all(grant.principal_id, grant.scope)
     return told.apply(lambda both: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join([grant.role, *both]))))
-
-
-_ROLES = "/providers/Microsoft.Authorization/roleDefinitions"
 
 
 def _subscription(resource_id: str) -> str:
