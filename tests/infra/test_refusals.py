@@ -1,12 +1,18 @@
 """The simulation itself: what it refuses, and that it does with small programs what Pulumi says it does."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
-from tests.infra.simulation.simulation import ProgramFailed, Refused, Run, Simulation
+from tests.infra.simulation.cloud import Refused
+from tests.infra.simulation.simulation import ROOT, ProgramFailed, Run, Simulation
 from tests.infra.simulation.wire import UNKNOWN, is_secret, reveal
 
 START = """
@@ -67,7 +73,7 @@ REFUSED = {
     "Calling __str__ on an Output": 'managedidentity.UserAssignedIdentity("i", resource_group_name=f"{group.name}")',
     "is not in the simulation's catalog": 'containerregistry.Webhook("w", registry_name="r", resource_group_name="g", '
     'actions=["push"], service_uri="https://example.no")',
-    "import is not simulated": (
+    "importId is not simulated": (
         'resources.ResourceGroup("old", location="x", opts=ResourceOptions(import_="/subscriptions/1"))'
     ),
 }
@@ -79,7 +85,7 @@ def test_what_azure_or_pulumi_would_refuse_is_refused(run: Program, said: str) -
     with pytest.raises(ProgramFailed) as failed:
         run(REFUSED[said])
 
-    assert said.removeprefix("import ") in str(failed.value)
+    assert said in str(failed.value)
 
 
 def test_what_is_known_only_afterwards_is_unknown_in_a_preview(run: Program, simulation: Simulation) -> None:
@@ -161,3 +167,26 @@ def test_a_replacement_is_made_before_the_old_one_goes(run: Program, simulation:
 
     assert ["replace", "delete"] == [step.verb for step in replaced.steps if step.verb != "same"]
     assert 1 == len(simulation.cloud.ids - before)
+
+
+COMMAND = [sys.executable, "-m", "tests.infra.simulation"]
+
+
+def test_the_command_line_says_what_it_is() -> None:
+    """A simulation, and each step."""
+    asked = subprocess.run([*COMMAND, "preview"], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, *steps = asked.stdout.splitlines()
+
+    assert "simulation of preview in memory, not Pulumi's own engine and not Azure" in first
+    assert any(step.startswith("create") and "azure-native:app:ContainerApp::eventfeed" in step for step in steps)
+
+
+def test_the_fake_provider_serves_alone() -> None:
+    """It prints its port, for an engine that attaches to it."""
+    with subprocess.Popen([*COMMAND, "provider"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as serving:
+        port = serving.stdout.readline().strip() if serving.stdout else ""
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            told = ResourceProviderStub(channel).GetPluginInfo(Empty())
+        serving.terminate()
+
+    assert "0.0.0" == told.version

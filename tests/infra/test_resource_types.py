@@ -1,22 +1,32 @@
 """Every resource of both stacks is one that the SDK and Azure know, at the versions that were looked at."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.infra import arm_check, sdk_check
 from tests.infra.arm_check import Types
-from tests.infra.recording import Recorded, Recording
+from tests.infra.recording import Recorded, Recording, record, recorded
 from tests.infra.simulation.catalog import KINDS
 
 VERSIONS: dict[str, str] = json.loads(Path(__file__).with_name("api_versions.json").read_text())
 
 
-@pytest.fixture
-def resources(recording: Recording) -> list[Recorded]:
+BUILT = {"image": None, "source": f"https://example.no/eventfeed.git#{'1' * 40}"}
+
+
+@pytest.fixture(scope="module")
+def runs() -> Mapping[str, Recording]:
+    """Both stacks, and the one whose registry builds the image."""
+    return {"dev": recorded("dev"), "prod": recorded("prod"), "dev that builds": record("dev", BUILT)}
+
+
+@pytest.fixture(params=["dev", "prod", "dev that builds"])
+def resources(request: pytest.FixtureRequest, runs: Mapping[str, Recording]) -> list[Recorded]:
     """What a stack registers, without its components."""
-    return [each for each in recording.resources if each.id]
+    return [each for each in runs[request.param].resources if each.id]
 
 
 @pytest.fixture
@@ -39,9 +49,9 @@ def test_every_resource_is_as_azure_describes_its_type(resources: list[Recorded]
     assert [] == [fault for each in described for fault in types.faults(each.token, each.name, each.inputs)]
 
 
-def test_the_versions_of_azures_interface_are_those_that_were_looked_at(dev: Recording, prod: Recording) -> None:
+def test_the_versions_of_azures_interface_are_those_that_were_looked_at(runs: Mapping[str, Recording]) -> None:
     """A newer SDK may silently use others: then the list, and what was verified with it, must be looked at again."""
-    used = {each.token for each in (*dev.azure, *prod.azure)}
+    used = {each.token for run in runs.values() for each in run.azure}
 
     assert VERSIONS == {token: sdk_check.api_version(token) for token in sorted(used)}
 

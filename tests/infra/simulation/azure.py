@@ -7,7 +7,7 @@ import uuid
 from typing import Any
 
 from tests.infra.simulation import computed
-from tests.infra.simulation.catalog import SUBSCRIPTION, TENANT, Kind, kind
+from tests.infra.simulation.catalog import Kind, kind
 from tests.infra.simulation.cloud import Cloud, Refused, Stored
 from tests.infra.simulation.grants import missing_grants
 from tests.infra.simulation.provider import Difference, Provider, changed
@@ -49,6 +49,7 @@ class Azure(Provider):
         fixed = _FIXED["*"] + _FIXED.get(token.removeprefix("azure-native:"), ())
         replaces = [key for key in found.address_inputs if before.get(key) != now.get(key)]
         inside = [path for path in fixed if _at(before, path) != _at(now, path)]
+        # A name that was made up will be another one.
         renamed = bool(replaces) or re.fullmatch(f"{re.escape(name)}[0-9a-f]{{8}}", str(now[found.names[-1]]))
         return Difference(
             changed=changed(before, now), replaces=replaces + inside, same_place=bool(inside and not renamed)
@@ -81,17 +82,6 @@ class Azure(Provider):
         """A resource that goes."""
         with self._lock:
             self._cloud.delete(address)
-
-    def call(self, token: str, arguments: Properties) -> Properties:
-        """Who asks: the only question that is answered."""
-        if token != "azure-native:authorization:getClientConfig":
-            return super().call(token, arguments)
-        return {
-            "clientId": str(uuid.UUID(int=3)),
-            "objectId": str(uuid.UUID(int=4)),
-            "subscriptionId": SUBSCRIPTION.rpartition("/")[2],
-            "tenantId": TENANT,
-        }
 
     def _stored(self, found: Kind, address: str, inputs: Properties) -> Stored:
         given = reveal(inputs)

@@ -18,9 +18,9 @@ _REGION = "region.azure.example"
 
 def outputs(kind: Kind, address: str, inputs: Properties) -> Properties:
     """What a resource gives: what it was given, in the shape Azure answers with, and what Azure adds."""
-    found = {"name": address.rpartition("/")[2], "type": kind.arm, **_answered(inputs)}
-    if identity := inputs.get("identity"):
-        found["identity"] = _identity(identity, address)
+    found = {"name": _name(address), "type": kind.arm, **inputs}
+    if "identity" in inputs:
+        found["identity"] = _identity(inputs["identity"], address)
     adds = _ADDED.get(kind.arm)
     return _merged(found, adds(address, reveal(found))) if adds else found
 
@@ -53,10 +53,6 @@ def _masked(found: Properties, inputs: Mapping[str, Any]) -> Properties:
         else (value if key in inputs and type(value) is type(inputs[key]) else UNKNOWN)
         for key, value in found.items()
     }
-
-
-def _answered(inputs: Properties) -> Properties:
-    return {key: value for key, value in inputs.items() if key != "identity"}
 
 
 def _merged(found: Properties, added: Properties) -> Properties:
@@ -96,20 +92,18 @@ def _environment_domain(environment: str) -> str:
 
 
 def _app(address: str, inputs: Properties) -> Properties:
-    domain = _environment_domain(str(inputs.get("environmentId") or inputs.get("managedEnvironmentId")))
-    revision = hashlib.sha256(repr(inputs.get("template")).encode()).hexdigest()[:7]
+    domain = _environment_domain(str(inputs["environmentId"]))
+    revision = hashlib.sha256(repr(inputs["template"]).encode()).hexdigest()[:7]
     return {
         "configuration": {"ingress": {"fqdn": f"{_name(address)}.{domain}"}},
         "latestRevisionName": f"{_name(address)}--{revision}",
-        "latestRevisionFqdn": f"{_name(address)}--{revision}.{domain}",
     }
 
 
 def _task_run(address: str, inputs: Properties) -> Properties:
     # The digest is the request's: the same sources give the same image.
-    digest = hashlib.sha256(repr((inputs.get("runRequest"), inputs.get("forceUpdateTag"))).encode()).hexdigest()
-    images = inputs.get("runRequest", {}).get("imageNames") or ["image:latest"]
-    repository, _, tag = str(images[0]).partition(":")
+    digest = hashlib.sha256(repr(inputs["runRequest"]).encode()).hexdigest()
+    repository, _, tag = str(inputs["runRequest"]["imageNames"][0]).partition(":")
     registry = f"{address.split('/')[8]}.azurecr.io"
     built = {"registry": registry, "repository": repository, "tag": tag, "digest": f"sha256:{digest}"}
     return {"runResult": {"status": "Succeeded", "outputImages": [built]}}
@@ -117,9 +111,8 @@ def _task_run(address: str, inputs: Properties) -> Properties:
 
 def _secret(address: str, _inputs: Properties) -> Properties:
     vault, name = address.split("/")[8], _name(address)
-    location = f"https://{vault}.vault.azure.net/secrets/{name}"
     # A secret's value is not answered.
-    return {"properties": {"value": None, "secretUri": location, "secretUriWithVersion": f"{location}/{'0' * 32}"}}
+    return {"properties": {"value": None, "secretUri": f"https://{vault}.vault.azure.net/secrets/{name}"}}
 
 
 _ADDED: Mapping[str, Callable[[str, Properties], Properties]] = {
@@ -133,10 +126,7 @@ _ADDED: Mapping[str, Callable[[str, Properties], Properties]] = {
     "Microsoft.KeyVault/vaults/secrets": _secret,
     "Microsoft.ContainerRegistry/registries": lambda address, _: {"loginServer": f"{_name(address)}.azurecr.io"},
     "Microsoft.ContainerRegistry/registries/taskRuns": _task_run,
-    "Microsoft.OperationalInsights/workspaces": lambda address, _: {"customerId": _guid(address, "customer")},
     "Microsoft.Insights/components": lambda address, _: {
-        "appId": _guid(address, "app"),
-        "instrumentationKey": _guid(address, "instrumentation"),
         "connectionString": f"InstrumentationKey={_guid(address, 'instrumentation')};IngestionEndpoint=https://{_REGION}/",
     },
     "Microsoft.App/managedEnvironments": lambda address, _: {
@@ -146,6 +136,5 @@ _ADDED: Mapping[str, Callable[[str, Properties], Properties]] = {
     "Microsoft.App/containerApps": _app,
     "Microsoft.ApiManagement/service": lambda address, _: {
         "gatewayUrl": f"https://{_name(address)}.azure-api.net",
-        "publicIPAddresses": ["192.0.2.1"],
     },
 }

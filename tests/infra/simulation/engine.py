@@ -1,8 +1,7 @@
 """One run of the program against the state: what it registers becomes steps, and what it left out is deleted."""
 
-import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
 
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
@@ -41,12 +40,6 @@ class Deployment:
             self.steps.append(step)
             self._state[goal.urn] = done
         return done
-
-    def call(self, token: str, arguments: Properties) -> Properties:
-        """What a provider answers to a question of the program. Raises `Refused` for one that it does not know."""
-        provider = self._providers[token.partition(":")[0]]
-        asked = provider_pb2.InvokeRequest(tok=token, args=to_struct(arguments), preview=self._preview)
-        return from_struct(getattr(provider.Invoke(asked), "return"))
 
     def finish(self) -> None:
         """Delete what was replaced, and what the program no longer registers: what depends on others first."""
@@ -137,9 +130,7 @@ def _checked(provider: _Stub, goal: Goal, before: State | None) -> Properties:
     old = before.inputs if before else {}
     kept = {key: old[key] for key in goal.ignore_changes if key in old}
     answer = provider.Check(
-        provider_pb2.CheckRequest(
-            urn=goal.urn, olds=to_struct(old), news=to_struct({**goal.inputs, **kept}), randomSeed=os.urandom(32)
-        )
+        provider_pb2.CheckRequest(urn=goal.urn, olds=to_struct(old), news=to_struct({**goal.inputs, **kept}))
     )
     if answer.failures:
         raise Refused("; ".join(failure.reason for failure in answer.failures))
@@ -159,8 +150,4 @@ def _dependents_first(states: Mapping[str, State]) -> list[str]:
 
 
 def _needs(goal: Goal) -> set[str]:
-    return {goal.parent, *goal.dependencies, *_all(goal.property_dependencies.values())}
-
-
-def _all(groups: Iterable[frozenset[str]]) -> set[str]:
-    return {each for group in groups for each in group}
+    return {goal.parent, *goal.dependencies}.union(*goal.property_dependencies.values())

@@ -42,11 +42,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def Invoke(
         self, request: resource_pb2.ResourceInvokeRequest, context: grpc.ServicerContext
     ) -> resource_pb2.ResourceInvokeResponse:
-        arguments = from_struct(request.args)
-        found = answered(context, lambda: told(lambda: self._deployment.call(request.tok, arguments)))
-        answer = resource_pb2.ResourceInvokeResponse()
-        getattr(answer, "return").CopyFrom(to_struct(found))
-        return answer
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{request.tok} is not called here: it could return a key")
+        raise Refused(request.tok)
 
     def SignalAndWaitForShutdown(self, request: Empty, context: grpc.ServicerContext) -> Empty:
         return Empty()

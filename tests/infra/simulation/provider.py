@@ -53,10 +53,6 @@ class Provider(ABC):
     def delete(self, token: str, address: str) -> None:
         """Take a resource away."""
 
-    def call(self, token: str, arguments: Properties) -> Properties:
-        """Answer a question. There are none unless a provider says so."""
-        raise Refused(f"no call {token} here: what it returns could be a key")
-
 
 class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """The protocol in front of a provider."""
@@ -120,12 +116,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> Empty:
         answered(context, lambda: self._provider.delete(_token_and_name(request.urn)[0], request.id))
         return Empty()
-
-    def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
-        found = answered(context, lambda: self._provider.call(request.tok, from_struct(request.args)))
-        answer = provider_pb2.InvokeResponse()
-        getattr(answer, "return").CopyFrom(to_struct(found))
-        return answer
 
 
 def answered(context: grpc.ServicerContext, verb: Callable[[], _Answer]) -> _Answer:

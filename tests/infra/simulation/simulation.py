@@ -14,7 +14,7 @@ import grpc
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, resource_pb2_grpc
 
 from tests.infra.simulation.azure import Azure
-from tests.infra.simulation.cloud import Cloud, Refused
+from tests.infra.simulation.cloud import Cloud
 from tests.infra.simulation.engine import Deployment
 from tests.infra.simulation.keys_and_passwords import Random, Tls
 from tests.infra.simulation.monitor import Messages, Monitor, told
@@ -143,6 +143,3 @@ def _environment(given: StackSettings) -> dict[str, str]:
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(given.secret_keys)),
         "PULUMI_ERROR_OUTPUT_STRING": "1",
     }
-
-
-__all__ = ["ROOT", "ProgramFailed", "Refused", "Run", "Simulation"]
