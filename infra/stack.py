@@ -38,6 +38,7 @@ KEYS = (
     Key("platformUrl", "the platform whose register and decision point are asked", _URL, "https://platform.altinn.no"),
     Key("platformOrgsUrl", "the platform's list of organisations", _URL, "https://altinncdn.no/orgs/altinn-orgs.json"),
     Key("signingKeys", "names of the keys that verify tokens, the last one signs", f"{_NAMES}( {_NAMES})*", "2026-12"),
+    Key("gatewaySecrets", "names of what lets the gateway in, it says the last", f"{_NAMES}( {_NAMES})*", "2026-12"),
     Key(
         "corsOrigins",
         "the web pages that may call from a browser",
@@ -105,6 +106,7 @@ class Stack:
     idporten: Issuer | None
     platform: Platform
     signing_keys: tuple[str, ...]
+    gateway_secrets: tuple[str, ...]
     cors_origins: tuple[str, ...]
     retention_days: int
     throughput: int
@@ -146,6 +148,7 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
             url=values["platformUrl"], orgs_url=values["platformOrgsUrl"], subscription_key=subscription_key
         ),
         signing_keys=tuple(values["signingKeys"].split()),
+        gateway_secrets=tuple(values["gatewaySecrets"].split()),
         cors_origins=tuple(values["corsOrigins"].split()),
         retention_days=int(values["retentionDays"]),
         throughput=int(values["throughput"]),
@@ -176,9 +179,10 @@ def _malformed(values: Mapping[str, str]) -> Iterator[str]:
 
 def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     production, image, source = values["production"] == "true", values["image"], values["source"]
-    keys = values["signingKeys"].split()
-    if len(set(keys)) < len(keys):
-        yield f"{SYSTEM}:signingKeys names a key twice. {_fix('signingKeys', ' '.join(dict.fromkeys(keys)))}"
+    for name in ("signingKeys", "gatewaySecrets"):
+        once = dict.fromkeys(values[name].split())
+        if len(once) < len(values[name].split()):
+            yield f"{SYSTEM}:{name} has a name twice. {_fix(name, ' '.join(once))}"
     if values["idportenIssuer"] and not values["idportenAudiences"]:
         yield f"{SYSTEM}:idportenAudiences is missing: tokens for anybody would do. {_fix('idportenAudiences', '…')}"
     if image and source:

@@ -7,7 +7,7 @@ from pulumi_azure_native import apimanagement
 
 from components.roles import KEY_VAULT_SECRETS_USER, MONITORING_METRICS_PUBLISHER, Grant, assigned
 from components.site import Site
-from components.vault import GATEWAY_SECRET, Vault
+from components.vault import GATEWAY_SAYS, Vault
 from stack import SYSTEM
 
 # Consumption cannot limit by caller. Of the tiers that reach into a network this one has no zones to choose.
@@ -68,7 +68,7 @@ class Gateway(pulumi.ComponentResource):
 
     def _secret(self, principal: pulumi.Output[str]) -> apimanagement.NamedValue:
         """Taken from the vault by the gateway's own identity, which may read this one secret."""
-        kept = self._args.vault.kept[GATEWAY_SECRET]
+        kept = self._args.vault.kept[GATEWAY_SAYS]
         grant = Grant(principal_id=principal, role=KEY_VAULT_SECRETS_USER, scope=kept.id)
         allowed = assigned("gateway-secret", grant, self._mine)
         return apimanagement.NamedValue(

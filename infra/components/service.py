@@ -11,7 +11,7 @@ from components.identity import Identity
 from components.registry import Registry
 from components.site import Site
 from components.store import Store
-from components.vault import GATEWAY_SECRET, SUBSCRIPTION, TELEMETRY, Vault, signing
+from components.vault import GATEWAY_SAYS, GATEWAY_SECRETS, SUBSCRIPTION, TELEMETRY, Vault, signing
 from stack import SYSTEM
 
 PORT = 8_080
@@ -82,6 +82,7 @@ class Service(pulumi.ComponentResource):
             secrets=[
                 app.SecretArgs(name=name, key_vault_url=kept.url, identity=self._args.identity.id)
                 for name, kept in self._args.vault.kept.items()
+                if name != GATEWAY_SAYS
             ],
             ingress=app.IngressArgs(
                 # To the environment's outside, which in production is the network and not the world.
@@ -130,7 +131,7 @@ class Service(pulumi.ComponentResource):
 
     def _environment(self) -> Sequence[app.EnvironmentVarArgs]:
         plain = [app.EnvironmentVarArgs(name=name, value=value) for name, value in self._plain().items()]
-        secret = {"EVENTFEED_GATEWAY_SECRET": GATEWAY_SECRET, "APPLICATIONINSIGHTS_CONNECTION_STRING": TELEMETRY}
+        secret = {"EVENTFEED_GATEWAY_SECRET": GATEWAY_SECRETS, "APPLICATIONINSIGHTS_CONNECTION_STRING": TELEMETRY}
         if SUBSCRIPTION in self._args.vault.kept:
             secret["EVENTFEED_PLATFORM_SUBSCRIPTION_KEY"] = SUBSCRIPTION
         return [*plain, *(app.EnvironmentVarArgs(name=name, secret_ref=kept) for name, kept in secret.items())]

@@ -15,8 +15,10 @@ from stack import SYSTEM
 
 # The service takes 2048 bits and more; this is what is advised beyond 2030.
 RSA_BITS = 3_072
-GATEWAY_SECRET, TELEMETRY, SUBSCRIPTION = "gateway", "telemetry", "platform-subscription"
+# What the service lets the gateway in by, which may be several; and the one that the gateway says.
+GATEWAY_SECRETS, GATEWAY_SAYS = "gateway", "gateway-says"
 GATEWAY_SECRET_LENGTH = 48
+TELEMETRY, SUBSCRIPTION = "telemetry", "platform-subscription"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,18 +87,23 @@ class Vault(pulumi.ComponentResource):
 
     def _secrets(self) -> Mapping[str, pulumi.Input[str]]:
         """Every secret by its name. They are made here and known to nobody but the stack's own, encrypted state."""
-        gateway = pulumi_random.RandomPassword(
-            GATEWAY_SECRET, length=GATEWAY_SECRET_LENGTH, special=False, opts=self._mine
-        )
+        gateway = [self._password(name) for name in self._args.site.stack.gateway_secrets]
         keys = {signing(name): self._signing_key(name) for name in self._args.site.stack.signing_keys}
         subscription_key = self._args.site.stack.platform.subscription_key
         asked = {} if subscription_key is None else {SUBSCRIPTION: subscription_key}
         return {
             **keys,
             **asked,
-            GATEWAY_SECRET: gateway.result,
+            GATEWAY_SECRETS: pulumi.Output.all(*gateway).apply(" ".join),
+            GATEWAY_SAYS: gateway[-1],
             TELEMETRY: self._args.site.observability.connection_string,
         }
+
+    def _password(self, name: str) -> pulumi.Output[str]:
+        made = pulumi_random.RandomPassword(
+            f"gateway-{name}", length=GATEWAY_SECRET_LENGTH, special=False, opts=self._mine
+        )
+        return made.result
 
     def _signing_key(self, name: str) -> pulumi.Output[str]:
         made = pulumi_tls.PrivateKey(signing(name), algorithm="RSA", rsa_bits=RSA_BITS, opts=self._mine)

@@ -32,9 +32,9 @@ INFRA = ROOT / "infra"
 AZURE = "azure-native:"
 
 # What the two helpers of Azure's provider make.
-_MADE: Mapping[str, Properties] = {
-    "tls:index/privateKey:PrivateKey": {"privateKeyPemPkcs8": secret("a private key")},
-    "random:index/randomPassword:RandomPassword": {"result": secret("a password")},
+_MADE = {
+    "tls:index/privateKey:PrivateKey": ("privateKeyPemPkcs8", "a private key"),
+    "random:index/randomPassword:RandomPassword": ("result", "a password"),
 }
 
 
@@ -136,7 +136,8 @@ class _Monitor(MockMonitor):
 def _made(token: str, name: str, inputs: Properties) -> tuple[str, Properties]:
     """A resource's id, and what it would give."""
     if token in _MADE:
-        return name, {**inputs, **_MADE[token]}
+        output, value = _MADE[token]
+        return name, {**inputs, output: secret(f"{value} {name}")}
     found = kind(token)
     if found is None:
         raise LookupError(f"{token} is not in the catalog of types")

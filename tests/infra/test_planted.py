@@ -102,7 +102,7 @@ FAULTS = (
         "dev",
         "app:ContainerApp",
         "template.containers.0.env.0.value",
-        "a password",
+        "a password gateway-2026-12",
     ),
     Fault(
         policies.test_the_container_holds_no_secret_itself,

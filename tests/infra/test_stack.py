@@ -81,7 +81,7 @@ def test_what_is_missing_is_named() -> None:
         ("prod", {"image": None, "source": f"https://example.no/x.git#{COMMIT}"}, "a closed registry builds nothing"),
         ("prod", {"image": None}, "eventfeed:image is missing"),
         ("prod", {"newestWeight": "10"}, "stableRevision is missing"),
-        ("dev", {"signingKeys": "2026-12 2026-12"}, "names a key twice"),
+        ("dev", {"signingKeys": "2026-12 2026-12"}, "has a name twice"),
         ("dev", {"image": None, "source": "https://example.no/x.git#main"}, "eventfeed:source cannot be"),
     ],
 )
@@ -143,9 +143,20 @@ def test_a_key_is_added_before_it_signs() -> None:
 
     assert ["00-2027-06.pem", "01-2026-12.pem"] == [each["path"] for each in volume["secrets"]]
     assert ["signing-2027-06", "signing-2026-12"] == [each["secretRef"] for each in volume["secrets"]]
-    assert {"signing-2026-12", "signing-2027-06", "gateway", "telemetry"} == {
+    assert {"signing-2026-12", "signing-2027-06", "gateway", "gateway-says", "telemetry"} == {
         each.name for each in run.of("keyvault:Secret")
     }
+
+
+def test_the_gateway_is_let_in_by_a_new_secret_before_it_says_it() -> None:
+    """It says the last, and the service knows all."""
+    run = record("dev", {"gatewaySecrets": "2027-06 2026-12"})
+    known, said = (
+        run.one("keyvault:Secret", each).plain["properties"]["value"] for each in ("gateway", "gateway-says")
+    )
+
+    assert "a password gateway-2027-06 a password gateway-2026-12" == known
+    assert "a password gateway-2026-12" == said
 
 
 def test_a_release_may_get_a_part_of_the_traffic() -> None:
