@@ -285,10 +285,10 @@ def test_load_tests_ask_real_routes(real_routes: Sequence[str]) -> None:
 
 def paths(tree: ast.AST) -> Iterator[str]:
     """The paths in a module's texts, with an ellipsis where something is filled in."""
-    filled = [node.values for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
-    pieces = {id(piece) for parts in filled for piece in parts}
-    whole = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces]
-    for parts in (*([node] for node in whole), *filled):
+    texts: list[Sequence[ast.expr]] = [node.values for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    pieces = {id(piece) for parts in texts for piece in parts}
+    texts += [[node] for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces]
+    for parts in texts:
         text = "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in parts)
         if re.match(r"/(events|authentication|development|health)/", text):
             yield text.partition("?")[0]

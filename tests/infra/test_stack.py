@@ -91,8 +91,8 @@ def test_what_contradicts_itself_is_refused(stack_file: str, overrides: Mapping[
 
 
 def test_names_are_within_azures_rules_for_long_stack_names() -> None:
-    """Made-up endings included."""
-    made = [each for kind in ("dev", "prod") for each in record(kind, name=LONG).azure]
+    """Made-up endings included; production has every kind that development has."""
+    made = record("prod", name=LONG).azure
     named = [(each.token.removeprefix(AZURE), each.id.rpartition("/")[2]) for each in made]
     wrong = [(kind, name) for kind, name in named if kind in NAMES and not re.fullmatch(NAMES[kind], name)]
 
