@@ -287,7 +287,7 @@ def paths(tree: ast.AST) -> Iterator[str]:
     """The paths in a module's texts, with an ellipsis where something is filled in."""
     texts: list[Sequence[ast.expr]] = [node.values for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     pieces = {id(piece) for parts in texts for piece in parts}
-    texts += [[node] for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces]
+    texts.extend([node] for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in pieces)
     for parts in texts:
         text = "".join(str(each.value) if isinstance(each, ast.Constant) else "…" for each in parts)
         if re.match(r"/(events|authentication|development|health)/", text):
