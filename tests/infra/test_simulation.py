@@ -18,7 +18,7 @@ from tests.infra.simulation.cloud import Refused
 from tests.infra.simulation.simulation import ProgramFailed, Run, Simulation
 from tests.infra.simulation.stack_files import EXAMPLE
 from tests.infra.simulation.state import Goal
-from tests.infra.simulation.wire import UNKNOWN, is_secret
+from tests.infra.simulation.wire import UNKNOWN, has_unknown, is_secret
 
 NEXT = {**EXAMPLE, "image": f"eventfeed@sha256:{'2' * 64}"}
 ELSEWHERE = {**EXAMPLE, "azure-native:location": "swedencentral"}
@@ -139,6 +139,7 @@ def test_what_a_preview_knows_comes_true(life: Life) -> None:
     }
 
     assert {} == untrue
+    assert any(has_unknown(goal.inputs) for goal in life.foreseen.goals.values())
 
 
 def comes_true(foreseen: Any, made: Any) -> bool:

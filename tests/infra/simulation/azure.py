@@ -13,14 +13,15 @@ from tests.infra.simulation.grants import missing_grants
 from tests.infra.simulation.provider import Difference, Provider, changed
 from tests.infra.simulation.wire import Properties, has_unknown, reveal
 
-# What takes long in Azure takes a while here: whoever should wait for it and does not is then too early.
+# What takes long in Azure takes long here: until nothing else has come for a while. So whoever should wait for it and
+# does not is always too early.
 _SLOW = {
     "authorization:RoleAssignment",
     "cosmosdb:SqlResourceSqlRoleAssignment",
-    "cosmosdb:SqlResourceSqlContainer",
     "network:PrivateDnsZoneGroup",
 }
-_SLOW_SECONDS = 0.3
+_QUIET_SECONDS = 0.7
+_LOOK_SECONDS = 0.05
 
 # Besides the inputs that name a resource, those that Azure does not let change.
 _FIXED = {"*": ("location",), "cosmosdb:SqlResourceSqlContainer": ("resource.partitionKey",)}
@@ -32,9 +33,11 @@ class Azure(Provider):
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._lock = threading.Lock()
+        self._came = time.monotonic()
 
     def check(self, token: str, name: str, *, given: Properties, before: Properties) -> Properties:
         """The inputs with a name: the one it had, or one made from the logical name."""
+        self._came = time.monotonic()
         found = _kind(token)
         own = found.names[-1]
         if given.get(own) is not None:
@@ -61,8 +64,8 @@ class Azure(Provider):
         address = _address(found, inputs)
         if preview:
             return "", computed.forecast(found, address, inputs)
-        if token.removeprefix("azure-native:") in _SLOW:
-            time.sleep(_SLOW_SECONDS)
+        while token.removeprefix("azure-native:") in _SLOW and time.monotonic() - self._came < _QUIET_SECONDS:
+            time.sleep(_LOOK_SECONDS)
         stored = self._stored(found, address, inputs)
         with self._lock:
             self._cloud.create(stored)
