@@ -36,19 +36,12 @@ class Tls(_Made):
         if token != "tls:index/privateKey:PrivateKey" or inputs.get("algorithm") != "RSA":
             raise Refused(f"{token}: only RSA private keys here")
         if preview:
-            unknown = dict.fromkeys(("privateKeyPem", "privateKeyPemPkcs8", "publicKeyPem"), UNKNOWN)
-            return "", {**inputs, **unknown}
+            return "", {**inputs, "privateKeyPemPkcs8": secret(UNKNOWN)}
         key = rsa.generate_private_key(public_exponent=65537, key_size=int(inputs.get("rsaBits", 2048)))
-        public = key.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        made = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        traditional, pkcs8 = serialization.PrivateFormat.TraditionalOpenSSL, serialization.PrivateFormat.PKCS8
-        return uuid.uuid4().hex, {
-            **inputs,
-            "privateKeyPem": secret(_pem(key, traditional)),
-            "privateKeyPemPkcs8": secret(_pem(key, pkcs8)),
-            "publicKeyPem": public.decode(),
-        }
+        return uuid.uuid4().hex, {**inputs, "privateKeyPemPkcs8": secret(made.decode())}
 
 
 class Random(_Made):
@@ -63,7 +56,3 @@ class Random(_Made):
         letters = string.ascii_letters + string.digits
         made = "".join(secrets.choice(letters) for _ in range(int(inputs["length"])))
         return "none", {**inputs, "result": secret(made)}
-
-
-def _pem(key: rsa.RSAPrivateKey, form: serialization.PrivateFormat) -> str:
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
