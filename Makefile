@@ -5,12 +5,15 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install run observe test check format storm follow mutants cases bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format storm follow mutants cases bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.service ## the environment, the service and its command line
+	@true
+
+infra: $(VENV)/.infra ## what `pulumi` needs for the platform on Azure
 	@true
 
 run: install ## the service on http://127.0.0.1:8080 with sample events
@@ -19,16 +22,19 @@ run: install ## the service on http://127.0.0.1:8080 with sample events
 observe: install ## the same, and a page of its traces and charts beside it
 	@$(BIN)/eventfeed serve --sample --observe
 
-test: $(VENV)/.dev ## every test
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in processes of their own, for Azure's classes are large
+	$(BIN)/python -m pytest tests/infra
+	$(BIN)/python -m pytest --ignore=tests/infra
 
-check: $(VENV)/.dev ## format, lint, types, import contracts, dead code, dependencies
+check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/deptry .
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --no-progress --quiet .github
 
 format: $(VENV)/.dev ## put the code into its one format
 	$(BIN)/ruff format .
@@ -58,11 +64,12 @@ loadtest: $(VENV)/.loadtests ## a minute of people who use the service and verif
 loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://127.0.0.1:8089
 	@$(BIN)/python -m loadtests --ui
 
-documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard and the alerts
+documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard, the alerts and the interface
 	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring
+	$(BIN)/python -m eventfeed.http.schema infra/gateway
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
-	for name in build service loadtests dev; do \
+	for name in build service loadtests dev infra; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
@@ -79,6 +86,10 @@ $(VENV)/.service: $(VENV)/.build requirements/service.txt pyproject.toml
 
 $(VENV)/.loadtests: $(VENV)/.service requirements/loadtests.txt
 	@$(UV) --require-hashes -r requirements/loadtests.txt
+	@touch $@
+
+$(VENV)/.infra: $(VENV)/.build requirements/infra.txt
+	@$(UV) --compile-bytecode --require-hashes -r requirements/infra.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.service requirements/dev.txt tests/emulator/package-lock.json

@@ -5,10 +5,12 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+import grpc
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -135,6 +137,28 @@ def receiving() -> Iterator[Receiver]:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
         yield receiver
         receiver.shutdown()
+
+
+@contextmanager
+def agent(receiver: Receiver) -> Iterator[str]:
+    """Where an agent listens that takes spans and logs by gRPC alone, for the receiver, while the block lasts."""
+    services = {
+        "opentelemetry.proto.collector.trace.v1.TraceService": "/v1/traces",
+        "opentelemetry.proto.collector.logs.v1.LogsService": "/v1/logs",
+    }
+    server = grpc.server(ThreadPoolExecutor(2))
+    for service, path in services.items():
+
+        def take(body: bytes, _: object, path: str = path) -> bytes:
+            receiver.take(path, body)
+            return b""
+
+        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Export": grpc.unary_unary_rpc_method_handler(take)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"http://127.0.0.1:{port}"
+    server.stop(grace=None).wait()
 
 
 def sending_to(receiver: Receiver, *, ratio: float = 1.0) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SERVICE = sorted((ROOT / "service").rglob("*.py"))
-ALL = sorted(file for folder in ("service", "tests", "loadtests") for file in (ROOT / folder).rglob("*.py"))
+ALL = sorted(file for folder in ("service", "infra", "tests", "loadtests") for file in (ROOT / folder).rglob("*.py"))
 
 FUNCTION_LINES_MAX = 40
 MODULE_LINES_MAX = 400
@@ -18,7 +18,8 @@ PARAMETERS_MAX = 5
 POSITIONAL_MAX = 2
 TOP_LEVEL = {
     *("infra", "service", "loadtests", "tests", "docs", ".github", ".ci", "requirements"),
-    *("Pulumi.yaml", "pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", ".gitignore"),
+    *("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml"),
+    *("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", ".gitignore", ".dockerignore"),
 }
 EMPTY_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|manager|misc|base)(_|$)")
 

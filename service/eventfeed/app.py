@@ -36,6 +36,7 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.callers import Callers
 from eventfeed.http.feeds import Feeds, feed_routes
+from eventfeed.http.gateway import OnlyThroughGateway
 from eventfeed.http.health import health_routes
 from eventfeed.http.identity import development_routes, identity_routes
 from eventfeed.http.instances import Instances, instance_routes
@@ -193,20 +194,27 @@ def create() -> Observed:
     """The application of this environment, observed: what a server process runs."""
     settings = from_environment()
     configure(settings.log_level, form=settings.log_format)
-    observed = Observed(application(settings))
+    observed = Observed(entrance(settings))
     # What is there now stays, and a request leaves next to nothing: the garbage collector need not look so often.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)
     return observed
 
 
+def entrance(settings: Settings) -> "Litestar | OnlyThroughGateway":
+    """The application, and before it whoever keeps others than the gateway out, where there is one."""
+    served = application(settings)
+    if not settings.gateway_secret:
+        return served
+    accepted, problems = settings.gateway_secret.split(), Problems(_addresses(settings))
+    return OnlyThroughGateway(served, accepted=accepted, problems=problems)
+
+
 def application(settings: Settings) -> Litestar:
     """The application, with everything it is made of. It opens its store when it starts."""
     # A proxy of the environment is for the world outside: in development the issuers are this very machine.
     client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
-    addresses = Addresses(
-        public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
-    )
+    addresses = _addresses(settings)
     keys = SigningKeys.load(settings.keys_path / "platform")
     access = access_of(settings, client=client, keys=keys)
     store = Store(settings)
@@ -284,6 +292,12 @@ def access_of(settings: Settings, *, client: httpx.AsyncClient, keys: SigningKey
 def first_approvals(settings: Settings) -> Sequence[Approval]:
     """What the register's file approves until somebody decides otherwise. Raises `SettingsError`."""
     return list(population_file(_path(settings.register)).value.first_approvals())
+
+
+def _addresses(settings: Settings) -> Addresses:
+    return Addresses(
+        public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
+    )
 
 
 def _path(setting: str) -> Path | None:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "EVENTFEED_"
-SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key"})
+SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
 
 _SQLITE = "sqlite:///"
 _COSMOS = re.compile(r"cosmos://(?P<host>[A-Za-z0-9.:\[\]-]+)/(?P<database>[A-Za-z0-9_-]{1,200})")
@@ -172,6 +172,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Empty: the other end of the connection.",
         ),
     ] = ""
+    gateway_secret: Annotated[
+        str,
+        Meta(
+            # Of each at least 16 letters.
+            pattern=r"^([!-~]{16,}( [!-~]{16,})*)?$",
+            description="What proves, in the header X-Gateway-Secret, that a request came through the gateway: one "
+            "secret, or several separated by spaces. Empty: whoever reaches the service is answered.",
+        ),
+    ] = ""
     token: Annotated[
         str,
         Meta(
@@ -307,6 +316,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}IDPORTEN_AUDIENCES: needed when {PREFIX}IDPORTEN_ISSUER is set"
     if settings.idporten_issuer and not settings.maskinporten_issuer:
         yield f"{PREFIX}MASKINPORTEN_ISSUER: needed when {PREFIX}IDPORTEN_ISSUER is set"
+    if settings.gateway_secret and settings.development:
+        yield (
+            f"{PREFIX}GATEWAY_SECRET: is for a service with real issuers: "
+            "one with development identities asks itself for their keys, past any gateway"
+        )
     yield from _platform_contradictions(settings)
     if not loopback(settings.host):
         if not settings.maskinporten_issuer:

@@ -390,7 +390,14 @@ def test_wrong_words_are_told(served: Served, arguments: list[str]) -> None:
 
 def test_every_setting_is_listed_and_secrets_are_not(served: Served) -> None:
     """Name, value, default, unit, meaning."""
-    listed = served.command("settings", EVENTFEED_TOKEN="very-secret").stdout
+    listed = served.command(
+        "settings",
+        EVENTFEED_TOKEN="very-secret",
+        EVENTFEED_GATEWAY_SECRET="a-very-secret-secret",
+        EVENTFEED_MASKINPORTEN_ISSUER="https://maskinporten.example.no/",
+        EVENTFEED_MASKINPORTEN_AUDIENCES="x",
+        EVENTFEED_REGISTER="x",
+    ).stdout
 
     assert b"EVENTFEED_RETENTION_DAYS" in listed
     assert b"days" in listed

@@ -1,5 +1,7 @@
 """The service on Cosmos DB: what it does on a file it does there."""
 
+import asyncio
+import random
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -7,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.running import emulator
+from eventfeed.app import EMULATOR_KEY, now
+from eventfeed.log.cosmos_client import Database
+from eventfeed.log.cosmos_containers import containers
+from tests.emulator.running import KEEP_SECONDS, emulator
 from tests.end_to_end.test_party_feed import about, ids
 from tests.end_to_end.test_publishing import APP, post
 from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, free_port, serving
@@ -64,6 +69,25 @@ def test_what_has_a_receipt_is_there_after_a_restart(stored: str, tmp_path: Path
     assert [event["id"]] == seen
     assert [False, True] == [receipt["duplicate"] for receipt in receipts]
     assert 1 == len({receipt["sequence"] for receipt in receipts})
+
+
+def test_containers_that_somebody_else_made_are_enough(account: str, tmp_path: Path, app: str) -> None:
+    """The first service of a deployment, which may write documents and make no container, makes the log in them."""
+    name = uuid.uuid4().hex
+
+    async def stand_up() -> None:
+        made = Database(f"http://{account}/", name, key=EMULATOR_KEY, dice=random.random, clock=now)
+        await made.open()
+        await made.create(containers(keep_seconds=KEEP_SECONDS))
+        await made.close()
+
+    asyncio.run(stand_up())
+    with serving(tmp_path, EVENTFEED_STORE=f"cosmos://{account}/{name}", EVENTFEED_WORKERS="2") as served:
+        receipt = post(served, APP, about(app, KARIS_PARTY)).raise_for_status().json()
+        token = bearer(served.token("altinn:events/ttd"))
+        read = served.client.get(f"/events/api/v1/app/ttd/{app}?after=0", headers=token).raise_for_status()
+
+    assert [receipt["id"]] == ids(read)
 
 
 def test_a_store_that_would_delete_what_is_shown_is_not_served(stored: str, tmp_path: Path) -> None:

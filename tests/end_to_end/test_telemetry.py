@@ -9,7 +9,7 @@ import httpx
 
 from tests.end_to_end.test_app_feed import read
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.receiver import Receiver, receiving, sending_to
+from tests.receiver import Receiver, agent, receiving, sending_to
 from tests.serving import bearer, serving, stop
 
 SERVER = 2
@@ -46,6 +46,20 @@ def test_one_event_is_followed_from_publisher_to_reader(tmp_path: Path) -> None:
         "http.route": "/events/api/v1/app",
         "http.response.status_code": 201,
     } == names["POST /events/api/v1/app"].attributes
+
+
+def test_an_agent_that_speaks_grpc_gets_spans_and_logs(tmp_path: Path) -> None:
+    """As whoever runs containers puts one beside the service, and tells it by the SDK's own settings where it is."""
+    with receiving() as receiver, agent(receiver) as endpoint:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+        settings = {**sending_to(receiver), **told, "OTEL_BLRP_SCHEDULE_DELAY": "100", "EVENTFEED_LOG_LEVEL": "info"}
+        with serving(tmp_path, **settings) as served:
+            read(served, "bolig", "after=0").raise_for_status()
+            route = "GET /events/api/v1/app/{org}/{app}"
+            receiver.until(lambda: any(span.name == route for span in receiver.spans))
+            receiver.until(lambda: any(line.startswith(route) for line, _ in receiver.logs))
+
+            assert set() == receiver.names()
 
 
 def test_an_exchange_is_traced_with_the_keys_that_it_asked_for(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ Failure                       code
 │   ├── InsufficientScope     insufficient-scope
 │   ├── NotApproved           not-approved
 │   └── ForeignSource         foreign-source
+├── NotThroughGateway         not-through-the-gateway   ask where the service is to be found
 ├── TooManyRequests           too-many-requests     slow down
 └── Unavailable               unavailable           try again after a while
     ├── TailMoved             another writer was faster: learn the new tail, append again
@@ -133,6 +134,12 @@ class ForeignSource(Forbidden):
     """A publisher that speaks for an organisation or an instance that is not its own."""
 
     code = "foreign-source"
+
+
+class NotThroughGateway(Failure):
+    """A request that nothing shows to have come through the gateway."""
+
+    code = "not-through-the-gateway"
 
 
 class TooManyRequests(Failure):

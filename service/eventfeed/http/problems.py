@@ -92,6 +92,12 @@ KINDS: Mapping[str, Kind] = {
         "A publisher may send events whose source begins with its own organisation's short name, about its own apps "
         "and their instances. `errors` names the events that are not. Nothing of the request was written.",
     ),
+    "not-through-the-gateway": Kind(
+        403,
+        "The request came past the gateway",
+        "The service answers only what its gateway hands on. Ask at its public address, which the links and the "
+        "OpenAPI document name.",
+    ),
     "not-found": Kind(404, "There is nothing here", "No resource has this path."),
     "method-not-allowed": Kind(405, "The method is not for this resource", "`Allow` lists the methods that are."),
     "not-acceptable": Kind(

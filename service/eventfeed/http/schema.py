@@ -1,5 +1,9 @@
-"""The OpenAPI document, a page to read it that needs no internet, and what each problem means."""
+"""The OpenAPI document, a page to read it that needs no internet, and what each problem means.
 
+`python -m eventfeed.http.schema FOLDER` writes the document for the gateway, which imports it.
+"""
+
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.util import find_spec
@@ -74,3 +78,8 @@ def _swagger_ui() -> Path:
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("swagger-ui-py is not installed")
     return Path(spec.submodule_search_locations[0]) / "static"
+
+
+if __name__ == "__main__":
+    written = msgspec.json.format(msgspec.json.encode(document()), indent=2)
+    Path(sys.argv[1], "openapi.json").write_bytes(written + b"\n")

@@ -264,3 +264,33 @@ def test_indexes_that_lack_are_named() -> None:
     assert 1 == len(told)
     assert "/org+/app+/sequence" in told[0]
     assert [] == differences(WANTED, FOUND | {"indexingPolicy": {}}, indexes=False)
+
+
+async def test_in_azure_the_identity_that_the_environment_names_opens_the_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A container app tells where identities are had; the one with this client id is asked for, and no other."""
+    asked = list[bytes]()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        told = b'{"access_token":"t","expires_on":"4102444800","resource":"x","token_type":"Bearer"}'
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(told) + told
+        )
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setattr(cosmos_client, "VERB_SECONDS_MAX", 0.5)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as identities:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{identities.sockets[0].getsockname()[1]}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "of-this-app")
+        monkeypatch.setenv("AZURE_CLIENT_ID", "the-services-identity")
+        monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+        store = Database("https://127.0.0.1:9/", "events", key=None, dice=lambda: 0.0, clock=Watch())
+        with pytest.raises(Unavailable):  # nobody listens there
+            await store.open()
+        await store.close()
+
+    assert b"resource=https://127.0.0.1&client_id=the-services-identity " in asked[0]
+    assert b"\r\nX-IDENTITY-HEADER: of-this-app\r\n" in asked[0]

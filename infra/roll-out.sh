@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Makes an image what a stack runs, sees that it answers, and lets go of revisions that nobody goes back to:
+#   infra/roll-out.sh prod eventfeed@sha256:…
+set -euo pipefail
+stack=$1 image=$2
+
+pulumi up --yes --stack "$stack" --config "eventfeed:image=$image" --config eventfeed:source=
+url=$(pulumi stack output url --stack "$stack")
+curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 5 --retry-all-errors "$url/health/ready"
+
+# Of those that get no requests the newest stays: to go back to it takes seconds.
+group=$(pulumi stack output resourceGroup --stack "$stack")
+revision=$(pulumi stack output revision --stack "$stack")
+idle='[?properties.active && properties.trafficWeight == `0`]'
+az containerapp revision list --resource-group "$group" --name "${revision%%--*}" \
+  --query "sort_by($idle, &properties.createdTime)[:-1].name" --output tsv |
+  while read -r old; do
+    az containerapp revision deactivate --resource-group "$group" --revision "$old"
+  done
