@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import msgspec
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

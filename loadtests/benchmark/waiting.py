@@ -100,20 +100,23 @@ def waiting_figures(folder: Path) -> Iterator[Figure]:
         place = folder / str(workers)
         place.mkdir(parents=True)
         with service(place, EVENTFEED_WORKERS=str(workers)) as server, watched(server) as peak:
-            woken, all_at_once = asyncio.run(_woken(_wire(server)))
+            rest = server.memory_mib()
+            woken, all_at_once, held = asyncio.run(_woken(server))
             each = f"{WAITERS:,} waiting polls, {workers} worker{'s' * (workers > 1)}"
             cuts = quantiles(woken, n=100)
             yield Figure(name=f"{each}: published to answered, median", ours=1_000 * median(woken), unit="ms")
             yield Figure(name=f"{each}: the same, p99", ours=1_000 * cuts[98], unit="ms")
             yield Figure(name=f"{each}: the last of all woken by one", ours=1_000 * all_at_once, unit="ms")
+            yield Figure(name=f"{each}: memory of one that idles", ours=1_024 * (held - rest) / WAITERS, unit="KiB")
         yield Figure(name=f"{each}: private memory, the most", ours=peak.mib, unit="MiB")
 
 
-async def _woken(wire: Wire) -> tuple[Sequence[float], float]:
-    """How long those took who were woken some at a time, and the last one when all waited for the same."""
-    spread, together = Woken(), Woken()
+async def _woken(server: Server) -> tuple[Sequence[float], float, float]:
+    """How long those took who were woken some at a time, the last one when all waited for the same; memory (MiB)."""
+    wire, spread, together = _wire(server), Woken(), Woken()
     apps = [f"bench-{number}" for number in range(APPS)]
     waiting = await _all(lambda number: spread.wait(wire, apps[number % APPS]), WAITERS)
+    held = server.memory_mib()
     await spread.publish(wire, random.choices(apps, k=round(SECONDS / EVERY_SECONDS)))  # noqa: S311  # load
     spread.ended = True
     await spread.publish(wire, apps)
@@ -122,7 +125,7 @@ async def _woken(wire: Wire) -> tuple[Sequence[float], float]:
     together.ended = True
     await together.publish(wire, ["bench"])
     await asyncio.gather(*waiting)
-    return spread.after, max(together.after)
+    return spread.after, max(together.after), held
 
 
 async def _all(work: Callable[[int], Awaitable[None]], count: int) -> list[asyncio.Future[None]]:

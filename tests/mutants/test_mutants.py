@@ -91,8 +91,8 @@ MUTANTS = {
     ),
     "deletion during a scan unnoticed": Mutant(
         "log/reader.py",
-        "            if scan.floor > after:\n",
-        "            if False:\n",
+        "        if scan.floor > after:\n",
+        "        if False:\n",
         "tests/service/log/test_reader.py",
     ),
     "an early look trusted for a place ahead": Mutant(

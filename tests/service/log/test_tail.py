@@ -1,18 +1,20 @@
 """The tail: the verified end of the log, one look for however many ask."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 import pytest
 
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.event import Entry
+from eventfeed.domain.feed import AppFeed, Query
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log import recent
 from eventfeed.log import tail as module
 from eventfeed.log.tail import Tail
 from tests.doubles.faulty_log import FaultyLog
-from tests.making import entries, entry
+from tests.making import TTD, entries, entry
 
 
 class CountingLog(FaultyLog):
@@ -95,6 +97,20 @@ async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) 
     await early
 
     assert 2 == (await late).position
+
+
+async def test_two_thousand_who_wait_cost_ten_looks_a_second(log: EventLog) -> None:
+    """The log is followed once for all of them, and a look with nothing new is one read."""
+    tail = await started(counting := CountingLog(log))
+    with contextlib.ExitStack() as waits:
+        for _ in range(2_000):
+            waits.enter_context(tail.waiting(Query(feed=AppFeed(app=TTD)), past=0))
+        before = counting.looks
+        await asyncio.sleep(1.0)
+        looks = counting.looks - before
+    await tail.stop()
+
+    assert 1 <= looks <= 11
 
 
 async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
