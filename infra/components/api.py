@@ -25,6 +25,8 @@ _PLATFORM = "platform"
 _ANONYMOUS = "instanceeventsforinstance"
 # What says who a caller is, or what it reads, is no matter of the gateway's telemetry.
 HIDDEN_QUERY = ("party", "unit", "person", "source", "after", "resource")
+# The service takes a path with or without a slash at its end; existing clients write this one with it.
+WITH_SLASH = "/events/api/v1/party"
 SAMPLED_PERCENT = {False: 100, True: 10}
 
 
@@ -79,7 +81,9 @@ class Api(pulumi.ComponentResource):
             path="",
             protocols=["https"],
             format="openapi+json",
-            value=(GATEWAY / "openapi.json").read_text(),
+            value=json.dumps(_document()),
+            # As parts of a path, parameters that a caller forgets would be the gateway's 404, not the service's 400.
+            translate_required_query_parameters_conduct=apimanagement.TranslateRequiredQueryParametersConduct.QUERY,
             # Callers are known by their tokens.
             subscription_required=False,
             opts=self._mine,
@@ -219,3 +223,14 @@ def _cors(origins: Sequence[str]) -> str:
     """Which pages may call, as a policy; nothing when none may."""
     listed = "".join(f"<origin>{escape(each)}</origin>" for each in origins)
     return Template((GATEWAY / "cors.xml").read_text()).substitute(origins=listed) if origins else ""
+
+
+def _document() -> dict[str, Any]:
+    """The service's own document, and the other spelling of a path that the gateway would not know."""
+    document: dict[str, Any] = json.loads((GATEWAY / "openapi.json").read_text())
+    paths = document["paths"]
+    paths[f"{WITH_SLASH}/"] = {
+        method: {**described, "operationId": f"{described['operationId']}WithSlash"}
+        for method, described in paths[WITH_SLASH].items()
+    }
+    return document

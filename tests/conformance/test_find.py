@@ -1,5 +1,7 @@
 """Finding: what the log knows of events that someone wants to publish."""
 
+import msgspec
+
 from eventfeed.domain.event import App
 from eventfeed.domain.ports import EventLog, Found, Known
 from tests.making import TTD, entry, event
@@ -26,5 +28,14 @@ async def test_an_instance_belongs_to_the_app_that_published_it_first(log: Event
     thief = App(org="skd", name="tyveri")
     await log.append([entry(1, of=event(instance=7)), entry(2, of=event(instance=7, app=thief))], after=0)
     found = await log.find([event(instance=7, app=thief)])
+
+    assert [TTD] == list(found.owners.values())
+
+
+async def test_of_one_identity_sent_twice_each_instance_is_looked_up(log: EventLog) -> None:
+    """The second names no instance: the first must be told whose its own is all the same."""
+    await log.append([entry(1, of=event(instance=7))], after=0)
+    first = event("twice", instance=7, app=App(org="skd", name="tyveri"))
+    found = await log.find([first, msgspec.structs.replace(first, instance=None)])
 
     assert [TTD] == list(found.owners.values())

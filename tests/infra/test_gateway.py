@@ -407,3 +407,15 @@ def replaced(resource: Recorded, right: str, *, wrong: str) -> Recorded:
     """A policy with one text in the place of another."""
     text = str(resource.plain["value"]).replace(right, wrong)
     return dataclasses.replace(resource, inputs={**resource.inputs, "value": text})
+
+
+def test_each_spelling_of_a_partys_feed_is_served(recording: Recording) -> None:
+    """With a slash at its end, as the contract and existing clients write it, and without; both ask for a token."""
+    policies = {route.path: route.policy for route in routes(recording)}
+
+    assert policies["POST /events/api/v1/party"] is policies["POST /events/api/v1/party/"]
+
+
+def test_a_parameter_that_is_forgotten_is_the_services_to_refuse(recording: Recording) -> None:
+    """None becomes a part of a path, which the gateway would answer with 404."""
+    assert "query" == recording.one("apimanagement:Api").plain["translateRequiredQueryParametersConduct"]

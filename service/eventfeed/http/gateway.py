@@ -23,7 +23,7 @@ class OnlyThroughGateway:
 
     async def __call__(self, scope: Any, *connection: Any) -> None:
         """Answer as the application does, or refuse."""
-        if scope["type"] != "http" or scope["path"] in OPEN or self._proven(scope["headers"]):
+        if scope["type"] == "lifespan" or scope["path"] in OPEN or self._proven(scope["headers"]):
             await self._application(scope, *connection)
             return
         request = AnyRequest(scope)

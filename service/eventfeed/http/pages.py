@@ -60,8 +60,8 @@ class Pages:
     def __init__(self, source: Source, addresses: Addresses, *, secret: bytes) -> None:
         self._source, self._addresses = source, addresses
         self._secret = secret
-        # By the form that events are shown in, and by which they are.
-        self._joined: dict[tuple[Callable[[Entry], bytes], bytes], bytes] = {}
+        # By the form that events are shown in, the log, and which they are: a log of a new name may have others there.
+        self._joined: dict[tuple[Callable[[Entry], bytes], str, bytes], bytes] = {}
 
     async def answered(self, request: AnyRequest, view: View, *, parameters: Parameters) -> Response[bytes]:
         """A page, 304 when the caller has this very page, or a stream. Raises what `Reader.read` raises."""
@@ -137,7 +137,7 @@ class Pages:
         """The stored events, joined: never parsed and printed again, and once for all who follow the same feed."""
         if not page.entries:
             return b"[]"
-        key = view.shown, seen
+        key = view.shown, page.cursor.log, seen
         if (body := self._joined.get(key)) is None:
             body = _joined(map(view.shown, page.entries))
             if len(body) <= JOINED_BYTES_MAX:
@@ -168,7 +168,7 @@ class Pages:
 
 
 def _seen(page: Page) -> bytes:
-    """Which entries a page holds. They never change, so it stands for their text as well."""
+    """Which entries of its log a page holds. They never change, so it stands for their text as well."""
     return array("Q", map(_position, page.entries)).tobytes()
 
 

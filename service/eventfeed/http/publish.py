@@ -144,10 +144,8 @@ def _media_type(request: AnyRequest) -> str:
 def _read_media_type(text: str) -> str:
     """The body's type in lower case; JSON in another charset than UTF-8 is none that is read here (RFC 8259 §8.1)."""
     media_type, _, parameters = text.lower().partition(";")
-    charset = _CHARSET.search(parameters)
-    if charset is None or charset["name"] in ("utf-8", "utf8", "us-ascii"):
-        return media_type.strip()
-    return f"{media_type.strip()}; charset={charset['name']}"
+    foreign = {name for name in _CHARSET.findall(parameters) if name not in ("", "utf-8", "utf8", "us-ascii")}
+    return f"{media_type.strip()}; charset={foreign.pop()}" if foreign else media_type.strip()
 
 
 def _require_own(publisher: Publisher, events: Sequence[Event], *, pointers: Sequence[str]) -> None:

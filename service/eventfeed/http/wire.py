@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -158,8 +159,14 @@ def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Ev
     )
 
 
-# A number with a fraction keeps its spelling: two that a float would round to one must not count as one.
-_decoder = msgspec.json.Decoder(dict[str, object], float_hook=lambda digits: {"number": digits})
+def _spelling(digits: str) -> Mapping[str, str]:
+    """A number with a fraction, as it was spelled: two that a float would round to one must not count as one."""
+    if not math.isfinite(float(digits)):
+        raise msgspec.ValidationError("Number out of range")
+    return {"number": digits}
+
+
+_decoder = msgspec.json.Decoder(dict[str, object], float_hook=_spelling)
 
 
 def _header_text(value: str, attribute: str) -> str:

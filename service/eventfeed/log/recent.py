@@ -15,6 +15,7 @@ from eventfeed.domain.ports import Scan
 from eventfeed.log.lookups import keys_of, keys_of_event
 
 ENTRIES_MAX = 10_000
+# Of events as they are kept; what has been served is held in that form as well.
 BYTES_MAX = 32 * 1024 * 1024
 # Let go of at once when they are too many or too big: some 2 ms of work.
 FORGOTTEN = 256

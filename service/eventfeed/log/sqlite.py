@@ -174,13 +174,15 @@ def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, lim
 
 
 def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
-    by_digest = {event.identity.digest(): event for event in events}
+    digests = [event.identity.digest() for event in events]
+    by_digest = dict(zip(digests, events, strict=True))
     with transaction(db, writes=False):
         known = {
             row[0]: Known(sequence=row[1], time=row[2], content=row[3], mark=row[4])
             for row in select(db, _KNOWN, values=list(by_digest), each="?")
         }
-        unknown = (event for digest, event in by_digest.items() if digest not in known)
+        # Of two with one identity each may name an instance.
+        unknown = (event for digest, event in zip(digests, events, strict=True) if digest not in known)
         instances = {event.instance for event in unknown if event.instance is not None}
         owners = {
             row[0]: App(org=row[1], name=row[2]) for row in select(db, _OWNERS, values=list(instances), each="(?)")

@@ -29,6 +29,8 @@ from opentelemetry.trace import (
 
 # More events than this are not linked to from one page.
 LINKS_MAX = 16
+# Version, trace, span and flags (W3C Trace Context §3.2).
+TRACEPARENT_LETTERS = 55
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
@@ -132,7 +134,8 @@ def here() -> str:
 def origin(traceparent: str) -> str:
     """Where an event comes from: the trace that its publisher names, else this one, when it is traced; or ""."""
     if traceparent and _parsed(traceparent):
-        return traceparent
+        # What another version adds has no bound, and says nothing here.
+        return traceparent[:TRACEPARENT_LETTERS]
     return here() if recording() else ""
 
 

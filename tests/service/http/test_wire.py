@@ -118,6 +118,15 @@ def test_what_is_no_event_is_refused(body: bytes) -> None:
     assert refused.value.faults
 
 
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"[0.5,1e400]"])
+def test_a_number_that_no_reader_can_hold_is_refused(number: bytes) -> None:
+    """An event that is otherwise valid must not be one that its readers choke on."""
+    valid = b'{"specversion":"1.0","id":"a","source":"https://a.example.no/x","type":"t","data":%b}'
+    read(valid % b"1e99")
+    with pytest.raises(InvalidEvent):
+        read(valid % number)
+
+
 @given(body=st.binary(max_size=50))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     """No bytes make anything but an event or a refusal."""

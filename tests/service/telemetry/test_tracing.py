@@ -61,6 +61,15 @@ def test_a_trace_that_is_none_is_one_of_our_own(spans: InMemorySpanExporter, tra
     assert server.parent is None
 
 
+def test_what_another_version_adds_to_a_trace_is_not_kept(spans: InMemorySpanExporter) -> None:
+    """It has no bound, and would be stored with every event of the request."""
+    with serving("GET", OUTSIDE):
+        kept = origin(f"01{OUTSIDE[2:]}-{'x' * 60_000}")
+
+    assert f"01{OUTSIDE[2:]}" == kept
+    assert 1 == len(spans.get_finished_spans())
+
+
 @pytest.mark.parametrize("ratio", [0.0])
 def test_nobody_outside_makes_us_trace(spans: InMemorySpanExporter) -> None:
     """Neither by a flag nor by an id; what is not traced costs its parts nothing."""
