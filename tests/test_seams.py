@@ -210,8 +210,11 @@ def test_the_gateways_routes_are_the_documents(made: Made, real_routes: Sequence
     shapes = {re.sub(r"\{\w+\}", "{}", each) for each in real_routes}
     own = {operation["operationId"].lower() for each in imported["paths"].values() for operation in each.values()}
 
-    assert document() == {key: each for key, each in imported.items() if key != "servers"}
-    assert {re.sub(r"\{\w+\}", "{}", path) for path in imported["paths"]} <= shapes
+    # With a slash at its end a path leads where it leads without; who imports the document must name both.
+    spelt = {path.removesuffix("/") for path in imported["paths"]}
+    assert {re.sub(r"\{\w+\}", "{}", path) for path in spelt} <= shapes
+    paths = {path: each for path, each in imported["paths"].items() if not path.endswith("/")}
+    assert document() == {key: each for key, each in {**imported, "paths": paths}.items() if key != "servers"}
     assert {each["operationId"] for each in of(made, "apimanagement:ApiOperationPolicy").values()} <= own
 
 
