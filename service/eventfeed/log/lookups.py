@@ -20,7 +20,7 @@ def keys_of_event(event: Event) -> Sequence[str]:
     return keys
 
 
-def keys_of_feed(feed: Feed) -> Sequence[str]:
+def _keys_of_feed(feed: Feed) -> Sequence[str]:
     """What an event of this feed has exactly one of."""
     match feed:
         case AppFeed(app=app):
@@ -41,4 +41,4 @@ def keys_of(query: Query) -> tuple[Sequence[str], bool]:
     whole = not isinstance(feed, PartyFeed | InstanceFeed) and wanted.only_types
     if isinstance(feed, AppFeed) and wanted.types:
         return [f"typed {feed.app.org}/{feed.app.name} {each}" for each in wanted.types], whole
-    return keys_of_feed(feed), whole and not wanted.types
+    return _keys_of_feed(feed), whole and not wanted.types
