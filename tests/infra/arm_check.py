@@ -23,7 +23,10 @@ _OWN = {"id", "name", "type", "apiversion"}
 _SUFFIX = "0" * 8
 
 # What the SDK calls by other names than Azure does.
-_RENAMED = {"applicationinsights:WebTest": {"webTestKind": "Kind", "webTestName": "Name", "location": "Id"}}
+_RENAMED = {
+    "apimanagement:Api": {"translateRequiredQueryParametersConduct": "translateRequiredQueryParameters"},
+    "applicationinsights:WebTest": {"webTestKind": "Kind", "webTestName": "Name", "location": "Id"},
+}
 
 _Type = Mapping[str, Any]
 
