@@ -131,7 +131,9 @@ class Store:
             QUEUE_DEPTH.look = lambda: [((), self.appender.depth)]
             TAIL_SEQUENCE.look = lambda: [((), self.tail.head.position)]
             TAIL_STALENESS.look = lambda: [((), self.tail.staleness)]
-            work = [asyncio.create_task(each) for each in (self.appender.run(), self._look_after())]
+            work = [
+                asyncio.create_task(each) for each in (self.appender.run(), self.tail.remember(), self._look_after())
+            ]
             try:
                 yield
             finally:

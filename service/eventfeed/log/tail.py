@@ -40,6 +40,7 @@ class Tail:
         self.arrivals = Arrivals()
         self._interested = 0
         self._following: asyncio.Task[None] | None = None
+        self._forgot = asyncio.Event()
 
     async def start(self) -> None:
         """Take the store's word for where the log ends. By the log's first law everything before its end exists."""
@@ -145,4 +146,31 @@ class Tail:
 
     def _reset(self, head: Head) -> None:
         self._head, self._recent = head, Recent()
+        self._forgot.set()
         self.arrivals.unknown()
+
+    async def remember(self) -> None:
+        """Until cancelled: after a start, and whenever the end was taken anew, fill memory with what stands before it.
+
+        While that lasts, and where it fails, the store is read, and memory fills with what comes.
+        """
+        while True:
+            await self._forgot.wait()
+            self._forgot.clear()
+            with contextlib.suppress(Failure):
+                await self._fill()
+
+    async def _fill(self) -> None:
+        recent, position = Recent(), max(self._head.floor, self._head.position - ENTRIES_MAX)
+        while position < self._head.position:
+            limit = min(FOLLOW_ENTRIES_MAX, self._head.position - position)
+            entries = await self._log.follow(after=position, limit=limit)
+            if self._forgot.is_set() or not entries:
+                return
+            for entry in entries:
+                position += 1
+                if entry.sequence != position:
+                    return  # retention took what came before
+                recent.add(entry, keys_of_event(entry.event))
+            recent.trim()
+        self._recent = recent

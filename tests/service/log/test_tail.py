@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import AppFeed, Query
 from eventfeed.domain.ports import EventLog, Head
@@ -199,11 +199,71 @@ async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.Mon
     assert () == tail.recent(after=50)
 
 
+async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
+    """The places in memory after this one, as soon as memory reaches back to it."""
+    remembering = asyncio.create_task(tail.remember())
+    for _ in range(10_000):
+        if (found := tail.recent(after=after)) is not None:
+            break
+        await asyncio.sleep(0.001)
+    remembering.cancel()
+    return [each.sequence for each in found or ()]
+
+
 async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a long sleep the end is taken as at the start, not followed entry by entry."""
+    """After a long sleep the end is taken as at the start, not followed entry by entry; memory fills up to it."""
     monkeypatch.setattr(module, "ENTRIES_MAX", 10)
     tail = await started(log)
     await log.append(entries(1, 30), after=0)
 
     assert 30 == (await tail.look(past=30)).position
     assert tail.recent(after=29) is None
+    assert list(range(21, 31)) == await remembered(tail, after=20)
+    assert tail.recent(after=19) is None
+
+
+async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog) -> None:
+    """Also where entries come while it does, of its own or of others; they are found by what they are looked up by."""
+    written = entries(1, 2_500)
+    await log.append(written[:900], after=0)
+    await log.append(written[900:1_800], after=900)
+    await log.append(written[1_800:2_500], after=1_800)
+
+    class Growing(FaultyLog):
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            found = await super().follow(after=after, limit=limit)
+            if after == 1_000:
+                await log.append([entry(2_501)], after=2_500)
+                tail.learn([entry(2_501)])
+            return found
+
+    tail = await started(Growing(log))
+
+    assert list(range(1, 2_502)) == await remembered(tail, after=0)
+    found = tail.scan(Query(feed=AppFeed(app=TTD)), after=2_490, through=2_501, limit=50)
+    assert found is not None
+    assert list(range(2_491, 2_502)) == [each.sequence for each in found.entries]
+
+
+@pytest.mark.parametrize("lost", [range(1, 3), range(3, 4), range(1, 31), range(0)])
+async def test_memory_has_no_hole(log: EventLog, lost: range) -> None:
+    """Where the store no longer has what memory would hold, or does not answer, it is asked when somebody reads."""
+    await log.append(entries(1, 30), after=0)
+    read = asyncio.Event()
+
+    class Holed(FaultyLog):
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            read.set()
+            if not lost:
+                raise Unavailable("The store does not answer.")
+            return [each for each in await super().follow(after=after, limit=limit) if each.sequence not in lost]
+
+    tail = await started(Holed(log))
+    remembering = asyncio.create_task(tail.remember())
+    await read.wait()
+    await asyncio.sleep(0.05)
+
+    assert tail.recent(after=29) is None
+    tail.learn([entry(31)])
+    assert [31] == await remembered(tail, after=30)
+    remembering.cancel()
