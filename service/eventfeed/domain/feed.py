@@ -199,11 +199,15 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries in order; `cursor` the last position examined; `more` whether asking again at once gets further."""
+    """Entries in order; `cursor` the last position examined; `more` whether asking again at once gets further.
+
+    `places` are those of the entries, 8 bytes each: entries never change, so in one log they stand for their text.
+    """
 
     entries: Sequence[Entry]
     cursor: Cursor
     more: bool
+    places: bytes
 
 
 def _more(names: frozenset[str], others: Sequence[str]) -> frozenset[str]:

@@ -44,11 +44,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries in order, the last position examined for them, and the floor when all of that was done."""
+    """Entries in order, the last position examined for them, and the floor when all of that was done.
+
+    `places` are those of the entries, 8 bytes each, where they are at hand.
+    """
 
     entries: Sequence[Entry]
     examined: int
     floor: int
+    places: bytes | None = None
 
 
 class EventLog(Protocol):

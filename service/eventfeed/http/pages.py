@@ -3,9 +3,7 @@
 import asyncio
 import functools
 import hashlib
-from array import array
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -25,8 +23,6 @@ from eventfeed.http.views import View
 from eventfeed.http.waiting import gone, preferred_wait
 from eventfeed.http.wire import BATCHED, JSON
 from eventfeed.telemetry.metrics import CAUGHT_UP
-
-_position: Callable[[Entry], int] = attrgetter("sequence")
 
 # So many bodies are kept for whoever asks next, of so many bytes each: 4 MiB.
 JOINED_MAX, JOINED_BYTES_MAX = 64, 64 * 1024
@@ -104,12 +100,11 @@ class Pages:
         """The page, or 304; `waited` is how long it might have waited (s), 0 when it did not."""
         cursor = str(page.cursor)
         link = self._link(asked, cursor)
-        seen = _seen(page)
-        tag = self._tag(asked, page, link=link, seen=seen)
+        tag = self._tag(asked, page, link=link)
         has = _named(asked.request, tag)
         if page.entries and not has:
             await asked.view.recorded(page)
-        body = b"" if has else self._body(asked.view, page, seen=seen)
+        body = b"" if has else self._body(asked.view, page)
         coded = len(body) >= COMPRESSED_BYTES_MIN and takes_gzip(header(asked.request, b"accept-encoding") or "")
         headers = [
             (b"link", b'<%b>; rel="next"' % link),
@@ -133,11 +128,11 @@ class Pages:
         headers += [(b"content-type", asked.media_type.encode()), (b"content-length", b"%d" % len(body))]
         return Answer(200, headers, body=body)
 
-    def _body(self, view: View, page: Page, *, seen: bytes) -> bytes:
+    def _body(self, view: View, page: Page) -> bytes:
         """The stored events, joined: never parsed and printed again, and once for all who follow the same feed."""
         if not page.entries:
             return b"[]"
-        key = view.shown, page.cursor.log, seen
+        key = view.shown, page.cursor.log, page.places
         if (body := self._joined.get(key)) is None:
             body = _joined(map(view.shown, page.entries))
             if len(body) <= JOINED_BYTES_MAX:
@@ -151,7 +146,7 @@ class Pages:
         path: bytes = asked.request.scope["raw_path"]
         return b"%b%b?%b" % (self._addresses.base(asked.request).encode(), path, query.encode())
 
-    def _tag(self, asked: Asked, page: Page, *, link: bytes, seen: bytes) -> str:
+    def _tag(self, asked: Asked, page: Page, *, link: bytes) -> str:
         """A strong entity tag. The link holds log and last position examined; entries never change.
 
         With those, what was asked and the caller's rights, which entries were found is all that is left to tell. Only
@@ -159,17 +154,12 @@ class Pages:
         """
         # What was asked, however: a POST says it in its body, not in its URL.
         asking = msgspec.json.encode((asked.media_type, asked.view.rights, page.more))
-        told = b"%b %b %b %b" % (link, asking, asked.parameters.told, seen)
+        told = b"%b %b %b %b" % (link, asking, asked.parameters.told, page.places)
         return f'"{hashlib.blake2b(told, key=self._secret, digest_size=16).hexdigest()}"'
 
     def _has(self, asked: Asked, page: Page) -> bool:
         """Whether the caller has this very page."""
-        return _named(asked.request, self._tag(asked, page, link=self._link(asked, str(page.cursor)), seen=_seen(page)))
-
-
-def _seen(page: Page) -> bytes:
-    """Which entries of its log a page holds. They never change, so it stands for their text as well."""
-    return array("Q", map(_position, page.entries)).tobytes()
+        return _named(asked.request, self._tag(asked, page, link=self._link(asked, str(page.cursor))))
 
 
 def _joined(events: Iterable[bytes]) -> bytes:

@@ -6,7 +6,10 @@ what was filtered away, and nothing that is not yet visible.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import NamedTuple
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
@@ -45,6 +48,17 @@ LIGHT_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
 CANDIDATES_MAX = 200
 
 
+_position: Callable[[Entry], int] = attrgetter("sequence")
+
+
+class _Found(NamedTuple):
+    """Entries in order, the last position examined for them, and their places where they are at hand."""
+
+    entries: Sequence[Entry]
+    examined: int
+    places: bytes | None
+
+
 class Reader:
     """Reads pages of a log."""
 
@@ -72,12 +86,14 @@ class Reader:
         first = start if ask.since is None else await self._first(ask.since, start, head=head)
         through = head.position if ask.until is None else await self._through(ask.until, head)
         found = self._at_once(ask, after=first, through=through)
-        entries, examined = found or await self._collect(ask, after=first, through=through)
+        entries, examined, places = found or await self._collect(ask, after=first, through=through)
         cursor = Cursor(log=head.log, position=max(start, examined))
         name = name_of(ask.query.feed)
         self._measure(name, entries, examined=cursor.position - start, behind=head.position - cursor.position)
         PAGE_DURATION.record(time.perf_counter() - began, name)
-        return Page(entries=entries, cursor=cursor, more=cursor.position < through)
+        if places is None:
+            places = array("Q", map(_position, entries)).tobytes()
+        return Page(entries=entries, cursor=cursor, more=cursor.position < through, places=places)
 
     def _measure(self, name: str, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
         PAGE_EVENTS.record(len(entries), name)
@@ -139,7 +155,7 @@ class Reader:
     async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
         """Where the first retained event of the feed with this id stands, of those that may be seen."""
         asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
-        entries, examined = await self._collect(asked, after=head.floor, through=head.position)
+        entries, examined, _ = await self._collect(asked, after=head.floor, through=head.position)
         if entries:
             return entries[0].sequence
         if examined < head.position:
@@ -161,16 +177,16 @@ class Reader:
         """The last position to examine: the end of the log, or before where `until` begins."""
         return head.position if until > head.time else await self._log.seek(until)
 
-    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int] | None:
+    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> _Found | None:
         """What `_collect` finds, when it is in memory, nobody decides on it, and it cannot be too much for a page."""
         if after >= through:
-            return (), after
+            return _Found((), after, b"")
         if ask.size > LIGHT_ENTRIES_MAX or not isinstance(ask.query.feed, _DECIDED_BY_SCOPE):
             return None
         scan = self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
-        return None if scan is None else (scan.entries, scan.examined)
+        return None if scan is None else _Found(scan.entries, scan.examined, scan.places)
 
-    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> tuple[Sequence[Entry], int]:
+    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> _Found:
         """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
 
         What was decided on is not searched for again, so that a few decisions hide any number of entries. An entry
@@ -197,7 +213,7 @@ class Reader:
             seen = {entry.sequence for entry in visible}
             hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
             query, limit = query.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
-        return page.entries, after
+        return _Found(page.entries, after, None)
 
     async def _visible(self, feed: Feed, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of a feed's entries that its reader may see."""

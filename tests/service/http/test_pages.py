@@ -7,7 +7,7 @@ from eventfeed.domain.event import Entry, served_reduced
 from eventfeed.domain.feed import AppFeed, Page, Query
 from eventfeed.http.addresses import Addresses
 from eventfeed.http.live import Source
-from eventfeed.http.pages import JOINED_MAX, Pages, _seen
+from eventfeed.http.pages import JOINED_MAX, Pages
 from eventfeed.http.views import View
 from tests.making import TTD, entry, event
 
@@ -20,8 +20,13 @@ def pages() -> Pages:
 
 def body(of: Pages, found: Entry, *, log: str = "a" * 12, view: View | None = None) -> list[dict[str, object]]:
     """What is sent of one entry of a log."""
-    page = Page(entries=[found], cursor=Cursor(log=log, position=found.sequence), more=False)
-    sent = of._body(view or View(Query(feed=AppFeed(app=TTD)), "all", caller="x"), page, seen=_seen(page))
+    page = Page(
+        entries=[found],
+        cursor=Cursor(log=log, position=found.sequence),
+        more=False,
+        places=found.sequence.to_bytes(8, "little"),
+    )
+    sent = of._body(view or View(Query(feed=AppFeed(app=TTD)), "all", caller="x"), page)
     return msgspec.json.decode(sent, type=list[dict[str, object]])
 
 

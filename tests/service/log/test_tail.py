@@ -201,7 +201,7 @@ async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.Mon
 
 async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
     """The places in memory after this one, as soon as memory reaches back to it."""
-    remembering = asyncio.create_task(tail.remember())
+    remembering, found = asyncio.create_task(tail.remember()), tail.recent(after=after)
     for _ in range(10_000):
         if (found := tail.recent(after=after)) is not None:
             break
