@@ -117,11 +117,12 @@ class Decisions:
         return None if failed else said
 
     def _remember(self, key: Key, asked: Asked) -> None:
-        """Keep this as the newest; the oldest goes when there are too many."""
+        """Keep this as the newest; the oldest go when they are too old, or there are too many."""
         self._asked.pop(key, None)
         self._asked[key] = asked
-        if len(self._asked) > REMEMBERED_MAX:
-            del self._asked[next(iter(self._asked))]
+        forgotten = asked.at - REMEMBERED_SECONDS
+        while self._asked[oldest := next(iter(self._asked))].at < forgotten or len(self._asked) > REMEMBERED_MAX:
+            del self._asked[oldest]
 
     async def _ask(self, principal: Principal, questions: AbstractSet[Question]) -> Verdicts:
         verdicts: Verdicts

@@ -10,8 +10,8 @@ _MINUTE = 60.0
 class Rate:
     """At most `per_minute` requests a minute for each key, at once or spread (the generic cell rate algorithm).
 
-    One number is kept for a key: when all that it has asked for would be used up at an even pace. Beyond `KEYS_MAX`
-    the key that asked longest ago is forgotten.
+    One number is kept for a key: when all that it has asked for would be used up at an even pace. After that the key is
+    as good as new, and forgotten; beyond `KEYS_MAX` the one that asked longest ago is.
     """
 
     def __init__(self, *, per_minute: int) -> None:
@@ -26,5 +26,5 @@ class Rate:
         """Take note of a request that was let through."""
         used_up = max(self._used_up.pop(key, now), now) + self._step
         self._used_up[key] = used_up
-        if len(self._used_up) > KEYS_MAX:
-            del self._used_up[next(iter(self._used_up))]
+        while self._used_up[oldest := next(iter(self._used_up))] <= now or len(self._used_up) > KEYS_MAX:
+            del self._used_up[oldest]

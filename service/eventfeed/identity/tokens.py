@@ -96,10 +96,10 @@ class PlatformTokens:
         principal = self._remembered.get(digest)
         if principal is not None and now < principal.expires * 1_000_000:
             return principal
-        principal = self._verified(token, digest, now=now)
-        if len(self._remembered) >= REMEMBERED_MAX:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[digest] = principal
+        principal = self._remembered[digest] = self._verified(token, digest, now=now)
+        oldest, known = next(iter(self._remembered.items()))
+        if len(self._remembered) > REMEMBERED_MAX or now >= known.expires * 1_000_000:
+            del self._remembered[oldest]
         return principal
 
     def _verified(self, token: str, digest: bytes, *, now: int) -> Principal:

@@ -230,3 +230,14 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert 10 == len(point._asked)
     assert FIFTY == await point.allowed(KARI, FIFTY)
+
+
+async def test_old_answers_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was decided for one caller after the other would add up."""
+    point = Decisions(Allowing())
+    await point.allowed(KARI, FIFTY)
+    monkeypatch.setattr(decisions_module, "REMEMBERED_SECONDS", 0.0)
+    await asyncio.sleep(0.01)
+    await point.allowed(KARI, {ONE})
+
+    assert [ONE] == [key.question for key in point._asked]

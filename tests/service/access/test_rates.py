@@ -56,6 +56,15 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a" not in rate._used_up
 
 
+def test_who_may_ask_anew_is_forgotten() -> None:
+    """Every instance that anybody ever asked for would add up; of those, only the last minute's count."""
+    rate = Rate(per_minute=2)
+    for second in range(1_000):
+        rate.count(f"instance {second}", now=float(second))
+
+    assert [f"instance {second}" for second in range(970, 1_000)] == list(rate._used_up)
+
+
 @given(steps=st.lists(st.floats(0, 20), max_size=80), per_minute=st.integers(1, 10))
 def test_no_minute_sees_twice_the_rate(steps: list[float], per_minute: int) -> None:
     """However requests are spread, any minute admits at most a burst and what was earned in it."""

@@ -308,6 +308,15 @@ def test_garbage_is_no_platform_token(platform: Platform, text: str) -> None:
     assert {} == platform.tokens._remembered
 
 
+def test_expired_tokens_take_no_memory(platform: Platform) -> None:
+    """However many come after one another, those that may still come again are kept."""
+    for minute in range(10):
+        platform.now = (SECOND + 60 * minute) * 1_000_000
+        platform.tokens.verify(platform.token(exp=SECOND + 60 * minute + 90))
+
+    assert 2 == len(platform.tokens._remembered)
+
+
 def test_a_token_seen_before_is_remembered_until_its_last_second(platform: Platform) -> None:
     """The very same answer, and then none."""
     token = platform.token()
