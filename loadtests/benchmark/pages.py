@@ -36,6 +36,11 @@ class Asked(NamedTuple):
     events: int
     bare: str
 
+    @property
+    def bare_path(self) -> str:
+        """The same request to a bare handler: what is compared is what becomes of it."""
+        return f"/{self.bare}?{urlsplit(self.path).query}"
+
 
 def load_generator() -> str:
     """What asks for the pages: `wrk` where it is installed."""
@@ -59,13 +64,13 @@ def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path,
                 yield compared(
                     f"{each.name} / bare handler behind {called}",
                     functools.partial(rate, f"{server.url}{each.path}", each.headers, status=each.status),
-                    bare=functools.partial(rate, f"{other.url}/{each.bare}", {}, status=200),
+                    bare=functools.partial(rate, f"{other.url}{each.bare_path}", each.headers, status=200),
                 )
         if shutil.which("wrk"):
             yield compared(
                 f"page of {PAGE_EVENTS} from memory, each at another place / the same",
                 functools.partial(_rate_of_places, server, authorized),
-                bare=functools.partial(rate, f"{observed.url}/last", {}, status=200),
+                bare=functools.partial(rate, f"{observed.url}{asked[1].bare_path}", authorized, status=200),
             )
 
 

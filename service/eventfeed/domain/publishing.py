@@ -1,5 +1,6 @@
 """What becomes of the events that publishers send: new, known, contradicted, or not theirs to send."""
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -10,7 +11,7 @@ from eventfeed.domain.ports import Found, Known
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The events of one request, in order, each with its JSON pointer into the body; `admin` may speak for any org.
 
     `trace` is what the request is done in, as a `traceparent`; "" when it is not traced.
@@ -21,7 +22,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     admin: bool
     trace: str = ""
 
-    @property
+    @functools.cached_property
     def weight(self) -> int:
         """Bytes of the events."""
         return sum(len(event.body) for event in self.events)

@@ -27,10 +27,10 @@ from opentelemetry.trace import (
     Tracer,
 )
 
+from eventfeed.domain.event import TRACEPARENT_LETTERS
+
 # More events than this are not linked to from one page.
 LINKS_MAX = 16
-# Version, trace, span and flags (W3C Trace Context §3.2).
-TRACEPARENT_LETTERS = 55
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 
