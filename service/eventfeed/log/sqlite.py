@@ -69,9 +69,9 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
-        self._writer = Threads(path, count=1)
-        self._follower = Threads(path, count=1)
-        self._readers = Threads(path, count=READER_THREADS)
+        self._writer = Threads(path, count=1, writes=True)
+        self._follower = Threads(path, count=1, writes=False)
+        self._readers = Threads(path, count=READER_THREADS, writes=False)
 
     async def open(self) -> None:
         """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""

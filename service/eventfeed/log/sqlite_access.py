@@ -31,7 +31,7 @@ class SqliteAccess:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._threads = Threads(path, count=1)
+        self._threads = Threads(path, count=1, writes=True)
 
     async def open(self) -> None:
         """Make the file where there is none."""

@@ -18,6 +18,8 @@ from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, Unavailable
 BUSY_SECONDS = 5.0
 # Reads go through the page cache of the operating system without a copy.
 MAP_BYTES = 1 << 30
+# What a connection that only reads keeps of its own: the newest pages, which are not in the mapped file yet, are few.
+READ_CACHE_KIB = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,8 +28,8 @@ T = TypeVar("T")
 class Threads:
     """Threads with a connection each. A verb runs in one of them and its errors come out as the product's own."""
 
-    def __init__(self, path: Path, *, count: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, *, count: int, writes: bool) -> None:
+        self._path, self._writes = path, writes
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
@@ -69,6 +71,9 @@ class Threads:
             )
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
+            if not self._writes:
+                connection.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
+                connection.execute("PRAGMA query_only = ON")
             self._local.connection = connection
             self._connections.append(connection)
         return connection

@@ -254,3 +254,13 @@ async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
     await log.append([entry(4)], after=3)
 
     assert [1, 2, 3, 4] == [each.sequence for each in await everything(log)]
+
+
+@pytest.mark.parametrize("threads", ["_readers", "_follower"])
+async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
+    """A mistake in a search takes nothing out of the log."""
+    await log.append(entries(1, 3), after=0)
+
+    with pytest.raises(Unavailable, match="readonly"):
+        await getattr(log, threads).run(lambda db: db.execute("DELETE FROM entry"))
+    assert 3 == len(await log.follow(after=0, limit=10))
