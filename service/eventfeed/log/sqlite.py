@@ -7,7 +7,7 @@ following the end to the follower's, everything else to a few readers', so that 
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +15,8 @@ from typing import NamedTuple
 import msgspec
 
 from eventfeed.domain.errors import LogDamaged, TailMoved
-from eventfeed.domain.event import App, Entry, Event, Identity, app_of
+from eventfeed.domain.event import App, Entry, Event, app_of
 from eventfeed.domain.feed import (
-    PAGE_BYTES_MAX,
     AppFeed,
     Filter,
     InstanceFeed,
@@ -28,6 +27,7 @@ from eventfeed.domain.feed import (
 )
 from eventfeed.domain.ports import Found, Head, Known, Scan
 from eventfeed.log.sqlite_many import insert, select
+from eventfeed.log.sqlite_rows import COLUMNS, INTO, read, row
 from eventfeed.log.sqlite_threads import Threads, transaction
 
 SCHEMA_VERSION = 2
@@ -46,16 +46,13 @@ EXAMINE_ENTRIES_MAX = 20_000
 # What one expiry takes away: short enough that a publish does not notice.
 EXPIRE_ENTRIES_MAX = 5_000
 
-_COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
-_INTO = f"entry (identity, {_COLUMNS})"
+_FOLLOWING = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
 _KNOWN = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
 _OWNERS = """
 SELECT asked.column1, entry.org, entry.app FROM (VALUES {}) AS asked JOIN entry ON entry.sequence = (
   SELECT sequence FROM entry INDEXED BY entry_instance
   WHERE instance = asked.column1 AND app IS NOT NULL ORDER BY sequence LIMIT 1)
 """
-
-Row = tuple[int, int, str, bytes, str, str, str, str | None, str | None, str | None, str | None, str | None, bytes]
 
 
 class SqliteLog:
@@ -150,13 +147,13 @@ def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> 
         head = _head(db)
         if head.position != after:
             raise TailMoved(expected=after, actual=head.position)
-        insert(db, _INTO, rows=list(map(_row, entries)))
+        insert(db, INTO, rows=list(map(row, entries)))
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
-def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> list[Entry]:
-    sql = f"SELECT {_COLUMNS} FROM entry WHERE sequence > ? ORDER BY sequence LIMIT ?"  # noqa: S608  # constants
-    entries, _ = _taken(db.execute(sql, (after, limit)))
+def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> Sequence[Entry]:
+    with transaction(db, writes=False):
+        entries, _ = read(db, _FOLLOWING, after=after, limit=limit, values={})
     return entries
 
 
@@ -168,7 +165,7 @@ def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, lim
             return Scan(entries=(), examined=after, floor=floor)
         through = min(_reach(db, way, after=after, through=through, ways=len(ways)) for way in ways)
         sql, values = scan_statement(ways)
-        entries, whole = _taken(db.execute(sql, {**values, "after": after, "through": through, "limit": limit}))
+        entries, whole = read(db, sql, after=after, limit=limit, values={**values, "through": through})
     full = len(entries) == limit or not whole
     return Scan(entries=entries, examined=entries[-1].sequence if full else through, floor=floor)
 
@@ -300,7 +297,7 @@ def _rest(query: Query) -> Mapping[str, object]:
 def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
     """SQL that takes the first `:limit` rows of all searches in (`:after`, `:through`], and the values for it."""
     selects, values = list[str](), dict[str, object]()
-    columns = _COLUMNS if len(ways) == 1 else "sequence"
+    columns = COLUMNS if len(ways) == 1 else "sequence"
     for number, search in enumerate(ways):
         where, bound = _conditions(search, number)
         values |= bound
@@ -312,7 +309,7 @@ def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
         return selects[0], values
     # Places first, bodies after: so the rows come one by one, and the reader of them can stop.
     places = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
-    return f"SELECT {_COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
+    return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
 
 
 def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, ways: int) -> int:
@@ -347,41 +344,6 @@ def _conditions(search: Search, number: int) -> tuple[str, dict[str, object]]:
                 clauses.append(f"{column} = :{name}")
         values[name] = value
     return " AND ".join(clauses), values
-
-
-def _taken(rows: Iterator[Row]) -> tuple[list[Entry], bool]:
-    """The entries of these rows, and whether they are all: rows past a page's bytes are left where they are."""
-    entries, weight = list[Entry](), 0
-    for row in rows:
-        weight += len(row[-1])
-        if entries and weight > PAGE_BYTES_MAX:
-            return entries, False
-        entries.append(_entry(row))
-    return entries, True
-
-
-def _entry(row: Row) -> Entry:
-    sequence, time, mark, content, id_, source, type_, subject, org, app, instance, resource, body = row
-    event = Event(
-        identity=Identity(source=source, id=id_),
-        type=type_,
-        subject=subject,
-        app=None if org is None or app is None else App(org=org, name=app),
-        instance=instance,
-        resource=resource,
-        content=content,
-        body=body,
-    )
-    return Entry(sequence=sequence, time=time, mark=mark, event=event)
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    event = entry.event
-    app = event.app
-    place = (event.identity.digest(), entry.sequence, entry.time, entry.mark, event.content)
-    named = (event.identity.id, event.identity.source, event.type, event.subject)
-    owned = (app.org if app else None, app.name if app else None, event.instance, event.resource)
-    return (*place, *named, *owned, event.body)
 
 
 def _number(db: sqlite3.Connection, sql: str, *values: object) -> int:

@@ -4,12 +4,24 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
-from eventfeed.domain.feed import AppFeed, Filter, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
+from eventfeed.domain.event import Identity
+from eventfeed.domain.feed import (
+    PAGE_BYTES_MAX,
+    AppFeed,
+    Filter,
+    InstanceFeed,
+    PartyFeed,
+    Query,
+    ReporteeFeed,
+    ResourceFeed,
+)
 from eventfeed.log import sqlite
 from eventfeed.log.sqlite import SqliteLog, scan_statement, searches
+from eventfeed.log.sqlite_rows import TOGETHER_MAX, together
 from eventfeed.log.sqlite_threads import translated
 from tests.engines import new_name, opened
 from tests.making import TTD, caller, entries, entry, event, everything
@@ -62,9 +74,8 @@ async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path
     ways = searches(query)
     sql, values = scan_statement(ways)
     with sqlite3.connect(tmp_path / "log.db") as db:
-        plan = [
-            row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, "after": 0, "through": 9, "limit": 5})
-        ]
+        bound = {**values, "after": 0, "through": 9, "limit": 5}
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {together(sql)}", bound)]
     db.close()
     reads = [step for step in plan if "INDEX entry_" in step]
     others = [step for step in plan if "entry" in step and step not in reads]
@@ -264,3 +275,38 @@ async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
     with pytest.raises(Unavailable, match="readonly"):
         await getattr(log, threads).run(lambda db: db.execute("DELETE FROM entry"))
     assert 3 == len(await log.follow(after=0, limit=10))
+
+
+async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog) -> None:
+    """Whatever their texts hold, and more than are put together at once."""
+    odd = ["", '"quoted"', "back\\slash", "\u2028 \u00e6\u00f8\u00e5 \U0001f600", "[1,2]", "'); --", "x" * 5_000]
+    written = [
+        msgspec.structs.replace(
+            each,
+            event=msgspec.structs.replace(
+                each.event,
+                identity=Identity(source=f"https://x/{odd[number % 7]}", id=f"{number} {odd[(number + 1) % 7]}"),
+                subject=odd[(number + 2) % 7] if number % 3 else None,
+                app=TTD if number % 5 else None,
+                body=msgspec.json.encode({"id": odd[number % 7], "data": {"number": number}}),
+            ),
+        )
+        for number, each in enumerate(entries(1, 3 * TOGETHER_MAX))
+    ]
+    await log.append(written, after=0)
+    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(written), limit=2 * TOGETHER_MAX)
+
+    assert written == list(await log.follow(after=0, limit=1_000))
+    assert written[7 : 2 * TOGETHER_MAX - 1] == list(await log.follow(after=7, limit=2 * TOGETHER_MAX - 8))
+    assert [each for each in written if each.event.app][: 2 * TOGETHER_MAX] == scan.entries
+
+
+async def test_what_is_past_a_pages_bytes_is_left(log: SqliteLog) -> None:
+    """Also where it is not in the first rows that are put together."""
+    heavy = [entry(place, of=event(size=50_000)) for place in range(1, 3 * TOGETHER_MAX)]
+    await log.append(heavy, after=0)
+    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(heavy), limit=1_000)
+    weight = len(heavy[0].event.body)
+
+    assert PAGE_BYTES_MAX // weight == len(scan.entries) == scan.examined
+    assert TOGETHER_MAX < scan.examined < len(heavy)
