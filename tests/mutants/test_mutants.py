@@ -89,6 +89,24 @@ MUTANTS = {
         "        if False:\n",
         APPENDER,
     ),
+    "two pages taken for one": Mutant(
+        "log/recent.py",
+        "run.places[start:stop].tobytes()",
+        "run.places[start : stop - 1].tobytes()",
+        "tests/service/log/test_recent.py",
+    ),
+    "entries of another log remembered": Mutant(
+        "log/tail.py",
+        "if self._forgot.is_set() or (came",
+        "if (came",
+        "tests/service/log/test_tail.py",
+    ),
+    "what came while memory filled left out": Mutant(
+        "log/tail.py",
+        "        for entry in came or ():\n            recent.add(entry, keys_of_event(entry.event))\n",
+        "",
+        "tests/service/log/test_tail.py",
+    ),
     "deletion during a scan unnoticed": Mutant(
         "log/reader.py",
         "        if scan.floor > after:\n",

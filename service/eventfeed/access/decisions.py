@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -55,7 +56,8 @@ class Decisions:
 
     def __init__(self, point: DecisionPoint) -> None:
         self._point = point
-        self._asked: dict[Key, Asked] = {}
+        # The first of a plain dictionary is found past all that were deleted before it.
+        self._asked = OrderedDict[Key, Asked]()
         # Since when a question is asked in vain, and when any was last answered.
         self._in_vain: dict[Key, float] = {}
         self._answered = float("-inf")

@@ -1,5 +1,6 @@
 """How often something may be asked for: so many times a minute, in a bounded amount of memory."""
 
+from collections import OrderedDict
 from collections.abc import Hashable
 
 # Some 200 bytes each; far more than ask within a minute.
@@ -16,7 +17,8 @@ class Rate:
 
     def __init__(self, *, per_minute: int) -> None:
         self._step = _MINUTE / per_minute
-        self._used_up: dict[Hashable, float] = {}
+        # The first of a plain dictionary is found past all that were deleted before it.
+        self._used_up = OrderedDict[Hashable, float]()
 
     def wait(self, key: Hashable, *, now: float) -> float:
         """Seconds until this key may ask again; 0 when it may now."""

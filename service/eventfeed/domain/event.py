@@ -5,7 +5,8 @@ import binascii
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
 from urllib.parse import urlsplit
 
 import msgspec
@@ -158,6 +159,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def served(self) -> bytes:
         """The event as consumers get it: as published, with its `sequence` (20 digits) spliced in."""
         return b'%b,"sequence":"%020d"}' % (self.event.body[:-1], self.sequence)
+
+
+sequence_of: Callable[[Entry], int] = attrgetter("sequence")
 
 
 def served_reduced(entry: Entry) -> bytes:

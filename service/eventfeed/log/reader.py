@@ -7,13 +7,11 @@ what was filtered away, and nothing that is not yet visible.
 import asyncio
 import time
 from array import array
-from collections.abc import Callable, Sequence
-from operator import attrgetter
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from eventfeed.domain.cursor import Bare, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
-from eventfeed.domain.event import EVENT_BYTES_MAX, Entry, served_bytes
+from eventfeed.domain.event import EVENT_BYTES_MAX, Entry, sequence_of, served_bytes
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
     AppFeed,
@@ -48,17 +46,6 @@ LIGHT_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
 CANDIDATES_MAX = 200
 
 
-_position: Callable[[Entry], int] = attrgetter("sequence")
-
-
-class _Found(NamedTuple):
-    """Entries in order, the last position examined for them, and their places where they are at hand."""
-
-    entries: Sequence[Entry]
-    examined: int
-    places: bytes | None
-
-
 class Reader:
     """Reads pages of a log."""
 
@@ -86,13 +73,14 @@ class Reader:
         first = start if ask.since is None else await self._first(ask.since, start, head=head)
         through = head.position if ask.until is None else await self._through(ask.until, head)
         found = self._at_once(ask, after=first, through=through)
-        entries, examined, places = found or await self._collect(ask, after=first, through=through)
-        cursor = Cursor(log=head.log, position=max(start, examined))
+        if found is None:
+            found = await self._collect(ask, after=first, through=through)
+        entries = found.entries
+        cursor = Cursor(log=head.log, position=max(start, found.examined))
         name = name_of(ask.query.feed)
         self._measure(name, entries, examined=cursor.position - start, behind=head.position - cursor.position)
         PAGE_DURATION.record(time.perf_counter() - began, name)
-        if places is None:
-            places = array("Q", map(_position, entries)).tobytes()
+        places = array("Q", map(sequence_of, entries)).tobytes() if found.places is None else found.places
         return Page(entries=entries, cursor=cursor, more=cursor.position < through, places=places)
 
     def _measure(self, name: str, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
@@ -155,10 +143,10 @@ class Reader:
     async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
         """Where the first retained event of the feed with this id stands, of those that may be seen."""
         asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
-        entries, examined, _ = await self._collect(asked, after=head.floor, through=head.position)
-        if entries:
-            return entries[0].sequence
-        if examined < head.position:
+        found = await self._collect(asked, after=head.floor, through=head.position)
+        if found.entries:
+            return found.entries[0].sequence
+        if found.examined < head.position:
             raise Unavailable(
                 "This event id was not found in the time a request has. A cursor finds its place at once."
             )
@@ -177,16 +165,15 @@ class Reader:
         """The last position to examine: the end of the log, or before where `until` begins."""
         return head.position if until > head.time else await self._log.seek(until)
 
-    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> _Found | None:
+    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> Scan | None:
         """What `_collect` finds, when it is in memory, nobody decides on it, and it cannot be too much for a page."""
         if after >= through:
-            return _Found((), after, b"")
+            return Scan(entries=(), examined=after, floor=after, places=b"")
         if ask.size > LIGHT_ENTRIES_MAX or not isinstance(ask.query.feed, _DECIDED_BY_SCOPE):
             return None
-        scan = self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
-        return None if scan is None else _Found(scan.entries, scan.examined, scan.places)
+        return self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
 
-    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> _Found:
+    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> Scan:
         """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
 
         What was decided on is not searched for again, so that a few decisions hide any number of entries. An entry
@@ -213,7 +200,7 @@ class Reader:
             seen = {entry.sequence for entry in visible}
             hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
             query, limit = query.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
-        return _Found(page.entries, after, None)
+        return Scan(entries=page.entries, examined=after, floor=start)
 
     async def _visible(self, feed: Feed, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of a feed's entries that its reader may see."""

@@ -6,11 +6,10 @@ A reader near the end of the log costs the store nothing, and here no more than 
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain, islice
-from operator import attrgetter
 
-from eventfeed.domain.event import Entry
+from eventfeed.domain.event import Entry, sequence_of
 from eventfeed.domain.feed import Query
 from eventfeed.domain.ports import Scan
 from eventfeed.log.lookups import keys_of, keys_of_event
@@ -22,8 +21,6 @@ BYTES_MAX = 32 * 1024 * 1024
 FORGOTTEN = 256
 # What one scan looks at one by one: about 1 ms.
 EXAMINED_MAX = 2_000
-
-_position: Callable[[Entry], int] = attrgetter("sequence")
 
 
 class _Run:
@@ -68,6 +65,11 @@ class Recent:
                 if not kept.entries:
                     del self._by_key[key]
 
+    @property
+    def start(self) -> int | None:
+        """The position after which everything is here; None when nothing is."""
+        return self._entries[0].sequence - 1 if self._entries else None
+
     def after(self, position: int) -> Sequence[Entry] | None:
         """All entries after this one; None when that is further back than memory reaches."""
         return self._entries[position + 1 - self._entries[0].sequence :] if self._reaches(position) else None
@@ -82,7 +84,7 @@ class Recent:
             found, places = self._between(keys[0], after=after, through=through, most=most)
         else:
             each = (self._between(key, after=after, through=through, most=most)[0] for key in keys)
-            found, places = sorted(chain.from_iterable(each), key=_position)[:most], None
+            found, places = sorted(chain.from_iterable(each), key=sequence_of)[:most], None
         if len(found) == most:
             through = found[-1].sequence
         if not whole:

@@ -307,7 +307,7 @@ def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
         )
     if len(selects) == 1:
         return selects[0], values
-    # Places first, bodies after: so the rows come one by one, and the reader of them can stop.
+    # Places first, bodies after: so no body goes through a sort.
     places = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
     return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
 

@@ -5,30 +5,26 @@ SQLite puts the rows together: what an entry is found by as one JSON text, the b
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from eventfeed.domain.event import EVENT_BYTES_MAX, App, Entry, Event, Identity
+from eventfeed.domain.errors import LogDamaged
+from eventfeed.domain.event import EVENT_BYTES_MAX, App, Entry, Event, Identity, sequence_of
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 
 COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
 # What `row` gives, in its order.
 INTO = f"entry (identity, {COLUMNS})"
-# So many rows are put together, which is never much more than a page may hold.
-TOGETHER_MAX = PAGE_BYTES_MAX // EVENT_BYTES_MAX
 
 _TOGETHER = """
 SELECT
   CAST(json_group_array(json_array(
     sequence, time, mark, hex(content), id, source, type, subject, org, app, instance, resource, length(body)
   )) AS BLOB),
-  CAST(group_concat(CAST(body AS TEXT), '') AS BLOB)
+  coalesce(CAST(group_concat(CAST(body AS TEXT), '') AS BLOB), x'')
 FROM ({})
 """
-
-_position: Callable[[Entry], int] = attrgetter("sequence")
 
 
 class _Row(msgspec.Struct, frozen=True, array_like=True):
@@ -63,13 +59,13 @@ def read(
     """The first so many entries after a place that a search for `COLUMNS` finds, and whether they are all of these.
 
     It takes the first `:limit` rows after `:after`, in order. What is past a page's bytes is left where it is. Within
-    a transaction all are of one moment.
+    a transaction all are of one moment. Raises `LogDamaged` for rows that nobody can have written.
     """
     entries, weight = list[Entry](), 0
     while (rest := limit - len(entries)) > 0:
-        some = min(rest, TOGETHER_MAX)
+        some = min(rest, (PAGE_BYTES_MAX - weight) // EVENT_BYTES_MAX + 1)
         row = db.execute(together(sql), {**values, "after": after, "limit": some}).fetchone()
-        found = sorted(_entries(*row), key=_position)
+        found = sorted(_entries(*row), key=sequence_of)
         for entry in found:
             weight += len(entry.event.body)
             if entries and weight > PAGE_BYTES_MAX:
@@ -92,8 +88,12 @@ def row(entry: Entry) -> tuple[object, ...]:
 
 
 def _entries(rows: bytes, bodies: bytes) -> Iterator[Entry]:
+    try:
+        read = _decoder.decode(rows)
+    except (msgspec.DecodeError, UnicodeDecodeError) as failure:
+        raise LogDamaged(f"The store's file holds what was never written: {failure}.") from failure
     start = 0
-    for each in _decoder.decode(rows):
+    for each in read:
         end = start + each.body
         event = Event(
             identity=Identity(source=each.source, id=each.id),

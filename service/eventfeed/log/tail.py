@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 from eventfeed.domain.errors import Failure, LogDamaged
@@ -17,7 +18,7 @@ from eventfeed.domain.feed import Query
 from eventfeed.domain.ports import EventLog, Head, Scan
 from eventfeed.log.arrivals import Arrivals
 from eventfeed.log.lookups import keys_of_event
-from eventfeed.log.recent import ENTRIES_MAX, Recent
+from eventfeed.log.recent import BYTES_MAX, ENTRIES_MAX, Recent
 from eventfeed.log.shared import Shared
 
 _log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
 # One step of catching up.
 FOLLOW_ENTRIES_MAX = 1_000
+# One step of filling memory: together no more than a page may weigh, whatever the service adds to each.
+FILL_ENTRIES_MAX = 100
 
 
 class Tail:
@@ -157,20 +160,38 @@ class Tail:
         while True:
             await self._forgot.wait()
             self._forgot.clear()
-            with contextlib.suppress(Failure):
+            try:
                 await self._fill()
+            except Failure:
+                pass
+            except Exception:  # noqa: BLE001  # a help to readers, which fails none of them
+                _log.exception("the newest entries could not be read")
 
     async def _fill(self) -> None:
-        recent, position = Recent(), max(self._head.floor, self._head.position - ENTRIES_MAX)
-        while position < self._head.position:
-            limit = min(FOLLOW_ENTRIES_MAX, self._head.position - position)
-            entries = await self._log.follow(after=position, limit=limit)
-            if self._forgot.is_set() or not entries:
-                return
-            for entry in entries:
-                position += 1
-                if entry.sequence != position:
-                    return  # retention took what came before
+        """Read backwards what memory has room for, and put what came meanwhile behind it."""
+        end = position = self._head.position if self._recent.start is None else self._recent.start
+        parts, entries, size = deque[Sequence[Entry]](), 0, 0
+        while position > self._head.floor and entries < ENTRIES_MAX and size < BYTES_MAX:
+            limit = min(FILL_ENTRIES_MAX, ENTRIES_MAX - entries, position - self._head.floor)
+            found = await self._log.follow(after=position - limit, limit=limit)
+            # Retention may have taken the first ones: others come in their place.
+            part = [entry for entry in found if entry.sequence <= position]
+            if [entry.sequence for entry in part] != list(range(position + 1 - len(part), position + 1)) or not part:
+                break
+            parts.appendleft(part)
+            position -= len(part)
+            entries += len(part)
+            size += sum(len(entry.event.body) for entry in part)
+        recent = Recent()
+        for older in parts:
+            for entry in older:
                 recent.add(entry, keys_of_event(entry.event))
             recent.trim()
+            await asyncio.sleep(0)
+        came = self._recent.after(end)
+        if self._forgot.is_set() or (came is None and self._recent.start is not None):
+            return  # it would not fit: the end was taken anew, or so much came that memory is full
+        for entry in came or ():
+            recent.add(entry, keys_of_event(entry.event))
+        recent.trim()
         self._recent = recent

@@ -1,5 +1,7 @@
 """The newest entries in memory give what the store would give, and are let go of when they are too many."""
 
+from array import array
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +47,8 @@ def test_a_scan_in_memory_is_the_filtered_list(
     if scan is not None:
         assert expected[:limit] == list(scan.entries)
         assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
+        assert scan.places in (None, array("Q", [each.sequence for each in scan.entries]).tobytes())
+        assert scan.places is not None or query != FEED
 
 
 def test_what_is_looked_at_one_by_one_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
-from eventfeed.domain.event import Identity
+from eventfeed.domain.event import EVENT_BYTES_MAX, Identity
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
     AppFeed,
@@ -21,11 +21,13 @@ from eventfeed.domain.feed import (
 )
 from eventfeed.log import sqlite
 from eventfeed.log.sqlite import SqliteLog, scan_statement, searches
-from eventfeed.log.sqlite_rows import TOGETHER_MAX, together
+from eventfeed.log.sqlite_rows import together
 from eventfeed.log.sqlite_threads import translated
 from tests.engines import new_name, opened
 from tests.making import TTD, caller, entries, entry, event, everything
 
+# Rows that are put together at once, or one more.
+TOGETHER = PAGE_BYTES_MAX // EVENT_BYTES_MAX
 SOURCE, TYPES = "https://x", frozenset({"a", "b"})
 FILTERS = {
     "all": Filter(),
@@ -291,22 +293,33 @@ async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog
                 body=msgspec.json.encode({"id": odd[number % 7], "data": {"number": number}}),
             ),
         )
-        for number, each in enumerate(entries(1, 3 * TOGETHER_MAX))
+        for number, each in enumerate(entries(1, 3 * TOGETHER))
     ]
     await log.append(written, after=0)
-    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(written), limit=2 * TOGETHER_MAX)
+    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(written), limit=2 * TOGETHER)
 
     assert written == list(await log.follow(after=0, limit=1_000))
-    assert written[7 : 2 * TOGETHER_MAX - 1] == list(await log.follow(after=7, limit=2 * TOGETHER_MAX - 8))
-    assert [each for each in written if each.event.app][: 2 * TOGETHER_MAX] == scan.entries
+    assert written[7 : 2 * TOGETHER - 1] == list(await log.follow(after=7, limit=2 * TOGETHER - 8))
+    assert [each for each in written if each.event.app][: 2 * TOGETHER] == scan.entries
 
 
 async def test_what_is_past_a_pages_bytes_is_left(log: SqliteLog) -> None:
     """Also where it is not in the first rows that are put together."""
-    heavy = [entry(place, of=event(size=50_000)) for place in range(1, 3 * TOGETHER_MAX)]
+    heavy = [entry(place, of=event(size=50_000)) for place in range(1, 3 * TOGETHER)]
     await log.append(heavy, after=0)
     scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(heavy), limit=1_000)
     weight = len(heavy[0].event.body)
 
     assert PAGE_BYTES_MAX // weight == len(scan.entries) == scan.examined
-    assert TOGETHER_MAX < scan.examined < len(heavy)
+    assert TOGETHER < scan.examined < len(heavy)
+
+
+async def test_a_row_that_nobody_can_have_written_is_damage(log: SqliteLog, tmp_path: Path) -> None:
+    """A file that is damaged in this way is no defect of the service."""
+    await log.append(entries(1, 3), after=0)
+    with sqlite3.connect(tmp_path / "log.db") as db:
+        db.execute("UPDATE entry SET subject = CAST(x'ff' AS TEXT) WHERE sequence = 2")
+    db.close()
+
+    with pytest.raises(LogDamaged):
+        await log.follow(after=0, limit=10)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -199,15 +199,25 @@ async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.Mon
     assert () == tail.recent(after=50)
 
 
+@contextlib.asynccontextmanager
+async def remembering(tail: Tail) -> AsyncIterator[None]:
+    """A tail that fills its memory while the block lasts."""
+    task = asyncio.create_task(tail.remember())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
     """The places in memory after this one, as soon as memory reaches back to it."""
-    remembering, found = asyncio.create_task(tail.remember()), tail.recent(after=after)
-    for _ in range(10_000):
-        if (found := tail.recent(after=after)) is not None:
-            break
-        await asyncio.sleep(0.001)
-    remembering.cancel()
-    return [each.sequence for each in found or ()]
+    async with remembering(tail):
+        for _ in range(10_000):
+            if (found := tail.recent(after=after)) is not None:
+                return [each.sequence for each in found]
+            await asyncio.sleep(0.001)
+    raise AssertionError(f"memory does not reach back to {after}")
 
 
 async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,48 +232,108 @@ async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypa
     assert tail.recent(after=19) is None
 
 
-async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog) -> None:
-    """Also where entries come while it does, of its own or of others; they are found by what they are looked up by."""
-    written = entries(1, 2_500)
-    await log.append(written[:900], after=0)
-    await log.append(written[900:1_800], after=900)
-    await log.append(written[1_800:2_500], after=1_800)
+async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where more comes meanwhile; it is found by what it is looked up by."""
+    monkeypatch.setattr(module, "FILL_ENTRIES_MAX", 10)
+    await log.append(entries(1, 45), after=0)
 
     class Growing(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             found = await super().follow(after=after, limit=limit)
-            if after == 1_000:
-                await log.append([entry(2_501)], after=2_500)
-                tail.learn([entry(2_501)])
+            if after == 15:
+                tail.learn([entry(46)])
             return found
 
     tail = await started(Growing(log))
 
-    assert list(range(1, 2_502)) == await remembered(tail, after=0)
-    found = tail.scan(Query(feed=AppFeed(app=TTD)), after=2_490, through=2_501, limit=50)
+    assert list(range(1, 47)) == await remembered(tail, after=0)
+    found = tail.scan(Query(feed=AppFeed(app=TTD)), after=40, through=46, limit=50)
     assert found is not None
-    assert list(range(2_491, 2_502)) == [each.sequence for each in found.entries]
+    assert list(range(41, 47)) == [each.sequence for each in found.entries]
 
 
-@pytest.mark.parametrize("lost", [range(1, 3), range(3, 4), range(1, 31), range(0)])
-async def test_memory_has_no_hole(log: EventLog, lost: range) -> None:
+async def test_no_more_is_read_than_memory_has_room_for(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large entries fill it sooner."""
+    monkeypatch.setattr(module, "FILL_ENTRIES_MAX", 10)
+    monkeypatch.setattr(module, "BYTES_MAX", 1)
+    await log.append(entries(1, 45), after=0)
+    tail = await started(log)
+
+    assert list(range(36, 46)) == await remembered(tail, after=35)
+    assert tail.recent(after=34) is None
+
+
+async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read meanwhile would have a hole behind it."""
+    monkeypatch.setattr(recent, "ENTRIES_MAX", 20)
+    monkeypatch.setattr(recent, "FORGOTTEN", 5)
+    await log.append(entries(1, 30), after=0)
+    read = asyncio.Event()
+
+    class Growing(FaultyLog):
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            found = await super().follow(after=after, limit=limit)
+            tail.learn(entries(31, 60))
+            read.set()
+            return found
+
+    tail = await started(Growing(log))
+    async with remembering(tail):
+        await read.wait()
+        await asyncio.sleep(0.01)
+
+    assert tail.recent(after=30) is None
+    assert list(range(46, 61)) == [each.sequence for each in tail.recent(after=45) or ()]
+
+
+@pytest.mark.parametrize(("lost", "kept"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)])
+async def test_memory_has_no_hole(log: EventLog, lost: range, kept: int) -> None:
     """Where the store no longer has what memory would hold, or does not answer, it is asked when somebody reads."""
     await log.append(entries(1, 30), after=0)
     read = asyncio.Event()
 
     class Holed(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            found = await super().follow(after=after, limit=limit)
             read.set()
             if not lost:
                 raise Unavailable("The store does not answer.")
-            return [each for each in await super().follow(after=after, limit=limit) if each.sequence not in lost]
+            return [each for each in found if each.sequence not in lost]
 
     tail = await started(Holed(log))
-    remembering = asyncio.create_task(tail.remember())
-    await read.wait()
-    await asyncio.sleep(0.05)
+    async with remembering(tail):
+        await read.wait()
+        await asyncio.sleep(0.01)
+        tail.learn([entry(31)])
+        await asyncio.sleep(0.01)
 
-    assert tail.recent(after=29) is None
-    tail.learn([entry(31)])
-    assert [31] == await remembered(tail, after=30)
-    remembering.cancel()
+    assert tail.recent(after=kept - 1) is None
+    assert list(range(kept + 1, 32)) == [each.sequence for each in tail.recent(after=kept) or ()]
+
+
+async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> None:
+    """The end is taken anew while memory fills: an older copy was restored, and ends before."""
+    await log.append(entries(1, 30), after=0)
+    read, go_on, restored = asyncio.Event(), asyncio.Event(), False
+
+    class Restored(FaultyLog):
+        async def head(self) -> Head:
+            head = await super().head()
+            return Head(log="restored", floor=0, position=3, time=head.time) if restored else head
+
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            found = await super().follow(after=after, limit=limit)
+            read.set()
+            await go_on.wait()
+            return found
+
+    tail = await started(Restored(log))
+    async with remembering(tail):
+        await read.wait()
+        restored = True
+        await tail.look(past=99)
+        go_on.set()
+        await asyncio.sleep(0.05)
+
+    assert ("restored", 3) == (tail.head.log, tail.head.position)
+    assert [1, 2, 3] == [each.sequence for each in tail.recent(after=0) or ()]
