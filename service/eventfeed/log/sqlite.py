@@ -41,6 +41,8 @@ _UPGRADES = {
 }
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
+# An append touches pages of all indexes.
+WRITER_CACHE_KIB = 2_000
 # What one scan looks at before it reports how far it came: some 20 ms of work.
 EXAMINE_ENTRIES_MAX = 20_000
 # What one expiry takes away: short enough that a publish does not notice.
@@ -66,7 +68,7 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
-        self._writer = Threads(path, count=1, writes=True)
+        self._writer = Threads(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
         self._follower = Threads(path, count=1, writes=False)
         self._readers = Threads(path, count=READER_THREADS, writes=False)
 

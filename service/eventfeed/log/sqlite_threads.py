@@ -18,8 +18,8 @@ from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, Unavailable
 BUSY_SECONDS = 5.0
 # Reads go through the page cache of the operating system without a copy.
 MAP_BYTES = 1 << 30
-# What a connection that only reads keeps of its own: the newest pages, which are not in the mapped file yet, are few.
-READ_CACHE_KIB = 256
+# What a connection keeps of its own: the newest pages, which are not in the mapped file yet, are few.
+CACHE_KIB = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,8 +28,8 @@ T = TypeVar("T")
 class Threads:
     """Threads with a connection each. A verb runs in one of them and its errors come out as the product's own."""
 
-    def __init__(self, path: Path, *, count: int, writes: bool) -> None:
-        self._path, self._writes = path, writes
+    def __init__(self, path: Path, *, count: int, writes: bool, cache_kib: int = CACHE_KIB) -> None:
+        self._path, self._writes, self._cache_kib = path, writes, cache_kib
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
@@ -71,8 +71,8 @@ class Threads:
             )
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA mmap_size = {MAP_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
             if not self._writes:
-                connection.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
                 connection.execute("PRAGMA query_only = ON")
             self._local.connection = connection
             self._connections.append(connection)
