@@ -7,6 +7,7 @@ from components.api import Api, ApiArgs
 from components.environment import Environment, EnvironmentArgs
 from components.gateway import Gateway, GatewayArgs
 from components.identity import Identity, IdentityArgs
+from components.locks import Locks, LocksArgs
 from components.network import Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.place import place
@@ -49,6 +50,10 @@ if stack.release.runs:
     pulumi.export("revision", service.revision)
     pulumi.export("image", registry.image)
 Alerts(SYSTEM, AlertsArgs(site=site, gateway=gateway, service=service))
+if stack.production:
+    held = {"store": store.account_id, "vault": vault.vault_id}
+    # The gateway may read one of the vault's secrets: that is under it as well.
+    Locks(SYSTEM, LocksArgs(held=held, under=[store, vault, gateway]))
 
 pulumi.export("url", gateway.url)
 pulumi.export("registry", registry.server)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import pulumi
-from pulumi_azure_native import authorization, cosmosdb
+from pulumi_azure_native import cosmosdb
 
 from components.identity import Identity
 from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
@@ -62,6 +62,7 @@ class Store(pulumi.ComponentResource):
     """The account, its database and containers, and the one identity that may read and write in it."""
 
     url: pulumi.Output[str]
+    account_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: StoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Store", name, None, opts)
@@ -80,10 +81,12 @@ class Store(pulumi.ComponentResource):
         for container in CONTAINERS:
             self._container(container, account, database=database)
         self._grant(account, database)
-        self._guard(account)
+        if args.site.network:
+            args.site.network.endpoint("store", "Sql", account.id, parent=self)
         args.site.observability.watch("store", account.id, logs=["ControlPlaneRequests"], parent=self)
         # https://{account}.documents.azure.com:443/, as the account itself says.
         host = account.document_endpoint.apply(lambda endpoint: endpoint.removeprefix("https://").split("/")[0])
+        self.account_id = account.id
         self.url = pulumi.Output.concat("cosmos://", host, "/", database.name)
         self.register_outputs({"url": self.url})
 
@@ -163,19 +166,6 @@ class Store(pulumi.ComponentResource):
             scope=scope,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-    def _guard(self, account: cosmosdb.DatabaseAccount) -> None:
-        """In production nobody deletes the account by mistake, and only the network reaches it."""
-        if self._args.site.stack.production:
-            authorization.ManagementLockByScope(
-                "store",
-                scope=account.id,
-                level="CanNotDelete",
-                notes="Holds every event.",
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-        if self._args.site.network:
-            self._args.site.network.endpoint("store", "Sql", account.id, parent=self)
 
 
 def _indexing(wanted: Container) -> cosmosdb.IndexingPolicyArgs:

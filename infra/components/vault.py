@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_random
 import pulumi_tls
-from pulumi_azure_native import authorization, keyvault
+from pulumi_azure_native import keyvault
 
 from components.identity import Identity
 from components.roles import KEY_VAULT_SECRETS_USER, Grant, assigned
@@ -41,22 +41,20 @@ class Vault(pulumi.ComponentResource):
     """A vault that only roles open, from which nothing disappears at once, with all the service's secrets."""
 
     kept: Mapping[str, Kept]
+    vault_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Vault", name, None, opts)
         self._args = args
         self._mine = pulumi.ResourceOptions(parent=self)
         vault = self._vault()
+        self.vault_id = vault.id
         self.kept = {each: self._keep(vault, each, value) for each, value in self._secrets().items()}
         assigned(
             "vault",
             Grant(principal_id=args.identity.principal_id, role=KEY_VAULT_SECRETS_USER, scope=vault.id),
             self._mine,
         )
-        if args.site.stack.production:
-            authorization.ManagementLockByScope(
-                "vault", scope=vault.id, level="CanNotDelete", notes="Holds the signing keys.", opts=self._mine
-            )
         if args.site.network:
             args.site.network.endpoint("vault", "vault", vault.id, parent=self)
         args.site.observability.watch("vault", vault.id, logs=["AuditEvent"], parent=self)

@@ -127,6 +127,20 @@ def test_a_resource_that_is_left_out_is_deleted_after_what_depends_on_it(run: Pr
     assert 1 == len(simulation.cloud.ids)
 
 
+def test_a_lock_holds_what_lies_under_it(run: Program, simulation: Simulation) -> None:
+    """Until it goes, which it does first when it depends on what it holds."""
+    lock = 'authorization.ManagementLockByScope("lock", scope=group.id, level="CanNotDelete", opts=ResourceOptions({}))'
+    run(IDENTITY, lock.format("depends_on=[identity]"))
+    removed = run()
+    run(IDENTITY, lock.format(""))
+    before = simulation.cloud.ids
+
+    assert ["lock", "identity"] == [step.urn.rpartition("::")[2] for step in removed.steps if step.verb == "delete"]
+    with pytest.raises((Refused, ProgramFailed), match="ScopeLocked"):
+        run(lock.format(""))
+    assert before == simulation.cloud.ids
+
+
 def test_what_is_protected_is_neither_deleted_nor_replaced(run: Program, simulation: Simulation) -> None:
     """Until its protection is taken away."""
     protected = IDENTITY.replace("location=group.location", "location='{}', opts=ResourceOptions(protect=True)")

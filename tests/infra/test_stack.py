@@ -181,13 +181,14 @@ def test_a_secret_of_the_configuration_stays_secret() -> None:
 
 # What production has and development does not, by component and type.
 PRODUCTION_ALONE = {
-    "Stack": {"eventfeed:infra:Network"},
+    "Stack": {"eventfeed:infra:Network", "eventfeed:infra:Locks"},
+    "Locks": {"authorization:ManagementLockByScope"},
     "Network": {
         *("network:VirtualNetwork", "network:NetworkSecurityGroup", "network:Subnet"),
         *("privatedns:PrivateZone", "privatedns:VirtualNetworkLink"),
     },
-    "Store": {"authorization:ManagementLockByScope", "network:PrivateEndpoint", "network:PrivateDnsZoneGroup"},
-    "Vault": {"authorization:ManagementLockByScope", "network:PrivateEndpoint", "network:PrivateDnsZoneGroup"},
+    "Store": {"network:PrivateEndpoint", "network:PrivateDnsZoneGroup"},
+    "Vault": {"network:PrivateEndpoint", "network:PrivateDnsZoneGroup"},
     "Registry": {"network:PrivateEndpoint", "network:PrivateDnsZoneGroup"},
     "Environment": {"privatedns:PrivateZone", "privatedns:VirtualNetworkLink", "privatedns:PrivateRecordSet"},
     "Alerts": {"monitor:ScheduledQueryRule", "monitor:MetricAlert", "applicationinsights:WebTest"},

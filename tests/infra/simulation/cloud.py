@@ -19,6 +19,7 @@ _DATA_ROLE = re.compile(r"(.+)/sqlRoleDefinitions/00000000-0000-0000-0000-000000
 _DATA = re.compile(r"(.+/databaseAccounts/[^/]+)/dbs/([^/]+)(?:/colls/([^/]+))?")
 
 _SECRET = "Microsoft.KeyVault/vaults/secrets"
+_LOCK, _LOCK_WITHIN = "Microsoft.Authorization/locks", "/providers/Microsoft.Authorization/locks/"
 
 
 class Refused(Exception):  # noqa: N818  # the cloud's answer
@@ -76,7 +77,7 @@ class Cloud:
         self._keep(stored)
 
     def delete(self, address: str) -> None:
-        """Take a resource away. Raises `Refused` while something is in it or names it.
+        """Take a resource away. Raises `Refused` while something is in it or names it, or a lock holds it.
 
         A vault takes its secrets along; one alone is deleted by another way than Azure's management, which whoever
         deploys need not have.
@@ -86,6 +87,7 @@ class Cloud:
             raise Refused(f"{address} is not there, so it cannot be deleted")
         if stored.kind.arm == _SECRET:
             raise Refused(f"{address} cannot be deleted but from within its vault")
+        self._require_unlocked(stored)
         along = {other.id for other in self.of_type(_SECRET) if _within(other.id, address)}
         for other in self._there.values():
             if other.id in {stored.id, *along}:
@@ -98,6 +100,12 @@ class Cloud:
             self._kept_names.add(_last(address))
         for gone in {address, *along}:
             del self._there[gone.casefold()]
+
+    def _require_unlocked(self, stored: Stored) -> None:
+        """A lock holds all that lies under what it is put on, but no lock."""
+        for lock in self.of_type(_LOCK):
+            if stored.kind.arm != _LOCK and _within(stored.id, lock.id.rpartition(_LOCK_WITHIN)[0]):
+                raise Refused(f"{stored.id} cannot be deleted: {lock.id} holds it (ScopeLocked)")
 
     def _keep(self, stored: Stored) -> None:
         for named in references(stored.given):
