@@ -43,7 +43,7 @@ MUTANTS = {
     ),
     "cursor is the last returned, not the last examined": Mutant(
         "log/reader.py",
-        "position=max(start, examined))",
+        "position=max(start, found.examined))",
         "position=entries[-1].sequence if entries else start)",
         "tests/service/log/test_reader.py",
     ),
