@@ -6,6 +6,7 @@ Exit code 3 when a promise was broken, 1 when the run could not be made.
 import argparse
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def main() -> None:
     arguments.add_argument("--reports", type=Path, default=Path("loadtest-report"), help="where reports go")
     chosen, more = arguments.parse_known_args()
     chosen.reports.mkdir(parents=True, exist_ok=True)
+    # Whoever is told to end takes the people along, and the service.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with _host(chosen.host) as host:
         command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
         command += ["--web-host", "127.0.0.1"] if chosen.ui else _unattended(chosen.reports)

@@ -97,6 +97,8 @@ def page(url: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/")
 
 
 @pytest.mark.timeout(120)
