@@ -274,9 +274,11 @@ def test_a_pipe_gets_everything_at_least_once(served: Served, app: str, tmp_path
         assert follower.stdout is not None
         seen += b"".join(follower.stdout.readline() for _ in range(155))
         follower.kill()
-        # What stands in the pipe has been given out; a line that was cut off comes again.
-        whole, newline, _ = follower.communicate()[0].rpartition(b"\n")
+        # What stands in the pipe has been given out; a line that was cut off comes again. (`communicate` would read the
+        # pipe behind the back of the lines read ahead, and lose them.)
+        whole, newline, _ = follower.stdout.read().rpartition(b"\n")
         seen += whole + newline
+        follower.communicate()
     rest = served.command(*arguments)
     sequences = [event["sequence"] for event in printed(seen) + printed(rest.stdout)]
 
