@@ -60,7 +60,7 @@ def _loaded(folder: Path, *, workers: int) -> Iterator[Figure]:
                 yield replace(figure, name=figure.name + each)
         yield Figure(name=f"private memory, the most during pages{each}", ours=peak.mib, unit="MiB")
         with watched(server) as peak:
-            for figure in publish_figures(server, headers, folder=folder):
+            for figure in publish_figures(server, headers, folder=folder, sent=sent):
                 yield replace(figure, name=figure.name + each)
         yield Figure(name=f"private memory, the most during publishes{each}", ours=peak.mib, unit="MiB")
 

@@ -1,20 +1,34 @@
-"""What a page is measured against: handlers that do nothing but send its bytes."""
+"""What the service is measured against: handlers that send its bytes or write what they are given, and no more."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar, Response, get
+from litestar import Litestar, Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+
+from loadtests.benchmark.raw_log import RawLog
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
 def create(lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """An application with each file of the folder `BARE_FOLDER` at its name."""
-    files = sorted(Path(os.environ["BARE_FOLDER"]).iterdir())
-    routes = [_bare(f"/{file.name}", file.read_bytes()) for file in files]
+    """An application with each file of the folder `BARE_FOLDER` at its name.
+
+    With `BARE_ROWS` a file is the answer to a POST, once its body is durably in a log that begins with so many rows.
+    """
+    folder = Path(os.environ["BARE_FOLDER"])
+    files = {f"/{file.name}": file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+    if rows := int(os.environ.get("BARE_ROWS", "0")):
+        writer = _Writer(rows)
+        routes, lifespan = [_writing(*each, writer) for each in files.items()], [*lifespan, writer.running]
+    else:
+        routes = [_bare(*each) for each in files.items()]
     return Litestar(route_handlers=routes, lifespan=lifespan, openapi_config=None, logging_config=None)
 
 
@@ -24,3 +38,49 @@ def _bare(path: str, body: bytes) -> HTTPRouteHandler:
         return Response(body, media_type="application/cloudevents-batch+json")
 
     return bare
+
+
+def _writing(path: str, body: bytes, writer: "_Writer") -> HTTPRouteHandler:
+    @post(path, status_code=201)
+    async def writing(request: Request[Any, Any, Any]) -> Response[bytes]:
+        await writer.write(await request.body())
+        return Response(body, media_type="application/json")
+
+    return writing
+
+
+class _Writer:
+    """Writes what waits in one batch, in a thread, while the next batch grows."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._arrived = asyncio.Event()
+
+    async def write(self, body: bytes) -> None:
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((body, written))
+        self._arrived.set()
+        await written
+
+    @contextlib.asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        with tempfile.TemporaryDirectory() as folder:
+            raw = RawLog(Path(folder) / "raw.db")
+            while raw.rows < self._rows:
+                raw.append([b"{}"] * 64)
+            writing = asyncio.create_task(self._run(raw))
+            yield
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            raw.close()
+
+    async def _run(self, raw: RawLog) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            batch, self._waiting = self._waiting, []
+            await asyncio.to_thread(raw.append, [body for body, _ in batch])
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)

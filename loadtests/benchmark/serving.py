@@ -84,11 +84,17 @@ def service(folder: Path, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def bare(
-    folder: Path, *, bodies: Mapping[str, bytes], workers: int, telemetry: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    bodies: Mapping[str, bytes],
+    workers: int,
+    telemetry: Mapping[str, str] | None = None,
+    rows: int = 0,
 ) -> Iterator[Server]:
     """Litestar handlers that send each body at `/` and its name, on the same server as the service.
 
-    With settings of telemetry they are watched as the service is, and send it there.
+    With settings of telemetry they are watched as the service is, and send it there. With `rows` they write what is
+    posted to a log that begins with so many.
     """
     folder.mkdir(exist_ok=True)
     for name, body in bodies.items():
@@ -97,7 +103,7 @@ def bare(
     command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
     command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     command += ["loadtests.benchmark.bare_handler:create" if telemetry is None else "tests.cost.observed:create"]
-    settings = {"BARE_FOLDER": str(folder), "PYTHONPATH": str(_ROOT), **(telemetry or {})}
+    settings = {"BARE_FOLDER": str(folder), "BARE_ROWS": str(rows), "PYTHONPATH": str(_ROOT), **(telemetry or {})}
     with _running(command, folder, port=port, **settings) as server:
         yield server
 
