@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import msgspec
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

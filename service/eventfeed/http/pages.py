@@ -55,7 +55,7 @@ class Pages:
 
     def __init__(self, source: Source, addresses: Addresses, *, secret: bytes) -> None:
         self._source, self._addresses = source, addresses
-        self._secret = secret
+        self._tags = hashlib.blake2b(key=secret, digest_size=16)
         # By the form that events are shown in, the log, and which they are: a log of a new name may have others there.
         self._joined: dict[tuple[Callable[[Entry], bytes], str, bytes], bytes] = {}
 
@@ -154,8 +154,9 @@ class Pages:
         """
         # What was asked, however: a POST says it in its body, not in its URL.
         asking = msgspec.json.encode((asked.media_type, asked.view.rights, page.more))
-        told = b"%b %b %b %b" % (link, asking, asked.parameters.told, page.places)
-        return f'"{hashlib.blake2b(told, key=self._secret, digest_size=16).hexdigest()}"'
+        tag = self._tags.copy()
+        tag.update(b"%b %b %b %b" % (link, asking, asked.parameters.told, page.places))
+        return f'"{tag.hexdigest()}"'
 
     def _has(self, asked: Asked, page: Page) -> bool:
         """Whether the caller has this very page."""
