@@ -23,7 +23,7 @@ def create(lifespan: Sequence[Lifespan] = ()) -> Litestar:
     With `BARE_ROWS` a file is the answer to a POST, once its body is durably in a log that begins with so many rows.
     """
     folder = Path(os.environ["BARE_FOLDER"])
-    files = {f"/{file.name}": file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
+    files = {f"/{file.name}": file.read_bytes() for file in sorted(folder.iterdir())}
     if rows := int(os.environ.get("BARE_ROWS", "0")):
         writer = _Writer(rows)
         routes, lifespan = [_writing(*each, writer) for each in files.items()], [*lifespan, writer.running]

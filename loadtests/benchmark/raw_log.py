@@ -4,25 +4,9 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
-# As many columns and indexes as the service keeps for an entry.
-_SCHEMA = """
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-CREATE TABLE entry (
-  sequence INTEGER PRIMARY KEY, time INTEGER, mark TEXT, identity BLOB, content BLOB, id TEXT, source TEXT, type TEXT,
-  subject TEXT, org TEXT, app TEXT, instance TEXT, resource TEXT, body BLOB
-) STRICT;
-CREATE UNIQUE INDEX entry_identity ON entry (identity);
-CREATE INDEX entry_id ON entry (id);
-CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
-CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;
-CREATE INDEX entry_type ON entry (type);
-CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL;
-CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
-CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
-"""
 _INSERT = f"INSERT INTO entry VALUES ({', '.join('?' * 14)})"  # noqa: S608  # constants
 
 
@@ -31,7 +15,9 @@ class RawLog:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.executescript(_SCHEMA)
+        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        # The very columns and indexes that the service keeps for an entry.
+        self._db.executescript(resources.files("eventfeed.log").joinpath("schema.sql").read_text())
         self.rows = 0
 
     def append(self, bodies: Sequence[bytes]) -> float:
