@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loadtests.benchmark.serving import service
+from loadtests.goals import BROKEN
+from loadtests.memory import Memory, remembered
 
 _HERE = Path(__file__).parent
 # All load comes from this one address here.
@@ -30,10 +32,16 @@ def main() -> None:
     chosen.reports.mkdir(parents=True, exist_ok=True)
     # Whoever is told to end takes the people along, and the service.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with _host(chosen.host) as host:
+    with _host(chosen.host, chosen.reports) as (host, memory):
         command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
         command += ["--web-host", "127.0.0.1"] if chosen.ui else _unattended(chosen.reports)
-        sys.exit(subprocess.run([*command, *more], cwd=_HERE.parent, check=False).returncode)
+        code = subprocess.run([*command, *more], cwd=_HERE.parent, check=False).returncode
+    if memory:
+        print(memory.told(), file=sys.stderr)
+        if broken := memory.broken():
+            print(f"broken: {broken}", file=sys.stderr)
+            code = code or BROKEN
+    sys.exit(code)
 
 
 def _unattended(reports: Path) -> Sequence[str]:
@@ -42,13 +50,17 @@ def _unattended(reports: Path) -> Sequence[str]:
 
 
 @contextlib.contextmanager
-def _host(given: str) -> Iterator[str]:
-    """The service that is named, or one of our own while the block lasts."""
+def _host(given: str, reports: Path) -> Iterator[tuple[str, Memory | None]]:
+    """The service that is named, or one of our own while the block lasts, and what is known of its memory."""
     if given:
-        yield given
+        yield given, None
         return
-    with tempfile.TemporaryDirectory() as folder, service(Path(folder), **_OPEN_DOORS) as server:
-        yield server.url
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service(Path(folder), **_OPEN_DOORS) as server,
+        remembered(server, reports / "memory.csv") as memory,
+    ):
+        yield server.url, memory
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -19,16 +19,16 @@ from locust.exception import StopUser
 
 from loadtests import report
 from loadtests.cases import COMPLETED, Step, app_feed, batch, party_feed, types_feed
-from loadtests.goals import AGE, LAG, PUBLISH
+from loadtests.goals import AGE, LAG, POLLED_AGE, PUBLISH
 from loadtests.people import Role, Wallet, World, roles
-from loadtests.shapes import SECONDS, SHAPES, USERS, planned
-from loadtests.verifying import Case, Event, Follower, Ledger, Violation
+from loadtests.shapes import SECONDS, SHAPES, USERS, number, planned
+from loadtests.verifying import Case, Event, Follower, Ledger, Page, Receipt, Violation
 
 WORLD = World.here()
 ROLES = roles(WORLD)
 LEDGER = Ledger()
 # Requests a second of one publisher; one in so many it sends again, as whoever lost an answer must.
-PUBLISHES_A_SECOND = float(os.environ.get("LOADTEST_PUBLISHES_A_SECOND", "5"))
+PUBLISHES_A_SECOND = number("LOADTEST_PUBLISHES_A_SECOND", 5)
 REPEATED = 50
 PAGE, WAIT_SECONDS = 50, 10
 # How often those who do not wait ask again (s), at least and at most.
@@ -40,12 +40,11 @@ class Shape(LoadTestShape):
 
     def __init__(self) -> None:
         super().__init__()
-        name = os.environ.get("LOADTEST_SHAPE", "steady")
+        name = os.environ.get("LOADTEST_SHAPE") or "steady"
         if name not in SHAPES:
             raise SystemExit(f"LOADTEST_SHAPE is {name}: choose one of {', '.join(SHAPES)}")
         self.stages = SHAPES[name]
-        self.seconds = float(os.environ.get("LOADTEST_SECONDS", SECONDS))
-        self.users = int(os.environ.get("LOADTEST_USERS", USERS))
+        self.seconds, self.users = number("LOADTEST_SECONDS", SECONDS), round(number("LOADTEST_USERS", USERS))
 
     def tick(self) -> tuple[int, float] | None:
         """How many people there are now, and how many start a second; None at the end."""
@@ -117,9 +116,9 @@ class Publisher(Person):
     def _keep(self, steps: list[Step], receipts: list[dict[str, Any]]) -> None:
         now, cases = time.monotonic(), dict[str, Case]()
         for step, receipt in zip(steps, receipts, strict=True):
-            sequence = int(receipt["sequence"])
-            LEDGER.receipted(str(step.event["id"]), sequence, feeds=step.feeds, moment=now)
-            cases.setdefault(step.guid, Case(step.party, step.guid, [])).sequences.append(sequence)
+            known = Receipt(int(receipt["sequence"]), now)
+            LEDGER.receipted(str(step.event["id"]), known, feeds=step.feeds)
+            cases.setdefault(step.guid, Case(step.party, step.guid, [])).receipts.append(known)
         LEDGER.cases.extend(cases.values())
 
 
@@ -134,13 +133,13 @@ class Reader(Person):
     def on_start(self) -> None:
         """Begin where the log ends."""
         super().on_start()
-        self.follower = Follower(LEDGER, self.scenario, feed=self.feed(), belongs=self.belongs)
+        self.follower = Follower(LEDGER, self.scenario, belongs=self.belongs, size=PAGE, feed=self.feed())
         self.tag, self.more, self.cursor = "", True, self._end()
         self.follower.begin(_position(self.cursor))
 
     def on_stop(self) -> None:
         """What got its receipt since the last page counts too."""
-        self.follower.end()
+        self.follower.end(time.monotonic())
 
     def feed(self) -> str:
         """What this reads, by the name that receipts are kept under."""
@@ -157,12 +156,12 @@ class Reader(Person):
     @task
     def read(self) -> None:
         """A page; the next one at once when there is more."""
-        wait = self.waits and not self.more
+        wait, asked = self.waits and not self.more, time.monotonic()
         with self._asked(wait=wait) as answer:
             if answer.status_code == 304:
-                answer.success()
+                _judged(answer, self.follower.unchanged(asked))
             elif answer.status_code == 200:
-                self._taken(answer)
+                self._taken(answer, asked)
             else:
                 answer.failure(f"{answer.status_code}: {_told(answer)}")
                 self.more = False
@@ -183,24 +182,20 @@ class Reader(Person):
         """Ask for a page, as this scenario does."""
         return self.client.get(path, catch_response=True, **sent)
 
-    def _taken(self, answer: Any) -> None:
-        page: list[Event] = json.loads(answer.content)
-        now = time.monotonic()
-        cursor = answer.headers["feed-cursor"]
-        if not self.follower.page(page, position=_position(cursor), size=PAGE):
-            answer.failure(f"violation: {LEDGER.violations[-1].kind}")
-        self.cursor, self.tag, self.more = cursor, answer.headers["etag"], answer.headers["feed-more"] == "true"
-        for event in page:
+    def _taken(self, answer: Any, asked: float) -> None:
+        page, now = _page(answer, asked), time.monotonic()
+        _judged(answer, self.follower.page(page))
+        self.cursor, self.tag, self.more = answer.headers["feed-cursor"], answer.headers["etag"], page.more
+        for event in page.events:
             self._timed(str(event["id"]), now)
 
     def _timed(self, event_id: str, now: float) -> None:
-        told = ((LAG, LEDGER.lag(event_id, now)), (AGE, LEDGER.age(event_id, now)))
-        for name, seconds in told:
-            if seconds is not None and (self.waits or name == AGE):
-                shown = f"{self.scenario}, {name}{'' if self.waits else ' when polled'}"
+        age, lag = LEDGER.age(event_id, now), LEDGER.lag(event_id, now)
+        for name, seconds in ((LAG, lag), (AGE, age)) if self.waits else ((POLLED_AGE, age),):
+            if seconds is not None:
                 events.request.fire(
                     request_type="READ",
-                    name=shown,
+                    name=f"{self.scenario}, {name}",
                     response_time=seconds * 1_000,
                     response_length=0,
                     exception=None,
@@ -311,20 +306,33 @@ class InstanceHolder(Person):
         if not LEDGER.cases:
             return
         case = self.dice.choice(LEDGER.cases)
-        follower = Follower(LEDGER, self.scenario, belongs=_of(case))
-        follower.expect(case.sequences)
+        follower = Follower(LEDGER, self.scenario, belongs=_of(case), size=PAGE)
+        follower.expect(case.receipts)
+        asked = time.monotonic()
         path = f"/events/instanceeventsforinstance/{case.party}/{case.guid}?size={PAGE}"
         with self.client.post(path, json={}, name=f"{self.scenario}, page", catch_response=True) as answer:
             if answer.status_code != 200:
                 answer.failure(f"{answer.status_code}: {_told(answer)}")
-            elif not follower.page(
-                json.loads(answer.content), position=_position(answer.headers["feed-cursor"]), size=PAGE
-            ):
-                answer.failure(f"violation: {LEDGER.violations[-1].kind}")
+            else:
+                _judged(answer, follower.page(_page(answer, asked)))
 
 
 def _of(case: Case) -> Any:
     return lambda event: case.guid in str(event["source"])
+
+
+def _page(answer: Any, asked: float) -> Page:
+    told = answer.headers
+    position, more = _position(told["feed-cursor"]), told["feed-more"] == "true"
+    return Page(json.loads(answer.content), asked=asked, position=position, more=more)
+
+
+def _judged(answer: Any, violations: Sequence[str]) -> None:
+    """An answer that breaks its word is a failure, by the first kind of what it broke."""
+    if violations:
+        answer.failure(f"violation: {violations[0]}")
+    else:
+        answer.success()
 
 
 def _position(cursor: str) -> int:
@@ -344,3 +352,4 @@ def _begin(environment: Environment, **_: object) -> None:
 def _anew(environment: Environment, **_: object) -> None:
     if environment.host is None:
         raise StopUser("name a service: --host http://127.0.0.1:8080")
+    LEDGER.clear()

@@ -12,17 +12,15 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from locust.web import WebUI
 
-from loadtests.goals import AGE, GOALS, LAG, Measured, broken
-from loadtests.verifying import Ledger, Violation
+from loadtests.goals import AGE, BROKEN, GOALS, LAG, POLLED_AGE, PUBLISH, Measured, broken
+from loadtests.verifying import Ledger
 
-# What tells a broken promise from a run that could not be made.
-BROKEN = 3
 SHOWN_MAX = 10
 
 TAB = "feeds"
 _COLUMNS = {
     "name": "Scenario",
-    "requests": "# Pages",
+    "requests": "# Requests",
     "violations": "Violations",
     "lag50": "Lag p50 (ms)",
     "lag99": "Lag p99 (ms)",
@@ -36,19 +34,17 @@ def attach(environment: Environment, ledger: Ledger) -> None:
     if environment.web_ui is not None and environment.web_ui.app is not None:
         _show(environment.web_ui, environment.web_ui.app, rows=functools.partial(rows, environment, ledger))
     if isinstance(environment.runner, WorkerRunner):
-        told = [0]
 
         @environment.events.report_to_master.add_listener
         def _tell(data: dict[str, Any], **_: object) -> None:
-            data["violations"], told[0] = ledger.violations[told[0] :], len(ledger.violations)
+            data["evidence"], data["counts"] = ledger.hand_over()
 
         return
     if isinstance(environment.runner, MasterRunner):
 
         @environment.events.worker_report.add_listener
         def _hear(data: Mapping[str, Any], **_: object) -> None:
-            for each in data["violations"]:
-                ledger.violated(Violation(*each))
+            ledger.take_over(data["evidence"], data["counts"])
 
     @events.quitting.add_listener
     def _judge(environment: Environment, **_: object) -> None:
@@ -57,10 +53,10 @@ def attach(environment: Environment, ledger: Ledger) -> None:
 
 def judged(environment: Environment, ledger: Ledger) -> int:
     """Say what was promised and not kept; the exit code."""
-    faults = list(broken(measured(environment), goals=GOALS, violations=ledger.found))
-    for kind, count in sorted(ledger.kinds().items()):
-        _log.error("violated %d times: %s", count, kind)
-    for violation in ledger.violations[:SHOWN_MAX]:
+    faults = list(broken(measured(environment), goals=GOALS, violations=ledger.counts.total()))
+    for (scenario, kind), count in sorted(ledger.counts.items()):
+        _log.error("violated %d times: %s: %s", count, scenario, kind)
+    for violation in ledger.evidence[:SHOWN_MAX]:
         _log.error("%s", violation)
     for fault in faults:
         _log.error("broken: %s", fault)
@@ -78,21 +74,21 @@ def measured(environment: Environment) -> Mapping[str, Measured]:
 
 
 def rows(environment: Environment, ledger: Ledger) -> Sequence[Mapping[str, object]]:
-    """A line for each scenario: its pages, its violations, and how late its events were."""
+    """A line for each scenario and for publishing: its requests, its violations, and how late its events were."""
     found = measured(environment)
-    scenarios = sorted({name.partition(",")[0] for name in found if name.startswith("S")})
+    scenarios = sorted({name.partition(",")[0] for name in found if name == PUBLISH or name.startswith("S")})
     return [_row(scenario, found, ledger) for scenario in scenarios]
 
 
 def _row(scenario: str, found: Mapping[str, Measured], ledger: Ledger) -> Mapping[str, object]:
-    pages = sum(found[name].requests for name in (f"{scenario}, page", f"{scenario}, wait") if name in found)
+    asked = (scenario, f"{scenario}, page", f"{scenario}, wait")
     lag, age = found.get(f"{scenario}, {LAG}"), found.get(f"{scenario}, {AGE}")
-    age = age or found.get(f"{scenario}, {AGE} when polled")
+    age = age or found.get(f"{scenario}, {POLLED_AGE}")
     return {
         "name": scenario,
         "safeName": scenario,
-        "requests": pages,
-        "violations": sum(each.scenario == scenario for each in ledger.violations),
+        "requests": sum(found[name].requests for name in asked if name in found),
+        "violations": sum(count for (of, _), count in ledger.counts.items() if of == scenario),
         "lag50": round(lag.percentile(0.5)) if lag else "",
         "lag99": round(lag.percentile(0.99)) if lag else "",
         "age99": round(age.percentile(0.99)) if age else "",

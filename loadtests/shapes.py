@@ -1,5 +1,7 @@
 """How many people there are, and when. Nothing here needs Locust."""
 
+import math
+import os
 from typing import NamedTuple
 
 SECONDS, USERS, STARTED_A_SECOND = 60.0, 40, 20.0
@@ -18,6 +20,18 @@ SHAPES = {
     "spike": (Stage(0.4, 0.2), Stage(0.6, 1.0), Stage(1.0, 0.2)),
     "soak": (Stage(1.0, 0.5),),
 }
+
+
+def number(name: str, default: float) -> float:
+    """What a variable of the environment says. Raises `SystemExit` when that is no number above zero."""
+    told = os.environ.get(name) or str(default)
+    try:
+        found = float(told)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise SystemExit(f"{name} is {told}: it must be a number above zero")
+    return found
 
 
 def planned(stages: tuple[Stage, ...], *, part: float, users: int) -> tuple[int, float] | None:

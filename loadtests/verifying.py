@@ -1,10 +1,12 @@
 """What a reader must see, told by the receipts of this run: everything of its feed, once, in order, and nothing else.
 
-The ledger knows where each event was put. A follower compares: what was receipted in the stretch that a page has passed
-must be in that page; what comes before its receipt is kept until the receipt has come.
+The ledger knows where each event was put, and since when. A follower compares: what was receipted in the stretch that
+a page has passed must be in that page; what comes before its receipt is kept until the receipt has come; and who is
+told that there is no more must have had all that got its receipt a while before the question.
 """
 
-from collections import OrderedDict, defaultdict, deque
+import math
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +14,11 @@ from typing import NamedTuple
 SENT_MAX = 200_000
 CASES_MAX = 500
 # A fault that stays would fill the memory with evidence.
-VIOLATIONS_MAX = 1_000
+EVIDENCE_MAX = 1_000
+# A page that ends a feed must hold what got its receipt so long (s) before it was asked for: four times the promise.
+LATE_SECONDS = 1.0
+# Who stops reading must have had what got its receipt so long (s) before: longer than any poll waits.
+LEFT_SECONDS = 15.0
 
 Event = Mapping[str, object]
 
@@ -28,39 +34,65 @@ class Violation(NamedTuple):
         return f"{self.scenario}: {self.kind}: {self.evidence}"
 
 
+class Receipt(NamedTuple):
+    """A place in the log, and when it was known (s, of the monotonic clock)."""
+
+    sequence: int
+    moment: float
+
+
 class Case(NamedTuple):
-    """An instance of an app and the sequences of its events that have a receipt, in the order of the receipts."""
+    """An instance of an app and the receipts of its events, in the order in which they came."""
 
     party: str
     guid: str
-    sequences: list[int]
+    receipts: list[Receipt]
+
+
+class Page(NamedTuple):
+    """What came, when it was asked for (s, of the monotonic clock), where it put the cursor, whether there is more."""
+
+    events: Sequence[Event]
+    asked: float
+    position: int
+    more: bool
 
 
 class Ledger:
     """Receipts of this run, by the feeds that must show them. Feeds nobody watches are not kept."""
 
     def __init__(self) -> None:
-        self.violations: list[Violation] = []
-        self.found = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a run: nothing is known of one before."""
+        self.evidence: list[Violation] = []
+        self.counts = Counter[tuple[str, str]]()
         self.cases: deque[Case] = deque(maxlen=CASES_MAX)
-        self._of_feed: dict[str, list[int]] = {}
+        self._watching: dict[str, list[deque[Receipt]]] = {}
         self._sent: OrderedDict[str, float] = OrderedDict()
         self._receipted: OrderedDict[str, float] = OrderedDict()
 
-    def watch(self, feed: str) -> Sequence[int]:
-        """The sequences of a feed's receipts from now on, in the order in which they came."""
-        return self._of_feed.setdefault(feed, [])
+    def watch(self, feed: str) -> deque[Receipt]:
+        """A feed's receipts from now on, in the order in which they come, for one reader to take out."""
+        receipts = deque[Receipt]()
+        self._watching.setdefault(feed, []).append(receipts)
+        return receipts
+
+    def unwatch(self, feed: str, receipts: deque[Receipt]) -> None:
+        """A reader has ended."""
+        self._watching[feed] = [each for each in self._watching.get(feed, ()) if each is not receipts]
 
     def sent(self, event_id: str, moment: float) -> None:
         """An event is on its way."""
         _kept(self._sent, event_id, moment)
 
-    def receipted(self, event_id: str, sequence: int, *, feeds: Iterable[str], moment: float) -> None:
+    def receipted(self, event_id: str, receipt: Receipt, *, feeds: Iterable[str]) -> None:
         """An event has its place, and these feeds must show it."""
-        _kept(self._receipted, event_id, moment)
+        _kept(self._receipted, event_id, receipt.moment)
         for feed in feeds:
-            if feed in self._of_feed:
-                self._of_feed[feed].append(sequence)
+            for receipts in self._watching.get(feed, ()):
+                receipts.append(receipt)
 
     def age(self, event_id: str, now: float) -> float | None:
         """How long ago it was sent (s); None when it is of another run, or long ago."""
@@ -73,17 +105,22 @@ class Ledger:
         return max(0.0, now - self._receipted.get(event_id, now))
 
     def violated(self, violation: Violation) -> None:
-        """Keep the evidence."""
-        self.found += 1
-        if len(self.violations) < VIOLATIONS_MAX:
-            self.violations.append(violation)
+        """Count it, and keep the evidence."""
+        self.counts[violation.scenario, violation.kind] += 1
+        if len(self.evidence) < EVIDENCE_MAX:
+            self.evidence.append(violation)
 
-    def kinds(self) -> Mapping[str, int]:
-        """How many violations of each scenario and kind."""
-        counted: dict[str, int] = defaultdict(int)
-        for each in self.violations:
-            counted[f"{each.scenario}: {each.kind}"] += 1
-        return counted
+    def hand_over(self) -> tuple[list[Violation], list[tuple[str, str, int]]]:
+        """What was found since the last time, and how often; it is another ledger's from now on."""
+        found = self.evidence, [(scenario, kind, count) for (scenario, kind), count in self.counts.items()]
+        self.evidence, self.counts = [], Counter()
+        return found
+
+    def take_over(self, evidence: Iterable[Iterable[str]], counts: Iterable[tuple[str, str, int]]) -> None:
+        """What another ledger has handed over."""
+        self.evidence += [Violation(*each) for each in evidence][: EVIDENCE_MAX - len(self.evidence)]
+        for scenario, kind, count in counts:
+            self.counts[scenario, kind] += count
 
 
 class Follower:
@@ -92,57 +129,82 @@ class Follower:
     Without a feed it compares with what it is told to expect, and with nothing else.
     """
 
-    def __init__(self, ledger: Ledger, scenario: str, *, belongs: Callable[[Event], bool], feed: str = "") -> None:
-        self._ledger, self._scenario, self._belongs = ledger, scenario, belongs
-        self._receipts, self._taken = ledger.watch(feed) if feed else (), 0
-        self._expected, self._early = set[int](), set[int]()
+    def __init__(
+        self, ledger: Ledger, scenario: str, *, belongs: Callable[[Event], bool], size: int, feed: str = ""
+    ) -> None:
+        self._ledger, self._scenario, self._belongs, self._size = ledger, scenario, belongs, size
+        self._feed, self._receipts = feed, ledger.watch(feed) if feed else deque[Receipt]()
+        # What must be shown, and when that was known.
+        self._expected, self._early = dict[int, float](), set[int]()
         self._begun = self._position = 0
+        self._faults = list[str]()
 
     def begin(self, position: int) -> None:
         """Start after a position: what was put before it is nothing to this reader."""
         self._begun = self._position = position
-        self._taken = len(self._receipts)
-        self._expected |= {each for each in self._receipts if each > position}
 
-    def expect(self, sequences: Iterable[int]) -> None:
+    def expect(self, receipts: Iterable[Receipt]) -> None:
         """These must be shown."""
-        self._expected.update(sequences)
+        self._expected.update(receipts)
 
-    def page(self, events: Sequence[Event], *, position: int, size: int) -> bool:
-        """Compare a page that has moved the cursor to `position`; whether it is as it must be."""
-        before = self._ledger.found
+    def page(self, page: Page) -> Sequence[str]:
+        """Compare a page with what is known; the kinds of its violations."""
         self._take_in()
-        shown = [int(str(event["sequence"])) for event in events]
-        self._order(shown, position=position, size=size)
-        for event in events:
+        shown = [int(str(event["sequence"])) for event in page.events]
+        self._order(shown, position=page.position)
+        for event in page.events:
             if not self._belongs(event):
                 self._fault("another's", f"{event.get('source')} about {event.get('subject')}, {event.get('type')}")
-        passed = {each for each in self._expected if each <= position}
+        passed = {each for each in self._expected if each <= page.position}
         for missed in sorted(passed - set(shown)):
-            self._fault("missed", f"{missed} has a receipt and is not between {self._position} and {position}")
-        self._early |= set(shown) - self._expected
-        self._expected -= passed
-        self._position = max(self._position, position)
-        return self._ledger.found == before
+            self._fault("missed", f"{missed} has a receipt and is not between {self._position} and {page.position}")
+        self._early |= set(shown) - self._expected.keys()
+        for each in passed:
+            del self._expected[each]
+        if page.more and page.position == self._position:
+            self._fault("stands still", f"there is said to be more, and the cursor stays at {page.position}")
+        self._position = max(self._position, page.position)
+        if not page.more:
+            self._late(page.asked - LATE_SECONDS)
+        return self._told()
 
-    def end(self) -> None:
-        """Compare what was receipted since the last page."""
+    def unchanged(self, asked: float) -> Sequence[str]:
+        """Take an answer that there is nothing new, asked for at a moment; the kinds of its violations."""
         self._take_in()
+        self._late(asked - LATE_SECONDS)
+        return self._told()
+
+    def end(self, now: float) -> None:
+        """Compare what was receipted since the last page, and what should have been shown by now (s)."""
+        self._take_in()
+        self._late(now - LEFT_SECONDS)
+        self._ledger.unwatch(self._feed, self._receipts)
+
+    def _told(self) -> Sequence[str]:
+        """What was found since the last time."""
+        told, self._faults = self._faults, []
+        return told
 
     def _take_in(self) -> None:
         """What has got its receipt since: passed already and shown early, or still to come."""
-        for sequence in self._receipts[self._taken :]:
+        while self._receipts:
+            sequence, moment = self._receipts.popleft()
             if sequence in self._early:
                 self._early.remove(sequence)
             elif sequence > self._position:
-                self._expected.add(sequence)
+                self._expected[sequence] = moment
             elif sequence > self._begun:
                 self._fault("missed", f"{sequence} got its receipt, and the page that passed it had not shown it")
-        self._taken = len(self._receipts)
 
-    def _order(self, shown: Sequence[int], *, position: int, size: int) -> None:
-        if len(shown) > size:
-            self._fault("over the cap", f"{len(shown)} events on a page of {size}")
+    def _late(self, moment: float) -> None:
+        """What got its receipt before a moment has been held back: told once, however long it is."""
+        for sequence in sorted(each for each, known in self._expected.items() if known < moment):
+            self._fault("held back", f"{sequence} has had a receipt for long, and the feed ends at {self._position}")
+            self._expected[sequence] = math.inf
+
+    def _order(self, shown: Sequence[int], *, position: int) -> None:
+        if len(shown) > self._size:
+            self._fault("over the cap", f"{len(shown)} events on a page of {self._size}")
         if position < self._position:
             self._fault("moved back", f"the cursor went from {self._position} to {position}")
         if len(set(shown)) < len(shown):
@@ -155,6 +217,7 @@ class Follower:
             self._fault("ahead", f"{max(shown)} is past the page's own cursor {position}")
 
     def _fault(self, kind: str, evidence: str) -> None:
+        self._faults.append(kind)
         self._ledger.violated(Violation(self._scenario, kind, evidence))
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,11 +35,20 @@ class Server(NamedTuple):
 
     def memory_mib(self) -> float:
         """What its serving processes hold of their own, mapped pages that nobody else has mapped included."""
-        kilobytes = 0
-        for pid in _workers(self.pid):
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-            kilobytes += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
-        return kilobytes / 1024
+        return self._kilobytes("Private_") / 1_024
+
+    def anonymous_mb(self) -> float:
+        """What its serving processes hold that is no part of a file (MB)."""
+        return self._kilobytes("Anonymous:") * 1_024 / 1_000_000
+
+    def _kilobytes(self, kind: str) -> int:
+        lines = [
+            line
+            for pid in _workers(self.pid)
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            if line.startswith(kind)
+        ]
+        return sum(int(line.split()[1]) for line in lines)
 
 
 class Peak:
@@ -49,7 +58,7 @@ class Peak:
         self._server = server
         self.mib = server.memory_mib()
 
-    def look(self) -> None:
+    def look(self, _: float) -> None:
         """Take the memory of this moment into account."""
         self.mib = max(self.mib, self._server.memory_mib())
 
@@ -57,20 +66,28 @@ class Peak:
 @contextmanager
 def watched(server: Server) -> Iterator[Peak]:
     """The most memory a server holds while the block lasts."""
-    peak, ended = Peak(server), threading.Event()
+    peak = Peak(server)
+    with repeated(peak.look, every=WATCH_SECONDS):
+        yield peak
+
+
+@contextmanager
+def repeated(look: Callable[[float], None], *, every: float) -> Iterator[None]:
+    """Look every so often while the block lasts, in a thread, and once at its end; told how long it has lasted (s)."""
+    begun, ended = time.monotonic(), threading.Event()
 
     def watch() -> None:
-        while not ended.wait(WATCH_SECONDS):
-            peak.look()
+        while not ended.wait(every):
+            look(time.monotonic() - begun)
 
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watch)
         try:
-            yield peak
+            yield
         finally:
             ended.set()
         watching.result()
-    peak.look()
+    look(time.monotonic() - begun)
 
 
 @contextmanager

@@ -2,43 +2,68 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import parse_qs, urlsplit
 
-Page = list[dict[str, Any]]
 # So many pages that could be changed are left alone before one is.
 EVERY = 3
 
 
-def dropped(page: Page) -> Page:
+class Answer(NamedTuple):
+    """A page on its way: to a GET or a POST, from which cursor it was asked for, and what it says."""
+
+    method: str
+    after: str
+    headers: Mapping[str, str]
+    page: Sequence[Mapping[str, Any]]
+
+
+class Fault(NamedTuple):
+    """What is done to one page in so many, of those with so many events at least."""
+
+    change: Callable[[Answer], Answer]
+    every: int = EVERY
+    events: int = 2
+
+
+def dropped(answer: Answer) -> Answer:
     """One is missing."""
-    return [*page[:1], *page[2:]]
+    return answer._replace(page=[*answer.page[:1], *answer.page[2:]])
 
 
-def doubled(page: Page) -> Page:
+def doubled(answer: Answer) -> Answer:
     """One is there twice."""
-    return [page[0], *page]
+    return answer._replace(page=[answer.page[0], *answer.page])
 
 
-def reordered(page: Page) -> Page:
+def reordered(answer: Answer) -> Answer:
     """Two have changed places."""
-    return [page[1], page[0], *page[2:]]
+    return answer._replace(page=[answer.page[1], answer.page[0], *answer.page[2:]])
 
 
-def of_another(page: Page) -> Page:
+def of_another(answer: Answer) -> Answer:
     """One is somebody else's."""
     other = {"subject": "/party/59999999", "source": "https://skd.apps.example.no/skd/other/instances/59999999/x"}
-    return [{**page[0], **other}, *page[1:]]
+    return answer._replace(page=[{**answer.page[0], **other}, *answer.page[1:]])
+
+
+def standing_still(answer: Answer) -> Answer:
+    """A feed that is asked for with a POST has nothing new, whatever happens."""
+    if answer.method != "POST":
+        return answer
+    log = answer.headers["feed-cursor"].partition(".")[0]
+    told = {"feed-cursor": answer.after or f"{log}.0", "feed-more": "false"}
+    return answer._replace(headers={**answer.headers, **told}, page=[])
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[str]
-    change: ClassVar[Callable[[Page], Page]]
+    fault: ClassVar[Fault]
     lock: ClassVar[threading.Lock]
     changeable: ClassVar[list[int]]
 
@@ -58,10 +83,10 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
         self.connection_up.request(self.command, self.path, body, headers)
         answer = self.connection_up.getresponse()
-        found = self._changed(answer, answer.read())
+        told, found = self._changed(answer, answer.read())
         self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            if name.lower() != "content-length":
+        for name, value in told.items():
+            if name != "content-length":
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(found)))
         self.end_headers()
@@ -74,23 +99,26 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
-    def _changed(self, answer: HTTPResponse, body: bytes) -> bytes:
-        if answer.status != 200 or "cloudevents-batch" not in answer.headers.get("content-type", ""):
-            return body
+    def _changed(self, answer: HTTPResponse, body: bytes) -> tuple[Mapping[str, str], bytes]:
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        if answer.status != 200 or "feed-cursor" not in headers:
+            return headers, body
         page = json.loads(body)
-        if len(page) < 2:
-            return body
+        if len(page) < self.fault.events:
+            return headers, body
         with self.lock:
             self.changeable[0] += 1
-            if self.changeable[0] % EVERY:
-                return body
-        return json.dumps(type(self).change(page)).encode()
+            if self.changeable[0] % self.fault.every:
+                return headers, body
+        after = parse_qs(urlsplit(self.path).query).get("after", [""])[0]
+        changed = self.fault.change(Answer(self.command, after, headers, page))
+        return changed.headers, json.dumps(changed.page).encode()
 
 
 @contextmanager
-def planted(url: str, change: Callable[[Page], Page]) -> Iterator[str]:
+def planted(url: str, fault: Fault) -> Iterator[str]:
     """The address of a service like the one at `url`, but for what is done to some of its pages."""
-    attributes = {"upstream": url, "change": staticmethod(change), "lock": threading.Lock(), "changeable": [0]}
+    attributes = {"upstream": url, "fault": fault, "lock": threading.Lock(), "changeable": [0]}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), attributes))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)

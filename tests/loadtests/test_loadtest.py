@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.browser import driving
-from tests.loadtests.planting import Page, doubled, dropped, of_another, planted, reordered
+from tests.loadtests.planting import Fault, doubled, dropped, of_another, planted, reordered, standing_still
 from tests.serving import Served, free_port, serving
 
 ROOT = Path(__file__).parents[2]
@@ -49,24 +49,37 @@ def test_a_run_against_a_service_of_its_own_finds_nothing(tmp_path: Path) -> Non
     assert "violat" not in done.stderr.replace("0 violations", ""), done.stderr
     assert "failed requests" not in done.stderr
     assert "nothing was measured" not in done.stderr, done.stderr
+    assert "memory of the service" in done.stderr
+    assert (tmp_path / "memory.csv").read_text().count("\n") >= 3
     assert (tmp_path / "run_stats.csv").read_text().count("\n") > 10
     assert "S5 instance, page" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize(
-    ("change", "kind"),
-    [(dropped, "missed"), (doubled, "doubled"), (reordered, "out of order"), (of_another, "another's")],
+    ("fault", "named"),
+    [
+        (Fault(dropped), [": missed"]),
+        (Fault(doubled), [": doubled"]),
+        (Fault(reordered), [": out of order"]),
+        (Fault(of_another), [": another's"]),
+        (
+            Fault(standing_still, every=1, events=1),
+            [f"{who}: held back" for who in ("S2 citizen", "S3 organisation", "S5 instance")],
+        ),
+    ],
+    ids=["dropped", "doubled", "reordered", "of another", "standing still"],
 )
 def test_a_planted_fault_is_noticed_and_named(
-    served: Served, tmp_path: Path, change: Callable[[Page], Page], kind: str
+    served: Served, tmp_path: Path, fault: Fault, named: Sequence[str]
 ) -> None:
     """With the exit code, and evidence."""
-    with planted(served.url, change) as url:
+    with planted(served.url, fault) as url:
         done = run(tmp_path, "--host", url)
 
     assert 3 == done.returncode, done.stderr
-    assert f": {kind}" in done.stderr
+    for each in named:
+        assert each in done.stderr
     assert "violations: something was missed" in done.stderr
 
 
