@@ -52,8 +52,8 @@ mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
 cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
 	$(BIN)/python -m tests.cases
 
-bench: $(VENV)/.dev ## ratios of speed from one run; STORE=cosmos for where the time goes on an emulator
-	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark $(if $(JSON),--json $(JSON)))
+bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick look; STORE=cosmos for where the time goes on an emulator
+	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark $(if $(SHORT),--short) $(if $(JSON),--json $(JSON)))
 
 cost: $(VENV)/.dev ## what telemetry costs a request, in one run
 	$(BIN)/python -m tests.cost

@@ -57,7 +57,7 @@ def _host(given: str, reports: Path) -> Iterator[tuple[str, Memory | None]]:
         return
     with (
         tempfile.TemporaryDirectory() as folder,
-        service(Path(folder), **_OPEN_DOORS) as server,
+        service(Path(folder), _OPEN_DOORS) as server,
         remembered(server, reports / "memory.csv") as memory,
     ):
         yield server.url, memory

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -65,22 +67,35 @@ class _Writer:
 
     @contextlib.asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory() as folder:
-            raw = RawLog(Path(folder) / "raw.db")
-            while raw.rows < self._rows:
-                raw.append([b"{}"] * 64)
-            writing = asyncio.create_task(self._run(raw))
-            yield
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
-            raw.close()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            contextlib.closing(RawLog(Path(folder) / "raw.db")) as raw,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            raw.fill(self._rows)
+            writing = asyncio.create_task(self._run(raw, thread))
+            try:
+                yield
+            finally:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
 
-    async def _run(self, raw: RawLog) -> None:
+    async def _run(self, raw: RawLog, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
-            await asyncio.to_thread(raw.append, [body for body, _ in batch])
+            try:
+                await loop.run_in_executor(thread, raw.append, [body for body, _ in batch])
+            except sqlite3.Error as failed:
+                fault: Exception | None = failed
+            else:
+                fault = None
             for _, written in batch:
-                if not written.done():
+                if written.done():
+                    continue
+                if fault:
+                    written.set_exception(fault)
+                else:
                     written.set_result(None)

@@ -8,8 +8,6 @@ from importlib.metadata import version
 
 import msgspec
 
-ROUNDS = 5
-
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
     """One line. What is compared holds the best of its rounds, and all of them in the order they were run."""
@@ -29,22 +27,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     versions: str
     load: str
+    rounds: int
     figures: Sequence[Figure]
 
     def table(self) -> str:
         """The report as text."""
+        width = max(len(figure.name) for figure in self.figures)
         lines = [
             f"{self.machine}; {self.versions}; pages asked for by {self.load}",
-            f"Compared in turn, {ROUNDS} rounds, the best of each.",
-            f"{'':<84} {'ours':>9} {'bare':>9} {'ratio':>6}  unit",
+            f"Compared in turn, {self.rounds} round{'s' * (self.rounds > 1)}, the best of each.",
+            f"{'':<{width}} {'ours':>9} {'bare':>9} {'ratio':>6}  unit",
         ]
-        return "\n".join([*lines, *map(_line, self.figures)])
+        return "\n".join([*lines, *(_line(figure, width=width) for figure in self.figures)])
 
 
-def compared(name: str, ours: Callable[[], float], *, bare: Callable[[], float]) -> Figure:
+def compared(name: str, ours: Callable[[], float], *, bare: Callable[[], float], rounds: int) -> Figure:
     """Measure both in turn (1/s), so that a noisy moment meets both."""
-    rounds = [(ours(), bare()) for _ in range(ROUNDS)]
-    our_rates, bare_rates = [each[0] for each in rounds], [each[1] for each in rounds]
+    measured = [(ours(), bare()) for _ in range(rounds)]
+    our_rates, bare_rates = [each[0] for each in measured], [each[1] for each in measured]
     return Figure(
         name=name,
         ours=max(our_rates),
@@ -54,6 +54,11 @@ def compared(name: str, ours: Callable[[], float], *, bare: Callable[[], float])
         ours_rounds=our_rates,
         bare_rounds=bare_rates,
     )
+
+
+def with_workers(workers: int) -> str:
+    """What the name of a figure ends in that is measured with so many."""
+    return f", {workers} workers" if workers > 1 else ""
 
 
 def machine() -> str:
@@ -67,7 +72,7 @@ def versions() -> str:
     return f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
 
 
-def _line(figure: Figure) -> str:
+def _line(figure: Figure, *, width: int) -> str:
     bare = "" if figure.bare is None else f"{figure.bare:,.1f}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return f"{figure.name:<84} {figure.ours:>9,.1f} {bare:>9} {ratio:>6}  {figure.unit}"
+    return f"{figure.name:<{width}} {figure.ours:>9,.1f} {bare:>9} {ratio:>6}  {figure.unit}"

@@ -3,20 +3,17 @@
 import random
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
+from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import PUBLISH, authorized, event
-from loadtests.benchmark.figures import Figure
+from loadtests.benchmark.figures import Figure, with_workers
 from loadtests.benchmark.serving import Server, service
 
-SHORT, LONG = 100_000, 10_000_000
 # The log is that of as many apps, in turn.
 APPS = 20
-PAGES = 400
-ROUNDS = 5
 _STORE = ".eventfeed/log.db"
 
 # The rows of a log are copied from its first one: places in order, each with an identity of its own.
@@ -29,13 +26,21 @@ FROM place, (SELECT * FROM entry WHERE sequence = 1)
 """
 
 
-def long_log_figures(folder: Path) -> Iterator[Figure]:
+def long_log_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """Pages of 50 of one app at random places, one after another (ms)."""
-    with _filled(folder / "short", SHORT) as short, _filled(folder / "long", LONG) as long:
-        rounds = [(_page_milliseconds(long, LONG), _page_milliseconds(short, SHORT)) for _ in range(ROUNDS)]
+    short, long = _filled(folder / "short", effort.short_log), _filled(folder / "long", effort.long_log)
+    for workers in effort.workers:
+        with service(long, workers=workers) as ours, service(short, workers=workers) as bare:
+            rounds = [
+                (_page_milliseconds(ours, effort), _page_milliseconds(bare, effort)) for _ in range(effort.rounds)
+            ]
+        yield _figure(rounds, effort=effort, workers=workers)
+
+
+def _figure(rounds: Sequence[tuple[float, float]], *, effort: Effort, workers: int) -> Figure:
     ours, bare = [each[0] for each in rounds], [each[1] for each in rounds]
-    yield Figure(
-        name=f"page of 50 at {LONG:,} entries / at {SHORT:,}",
+    return Figure(
+        name=f"page of 50 at {effort.long_log:,} entries / at {effort.short_log:,}{with_workers(workers)}",
         ours=min(ours),
         bare=min(bare),
         ratio=min(ours) / min(bare),
@@ -45,17 +50,14 @@ def long_log_figures(folder: Path) -> Iterator[Figure]:
     )
 
 
-@contextmanager
-def _filled(folder: Path, entries: int) -> Iterator[Server]:
-    """A service on a log of so many entries."""
+def _filled(folder: Path, entries: int) -> Path:
+    """The folder of a service on a log of so many entries."""
     folder.mkdir()
     with service(folder) as server:
-        body = event(app="bench-0")
-        answer = server.client.post(PUBLISH, content=body, headers=_json(server))
-        answer.raise_for_status()
+        headers = {**authorized(server), "Content-Type": "application/json"}
+        server.client.post(PUBLISH, content=event(app="bench-0"), headers=headers).raise_for_status()
     _fill(folder / _STORE, entries)
-    with service(folder) as server:
-        yield server
+    return folder
 
 
 def _fill(path: Path, entries: int) -> None:
@@ -76,10 +78,11 @@ def _fill(path: Path, entries: int) -> None:
     db.close()
 
 
-def _page_milliseconds(server: Server, entries: int) -> float:
+def _page_milliseconds(server: Server, effort: Effort) -> float:
     headers, took = authorized(server), list[float]()
+    entries = int(server.client.get("/events/api/v1/head", headers=headers).json()["cursor"].partition(".")[2])
     dice = random.Random(entries)  # noqa: S311  # load
-    for _ in range(PAGES):
+    for _ in range(effort.log_pages):
         after, app = dice.randrange(entries - 50 * APPS), dice.randrange(APPS)
         path = f"/events/api/v1/app/ttd/bench-{app}?after={after}&size=50"
         started = time.perf_counter()
@@ -88,7 +91,3 @@ def _page_milliseconds(server: Server, entries: int) -> float:
         if answer.status_code != 200 or answer.content.count(b'"specversion"') != 50:
             raise RuntimeError(answer.text[:500])
     return 1_000 * median(took)
-
-
-def _json(server: Server) -> Mapping[str, str]:
-    return {**authorized(server), "Content-Type": "application/json"}

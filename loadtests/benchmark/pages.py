@@ -11,16 +11,15 @@ import httpx
 import uvloop
 
 from loadtests.benchmark.calling import Calls, Script, answered_a_second, rate_of_wrk
+from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import FEED, TYPE
 from loadtests.benchmark.figures import Figure, compared
 from loadtests.benchmark.serving import Server, bare
 
 Telemetry = Mapping[str, str]
 
-SECONDS = 3
 CONNECTIONS = 32
 PAGE_EVENTS = 50
-PLACES = 8_000
 
 # What the measured pages are filtered by.
 _WANTED = f"&eventType={TYPE}&size={PAGE_EVENTS}"
@@ -47,7 +46,9 @@ def load_generator() -> str:
     return f"{'wrk' if shutil.which('wrk') else 'an asyncio client'} on {CONNECTIONS} connections"
 
 
-def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path, sent: Telemetry) -> Iterator[Figure]:
+def page_figures(
+    server: Server, authorized: Mapping[str, str], *, folder: Path, sent: Telemetry, effort: Effort
+) -> Iterator[Figure]:
     """Each page over handlers that send the same bytes, or nothing where there is nothing to send.
 
     The service sends its telemetry; the handlers once the same, and once none.
@@ -55,6 +56,7 @@ def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path,
     asked = _asked(server, authorized)
     answers = {each.bare: _checked(server, each) for each in asked}
     bodies = {name: answer.content if name != "empty" else b"" for name, answer in answers.items()}
+    asking = functools.partial(rate, seconds=effort.page_seconds)
     with (
         bare(folder / "bare", bodies=bodies, workers=server.workers) as naked,
         bare(folder / "observed", bodies=bodies, workers=server.workers, telemetry=sent) as observed,
@@ -63,36 +65,38 @@ def page_figures(server: Server, authorized: Mapping[str, str], *, folder: Path,
             for other, called in ((observed, "the same telemetry"), (naked, "none")):
                 yield compared(
                     f"{each.name} / bare handler behind {called}",
-                    functools.partial(rate, f"{server.url}{each.path}", each.headers, status=each.status),
-                    bare=functools.partial(rate, f"{other.url}{each.bare_path}", each.headers, status=200),
+                    functools.partial(asking, f"{server.url}{each.path}", each.headers, status=each.status),
+                    bare=functools.partial(asking, f"{other.url}{each.bare_path}", each.headers, status=200),
+                    rounds=effort.rounds,
                 )
         if shutil.which("wrk"):
             last = next(each for each in asked if each.bare == "last")
             yield compared(
                 f"page of {PAGE_EVENTS} from memory, each at another place / the same",
-                functools.partial(_rate_of_places, server, authorized),
-                bare=functools.partial(rate, f"{observed.url}{last.bare_path}", authorized, status=200),
+                functools.partial(_rate_of_places, server, authorized, effort=effort),
+                bare=functools.partial(asking, f"{observed.url}{last.bare_path}", authorized, status=200),
+                rounds=effort.rounds,
             )
 
 
-def rate(url: str, headers: Mapping[str, str], *, status: int) -> float:
+def rate(url: str, headers: Mapping[str, str], *, status: int, seconds: float) -> float:
     """Answers a second. Raises `RuntimeError` when something was refused."""
     if shutil.which("wrk"):
-        return rate_of_wrk(url, headers, connections=CONNECTIONS, seconds=SECONDS)
+        return rate_of_wrk(url, headers, connections=CONNECTIONS, seconds=seconds)
     parts = urlsplit(url)
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **headers}.items())
     request = f"GET {parts.path}?{parts.query} HTTP/1.1\r\n{fields}\r\n".encode()
-    calls = Calls(url, lambda: request, status=status, connections=CONNECTIONS, seconds=SECONDS)
+    calls = Calls(url, lambda: request, status=status, connections=CONNECTIONS, seconds=seconds)
     return uvloop.run(answered_a_second(calls))
 
 
-def _rate_of_places(server: Server, authorized: Mapping[str, str]) -> float:
+def _rate_of_places(server: Server, authorized: Mapping[str, str], *, effort: Effort) -> float:
     """Full pages a second that begin at one place after another among the newest events: no two alike in a row."""
     end = server.client.get("/events/api/v1/head", headers=authorized).raise_for_status().json()["cursor"]
     log, _, position = end.partition(".")
-    told = (f"{FEED}?after={log}.", str(int(position) - PLACES - PAGE_EVENTS), str(PLACES), _WANTED)
+    told = (f"{FEED}?after={log}.", str(int(position) - effort.places - PAGE_EVENTS), str(effort.places), _WANTED)
     script = Script(Path(__file__).with_name("places.lua"), told)
-    return rate_of_wrk(server.url, authorized, connections=CONNECTIONS, seconds=SECONDS, script=script)
+    return rate_of_wrk(server.url, authorized, connections=CONNECTIONS, seconds=effort.page_seconds, script=script)
 
 
 def _asked(server: Server, authorized: Mapping[str, str]) -> list[Asked]:

@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from loadtests.benchmark.events import event
+
 _INSERT = f"INSERT INTO entry VALUES ({', '.join('?' * 14)})"  # noqa: S608  # constants
+
+
+BATCH_ROWS = 64
 
 
 class RawLog:
@@ -19,6 +24,11 @@ class RawLog:
         # The very columns and indexes that the service keeps for an entry.
         self._db.executescript(resources.files("eventfeed.log").joinpath("schema.sql").read_text())
         self.rows = 0
+
+    def fill(self, rows: int) -> None:
+        """Begin with so many rows at least, as a log does that events were published into before."""
+        while self.rows < rows:
+            self.append([event() for _ in range(BATCH_ROWS)])
 
     def append(self, bodies: Sequence[bytes]) -> float:
         """Write a row for each of these, all of them durably; how long that took (s), making the rows not counted."""

@@ -91,11 +91,12 @@ def repeated(look: Callable[[float], None], *, every: float) -> Iterator[None]:
 
 
 @contextmanager
-def service(folder: Path, **settings: str) -> Iterator[Server]:
-    """`eventfeed serve` with its files in `folder`, and these settings."""
+def service(folder: Path, settings: Mapping[str, str] | None = None, *, workers: int = 1) -> Iterator[Server]:
+    """`eventfeed serve` with its files in `folder`, these settings, and so many workers."""
     port = _free_port()
     command = [str(_COMMANDS / "eventfeed"), "serve", "--port", str(port)]
-    with _running(command, folder, port=port, **settings) as server:
+    settings = {**(settings or {}), "EVENTFEED_WORKERS": str(workers)}
+    with _running(command, folder, settings, port=port, workers=workers) as server:
         yield server
 
 
@@ -121,12 +122,14 @@ def bare(
     command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     command += ["loadtests.benchmark.bare_handler:create" if telemetry is None else "tests.cost.observed:create"]
     settings = {"BARE_FOLDER": str(folder), "BARE_ROWS": str(rows), "PYTHONPATH": str(_ROOT), **(telemetry or {})}
-    with _running(command, folder, port=port, **settings) as server:
+    with _running(command, folder, settings, port=port, workers=workers) as server:
         yield server
 
 
 @contextmanager
-def _running(command: Sequence[str], folder: Path, *, port: int, **settings: str) -> Iterator[Server]:
+def _running(
+    command: Sequence[str], folder: Path, settings: Mapping[str, str], *, port: int, workers: int
+) -> Iterator[Server]:
     url = f"http://127.0.0.1:{port}"
     # A proxy of the environment is for the world outside.
     with httpx.Client(base_url=url, trust_env=False) as client:
@@ -137,7 +140,6 @@ def _running(command: Sequence[str], folder: Path, *, port: int, **settings: str
                 if process.poll() is not None or time.monotonic() - started > READY_SECONDS_MAX:
                     raise RuntimeError(f"{command[0]} did not start")
                 time.sleep(0.01)
-            workers = int(settings.get("EVENTFEED_WORKERS", "1"))
             yield Server(url, process.pid, time.monotonic() - started, client, workers)
         finally:
             _stop(process)

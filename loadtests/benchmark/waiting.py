@@ -12,22 +12,16 @@ from statistics import median, quantiles
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import FEED, PUBLISH, authorized, event, fill
 from loadtests.benchmark.figures import Figure
 from loadtests.benchmark.serving import Server, service, watched
 
-WAITERS = 2_000
 # So many apps that an event wakes some of those who wait, and not all.
 APPS = 200
-SECONDS = 15.0
 EVERY_SECONDS = 0.05
-SLOW_READERS = 1_000
 # A slow reader takes so much a second, through a window that is hardly larger.
 SLOW_BYTES = 8 * 1024
-EVENTS = 5_000
-ROUNDS = 5
-# By then they are all connected, and have had what fits into their windows.
-SETTLE_SECONDS = 8.0
 # Connections are opened so many at a time, that none is refused.
 AT_ONCE = 50
 
@@ -94,38 +88,46 @@ class Woken:
         writer.close()
 
 
-def waiting_figures(folder: Path) -> Iterator[Figure]:
+def waiting_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """With one worker and with two."""
-    for workers in (1, 2):
+    for workers in effort.workers:
         place = folder / str(workers)
-        place.mkdir(parents=True)
-        with service(place, EVENTFEED_WORKERS=str(workers)) as server, watched(server) as peak:
+        place.mkdir()
+        with service(place, workers=workers) as server, watched(server) as peak:
             rest = server.memory_mib()
-            woken, all_at_once, held = asyncio.run(_woken(server))
-            each = f"{WAITERS:,} waiting polls, {workers} worker{'s' * (workers > 1)}"
+            woken, all_at_once, held = asyncio.run(_woken(server, effort))
+            each = f"{effort.waiters:,} waiting polls, {workers} worker{'s' * (workers > 1)}"
             cuts = quantiles(woken, n=100)
             yield Figure(name=f"{each}: published to answered, median", ours=1_000 * median(woken), unit="ms")
             yield Figure(name=f"{each}: the same, p99", ours=1_000 * cuts[98], unit="ms")
             yield Figure(name=f"{each}: the last of all woken by one", ours=1_000 * all_at_once, unit="ms")
-            yield Figure(name=f"{each}: memory of one that idles", ours=1_024 * (held - rest) / WAITERS, unit="KiB")
+            yield Figure(
+                name=f"{each}: memory of one that idles", ours=1_024 * (held - rest) / effort.waiters, unit="KiB"
+            )
         yield Figure(name=f"{each}: private memory, the most", ours=peak.mib, unit="MiB")
 
 
-async def _woken(server: Server) -> tuple[Sequence[float], float, float]:
+async def _woken(server: Server, effort: Effort) -> tuple[Sequence[float], float, float]:
     """How long those took who were woken some at a time, the last one when all waited for the same; memory (MiB)."""
     wire, spread, together = _wire(server), Woken(), Woken()
     apps = [f"bench-{number}" for number in range(APPS)]
-    waiting = await _all(lambda number: spread.wait(wire, apps[number % APPS]), WAITERS)
+    waiting = await _all(lambda number: spread.wait(wire, apps[number % APPS]), effort.waiters)
     held = server.memory_mib()
-    await spread.publish(wire, random.choices(apps, k=round(SECONDS / EVERY_SECONDS)))  # noqa: S311  # load
+    await spread.publish(wire, _chosen(apps, effort))
     spread.ended = True
     await spread.publish(wire, apps)
     await asyncio.gather(*waiting)
-    waiting = await _all(lambda _: together.wait(wire, "bench"), WAITERS)
+    waiting = await _all(lambda _: together.wait(wire, "bench"), effort.waiters)
     together.ended = True
     await together.publish(wire, ["bench"])
     await asyncio.gather(*waiting)
     return spread.after, max(together.after), held
+
+
+def _chosen(apps: Sequence[str], effort: Effort) -> Sequence[str]:
+    """Whose turn it is, among those that somebody waits for."""
+    waited_for = apps[: effort.waiters]
+    return random.choices(waited_for, k=round(effort.waiting_seconds / EVERY_SECONDS))  # noqa: S311  # load
 
 
 async def _all(work: Callable[[int], Awaitable[None]], count: int) -> list[asyncio.Future[None]]:
@@ -139,15 +141,14 @@ async def _all(work: Callable[[int], Awaitable[None]], count: int) -> list[async
     return begun
 
 
-def slow_reader_figures(folder: Path) -> Iterator[Figure]:
+def slow_reader_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """How fast one stream catches up with a log, with and without slow readers of the same log beside it."""
-    folder.mkdir()
-    settings = {"EVENTFEED_CALLER_STREAMS": str(2 * SLOW_READERS)}
-    with service(folder, **settings) as server, watched(server) as peak:
-        fill(server, authorized(server), events=EVENTS)
-        alone, beside = _beside_slow_ones(_wire(server))
+    settings = {"EVENTFEED_CALLER_STREAMS": str(2 * effort.slow_readers)}
+    with service(folder, settings) as server, watched(server) as peak:
+        fill(server, authorized(server), events=effort.stream_events)
+        alone, beside = _beside_slow_ones(_wire(server), effort)
     yield Figure(
-        name=f"a stream that catches up, beside {SLOW_READERS:,} slow ones over alone",
+        name=f"a stream that catches up, beside {effort.slow_readers:,} slow ones over alone",
         ours=max(beside),
         bare=max(alone),
         ratio=median(beside) / median(alone),
@@ -155,34 +156,34 @@ def slow_reader_figures(folder: Path) -> Iterator[Figure]:
         ours_rounds=beside,
         bare_rounds=alone,
     )
-    yield Figure(name=f"private memory with {SLOW_READERS:,} slow streams, the most", ours=peak.mib, unit="MiB")
+    yield Figure(name=f"private memory with {effort.slow_readers:,} slow streams, the most", ours=peak.mib, unit="MiB")
 
 
-def _beside_slow_ones(wire: Wire) -> tuple[Sequence[float], Sequence[float]]:
-    alone = [asyncio.run(_caught_up(wire)) for _ in range(ROUNDS)]
+def _beside_slow_ones(wire: Wire, effort: Effort) -> tuple[Sequence[float], Sequence[float]]:
+    alone = [asyncio.run(_caught_up(wire, effort)) for _ in range(effort.rounds)]
     # In a process of their own: this one is measured.
-    slow = get_context("spawn").Process(target=_slow_ones, args=(wire,))
+    slow = get_context("spawn").Process(target=_slow_ones, args=(wire, effort.slow_readers))
     slow.start()
-    time.sleep(SETTLE_SECONDS)
-    beside = [asyncio.run(_caught_up(wire)) for _ in range(ROUNDS)]
+    time.sleep(effort.settle_seconds)
+    beside = [asyncio.run(_caught_up(wire, effort)) for _ in range(effort.rounds)]
     slow.terminate()
     slow.join()
     return alone, beside
 
 
-def _slow_ones(wire: Wire) -> None:
+def _slow_ones(wire: Wire, count: int) -> None:
     async def all_of_them() -> None:
-        await asyncio.gather(*await _all(lambda _: _slowly(wire), SLOW_READERS))
+        await asyncio.gather(*await _all(lambda _: _slowly(wire), count))
 
     asyncio.run(all_of_them())
 
 
-async def _caught_up(wire: Wire) -> float:
+async def _caught_up(wire: Wire, effort: Effort) -> float:
     """Events a second of a stream that reads the log from its beginning."""
     reader, writer = await wire.opened()
     started, seen = time.perf_counter(), 0
     writer.write(wire.get(f"{FEED}?after=0", more="Accept: text/event-stream\r\n"))
-    while seen < EVENTS:
+    while seen < effort.stream_events:
         seen += (await reader.read(2**16)).count(b"\ndata: ")
     writer.close()
     return seen / (time.perf_counter() - started)

@@ -38,7 +38,7 @@ def test_a_long_run_that_grows_breaks_a_promise() -> None:
 
 def test_memory_is_kept_while_a_run_lasts(tmp_path: Path) -> None:
     """Of every serving process, without the pages of its files; the end is looked at however short it was."""
-    with service(tmp_path, EVENTFEED_WORKERS="2") as server:
+    with service(tmp_path, workers=2) as server:
         with remembered(server, tmp_path / "memory.csv") as memory:
             pass
         (sample,) = memory.samples
