@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from loadtests.benchmark.serving import service
-from loadtests.memory import JUDGED_SECONDS, SLOPE_MAX, Memory, Sample, remembered
+from loadtests.memory import JUDGED_SECONDS, SLOPE_MAX, TOLD_SECONDS, Memory, Sample, remembered
 
 MINUTE = 60.0
 
@@ -27,12 +27,15 @@ def test_a_slope_is_of_what_comes_after_the_warm_up(hourly: float) -> None:
 
 
 def test_a_long_run_that_grows_breaks_a_promise() -> None:
-    """A short one says nothing about it."""
+    """A shorter one tells, if it is not too short for that too."""
     assert f"promised are {SLOPE_MAX}" in grown(seconds=JUDGED_SECONDS, hourly=5).broken()
     assert "+5" in grown(seconds=JUDGED_SECONDS, hourly=5).told()
     assert not grown(seconds=JUDGED_SECONDS, hourly=1).broken()
     assert not grown(seconds=JUDGED_SECONDS - MINUTE, hourly=5).broken()
-    assert "says whether it grows" in grown(seconds=JUDGED_SECONDS - MINUTE, hourly=5).told()
+    assert "is judged" not in grown(seconds=JUDGED_SECONDS, hourly=5).told()
+    assert "+5" in grown(seconds=TOLD_SECONDS, hourly=5).told()
+    assert "is judged" in grown(seconds=TOLD_SECONDS, hourly=5).told()
+    assert "an hour" not in grown(seconds=TOLD_SECONDS - MINUTE, hourly=5).told()
     assert ("memory: nothing was seen", "", 0.0) == (Memory().told(), Memory().broken(), Memory().slope())
 
 
