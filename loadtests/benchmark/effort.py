@@ -24,7 +24,7 @@ class Effort(NamedTuple):
     slow_readers: int = 1_000
     # What a stream that is measured catches up with, and when all slow ones have what fits into their windows.
     stream_events: int = 5_000
-    settle_seconds: float = 8.0
+    settle_seconds: float = 15.0
 
 
 WHOLE = Effort()
