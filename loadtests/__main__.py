@@ -35,13 +35,25 @@ def main() -> None:
     with _host(chosen.host, chosen.reports) as (host, memory):
         command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
         command += ["--web-host", "127.0.0.1"] if chosen.ui else _unattended(chosen.reports)
-        code = subprocess.run([*command, *more], cwd=_HERE.parent, check=False).returncode
+        code = _ended([*command, *more])
     if memory:
         print(memory.told(), file=sys.stderr)
         if broken := memory.broken():
             print(f"broken: {broken}", file=sys.stderr)
             code = code or BROKEN
     sys.exit(code)
+
+
+def _ended(command: Sequence[str]) -> int:
+    """The exit code of a run. Who interrupts it is told how it went so far."""
+    with subprocess.Popen(command, cwd=_HERE.parent) as run:
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            return run.wait()
+        except SystemExit:
+            run.terminate()
+            raise
 
 
 def _unattended(reports: Path) -> Sequence[str]:

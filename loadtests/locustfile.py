@@ -107,8 +107,9 @@ class Publisher(Person):
                 answer.failure(f"{answer.status_code}: {_told(answer)}")
                 return []
             receipts: list[dict[str, Any]] = json.loads(answer.content)
-            if known != all(receipt["duplicate"] for receipt in receipts):
-                answer.failure("a repeat was taken for new, or the other way round")
+            if [known] * len(steps) != [receipt["duplicate"] for receipt in receipts]:
+                answer.failure("a repeat was taken for new, or the other way round, or an event has no receipt")
+                return []
         if not known:
             self._keep(steps, receipts)
         return receipts
@@ -116,8 +117,8 @@ class Publisher(Person):
     def _keep(self, steps: list[Step], receipts: list[dict[str, Any]]) -> None:
         now, cases = time.monotonic(), dict[str, Case]()
         for step, receipt in zip(steps, receipts, strict=True):
-            known = Receipt(int(receipt["sequence"]), now)
-            LEDGER.receipted(str(step.event["id"]), known, feeds=step.feeds)
+            known = Receipt(int(receipt["sequence"]), now, str(step.event["id"]))
+            LEDGER.receipted(known, feeds=step.feeds)
             cases.setdefault(step.guid, Case(step.party, step.guid, [])).receipts.append(known)
         LEDGER.cases.extend(cases.values())
 

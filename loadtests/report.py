@@ -3,7 +3,7 @@
 import functools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
@@ -48,12 +48,16 @@ def attach(environment: Environment, ledger: Ledger) -> None:
 
     @events.quitting.add_listener
     def _judge(environment: Environment, **_: object) -> None:
+        # Who was interrupted has readers yet, and what they were never given counts too.
+        if environment.runner is not None:
+            environment.runner.stop()
         environment.process_exit_code = judged(environment, ledger)
 
 
 def judged(environment: Environment, ledger: Ledger) -> int:
     """Say what was promised and not kept; the exit code."""
     faults = list(broken(measured(environment), goals=GOALS, violations=ledger.counts.total()))
+    faults += _failed(environment)
     for (scenario, kind), count in sorted(ledger.counts.items()):
         _log.error("violated %d times: %s: %s", count, scenario, kind)
     for violation in ledger.evidence[:SHOWN_MAX]:
@@ -63,6 +67,13 @@ def judged(environment: Environment, ledger: Ledger) -> int:
     if not faults:
         _log.info("kept: all %d promises, 0 violations", len(GOALS))
     return BROKEN if faults else 0
+
+
+def _failed(environment: Environment) -> Iterator[str]:
+    """What people stumbled over: an answer that nobody could read is no failed request to Locust."""
+    if environment.runner is not None:
+        for failure in environment.runner.exceptions.values():
+            yield f"{failure['count']} times a person failed: {failure['msg']}"
 
 
 def measured(environment: Environment) -> Mapping[str, Measured]:

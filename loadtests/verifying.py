@@ -2,13 +2,14 @@
 
 The ledger knows where each event was put, and since when. A follower compares: what was receipted in the stretch that
 a page has passed must be in that page; what comes before its receipt is kept until the receipt has come; and who is
-told that there is no more must have had all that got its receipt a while before the question.
+told that there is no more must have had all that got its receipt a while before the question. An event is told by
+its id: it is at the place of its receipt, and at no other.
 """
 
 import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 # Of so many events it is known when they were sent; of so many cases what they hold.
 SENT_MAX = 200_000
@@ -21,6 +22,7 @@ LATE_SECONDS = 1.0
 LEFT_SECONDS = 15.0
 
 Event = Mapping[str, object]
+T = TypeVar("T")
 
 
 class Violation(NamedTuple):
@@ -35,10 +37,11 @@ class Violation(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """A place in the log, and when it was known (s, of the monotonic clock)."""
+    """A place in the log, when it was known (s, of the monotonic clock), and the id of the event that is there."""
 
     sequence: int
     moment: float
+    event_id: str
 
 
 class Case(NamedTuple):
@@ -71,7 +74,7 @@ class Ledger:
         self.cases: deque[Case] = deque(maxlen=CASES_MAX)
         self._watching: dict[str, list[deque[Receipt]]] = {}
         self._sent: OrderedDict[str, float] = OrderedDict()
-        self._receipted: OrderedDict[str, float] = OrderedDict()
+        self._receipted: OrderedDict[str, Receipt] = OrderedDict()
 
     def watch(self, feed: str) -> deque[Receipt]:
         """A feed's receipts from now on, in the order in which they come, for one reader to take out."""
@@ -87,12 +90,16 @@ class Ledger:
         """An event is on its way."""
         _kept(self._sent, event_id, moment)
 
-    def receipted(self, event_id: str, receipt: Receipt, *, feeds: Iterable[str]) -> None:
+    def receipted(self, receipt: Receipt, *, feeds: Iterable[str]) -> None:
         """An event has its place, and these feeds must show it."""
-        _kept(self._receipted, event_id, receipt.moment)
+        _kept(self._receipted, receipt.event_id, receipt)
         for feed in feeds:
             for receipts in self._watching.get(feed, ()):
                 receipts.append(receipt)
+
+    def is_sent(self, event_id: str) -> bool:
+        """Whether it is of this run, and not long ago."""
+        return event_id in self._sent
 
     def age(self, event_id: str, now: float) -> float | None:
         """How long ago it was sent (s); None when it is of another run, or long ago."""
@@ -102,7 +109,13 @@ class Ledger:
         """How long ago it got its receipt (s), nothing when it has none yet; None when it is of another run."""
         if event_id not in self._sent:
             return None
-        return max(0.0, now - self._receipted.get(event_id, now))
+        receipt = self._receipted.get(event_id)
+        return max(0.0, now - receipt.moment) if receipt else 0.0
+
+    def place(self, event_id: str) -> int | None:
+        """Where its receipt says it is; None when it has none yet, or is of another run."""
+        receipt = self._receipted.get(event_id)
+        return receipt.sequence if receipt else None
 
     def violated(self, violation: Violation) -> None:
         """Count it, and keep the evidence."""
@@ -134,8 +147,8 @@ class Follower:
     ) -> None:
         self._ledger, self._scenario, self._belongs, self._size = ledger, scenario, belongs, size
         self._feed, self._receipts = feed, ledger.watch(feed) if feed else deque[Receipt]()
-        # What must be shown, and when that was known.
-        self._expected, self._early = dict[int, float](), set[int]()
+        # What must be shown; and what was shown, by its place, before its receipt came.
+        self._expected, self._early = dict[int, Receipt](), dict[int, str]()
         self._begun = self._position = 0
         self._faults = list[str]()
 
@@ -145,20 +158,20 @@ class Follower:
 
     def expect(self, receipts: Iterable[Receipt]) -> None:
         """These must be shown."""
-        self._expected.update(receipts)
+        self._expected.update({receipt.sequence: receipt for receipt in receipts})
 
     def page(self, page: Page) -> Sequence[str]:
         """Compare a page with what is known; the kinds of its violations."""
         self._take_in()
         shown = [int(str(event["sequence"])) for event in page.events]
         self._order(shown, position=page.position)
-        for event in page.events:
+        for sequence, event in zip(shown, page.events, strict=True):
             if not self._belongs(event):
                 self._fault("another's", f"{event.get('source')} about {event.get('subject')}, {event.get('type')}")
+            self._identified(sequence, str(event["id"]))
         passed = {each for each in self._expected if each <= page.position}
         for missed in sorted(passed - set(shown)):
             self._fault("missed", f"{missed} has a receipt and is not between {self._position} and {page.position}")
-        self._early |= set(shown) - self._expected.keys()
         for each in passed:
             del self._expected[each]
         if page.more and page.position == self._position:
@@ -188,19 +201,43 @@ class Follower:
     def _take_in(self) -> None:
         """What has got its receipt since: passed already and shown early, or still to come."""
         while self._receipts:
-            sequence, moment = self._receipts.popleft()
+            receipt = self._receipts.popleft()
+            sequence = receipt.sequence
             if sequence in self._early:
-                self._early.remove(sequence)
+                self._same(receipt, self._early.pop(sequence))
             elif sequence > self._position:
-                self._expected[sequence] = moment
+                self._expected[sequence] = receipt
             elif sequence > self._begun:
                 self._fault("missed", f"{sequence} got its receipt, and the page that passed it had not shown it")
+        for sequence, event_id in list(self._early.items()):
+            if self._ledger.place(event_id) is not None:
+                del self._early[sequence]
+                self._placed(event_id, sequence)
+
+    def _identified(self, sequence: int, event_id: str) -> None:
+        """An event is shown at a place: it must be the one that was put there, and be put nowhere else."""
+        if sequence in self._expected:
+            self._same(self._expected[sequence], event_id)
+        elif self._ledger.place(event_id) is not None:
+            self._placed(event_id, sequence)
+        elif self._ledger.is_sent(event_id):
+            self._early[sequence] = event_id
+
+    def _same(self, receipt: Receipt, event_id: str) -> None:
+        if event_id != receipt.event_id:
+            self._fault("another event", f"{event_id} at {receipt.sequence}, where {receipt.event_id} was put")
+
+    def _placed(self, event_id: str, sequence: int) -> None:
+        place = self._ledger.place(event_id)
+        if place != sequence:
+            self._fault("another place", f"{event_id} at {sequence}, its receipt says {place}")
 
     def _late(self, moment: float) -> None:
         """What got its receipt before a moment has been held back: told once, however long it is."""
-        for sequence in sorted(each for each, known in self._expected.items() if known < moment):
+        for receipt in sorted(each for each in self._expected.values() if each.moment < moment):
+            sequence = receipt.sequence
             self._fault("held back", f"{sequence} has had a receipt for long, and the feed ends at {self._position}")
-            self._expected[sequence] = math.inf
+            self._expected[sequence] = receipt._replace(moment=math.inf)
 
     def _order(self, shown: Sequence[int], *, position: int) -> None:
         if len(shown) > self._size:
@@ -221,7 +258,7 @@ class Follower:
         self._ledger.violated(Violation(self._scenario, kind, evidence))
 
 
-def _kept(moments: OrderedDict[str, float], event_id: str, moment: float) -> None:
-    moments[event_id] = moment
-    if len(moments) > SENT_MAX:
-        moments.popitem(last=False)
+def _kept(kept: OrderedDict[str, T], event_id: str, what: T) -> None:
+    kept[event_id] = what
+    if len(kept) > SENT_MAX:
+        kept.popitem(last=False)

@@ -29,11 +29,12 @@ def publish_figures(
     First over bare handlers that take an event and write its row, behind the same telemetry: their log and the
     service's grow alike. Then, with some events a request, over raw batches of as many as are sent at once.
     """
-    begun = int(server.client.get("/events/api/v1/head", headers=authorized).json()["cursor"].partition(".")[2])
     receipt = server.client.post(PUBLISH, headers={**authorized, "Content-Type": "application/json"}, content=event())
     bodies = {"receipt": receipt.raise_for_status().content}
     publishing = functools.partial(published_a_second, seconds=effort.publish_seconds)
-    with bare(folder / "writing", bodies=bodies, workers=server.workers, telemetry=sent, rows=begun) as writing:
+    with bare(
+        folder / "writing", bodies=bodies, workers=server.workers, telemetry=sent, rows=_rows(server, authorized)
+    ) as writing:
         yield compared(
             f"durable publishes, {PUBLISHERS} publishers, 1 event a request / bare handler that writes it",
             functools.partial(publishing, server.url + PUBLISH, authorized, events=1),
@@ -41,7 +42,7 @@ def publish_figures(
             rounds=effort.rounds,
         )
     with closing(RawLog(folder / "raw.db")) as raw:
-        raw.fill(begun)
+        raw.fill(_rows(server, authorized))
         for events in REQUEST_EVENTS:
             batch = [event() for _ in range(PUBLISHERS * events)]
             each = f"{events} event{'s' * (events > 1)} a request"
@@ -51,6 +52,12 @@ def publish_figures(
                 bare=functools.partial(_rows_a_second, raw, batch, seconds=effort.raw_seconds),
                 rounds=effort.rounds,
             )
+
+
+def _rows(server: Server, authorized: Mapping[str, str]) -> int:
+    """How long its log is."""
+    told = server.client.get("/events/api/v1/head", headers=authorized).raise_for_status().json()
+    return int(told["cursor"].partition(".")[2])
 
 
 def published_a_second(url: str, authorized: Mapping[str, str], *, events: int, seconds: float) -> float:

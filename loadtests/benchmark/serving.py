@@ -42,13 +42,16 @@ class Server(NamedTuple):
         return self._kilobytes("Anonymous:") * 1_024 / 1_000_000
 
     def _kilobytes(self, kind: str) -> int:
-        lines = [
-            line
-            for pid in _workers(self.pid)
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            if line.startswith(kind)
-        ]
-        return sum(int(line.split()[1]) for line in lines)
+        return sum(_kilobytes_of(pid, kind) for pid in _workers(self.pid))
+
+
+def _kilobytes_of(pid: int, kind: str) -> int:
+    """Nothing of a worker that has ended since it was listed."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(kind))
 
 
 class Peak:

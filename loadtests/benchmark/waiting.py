@@ -166,6 +166,8 @@ def _beside_slow_ones(wire: Wire, effort: Effort) -> tuple[Sequence[float], Sequ
     slow.start()
     time.sleep(effort.settle_seconds)
     beside = [asyncio.run(_caught_up(wire, effort)) for _ in range(effort.rounds)]
+    if not slow.is_alive():
+        raise RuntimeError("the slow readers have ended")
     slow.terminate()
     slow.join()
     return alone, beside
@@ -194,6 +196,8 @@ async def _slowly(wire: Wire) -> None:
     reader, writer = await wire.opened(window=SLOW_BYTES)
     writer.write(wire.get(f"{FEED}?after=0", more="Accept: text/event-stream\r\n"))
     try:
+        if not (await reader.readline()).startswith(b"HTTP/1.1 200"):
+            raise RuntimeError("a slow reader was refused")
         while await reader.read(SLOW_BYTES):  # noqa: ASYNC110  # it is slow
             await asyncio.sleep(1)
     finally:

@@ -60,6 +60,18 @@ def standing_still(answer: Answer) -> Answer:
     return answer._replace(headers={**answer.headers, **told}, page=[])
 
 
+def rotated(answer: Answer) -> Answer:
+    """Each is at the place of the one before it."""
+    ids = [event["id"] for event in answer.page]
+    turned = zip(answer.page, [*ids[1:], ids[0]], strict=True)
+    return answer._replace(page=[{**event, "id": other} for event, other in turned])
+
+
+def unreadable(answer: Answer) -> Answer:
+    """It does not say whether there is more."""
+    return answer._replace(headers={name: each for name, each in answer.headers.items() if name != "feed-more"})
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     upstream: ClassVar[str]

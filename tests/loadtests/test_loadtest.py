@@ -12,7 +12,17 @@ import httpx
 import pytest
 
 from tests.browser import driving
-from tests.loadtests.planting import Fault, doubled, dropped, of_another, planted, reordered, standing_still
+from tests.loadtests.planting import (
+    Fault,
+    doubled,
+    dropped,
+    of_another,
+    planted,
+    reordered,
+    rotated,
+    standing_still,
+    unreadable,
+)
 from tests.serving import Served, free_port, serving
 
 ROOT = Path(__file__).parents[2]
@@ -63,12 +73,13 @@ def test_a_run_against_a_service_of_its_own_finds_nothing(tmp_path: Path) -> Non
         (Fault(doubled), [": doubled"]),
         (Fault(reordered), [": out of order"]),
         (Fault(of_another), [": another's"]),
+        (Fault(rotated), [": another event"]),
         (
             Fault(standing_still, every=1, events=1),
             [f"{who}: held back" for who in ("S2 citizen", "S3 organisation", "S5 instance")],
         ),
     ],
-    ids=["dropped", "doubled", "reordered", "of another", "standing still"],
+    ids=["dropped", "doubled", "reordered", "of another", "rotated", "standing still"],
 )
 def test_a_planted_fault_is_noticed_and_named(
     served: Served, tmp_path: Path, fault: Fault, named: Sequence[str]
@@ -80,6 +91,27 @@ def test_a_planted_fault_is_noticed_and_named(
     assert 3 == done.returncode, done.stderr
     for each in named:
         assert each in done.stderr
+    assert "violations: something was missed" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_an_answer_that_nobody_can_read_fails_a_run(served: Served, tmp_path: Path) -> None:
+    """Also where the people's own program stumbles over it."""
+    with planted(served.url, Fault(unreadable, events=1)) as url:
+        done = run(tmp_path, "--host", url)
+
+    assert 3 == done.returncode, done.stderr
+    assert "times a person failed: 'feed-more'" in done.stderr
+
+
+@pytest.mark.timeout(120)
+def test_machines_that_share_a_run_share_its_verdict(served: Served, tmp_path: Path) -> None:
+    """What a worker finds is judged by the master."""
+    with planted(served.url, Fault(dropped)) as url:
+        done = run(tmp_path, "--host", url, "--processes", "2")
+
+    assert 3 == done.returncode, done.stderr
+    assert ": missed" in done.stderr
     assert "violations: something was missed" in done.stderr
 
 

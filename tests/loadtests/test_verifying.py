@@ -37,13 +37,21 @@ def follower(ledger: Ledger) -> Follower:
 def receipted(ledger: Ledger, *sequences: int, moment: float = 0.0) -> None:
     """These have their place, and are of the feed."""
     for each in sequences:
-        ledger.receipted(str(each), Receipt(each, moment), feeds=[FEED, "nobody's"])
+        ledger.receipted(receipt(each, moment), feeds=[FEED, "nobody's"])
 
 
-def page(*sequences: int, position: int, party: str = "1", asked: float = 0.0, more: bool = False) -> Page:
-    """A page of these."""
+def receipt(sequence: int, moment: float = 0.0) -> Receipt:
+    """Of an event whose id is its place."""
+    return Receipt(sequence, moment, str(sequence))
+
+
+def page(
+    *sequences: int, position: int, party: str = "1", asked: float = 0.0, more: bool = False, ids: Sequence[str] = ()
+) -> Page:
+    """A page of these; their ids are their places, or what is given."""
     events: Sequence[Mapping[str, object]] = [
-        {"sequence": f"{each:020d}", "subject": f"/party/{party}", "source": "s", "type": "t"} for each in sequences
+        {"id": event_id, "sequence": f"{each:020d}", "subject": f"/party/{party}", "source": "s", "type": "t"}
+        for each, event_id in zip(sequences, ids or map(str, sequences), strict=True)
     ]
     return Page(events, asked=asked, position=position, more=more)
 
@@ -66,9 +74,58 @@ def test_a_page_with_all_that_it_must_have_is_good(ledger: Ledger, follower: Fol
 
 def test_an_event_may_be_shown_before_its_receipt_comes(ledger: Ledger, follower: Follower) -> None:
     """Readers are as fast as publishers."""
+    ledger.sent("11", 0.0)
+    ledger.sent("12", 0.0)
     assert not follower.page(page(11, 12, position=12))
     receipted(ledger, 12, 11)
     assert not follower.page(page(position=13))
+
+
+@pytest.mark.parametrize("known", ["before", "after"])
+@pytest.mark.parametrize(
+    ("ids", "found"),
+    [
+        (("12", "11"), ["another event", "another event"]),
+        (("11", "11"), ["another event"]),
+        (("11", "of nobody"), ["another event"]),
+    ],
+    ids=["swapped", "copied over another", "invented"],
+)
+def test_another_event_at_a_place_is_named(
+    ledger: Ledger, follower: Follower, ids: Sequence[str], found: Sequence[str], known: str
+) -> None:
+    """Whether its receipt comes before the page or after."""
+    for each in ("11", "12"):
+        ledger.sent(each, 0.0)
+    if known == "before":
+        receipted(ledger, 11, 12)
+        assert found == follower.page(page(11, 12, position=12, ids=ids))
+    else:
+        assert not follower.page(page(11, 12, position=12, ids=ids))
+        receipted(ledger, 11, 12)
+        assert follower.page(page(position=13))
+    assert len(found) == ledger.counts.total()
+
+
+@pytest.mark.parametrize("known", ["before", "after"])
+def test_an_event_that_is_in_the_log_twice_is_named(ledger: Ledger, follower: Follower, known: str) -> None:
+    """It has one receipt, and so one place."""
+    ledger.sent("11", 0.0)
+    if known == "before":
+        receipted(ledger, 11)
+    follower.page(page(11, 14, position=14, ids=("11", "11")))
+    if known == "after":
+        receipted(ledger, 11)
+    follower.page(page(position=15))
+
+    assert [Violation("S1 app", "another place", "11 at 14, its receipt says 11")] == ledger.evidence
+
+
+def test_events_of_others_are_not_kept(ledger: Ledger, follower: Follower) -> None:
+    """Other machines publish to the same log, and nobody here gets their receipts."""
+    assert not follower.page(page(11, 12, position=12, ids=("a", "b")))
+    assert not follower.page(page(13, position=13, ids=("a",)))
+    assert not ledger.evidence
 
 
 def test_what_has_a_receipt_and_is_not_shown_is_missed(ledger: Ledger, follower: Follower) -> None:
@@ -119,7 +176,7 @@ def test_anothers_event_is_named(ledger: Ledger, follower: Follower) -> None:
 def test_who_is_told_what_to_expect_compares_with_that(ledger: Ledger) -> None:
     """All of it, up to where the page has come."""
     found = Follower(ledger, "S5 instance", size=SIZE, belongs=lambda _: True)
-    found.expect([Receipt(3, 0.0), Receipt(5, 0.0), Receipt(9, 0.0)])
+    found.expect(map(receipt, (3, 5, 9)))
     assert ["missed"] == found.page(page(3, position=7))
 
     assert ["missed"] == kinds(ledger)
@@ -199,7 +256,7 @@ def test_lag_and_age_are_of_this_run(ledger: Ledger) -> None:
         ledger.age("b", 3.0),
         ledger.lag("b", 3.0),
     )
-    ledger.receipted("a", Receipt(1, 2.5), feeds=[])
+    ledger.receipted(Receipt(1, 2.5, "a"), feeds=[])
     assert 0.5 == ledger.lag("a", 3.0)
 
 
