@@ -41,22 +41,22 @@ format: $(VENV)/.dev ## put the code into its one format
 	$(BIN)/ruff check --fix .
 
 storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost; STORE=cosmos on a bad network
-	$(BIN)/python -m tests.storm $(STORE)
+	$(BIN)/python -m tests.resilience.stress $(STORE)
 
 follow: $(VENV)/.dev ## a consumer whose connections break and that is killed, on each engine: everything once and in order
-	$(BIN)/python -m tests.following
+	$(BIN)/python -m tests.resilience.reconnect
 
 mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
-	$(BIN)/python -m pytest tests/mutants -v
+	$(BIN)/python -m pytest tests/resilience/mutants -v
 
 cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
-	$(BIN)/python -m tests.cases
+	$(BIN)/python -m tests.resilience.authorisation
 
 bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick look; STORE=cosmos for where the time goes on an emulator
 	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark $(if $(SHORT),--short) $(if $(JSON),--json $(JSON)))
 
 cost: $(VENV)/.dev ## what telemetry costs a request, in one run
-	$(BIN)/python -m tests.cost
+	$(BIN)/python -m tests.service.telemetry.cost
 
 loadtest: $(VENV)/.loadtests ## a minute of people who use the service and verify it: report in loadtest-report/
 	@$(BIN)/python -m loadtests
@@ -66,7 +66,7 @@ loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://12
 
 documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard, the alerts and the interface
 	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring
-	$(BIN)/python -m eventfeed.http.schema infra/gateway
+	$(BIN)/python -m eventfeed.http.operations.openapi infra/gateway
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
 	for name in build service loadtests dev infra; do \

@@ -9,12 +9,12 @@ import click
 import pytest
 
 from eventfeed.cli import main
+from eventfeed.http.operations.openapi import document
 from eventfeed.http.problems import KINDS
-from eventfeed.http.schema import document
 from eventfeed.settings import PREFIX, described
 from eventfeed.telemetry.dashboards import ALERTS
 from eventfeed.telemetry.metrics import ALL
-from tests.serving import COMMAND, clean_environment, serving
+from tests.support.service import COMMAND, clean_environment, serving
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

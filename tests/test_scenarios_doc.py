@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eventfeed.cli.options import population_here
-from tests.serving import COMMAND, clean_environment, serving
+from tests.support.service import COMMAND, clean_environment, serving
 
 PAGE = (Path(__file__).parents[1] / "docs" / "scenarios.md").read_text()
 ADDRESS = "http://127.0.0.1:8080"

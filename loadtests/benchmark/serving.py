@@ -123,7 +123,11 @@ def bare(
     port = _free_port()
     command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
     command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-    command += ["loadtests.benchmark.bare_handler:create" if telemetry is None else "tests.cost.observed:create"]
+    command += [
+        "loadtests.benchmark.bare_handler:create"
+        if telemetry is None
+        else "tests.service.telemetry.cost.observed_service:create"
+    ]
     settings = {"BARE_FOLDER": str(folder), "BARE_ROWS": str(rows), "PYTHONPATH": str(_ROOT), **(telemetry or {})}
     with _running(command, folder, settings, port=port, workers=workers) as server:
         yield server

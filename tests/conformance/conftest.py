@@ -9,10 +9,10 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from eventfeed.domain.ports import EventLog
-from eventfeed.log.cosmos_access import CosmosAccess
-from eventfeed.log.sqlite_access import SqliteAccess
+from eventfeed.records.cosmos import CosmosAccess
+from eventfeed.records.sqlite import SqliteAccess
 from tests.emulator.running import database, log_of
-from tests.engines import opened
+from tests.support.engines import opened
 
 
 def unblocked() -> AbstractContextManager[BlockBuster]:

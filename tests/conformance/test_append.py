@@ -7,7 +7,7 @@ import pytest
 from eventfeed.domain.errors import TailMoved
 from eventfeed.domain.feed import AppFeed, Query
 from eventfeed.domain.ports import EventLog, Head
-from tests.making import TTD, entries, entry, event, everything
+from tests.support.events import TTD, entries, entry, event, everything
 
 
 async def test_entries_come_back_as_they_were_appended(log: EventLog) -> None:

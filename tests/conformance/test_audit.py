@@ -6,7 +6,8 @@ import pytest
 
 from eventfeed.domain.approval import Audited, AuditRange
 from eventfeed.domain.ports import Audit
-from eventfeed.log import cosmos_access, sqlite_access
+from eventfeed.records import cosmos as cosmos_access
+from eventfeed.records import sqlite as sqlite_access
 
 
 def read(time: int, *, organisation: str = "310000033") -> Audited:

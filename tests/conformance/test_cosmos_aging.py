@@ -9,14 +9,14 @@ import pytest
 from msgspec.structs import replace
 
 from eventfeed.domain.errors import LogDamaged
-from eventfeed.log import cosmos_client
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_client import Database
-from eventfeed.log.cosmos_containers import EVENTS
-from eventfeed.log.cosmos_documents import document_id
+from eventfeed.log.cosmos.containers import EVENTS
+from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos.documents import document_id
+from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos import database as cosmos_client
 from tests.emulator.running import database
-from tests.engines import new_name
-from tests.making import entries, entry
+from tests.support.engines import new_name
+from tests.support.events import entries, entry
 
 SEGMENT_ENTRIES = 10
 LOG = entries(1, 23)

@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.domain.ports import Head
-from eventfeed.log import cosmos_client
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_segments import End
+from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos import database as cosmos_client
+from eventfeed.log.cosmos.segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
 from tests.emulator.running import log_behind
-from tests.making import TTD, entries, entry
+from tests.support.events import TTD, entries, entry
 
 SEGMENT_ENTRIES = 10
 EVERYTHING = Query(feed=AppFeed(app=TTD))

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from eventfeed.domain.feed import AppFeed, Filter, Query
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_client import Cost
+from eventfeed.log.cosmos.database import Cost
+from eventfeed.log.cosmos.log import CosmosLog
 from tests.emulator.fault_proxy import Network, network_to
 from tests.emulator.running import log_behind
-from tests.making import TTD, entries, entry, event
+from tests.support.events import TTD, entries, entry, event
 
 SEGMENT_ENTRIES = 100
 QUERY = Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"instance.created"})))

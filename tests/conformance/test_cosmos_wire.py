@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from eventfeed.app import now
+from eventfeed.app.application import now
 from eventfeed.domain.approval import Approval, Audited
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.publishing import Submission
-from eventfeed.log import cosmos, cosmos_client
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_access import CosmosAccess
-from eventfeed.log.cosmos_client import Database
+from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos import database as cosmos_client
+from eventfeed.log.cosmos import log as cosmos
+from eventfeed.records.cosmos import CosmosAccess
 from tests.emulator.fault_proxy import Fault, Network, network_to
 from tests.emulator.running import KEY, database, log_behind
-from tests.engines import appending, new_name
-from tests.making import entries, entry, event
+from tests.support.engines import appending, new_name
+from tests.support.events import entries, entry, event
 
 SEGMENT_ENTRIES = 1_000
 BATCH = entries(1, 100)

@@ -4,7 +4,7 @@ import msgspec
 
 from eventfeed.domain.event import App
 from eventfeed.domain.ports import EventLog, Found, Known
-from tests.making import TTD, entry, event
+from tests.support.events import TTD, entry, event
 
 
 async def test_a_stored_identity_is_known_by_place_and_content(log: EventLog) -> None:

@@ -1,7 +1,7 @@
 """Following: what comes right after a position, whatever it is."""
 
 from eventfeed.domain.ports import EventLog
-from tests.making import entries
+from tests.support.events import entries
 
 
 async def test_at_most_limit_entries_come(log: EventLog) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfeed.domain.ports import EventLog
-from tests.making import entries, entry
+from tests.support.events import entries, entry
 
 
 @pytest.mark.parametrize(("time", "place"), [(0, 0), (1_000_000, 0), (1_000_001, 1), (5_000_000, 4), (9_000_000, 5)])

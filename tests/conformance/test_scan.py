@@ -17,8 +17,9 @@ from eventfeed.domain.feed import (
     ResourceFeed,
 )
 from eventfeed.domain.ports import EventLog
-from eventfeed.log import cosmos, sqlite
-from tests.making import TTD, caller, entries, entry, event, guid
+from eventfeed.log.cosmos import log as cosmos
+from eventfeed.log.sqlite import log as sqlite
+from tests.support.events import TTD, caller, entries, entry, event, guid
 
 FEED = AppFeed(app=TTD)
 APPS = [TTD, App(org="ttd", name="b"), App(org="ttd-b", name="olig"), App(org="skd", name="bolig")]

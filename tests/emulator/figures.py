@@ -14,15 +14,15 @@ from pathlib import Path
 from statistics import median
 from urllib.parse import urlsplit
 
-from eventfeed.app import now
+from eventfeed.app.application import now
 from eventfeed.domain.feed import AppFeed, Query
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_client import Database, Document
+from eventfeed.log.cosmos.database import Database, Document
+from eventfeed.log.cosmos.log import CosmosLog
 from tests.emulator.fault_proxy import Network, network_to
 from tests.emulator.running import KEY, database, emulator
-from tests.engines import new_name
-from tests.making import TTD, entry, event
-from tests.serving import Served, bearer, serving
+from tests.support.engines import new_name
+from tests.support.events import TTD, entry, event
+from tests.support.service import Served, bearer, serving
 
 EVENT_BYTES = 900
 PAGE = 1_000

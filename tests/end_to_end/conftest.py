@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import Served, serving
+from tests.support.service import Served, serving
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.test_publishing import APP, PUBLISH, app_event, cloud_event, post, refused
-from tests.serving import SKD, Served, bearer, serving
+from tests.support.service import SKD, Served, bearer, serving
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.browser import dumped, looking_at
 from tests.end_to_end.test_publishing import APP, cloud_event, post
-from tests.serving import Served, bearer
+from tests.support.browser import dumped, looking_at
+from tests.support.service import Served, bearer
 
 SECONDS_MAX = 30.0
 PAGE = b"""<!doctype html><title>feed</title><script>

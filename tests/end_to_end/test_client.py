@@ -15,8 +15,8 @@ import pytest
 
 from eventfeed.client import AsyncClient, Client, RefusedError, Tokens, app_feed, development_organisation, exchanged
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.following.severing import Severing
-from tests.serving import COMMAND, TTD, Served, clean_environment
+from tests.resilience.reconnect.severing import Severing
+from tests.support.service import COMMAND, TTD, Served, clean_environment
 
 EVENTS, CUTS = 300, 2
 CONSUMING = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()

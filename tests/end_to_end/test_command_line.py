@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.test_app_feed import ids, read
 from tests.end_to_end.test_publishing import APP, PUBLISH, app_event, cloud_event
-from tests.serving import COMMAND, Served, bearer, clean_environment, free_port, serving, start, stop
+from tests.support.service import COMMAND, Served, bearer, clean_environment, free_port, serving, start, stop
 
 
 def lines(app: str, count: int) -> bytes:

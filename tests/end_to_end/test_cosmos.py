@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from eventfeed.app import EMULATOR_KEY, now
-from eventfeed.log.cosmos_client import Database
-from eventfeed.log.cosmos_containers import containers
+from eventfeed.app.application import EMULATOR_KEY, now
+from eventfeed.log.cosmos.containers import containers
+from eventfeed.log.cosmos.database import Database
 from tests.emulator.running import KEEP_SECONDS, emulator
 from tests.end_to_end.test_party_feed import about, ids
 from tests.end_to_end.test_publishing import APP, post
-from tests.serving import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, free_port, serving
+from tests.support.service import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, free_port, serving
 
 
 @pytest.fixture(scope="module")

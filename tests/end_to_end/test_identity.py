@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from eventfeed.identity.keys import SigningKeys
 from tests.end_to_end.test_publishing import refused
-from tests.serving import SKD, Served, bearer
+from tests.support.service import SKD, Served, bearer
 
 EXCHANGE = "/authentication/api/v1/exchange/maskinporten"
 DISCOVERY = "/authentication/api/v1/openid/.well-known/openid-configuration"

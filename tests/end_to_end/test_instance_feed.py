@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end.test_party_feed import about, ids
 from tests.end_to_end.test_publishing import APP, EVENTS, post, refused
-from tests.serving import KARIS_PARTY, Served, bearer, serving
+from tests.support.service import KARIS_PARTY, Served, bearer, serving
 
 SAFE = {"id", "source", "type", "time", "specversion", "sequence"}
 PLACES = ["/events", "/events/api/v1"]

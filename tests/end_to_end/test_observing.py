@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.browser import dumped
 from tests.end_to_end.test_app_feed import read
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.serving import serving, start, stop
+from tests.support.browser import dumped
+from tests.support.service import serving, start, stop
 
 SECONDS_MAX = 20.0
 

@@ -18,11 +18,11 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from eventfeed.app import application
+from eventfeed.app.application import application
+from eventfeed.http.operations.openapi import document
 from eventfeed.http.problems import KINDS
-from eventfeed.http.schema import document
 from eventfeed.settings import load
-from tests.serving import Served, bearer
+from tests.support.service import Served, bearer
 
 AnyCase = schemathesis.Case[Any]  # the library names no narrower kind of operation here
 SCOPES = "altinn:events.publish altinn:events/ttd altinn:events/reportees altinn:events.subscribe altinn:events.admin"

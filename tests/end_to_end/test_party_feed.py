@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.test_publishing import APP, EVENTS, PUBLISH, post, refused
-from tests.serving import (
+from tests.support.service import (
     ACCOUNTANT,
     BAKERY,
     BAKERYS_PARTY,

@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.test_party_feed import about
 from tests.end_to_end.test_publishing import ADMIN, APP, EVENTS, post
-from tests.serving import BANK, KARI, KARIS_PARTY, Served, bearer, serving
+from tests.support.service import BANK, KARI, KARIS_PARTY, Served, bearer, serving
 
 SCOPES = f"altinn:events/ttd altinn:events.subscribe altinn:events/reportees altinn:events.admin {ADMIN}"
 # In no register, in no event.

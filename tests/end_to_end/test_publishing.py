@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.serving import SKD, Served, bearer
+from tests.support.service import SKD, Served, bearer
 
 PUBLISH = "altinn:events.publish"
 ADMIN = "altinn:events.publish.admin"

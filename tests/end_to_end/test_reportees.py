@@ -12,7 +12,7 @@ import pytest
 
 from tests.end_to_end.test_party_feed import about, ids
 from tests.end_to_end.test_publishing import APP, post, refused
-from tests.serving import BANK, KARI, KARIS_PARTY, OTHER_BANK, Served, bearer, serving
+from tests.support.service import BANK, KARI, KARIS_PARTY, OTHER_BANK, Served, bearer, serving
 
 REPORTEES = "/events/api/v1/reportees"
 SCOPE, ADMIN = "altinn:events/reportees", "altinn:events.admin"

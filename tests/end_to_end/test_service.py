@@ -15,7 +15,7 @@ import pytest
 
 from tests.end_to_end.test_app_feed import ids, read
 from tests.end_to_end.test_publishing import APP, PUBLISH, cloud_event
-from tests.serving import COMMAND, Served, bearer, clean_environment, free_port, serving, start, stop
+from tests.support.service import COMMAND, Served, bearer, clean_environment, free_port, serving, start, stop
 
 
 def workers_of(served: Served) -> list[int]:

@@ -17,7 +17,7 @@ from tests.end_to_end.test_cosmos import run
 from tests.end_to_end.test_party_feed import about
 from tests.end_to_end.test_publishing import APP, app_event, post
 from tests.end_to_end.test_reportees import ADMIN, APPROVALS, audited
-from tests.serving import BANK, KARI, KARIS_PARTY, Served, bearer, serving
+from tests.support.service import BANK, KARI, KARIS_PARTY, Served, bearer, serving
 
 ACCEPT = {"Accept": "text/event-stream"}
 SECONDS_MAX = 30.0

@@ -9,8 +9,8 @@ import httpx
 
 from tests.end_to_end.test_app_feed import read
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.receiver import Receiver, agent, receiving, sending_to
-from tests.serving import bearer, serving, stop
+from tests.support.otlp_receiver import Receiver, agent, receiving, sending_to
+from tests.support.service import bearer, serving, stop
 
 SERVER = 2
 PERSON = "01838012345"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.serving import Served, bearer, serving
+from tests.support.service import Served, bearer, serving
 
 LONG = "wait=30"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.browser import driving
 from tests.loadtests.planting import (
     Fault,
     doubled,
@@ -23,7 +22,8 @@ from tests.loadtests.planting import (
     standing_still,
     unreadable,
 )
-from tests.serving import Served, free_port, serving
+from tests.support.browser import driving
+from tests.support.service import Served, free_port, serving
 
 ROOT = Path(__file__).parents[2]
 OPEN = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}

@@ -3,10 +3,10 @@
 import asyncio
 from pathlib import Path
 
-from eventfeed.app import Store
+from eventfeed.app.application import Store
 from eventfeed.domain.publishing import Submission
 from eventfeed.settings import Settings
-from tests.making import event
+from tests.support.events import event
 
 
 async def test_a_process_that_starts_knows_the_newest_events(tmp_path: Path) -> None:

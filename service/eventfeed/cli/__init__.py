@@ -67,7 +67,7 @@ def store() -> None:
 )
 def create(segment_entries: int | None) -> None:
     """Make a store in a Cosmos DB emulator. In Azure `infra/` makes what a log needs."""
-    from eventfeed.app import Store  # noqa: PLC0415  # as for serve
+    from eventfeed.app.application import Store  # noqa: PLC0415  # as for serve
 
     here = settings_here()
     if here.cosmos is None or not here.cosmos.emulator:
@@ -82,7 +82,7 @@ def create(segment_entries: int | None) -> None:
 @store.command(name="new-log")
 def new_log() -> None:
     """Give the log a new name, after a restore: cursors given out before are refused, not misread."""
-    from eventfeed.app import Store  # noqa: PLC0415  # as for serve
+    from eventfeed.app.application import Store  # noqa: PLC0415  # as for serve
 
     async def rename() -> str:
         stored = Store(stored_here())

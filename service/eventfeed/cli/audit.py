@@ -47,7 +47,7 @@ def audit(organisation: str | None, since: str | None, until: str | None) -> Non
 
 async def _print(wanted: AuditRange) -> None:
     # Not at the top: other commands start faster without a server.
-    from eventfeed.app import Store  # noqa: PLC0415
+    from eventfeed.app.application import Store  # noqa: PLC0415
 
     store = Store(stored_here())
     async with store.opened():

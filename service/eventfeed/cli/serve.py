@@ -16,11 +16,11 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from eventfeed.app import Store, application, first_approvals, new_event_id, now
-from eventfeed.cli.observing import observed
+from eventfeed.app.application import Store, application, first_approvals, new_event_id, now
+from eventfeed.cli.observe import observed
 from eventfeed.domain.event import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
-from eventfeed.http.wire import Given, Sent, events_of
+from eventfeed.http.publishing.cloudevents import Given, Sent, events_of
 from eventfeed.sample import sample_events, sample_instance
 from eventfeed.settings import Settings, SettingsError, hand_down
 
@@ -93,7 +93,7 @@ def _serve(settings: Settings, *, page: str) -> None:
     # A worker begins with nothing of this process: a forked one would inherit its threads' locks as they stand.
     multiprocessing.set_start_method("spawn")
     granian = Granian(
-        "eventfeed.app:create",
+        "eventfeed.app.application:create",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -24,7 +24,7 @@ from eventfeed.domain.errors import (
 )
 from eventfeed.domain.masking import masked
 from eventfeed.domain.moment import format_moment
-from eventfeed.http.addresses import Addresses
+from eventfeed.http.request import Addresses
 from eventfeed.telemetry import tracing
 from eventfeed.telemetry.metrics import REFUSED
 

@@ -18,7 +18,7 @@ from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import Clock, EventLog, Head, Known
 from eventfeed.domain.publishing import Fresh, Receipt, Settlement, Submission, settle
-from eventfeed.log.tail import Tail
+from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.metrics import APPEND_DURATION, BATCH_SIZE, BATCH_WAIT, RACES_LOST
 from eventfeed.telemetry.tracing import CLIENT, doing
 

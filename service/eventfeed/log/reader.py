@@ -29,8 +29,8 @@ from eventfeed.domain.feed import (
     question_of,
 )
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
-from eventfeed.log.tail import Tail
 from eventfeed.telemetry.metrics import AGE, LAG, PAGE_DURATION, PAGE_EVENTS, PAGE_EXAMINED
 from eventfeed.telemetry.tracing import CLIENT, doing, link, recording
 

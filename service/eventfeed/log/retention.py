@@ -7,7 +7,7 @@ that began while it was shown meets a hole.
 import functools
 
 from eventfeed.domain.ports import Clock, EventLog, Head
-from eventfeed.log.shared import Shared
+from eventfeed.single_flight import Shared
 
 # Far longer than any request runs.
 DELETE_MARGIN = 3_600 * 1_000_000

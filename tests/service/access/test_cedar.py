@@ -10,7 +10,7 @@ from eventfeed.access.local import population_file
 from eventfeed.domain.feed import Question
 from eventfeed.domain.principal import Principal
 from eventfeed.settings import SettingsError
-from tests.making import caller
+from tests.support.events import caller
 
 BOLIG = "urn:altinn:resource:app_ttd_bolig"
 PARTIES = {"kari": "50000001", "ola": "50000002", "bakery": "51000011", "accountant": "51000022", "bank": "51000033"}

@@ -12,9 +12,9 @@ from eventfeed.access.platform import PlatformDecisionPoint
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.feed import Question, Undecided
 from eventfeed.domain.principal import Method, Principal
-from tests.doubles.decision_point import PlatformDouble
-from tests.engines import Allowing
-from tests.making import caller
+from tests.support.decision_point import PlatformDouble
+from tests.support.engines import Allowing
+from tests.support.events import caller
 
 KARI = caller(user="20000001")
 BOLIG = "urn:altinn:resource:app_ttd_bolig"

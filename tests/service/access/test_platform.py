@@ -12,8 +12,8 @@ from eventfeed.access.platform import PlatformDecisionPoint, PlatformRegister
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.feed import Question, Undecided
 from eventfeed.domain.ports import Organisation, Person
-from tests.doubles.decision_point import NAMES_URL, Attributes, Json, PlatformDouble, result
-from tests.making import caller
+from tests.support.decision_point import NAMES_URL, Attributes, Json, PlatformDouble, result
+from tests.support.events import caller
 
 KARI, BANK = caller(user="20000001"), caller(organisation="310000033", level=3)
 BOLIG = "urn:altinn:resource:app_ttd_bolig"

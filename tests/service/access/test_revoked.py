@@ -10,11 +10,11 @@ from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
 from eventfeed.domain.feed import PageRequest, PartyFeed, Query
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.tail import Tail
-from tests.engines import opened
-from tests.making import caller, entries
+from tests.support.engines import opened
+from tests.support.events import caller, entries
 
 # For whom the helper may act, and for how long a decision is remembered.
 STEPS: list[tuple[list[str], float]] = [(["50000001"], 45.0), ([], 45.0), ([], 0.0), (["50000001"], 0.0)]

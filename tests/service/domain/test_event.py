@@ -18,7 +18,7 @@ from eventfeed.domain.event import (
     source_fault,
     speaks_for,
 )
-from tests.making import entry
+from tests.support.events import entry
 
 GUID = "6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
 SOURCE = f"https://ttd.apps.example.no/ttd/bolig_1/instances/50000001/{GUID}"

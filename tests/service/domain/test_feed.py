@@ -17,7 +17,7 @@ from eventfeed.domain.feed import (
     ResourceFeed,
     question_of,
 )
-from tests.making import TTD, caller, entry, event, guid
+from tests.support.events import TTD, caller, entry, event, guid
 
 KARI = caller(user="20000001")
 BOLIG = "urn:altinn:resource:app_ttd_bolig"

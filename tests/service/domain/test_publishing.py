@@ -4,7 +4,7 @@ from eventfeed.domain.errors import EventConflict, ForeignSource
 from eventfeed.domain.event import App
 from eventfeed.domain.ports import Found, Known
 from eventfeed.domain.publishing import Fresh, settle
-from tests.making import TTD, event, submission
+from tests.support.events import TTD, event, submission
 
 NOTHING = Found(identities={}, owners={})
 THIEF = App(org="skd", name="tyveri")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from litestar.testing import AsyncTestClient
 
-from eventfeed.app import application, now
+from eventfeed.app.application import application, now
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log import appender
 from eventfeed.settings import load

@@ -7,7 +7,7 @@ import pytest
 
 from eventfeed.domain.ports import EventLog
 from tests.emulator.running import log_of
-from tests.engines import Watch, opened
+from tests.support.engines import Watch, opened
 
 # What is written once and knows no engine is tested on each.
 ON_EITHER = {"test_appender", "test_tail", "test_reader"}

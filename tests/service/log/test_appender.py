@@ -10,9 +10,9 @@ from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Un
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.ports import EventLog, Found
 from eventfeed.log import appender as module
-from tests.doubles.faulty_log import Fault, FaultyLog
-from tests.engines import Watch, appending
-from tests.making import entries, entry, event, everything, submission
+from tests.support.engines import Watch, appending
+from tests.support.events import entries, entry, event, everything, submission
+from tests.support.faulty_log import Fault, FaultyLog
 
 
 async def test_a_receipt_tells_where_the_event_is(log: EventLog, watch: Watch) -> None:

@@ -16,13 +16,13 @@ from eventfeed.domain.event import App, Event
 from eventfeed.domain.feed import AppFeed, Filter, PageRequest, Query
 from eventfeed.domain.publishing import Receipt
 from eventfeed.log.appender import Appender
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite import SqliteLog
-from eventfeed.log.tail import Tail
-from tests.doubles.faulty_log import Fault, FaultyLog
-from tests.engines import Allowing, Watch, appending, opened
-from tests.making import event, submission
+from eventfeed.log.sqlite.log import SqliteLog
+from tests.support.engines import Allowing, Watch, appending, opened
+from tests.support.events import event, submission
+from tests.support.faulty_log import Fault, FaultyLog
 
 APPS = [App(org="ttd", name="a"), App(org="skd", name="a")]
 TYPES = ["created", "completed"]

@@ -8,13 +8,13 @@ from eventfeed.domain.event import EVENT_BYTES_MAX
 from eventfeed.domain.feed import PAGE_BYTES_MAX, AppFeed, Filter, PageRequest, Query
 from eventfeed.domain.ports import EventLog
 from eventfeed.log import reader as reader_module
-from eventfeed.log import sqlite
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.tail import Tail
-from tests.doubles.faulty_log import FaultyLog
-from tests.engines import Allowing, Watch
-from tests.making import TTD, entries, entry, event
+from eventfeed.log.sqlite import log as sqlite
+from tests.support.engines import Allowing, Watch
+from tests.support.events import TTD, entries, entry, event
+from tests.support.faulty_log import FaultyLog
 
 KEEP = 1_000_000_000
 FEED = Query(feed=AppFeed(app=TTD))

@@ -11,12 +11,12 @@ from eventfeed.domain.feed import InstanceFeed, PageRequest, PartyFeed, Query, Q
 from eventfeed.domain.ports import EventLog
 from eventfeed.domain.principal import Principal
 from eventfeed.log import reader as reader_module
-from eventfeed.log import sqlite
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.tail import Tail
-from tests.engines import Allowing, Watch
-from tests.making import TTD, caller, entries, entry, event, guid
+from eventfeed.log.sqlite import log as sqlite
+from tests.support.engines import Allowing, Watch
+from tests.support.events import TTD, caller, entries, entry, event, guid
 
 RESOURCE = "urn:altinn:resource:app_ttd_bolig"
 KARI = caller(user="20000001")

@@ -7,10 +7,10 @@ import pytest
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Head
 from eventfeed.log.retention import FLOOR_EVERY, Retention
-from eventfeed.log.sqlite import SqliteLog
-from tests.doubles.faulty_log import FaultyLog
-from tests.engines import Watch
-from tests.making import entries
+from eventfeed.log.sqlite.log import SqliteLog
+from tests.support.engines import Watch
+from tests.support.events import entries
+from tests.support.faulty_log import FaultyLog
 
 
 @pytest.mark.parametrize(

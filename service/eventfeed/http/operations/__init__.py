@@ -1,0 +1,1 @@
+"""Routes for operators and developers: health, the OpenAPI document and the gateway check."""

@@ -1,0 +1,85 @@
+"""The OpenAPI document, a page to read it that needs no internet, and what each problem means.
+
+`python -m eventfeed.http.operations.openapi FOLDER` writes the document for the gateway, which imports it.
+"""
+
+import sys
+from collections.abc import Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import yaml
+from litestar import MediaType, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.handlers import HTTPRouteHandler
+
+from eventfeed.http.problems import KINDS, explanation_page
+from eventfeed.http.publishing.cloudevents import JSON
+from eventfeed.http.request import Addresses, AnyRequest
+
+# Scripts and styles come from here alone; the page's own drawings are data: images.
+_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+# What the page is made of.
+_ASSETS = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "favicon-32x32.png": "image/png",
+}
+
+
+def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler]:
+    """The routes that describe all others."""
+    described = document()
+    page = files(__package__).joinpath("schema.html").read_text()
+    script = files(__package__).joinpath("schema.js").read_text()
+    shown = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+
+    @get("/schema/openapi.json")
+    async def openapi(request: AnyRequest) -> Response[bytes]:
+        servers = [{"url": addresses.base(request)}]
+        return Response(msgspec.json.encode({**described, "servers": servers}), media_type=JSON)
+
+    @get("/schema")
+    async def schema_page(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+        return Response(page, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
+
+    @get("/schema/page.js")
+    async def schema_script(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+        return Response(script, media_type="text/javascript")
+
+    @get("/problems/{code:str}")
+    async def problem(request: AnyRequest) -> Response[bytes]:
+        code = request.path_params["code"]
+        if code not in KINDS:
+            raise NotFoundException
+        return Response(explanation_page(code), media_type=MediaType.HTML)
+
+    @get("/schema/assets/{name:str}")
+    async def assets(request: AnyRequest) -> Response[bytes]:
+        name = request.path_params["name"]
+        if name not in shown:
+            raise NotFoundException
+        return Response(shown[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+
+    return [openapi, schema_page, schema_script, problem, assets]
+
+
+def document() -> Mapping[str, object]:
+    """The OpenAPI 3.1 document, without the servers it is found at."""
+    text = files(__package__).joinpath("openapi.yaml").read_text()
+    return msgspec.convert(yaml.load(text, yaml.CSafeLoader), dict[str, object])
+
+
+def _swagger_ui() -> Path:
+    """The files of Swagger UI, as the package `swagger-ui-py` brings them; its own code is not needed."""
+    spec = find_spec("swagger_ui")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("swagger-ui-py is not installed")
+    return Path(spec.submodule_search_locations[0]) / "static"
+
+
+if __name__ == "__main__":
+    written = msgspec.json.format(msgspec.json.encode(document()), indent=2)
+    Path(sys.argv[1], "openapi.json").write_bytes(written + b"\n")

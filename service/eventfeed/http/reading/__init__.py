@@ -1,0 +1,1 @@
+"""Feeds over HTTP: parameters, pages, long polls and event streams."""

@@ -1,0 +1,1 @@
+"""The engine on Azure Cosmos DB for NoSQL."""

@@ -1,0 +1,69 @@
+"""Entries as documents of Cosmos DB, and back. The event itself is one string, as it was published."""
+
+import base64
+
+from eventfeed.domain.event import App, Entry, Event, Identity
+from eventfeed.log.cosmos.database import Document
+
+# What an entry is made of again.
+COLUMNS = (
+    "c.id, c.sequence, c.time, c.mark, c.content, c.eventid, c.source, c.type, c.subject, c.org, c.app, c.instance, "
+    "c.resource, c.body"
+)
+
+
+def document_id(sequence: int) -> str:
+    """The id of an entry's document: its sequence as 20 digits."""
+    return f"{sequence:020d}"
+
+
+def document_of(entry: Entry, *, segment: int) -> Document:
+    """The document of an entry. What an event does not have is not there."""
+    event = entry.event
+    named = {
+        "subject": event.subject,
+        "org": event.app.org if event.app else None,
+        "app": event.app.name if event.app else None,
+        "instance": event.instance,
+        "resource": event.resource,
+    }
+    return {
+        "id": document_id(entry.sequence),
+        "segment": segment,
+        "sequence": entry.sequence,
+        "time": entry.time,
+        "mark": entry.mark,
+        "identity": identity_of(event.identity),
+        "content": base64.b64encode(event.content).decode(),
+        "eventid": event.identity.id,
+        "source": event.identity.source,
+        "type": event.type,
+        "body": event.body.decode(),
+        **{name: value for name, value in named.items() if value is not None},
+    }
+
+
+def identity_of(identity: Identity) -> str:
+    """What an identity is searched by."""
+    return identity.digest().hex()
+
+
+def content_of(document: Document) -> bytes:
+    """The digest of what was published."""
+    return base64.b64decode(document["content"])
+
+
+def entry_of(document: Document) -> Entry:
+    """The entry of a document."""
+    org, app = document.get("org"), document.get("app")
+    event = Event(
+        identity=Identity(source=document["source"], id=document["eventid"]),
+        type=document["type"],
+        subject=document.get("subject"),
+        app=None if org is None or app is None else App(org=org, name=app),
+        instance=document.get("instance"),
+        resource=document.get("resource"),
+        content=content_of(document),
+        body=document["body"].encode(),
+    )
+    return Entry(sequence=document["sequence"], time=document["time"], mark=document["mark"], event=event)

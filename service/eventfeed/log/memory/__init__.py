@@ -1,0 +1,1 @@
+"""The newest entries in memory: tail, index and waiting readers."""

@@ -1,0 +1,1 @@
+"""Approvals and the audit log: one implementation for each engine."""

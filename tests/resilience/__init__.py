@@ -1,0 +1,1 @@
+"""Long-running tests: stress, reconnects, authorisation and planted faults."""

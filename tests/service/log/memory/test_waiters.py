@@ -1,0 +1,136 @@
+"""Who waits is woken by what it waits for, and by nothing else."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.feed import AppFeed, Feed, Filter, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
+from eventfeed.domain.ports import EventLog, Head
+from eventfeed.log.memory import tail as module
+from eventfeed.log.memory.index_keys import keys_of_event
+from eventfeed.log.memory.tail import Tail
+from eventfeed.log.memory.waiters import Arrivals
+from tests.support.engines import Watch, appending
+from tests.support.events import TTD, caller, entries, entry, event, guid, submission
+from tests.support.faulty_log import FaultyLog
+
+FEEDS: dict[str, tuple[Feed, Event]] = {
+    "app": (AppFeed(app=TTD), event()),
+    "party": (PartyFeed(subject="/party/50000001", reader=caller(user="1")), event()),
+    "everybody": (ReporteeFeed(types=frozenset({"a", "b"})), event(type_="b")),
+    "instance": (InstanceFeed(guid=guid(7), party="50000001"), event(instance=7)),
+    "resource": (ResourceFeed(resource="urn:x", reader=caller(user="1")), event(app=None, resource="urn:x")),
+}
+OTHER = event(app=App(org="o", name="p"), type_="c", party=50000009)
+
+
+def came(arrivals: Arrivals, *arrived: Entry) -> None:
+    """These came, one after another."""
+    for each in arrived:
+        arrivals.came(each, keys_of_event(each.event))
+
+
+@pytest.mark.parametrize("name", FEEDS)
+async def test_an_entry_wakes_who_waits_for_it(name: str) -> None:
+    """With the position before it; others pass unnoticed."""
+    feed, wanted = FEEDS[name]
+    arrivals = Arrivals()
+    with arrivals.waiting(Query(feed=feed), past=4) as arrived:
+        came(arrivals, entry(5, of=OTHER))
+        asleep = not arrived.done()
+        came(arrivals, entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted))
+
+        assert (True, 6) == (asleep, arrived.result())
+
+
+async def test_a_filter_must_hold() -> None:
+    """An event of the feed that the filter passes over wakes nobody."""
+    arrivals, query = Arrivals(), Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"b"})))
+    with arrivals.waiting(query, past=0) as arrived:
+        came(arrivals, entry(1, of=event(type_="a")))
+
+        assert not arrived.done()
+
+
+async def test_everybody_is_woken_when_nobody_can_say_and_at_the_end() -> None:
+    """They look for themselves; after the end nobody waits."""
+    arrivals, query = Arrivals(), Query(feed=AppFeed(app=TTD))
+    with arrivals.waiting(query, past=3) as one, arrivals.waiting(query, past=5) as other:
+        arrivals.unknown()
+        woken = one.result(), other.result()
+    arrivals.end()
+    with arrivals.waiting(query, past=9) as late:
+        assert ((3, 5), 9, True) == (woken, late.result(), arrivals.ended)
+
+
+async def test_who_has_gone_leaves_nothing_behind() -> None:
+    """However many wait in turn."""
+    arrivals = Arrivals()
+    for feed, _ in FEEDS.values():
+        with arrivals.waiting(Query(feed=feed), past=0), arrivals.waiting(Query(feed=feed), past=0):
+            pass
+
+    assert {} == arrivals._waiting
+
+
+class Counting(FaultyLog):
+    """Counts looks, and fails them while told to."""
+
+    looks, failing = 0, False
+
+    async def head(self) -> Head:
+        """Count and pass on."""
+        self.looks += 1
+        if self.failing:
+            raise OSError("gone")
+        return await super().head()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def test_the_log_is_followed_while_somebody_waits(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not when nobody does: what another process appends is seen, however many wait, by one look at a time."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    counting, query = Counting(log), Query(feed=AppFeed(app=TTD))
+    tail = Tail(counting)
+    await tail.start()
+    with tail.waiting(query, past=0) as arrived, tail.waiting(query, past=0) as other:
+        await log.append(entries(1, 3), after=0)
+        woken = await arrived, await other
+    await _until(lambda: tail._following is None)
+    looks = counting.looks
+    await asyncio.sleep(0.1)
+
+    assert ((0, 0), looks) == (woken, counting.looks)
+
+
+async def test_a_store_that_fails_is_followed_again(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raised: who waits is woken when it is back."""
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.02)
+    counting = Counting(log)
+    tail = Tail(counting)
+    await tail.start()
+    counting.failing = True
+    with tail.waiting(Query(feed=AppFeed(app=TTD)), past=0) as arrived:
+        await _until(lambda: counting.looks > 3)
+        await log.append(entries(1, 1), after=0)
+        counting.failing = False
+
+        assert 0 == await asyncio.wait_for(arrived, 5)
+
+
+async def test_an_own_append_wakes_at_once(log: EventLog, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No look is waited for."""
+    async with appending(log, clock=watch) as (appender, tail):
+        with tail.waiting(Query(feed=AppFeed(app=TTD)), past=0) as arrived:
+            monkeypatch.setattr(module, "LOOK_SECONDS", 1_000.0)
+            await appender.publish(submission(event()))
+
+            assert arrived.done()
+        await tail.stop()

@@ -1,0 +1,1 @@
+"""Helpers for tests: events, engines, a running service and doubles of other systems."""
