@@ -25,24 +25,24 @@ class Step(NamedTuple):
     feeds: Sequence[str]
 
 
-def batch(world: World, dice: random.Random) -> list[Step]:
+def batch(world: World, rng: random.Random) -> list[Step]:
     """The steps of as many cases as go into one request."""
-    size = dice.choices(_SIZES, _WEIGHTS)[0]
+    size = rng.choices(_SIZES, _WEIGHTS)[0]
     steps = list[Step]()
     while len(steps) < size:
-        case = list(_case(world, dice))
-        steps += case if size > 1 else [dice.choice(case)]
+        case = list(_case(world, rng))
+        steps += case if size > 1 else [rng.choice(case)]
     return steps[:size]
 
 
-def _case(world: World, dice: random.Random) -> Iterator[Step]:
-    about = dice.randrange(_KNOWN)
-    party = {0: world.citizen, 1: world.organisation}.get(about, str(60_000_000 + dice.randrange(_OTHERS)))
-    guid = str(uuid.UUID(int=dice.getrandbits(128), version=4))
-    first = world.types[0] if not dice.randrange(_ESTATES) else _STEPS[0]
+def _case(world: World, rng: random.Random) -> Iterator[Step]:
+    about = rng.randrange(_KNOWN)
+    party = {0: world.citizen, 1: world.organisation}.get(about, str(60_000_000 + rng.randrange(_OTHERS)))
+    guid = str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    first = world.types[0] if not rng.randrange(_ESTATES) else _STEPS[0]
     for kind in (first, *_STEPS[1:]):
         event: dict[str, object] = {
-            "id": str(uuid.UUID(int=dice.getrandbits(128), version=4)),
+            "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
             "source": f"https://{world.org}.apps.example.no/{world.org}/{world.app}/instances/{party}/{guid}",
             "specversion": "1.0",
             "type": kind,

@@ -61,7 +61,7 @@ class Person(FastHttpUser):
     def on_start(self) -> None:
         """Nothing is held yet."""
         self.wallet = Wallet(self._post_form, self._get_token)
-        self.dice = random.Random()  # noqa: S311  # load
+        self.rng = random.Random()  # noqa: S311  # load
 
     def headers(self) -> dict[str, str]:
         """Who this is."""
@@ -88,9 +88,9 @@ class Publisher(Person):
     @task
     def publish(self) -> None:
         """One request of events."""
-        steps = batch(WORLD, self.dice)
+        steps = batch(WORLD, self.rng)
         first = self._sent(steps)
-        if first and not self.dice.randrange(REPEATED):
+        if first and not self.rng.randrange(REPEATED):
             again = self._sent(steps, known=True)
             if again and [each["sequence"] for each in again] != [each["sequence"] for each in first]:
                 LEDGER.violated(Violation(PUBLISH, "another place", f"{first} and then {again}"))
@@ -167,7 +167,7 @@ class Reader(Person):
                 answer.failure(f"{answer.status_code}: {_told(answer)}")
                 self.more = False
         if not (self.more or self.waits):
-            time.sleep(self.dice.uniform(*POLLED))
+            time.sleep(self.rng.uniform(*POLLED))
 
     @contextmanager
     def _asked(self, *, wait: bool) -> Iterator[Any]:
@@ -303,10 +303,10 @@ class InstanceHolder(Person):
     @task
     def ask(self) -> None:
         """All of one instance: what had its receipt before it was asked for must be there."""
-        time.sleep(self.dice.uniform(*POLLED))
+        time.sleep(self.rng.uniform(*POLLED))
         if not LEDGER.cases:
             return
-        case = self.dice.choice(LEDGER.cases)
+        case = self.rng.choice(LEDGER.cases)
         follower = Follower(LEDGER, self.scenario, belongs=_of(case), size=PAGE)
         follower.expect(case.receipts)
         asked = time.monotonic()

@@ -81,9 +81,9 @@ def _fill(path: Path, entries: int) -> None:
 def _page_milliseconds(server: Server, effort: Effort) -> float:
     headers, took = authorized(server), list[float]()
     entries = int(server.client.get("/events/api/v1/head", headers=headers).json()["cursor"].partition(".")[2])
-    dice = random.Random(entries)  # noqa: S311  # load
+    rng = random.Random(entries)  # noqa: S311  # load
     for _ in range(effort.log_pages):
-        after, app = dice.randrange(entries - 50 * APPS), dice.randrange(APPS)
+        after, app = rng.randrange(entries - 50 * APPS), rng.randrange(APPS)
         path = f"/events/api/v1/app/ttd/bench-{app}?after={after}&size=50"
         started = time.perf_counter()
         answer = server.client.get(path, headers=headers)

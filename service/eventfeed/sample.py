@@ -52,8 +52,8 @@ def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]
 
     Each is an app event ready to publish, with an id; the same seed gives the same events.
     """
-    dice = random.Random(seed)  # noqa: S311  # the same sample for everyone, not a secret
-    timed = [event for _ in range(cases) for event in _case(dice, until)]
+    rng = random.Random(seed)  # noqa: S311  # the same sample for everyone, not a secret
+    timed = [event for _ in range(cases) for event in _case(rng, until)]
     return [event for _, event in sorted(timed, key=lambda pair: pair[0])]
 
 
@@ -64,19 +64,19 @@ def sample_instance(seed: int, *, cases: int) -> str:
     return "/".join(source.split("/")[-2:])
 
 
-def _case(dice: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
+def _case(rng: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
     """The events of one case with their times: created, moved from task to task, completed, perhaps answered."""
-    app, party = dice.choice(_APPS), dice.choice(_PARTIES)
-    guid = uuid.UUID(int=dice.getrandbits(128), version=4)
-    types = list(_types(dice, app))
-    times = sorted(until - dice.randrange(_STEP) for _ in types)
-    shift = dice.randrange(_SPREAD)
+    app, party = rng.choice(_APPS), rng.choice(_PARTIES)
+    guid = uuid.UUID(int=rng.getrandbits(128), version=4)
+    types = list(_types(rng, app))
+    times = sorted(until - rng.randrange(_STEP) for _ in types)
+    shift = rng.randrange(_SPREAD)
     for type_, time in zip(types, times, strict=True):
         yield (
             time - shift,
             {
                 "specversion": "1.0",
-                "id": str(uuid.UUID(int=dice.getrandbits(128), version=4)),
+                "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
                 "source": f"https://{app.org}.apps.example.no/{app.org}/{app.name}/instances/{party.party}/{guid}",
                 "type": type_,
                 "subject": f"/party/{party.party}",
@@ -86,16 +86,16 @@ def _case(dice: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
         )
 
 
-def _types(dice: random.Random, app: _App) -> Iterator[str]:
+def _types(rng: random.Random, app: _App) -> Iterator[str]:
     yield "instance.created"
     if app.name == "dodsbo":
         yield "estate.created"
-    left = dice.randrange(app.tasks) if dice.random() < app.abandoned else None
+    left = rng.randrange(app.tasks) if rng.random() < app.abandoned else None
     for task in range(app.tasks):
         if task == left:
-            yield from ["instance.deleted"] * (dice.random() < 0.5)
+            yield from ["instance.deleted"] * (rng.random() < 0.5)
             return
         yield f"instance.process.movedTo.Task_{task + 1}"
     yield "instance.process.completed"
-    if dice.random() < 0.6:
+    if rng.random() < 0.6:
         yield "instance.feedback.received"

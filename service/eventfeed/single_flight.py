@@ -1,34 +1,34 @@
-"""Work that everyone who waits for it shares."""
+"""Work that concurrent callers share."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 
 
-class Shared:
-    """One run of some work at a time: who asks meanwhile waits for that one, and shares its failure."""
+class SingleFlight:
+    """Runs some work at most once at a time: callers that arrive meanwhile share its result, also its failure."""
 
     def __init__(self) -> None:
-        self._running: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     @property
-    def running(self) -> bool:
-        """Whether it is under way."""
-        return self._running is not None
+    def is_running(self) -> bool:
+        """True while the work is under way."""
+        return self._task is not None
 
     async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Wait for the run under way, or for one that starts now. Whoever stops waiting does not stop it."""
-        if self._running is None:
-            self._running = asyncio.create_task(work())
-            self._running.add_done_callback(self._ended)
-        await asyncio.shield(self._running)
+        """Wait for the run under way, or start one. A caller that is cancelled does not cancel the work."""
+        if self._task is None:
+            self._task = asyncio.create_task(work())
+            self._task.add_done_callback(self._finish)
+        await asyncio.shield(self._task)
 
-    async def anew(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Wait for a run that starts later than now: the one under way may have asked too early."""
-        if self._running is not None:
-            await asyncio.shield(self._running)
+    async def run_after(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Wait for a run that starts after this call: the one under way may have read too early."""
+        if self._task is not None:
+            await asyncio.shield(self._task)
         await self.run(work)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running = None
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._task = None
         if not task.cancelled():
-            task.exception()  # every waiter may have gone: the failure is theirs, and was told to those who stayed
+            task.exception()  # marks it as retrieved: every caller may have been cancelled

@@ -48,6 +48,6 @@ async def access(
         if not emulator_url:
             pytest.skip("there is no emulator: `make test` installs it")
         async with database(emulator_url) as store:
-            cosmos = CosmosAccess(store, new_mark=lambda: uuid.uuid4().hex)
+            cosmos = CosmosAccess(store, new_write_id=lambda: uuid.uuid4().hex)
             with unblocked():
                 yield cosmos

@@ -23,7 +23,7 @@ async def test_the_head_moves_with_the_append(log: EventLog) -> None:
     before = await log.head()
     await log.append(entries(1, 3), after=0)
 
-    assert Head(log=before.log, floor=0, position=3, time=3_000_000) == await log.head()
+    assert Head(log=before.log, log_start=0, end_offset=3, time=3_000_000) == await log.head()
 
 
 async def test_appends_of_any_size_follow_one_another(log: EventLog) -> None:
@@ -34,7 +34,7 @@ async def test_appends_of_any_size_follow_one_another(log: EventLog) -> None:
     scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=8, through=33, limit=99)
 
     assert written == await everything(log)
-    assert 60 == (await log.head()).position
+    assert 60 == (await log.head()).end_offset
     assert (written[8:33], 33) == (list(scan.entries), scan.examined)
 
 
@@ -60,7 +60,7 @@ async def test_an_append_past_the_end_writes_nothing(log: EventLog) -> None:
 
 async def test_of_many_racing_writers_one_wins_each_place(log: EventLog) -> None:
     """Twenty writers want the same place; one gets it, the others are told."""
-    rivals = [[entry(1, mark=str(number))] for number in range(20)]
+    rivals = [[entry(1, write_id=str(number))] for number in range(20)]
     outcomes = await asyncio.gather(*(log.append(rival, after=0) for rival in rivals), return_exceptions=True)
     won = [rival for rival, outcome in zip(rivals, outcomes, strict=True) if outcome is None]
 
@@ -80,4 +80,4 @@ async def test_a_whole_batch_fits(log: EventLog) -> None:
     """An engine takes as many entries at once as it says."""
     await log.append(entries(1, log.batch_entries_max), after=0)
 
-    assert log.batch_entries_max == (await log.head()).position
+    assert log.batch_entries_max == (await log.head()).end_offset

@@ -9,11 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from eventfeed.domain.errors import LogDamaged
+from eventfeed.log.cosmos import database as cosmos_client
 from eventfeed.log.cosmos.containers import EVENTS
 from eventfeed.log.cosmos.database import Database
 from eventfeed.log.cosmos.documents import document_id
 from eventfeed.log.cosmos.log import CosmosLog
-from eventfeed.log.cosmos import database as cosmos_client
 from tests.emulator.running import database
 from tests.support.engines import new_name
 from tests.support.events import entries, entry
@@ -69,7 +69,7 @@ async def test_what_the_store_has_deleted_is_not_waited_for(store: Database, nam
     before = await VERBS[name](log)
     head = await log.head()
 
-    assert head.position == (24 if name == "append" else 23)
+    assert head.end_offset == (24 if name == "append" else 23)
     assert before == {"seek the beginning": 19, "seek what is left": 21, "expire": 20}.get(name, before)
     assert ["find"] != [name] or {LOG[21].event.identity} == set(before.identities)  # type: ignore[attr-defined]
 
@@ -79,7 +79,7 @@ async def test_a_log_that_has_lost_its_end_is_a_new_one_or_none(store: Database,
     """It refuses to go on, until somebody says that it begins anew with what is left."""
     await delete(store, left + 1, 23)
     damaged = await another(store)
-    await damaged._records.change("expire", lambda record: replace(record, position=23))
+    await damaged._manifest.change("expire", lambda record: replace(record, position=23))
     with pytest.raises(LogDamaged, match="23"):
         await damaged.head()
     name = await (await another(store)).rename()
@@ -87,4 +87,4 @@ async def test_a_log_that_has_lost_its_end_is_a_new_one_or_none(store: Database,
     await log.append([entry(left + 1)], after=left)
     head = await log.head()
 
-    assert (name, 0, left + 1) == (head.log, head.floor, head.position)
+    assert (name, 0, left + 1) == (head.log, head.log_start, head.end_offset)

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.domain.ports import Head
-from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.log.cosmos import database as cosmos_client
+from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.log.cosmos.segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
 from tests.emulator.running import log_behind
@@ -65,7 +65,7 @@ async def test_a_replica_that_lags_behind_is_not_believed(emulator_url: str, nam
         async with filled(emulator_url, network, upto=end) as log:
             network.next = [*lagging]
             result = await VERBS[name](log, end)
-            results.append(result.position if isinstance(result, Head) else result)
+            results.append(result.end_offset if isinstance(result, Head) else result)
 
     assert results[0] == results[1]
 
@@ -100,7 +100,7 @@ async def test_a_log_that_ends_before_its_record_says_is_damaged(
     """Entries that this process, or the record, has seen are gone: no number may be given a second time."""
     monkeypatch.setattr(cosmos_client, "BEHIND_SECONDS", 0.0)
     async with filled(emulator_url, network_to(emulator_url)) as log:
-        await log._records.change("expire", lambda record: replace(record, position=24))
+        await log._manifest.change("expire", lambda record: replace(record, position=24))
         with pytest.raises(LogDamaged, match="24"):
             await log.head()
 
@@ -111,7 +111,7 @@ class Sessions(Network):
     told = 0
 
     def __init__(self, base: Network) -> None:
-        super().__init__(base.host, base.port, base.rate, base.dice)
+        super().__init__(base.host, base.port, base.rate, base.rng)
         self.sent = list[int]()
 
     def answered(self, request: bytes, answer: bytes) -> bytes:
@@ -142,7 +142,7 @@ async def test_the_session_token_of_the_end_comes_with_what_is_asked_next(emulat
         told = [network.told]
         await log.follow(after=20, limit=100)
         told.append(network.told)
-        await log.scan(EVERYTHING, after=20, through=head.position, limit=100)
+        await log.scan(EVERYTHING, after=20, through=head.end_offset, limit=100)
         told.append(network.told)
         await log.find([LOG[0].event])
 

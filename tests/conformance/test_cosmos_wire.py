@@ -14,10 +14,10 @@ from eventfeed.app.application import now
 from eventfeed.domain.approval import Approval, Audited
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.publishing import Submission
-from eventfeed.log.cosmos.database import Database
-from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.log.cosmos import database as cosmos_client
 from eventfeed.log.cosmos import log as cosmos
+from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.records.cosmos import CosmosAccess
 from tests.emulator.fault_proxy import Fault, Network, network_to
 from tests.emulator.running import KEY, database, log_behind
@@ -81,7 +81,7 @@ class Watching(Network):
     """
 
     def __init__(self, base: Network) -> None:
-        super().__init__(base.host, base.port, base.rate, base.dice)
+        super().__init__(base.host, base.port, base.rate, base.rng)
         self.own = ""
         self.batches = self.largest = 0
         self.segments = list[set[bytes]]()
@@ -117,7 +117,7 @@ async def discovering(url: str, network: Watching, monkeypatch: pytest.MonkeyPat
     async with database(url) as made, server:
         network.own = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
         monkeypatch.setattr(cosmos_client, "CosmosClient", discovered)
-        store = Database(network.own, made.name, key=KEY, dice=random.random, clock=now)
+        store = Database(network.own, made.name, key=KEY, random=random.random, clock=now)
         await store.open()
         log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
         await log.open()
@@ -158,7 +158,7 @@ async def test_no_batch_is_larger_than_the_store_takes(emulator_url: str, text: 
         await log.append(batch, after=0)
         head = await log.head()
 
-    assert 100 == head.position
+    assert 100 == head.end_offset
     assert 1_000_000 < network.largest <= 2_000_000
 
 
@@ -183,7 +183,7 @@ async def test_a_clock_that_goes_wrong_is_noticed(emulator_url: str, astray: int
         for wrong in (0, astray, 0):
             off[0] = wrong * 1_000_000
             await log.head()
-            drifts.append(log.clock_drift)
+            drifts.append(log.clock_skew)
 
     assert (0, 0) == (drifts[0], drifts[2])
     assert 58_000_000 <= drifts[1] <= 60_000_000
@@ -217,7 +217,7 @@ async def test_several_processes_may_change_the_record_at_once(emulator_url: str
         await log.open()
         head = await log.head()
 
-    assert 5 == head.floor
+    assert 5 == head.log_start
 
 
 async def test_the_first_event_of_an_instance_is_found_among_many(
@@ -242,7 +242,7 @@ async def test_what_access_costs(emulator_url: str) -> None:
     bank = Approval(organisation="310000033", types=["x"], valid_to=1, reason="r")
     audited = Audited(time=1, organisation="310000033", action="read")
     async with log_behind(network, emulator_url, segment_entries=SEGMENT_ENTRIES) as log:
-        access = CosmosAccess(log._database, new_mark=new_name)
+        access = CosmosAccess(log._database, new_write_id=new_name)
         await access.record(audited)
         for ask in (
             access.approve(bank),

@@ -3,17 +3,17 @@
 import msgspec
 
 from eventfeed.domain.event import App
-from eventfeed.domain.ports import EventLog, Found, Known
+from eventfeed.domain.ports import EventLog, Lookup, StoredEvent
 from tests.support.events import TTD, entry, event
 
 
 async def test_a_stored_identity_is_known_by_place_and_content(log: EventLog) -> None:
     """A second publish is compared with where and what the first was, and which try wrote it."""
     stored, other = event("a"), event("b")
-    await log.append([entry(1, of=stored, mark="try")], after=0)
-    known = Known(sequence=1, time=1_000_000, content=b"a", mark="try")
+    await log.append([entry(1, of=stored, write_id="try")], after=0)
+    known = StoredEvent(sequence=1, time=1_000_000, content=b"a", write_id="try")
 
-    assert Found(identities={stored.identity: known}, owners={}) == await log.find([stored, other])
+    assert Lookup(identities={stored.identity: known}, owners={}) == await log.find([stored, other])
 
 
 async def test_the_same_id_of_another_source_is_another_identity(log: EventLog) -> None:

@@ -24,20 +24,20 @@ async def test_entries_of_one_moment_are_on_one_side(log: EventLog) -> None:
 async def test_old_entries_go_and_the_sequence_goes_on(log: EventLog) -> None:
     """The floor rises to the last entry before the time; the next append has the next number."""
     await log.append(entries(1, 5), after=0)
-    floor = await log.expire(before=3_000_000)
+    log_start = await log.expire(before=3_000_000)
     await log.append([entry(6)], after=5)
-    left = [each.sequence for each in await log.follow(after=floor, limit=9)]
+    left = [each.sequence for each in await log.follow(after=log_start, limit=9)]
 
-    assert (2, [3, 4, 5, 6]) == (floor, left)
+    assert (2, [3, 4, 5, 6]) == (log_start, left)
 
 
 async def test_the_last_entry_never_goes(log: EventLog) -> None:
     """However old everything is, the end of the log stays, and with it the next number."""
     await log.append(entries(1, 5), after=0)
-    floor = await log.expire(before=2**60)
+    log_start = await log.expire(before=2**60)
     head = await log.head()
 
-    assert (4, 4, 5) == (floor, head.floor, head.position)
+    assert (4, 4, 5) == (log_start, head.log_start, head.end_offset)
     assert [5] == [each.sequence for each in await log.follow(after=4, limit=9)]
 
 
@@ -54,4 +54,4 @@ async def test_a_renamed_log_keeps_its_entries(log: EventLog) -> None:
     after = await log.head()
 
     assert name == after.log != before.log
-    assert (2, 0) == (after.position, after.floor)
+    assert (2, 0) == (after.end_offset, after.log_start)

@@ -88,9 +88,11 @@ async def test_a_scan_is_the_filtered_list(
     log: EventLog, population: list[Entry], query: Query, bounds: tuple[int, int], limit: int
 ) -> None:
     """Whatever the query, a scan gives what filtering the whole list by hand gives, up to where it examined."""
-    start = (await log.head()).position
+    start = (await log.head()).end_offset
     moved = [
-        Entry(sequence=start + each.sequence, time=start * 1_000_000 + each.time, mark=each.mark, event=each.event)
+        Entry(
+            sequence=start + each.sequence, time=start * 1_000_000 + each.time, write_id=each.write_id, event=each.event
+        )
         for each in population
     ]
     if moved:
@@ -148,7 +150,7 @@ async def test_the_floor_comes_with_the_scan(log: EventLog) -> None:
     await log.append(entries(1, 5), after=0)
     await log.expire(before=3_000_000)
 
-    assert 2 == (await log.scan(Query(feed=FEED), after=0, through=5, limit=9)).floor
+    assert 2 == (await log.scan(Query(feed=FEED), after=0, through=5, limit=9)).log_start
 
 
 async def test_an_event_id_is_found_in_its_feed_alone(log: EventLog) -> None:

@@ -56,7 +56,7 @@ class Network:
     host: str
     port: int
     rate: float
-    dice: random.Random
+    rng: random.Random
     happened: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     next: list[Fault | None] = dataclasses.field(default_factory=list)
     newest: int = 0
@@ -64,7 +64,7 @@ class Network:
 
     def fault(self) -> Fault | None:
         """What happens to the next request."""
-        by_chance = self.dice.choice(FAULTS) if self.dice.random() < self.rate else None
+        by_chance = self.rng.choice(FAULTS) if self.rng.random() < self.rate else None
         fault = self.next.pop(0) if self.next else by_chance
         self.happened[fault.name if fault else "NONE"] += 1
         return fault
@@ -108,10 +108,10 @@ class Network:
         if fault in (Fault.THROTTLED, Fault.RETRY_WITH, Fault.UNAVAILABLE):
             return await _send(writer, _refusal(fault))
         if fault is Fault.DELAY:
-            await asyncio.sleep(self.dice.random() * DELAY_SECONDS_MAX)
+            await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
         self.newest = max([self.newest, *(int(each) for each in _CREATED.findall(request))])
         if fault is Fault.BEHIND:
-            request = _as_of(request, self.newest - self.dice.randint(1, BEHIND_ENTRIES_MAX))
+            request = _as_of(request, self.newest - self.rng.randint(1, BEHIND_ENTRIES_MAX))
         behind[1].write(request)
         await behind[1].drain()
         answer = await _message(behind[0])
@@ -122,7 +122,7 @@ class Network:
             return await _send(writer, _refusal(fault))
         if fault is Fault.SLOW_BODY:
             await _send(writer, answer[: len(answer) // 2])
-            await asyncio.sleep(self.dice.random() * DELAY_SECONDS_MAX)
+            await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
             answer = answer[len(answer) // 2 :]
         return await _send(writer, answer)
 

@@ -36,7 +36,7 @@ class Timing(Network):
     """Notes how long each request was away behind this network."""
 
     def __init__(self, base: Network) -> None:
-        super().__init__(base.host, base.port, base.rate, base.dice)
+        super().__init__(base.host, base.port, base.rate, base.rng)
         self.away = 0.0
         self._asked = 0.0
 
@@ -77,7 +77,7 @@ async def latencies(url: str) -> None:
     """Appends of 1 and 100, pages of 50 and 1000: whole (median of some rounds), and by whose part it is."""
     network = Timing(network_to(url))
     async with database(url) as made, through(network) as address:
-        store = Database(address, made.name, key=KEY, dice=random.random, clock=now)
+        store = Database(address, made.name, key=KEY, random=random.random, clock=now)
         await store.open()
         log, instant = CosmosLog(store, new_name=new_name), Instant(store, new_name=new_name)
         await log.open()
@@ -121,9 +121,9 @@ async def _append(log: CosmosLog, count: int) -> float:
 async def _page(log: CosmosLog, count: int) -> float:
     started = time.perf_counter()
     found = await log.scan(FEED, after=0, through=PAGE, limit=count)
-    taken = time.perf_counter() - started
+    fit = time.perf_counter() - started
     assert len(found.entries) == count
-    return taken
+    return fit
 
 
 async def consumers(url: str) -> None:

@@ -93,7 +93,7 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Coun
 @asynccontextmanager
 async def database(url: str) -> AsyncIterator[Database]:
     """A new database with the containers of a log."""
-    made = Database(url, f"test-{uuid.uuid4().hex}", key=KEY, dice=random.random, clock=now)
+    made = Database(url, f"test-{uuid.uuid4().hex}", key=KEY, random=random.random, clock=now)
     await made.open()
     await made.create(containers(keep_seconds=KEEP_SECONDS))
     yield made
@@ -106,7 +106,7 @@ async def log_behind(network: Network, url: str, *, segment_entries: int) -> Asy
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     async with database(url) as made, server:
         port = server.sockets[0].getsockname()[1]
-        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, dice=random.random, clock=now)
+        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, random=random.random, clock=now)
         await store.open()
         log = CosmosLog(store, new_name=new_name, segment_entries=segment_entries)
         await log.open()

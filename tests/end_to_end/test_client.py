@@ -197,7 +197,7 @@ class Sink(ThreadingHTTPServer):
 
     def __init__(self, *, refusals: int) -> None:
         super().__init__(("127.0.0.1", 0), _Taking)
-        self.refusals, self.taken, self.types = refusals, list[bytes](), set[str]()
+        self.refusals, self.fit, self.types = refusals, list[bytes](), set[str]()
 
 
 class _Taking(BaseHTTPRequestHandler):
@@ -209,7 +209,7 @@ class _Taking(BaseHTTPRequestHandler):
         self.server.types.add(self.headers["content-type"])
         self.server.refusals -= 1
         if self.server.refusals < 0:
-            self.server.taken.append(body)
+            self.server.fit.append(body)
         self.send_response(204 if self.server.refusals < 0 else 500)
         self.end_headers()
 
@@ -229,7 +229,7 @@ def test_events_are_forwarded_until_they_are_taken(served: Served, app: str, tmp
         sink.shutdown()
 
     assert [0, 0] == [each.returncode for each in runs], runs
-    assert published == [each.split(b'"id":"')[1].split(b'"')[0].decode() for each in sink.taken]
+    assert published == [each.split(b'"id":"')[1].split(b'"')[0].decode() for each in sink.fit]
     assert {"application/cloudevents+json"} == sink.types
     assert b"status 500. Trying again." in runs[0].stderr
 

@@ -76,7 +76,7 @@ def test_containers_that_somebody_else_made_are_enough(account: str, tmp_path: P
     name = uuid.uuid4().hex
 
     async def stand_up() -> None:
-        made = Database(f"http://{account}/", name, key=EMULATOR_KEY, dice=random.random, clock=now)
+        made = Database(f"http://{account}/", name, key=EMULATOR_KEY, random=random.random, clock=now)
         await made.open()
         await made.create(containers(keep_seconds=KEEP_SECONDS))
         await made.close()

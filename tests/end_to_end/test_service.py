@@ -151,10 +151,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, settings: dict[s
 
 def test_a_taken_port_is_told(tmp_path: Path) -> None:
     """Exit code 2 and what to do, not a trace."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        ended = serve(tmp_path, "--port", str(taken.getsockname()[1]))
+    with socket.socket() as fit:
+        fit.bind(("127.0.0.1", 0))
+        fit.listen()
+        ended = serve(tmp_path, "--port", str(fit.getsockname()[1]))
 
     assert 2 == ended.returncode
     assert b"--port" in ended.stderr

@@ -40,7 +40,7 @@ async def appending(log: EventLog, *, clock: Callable[[], int]) -> AsyncIterator
     """A running appender, as one process has it, and its tail."""
     tail = Tail(log)
     await tail.start()
-    appender = Appender(log, tail, clock=clock, new_mark=lambda: uuid.uuid4().hex, dice=random.random)
+    appender = Appender(log, tail, clock=clock, new_write_id=lambda: uuid.uuid4().hex, random=random.random)
     running = asyncio.create_task(appender.run())
     try:
         yield appender, tail

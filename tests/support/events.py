@@ -65,12 +65,12 @@ def caller(
     )
 
 
-def entry(sequence: int, *, of: Event | None = None, time: int | None = None, mark: str = "m") -> Entry:
+def entry(sequence: int, *, of: Event | None = None, time: int | None = None, write_id: str = "m") -> Entry:
     """An entry at this place, registered `sequence` seconds after 1970 unless told otherwise."""
     return Entry(
         sequence=sequence,
         time=sequence * 1_000_000 if time is None else time,
-        mark=mark,
+        write_id=write_id,
         event=of or event(),
     )
 

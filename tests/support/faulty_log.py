@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from eventfeed.domain.errors import OutcomeUnknown
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.feed import Query
-from eventfeed.domain.ports import EventLog, Found, Head, Scan
+from eventfeed.domain.ports import EventLog, Head, Lookup, Scan
 
 
 class Fault(enum.Enum):
@@ -28,7 +28,7 @@ class FaultyLog:
         self._log, self.plan = log, deque(plan)
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
         self.engine = log.engine
-        self.end_ages, self.clock_drift = log.end_ages, log.clock_drift
+        self.end_ages, self.clock_skew = log.end_ages, log.clock_skew
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.tried = asyncio.Event()
         self._late: tuple[int, Sequence[Entry]] | None = None
@@ -70,7 +70,7 @@ class FaultyLog:
         """Pass on."""
         return await self._log.scan(query, after=after, through=through, limit=limit)
 
-    async def find(self, events: Sequence[Event]) -> Found:
+    async def find(self, events: Sequence[Event]) -> Lookup:
         """Pass on."""
         return await self._log.find(events)
 

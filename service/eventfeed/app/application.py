@@ -32,7 +32,7 @@ from eventfeed.domain.errors import Failure
 from eventfeed.domain.event import REQUEST_BYTES_MAX, marker
 from eventfeed.domain.ports import DecisionPoint, Register
 from eventfeed.domain.publishing import Submission
-from eventfeed.http.authentication import Callers
+from eventfeed.http.authentication import Authenticator
 from eventfeed.http.identity_routes import development_routes, identity_routes
 from eventfeed.http.operations.gateway import OnlyThroughGateway
 from eventfeed.http.operations.health import health_routes
@@ -42,11 +42,11 @@ from eventfeed.http.publishing.routes import Publishing, publish_routes
 from eventfeed.http.reading.event_stream import Source
 from eventfeed.http.reading.feeds import Feeds, feed_routes
 from eventfeed.http.reading.instance_feed import Instances, instance_routes
-from eventfeed.http.reading.long_poll import Places
+from eventfeed.http.reading.long_poll import ConcurrencyLimits
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.rate_limit import Rate
 from eventfeed.http.reading.reportees import Reportees, reportee_routes
-from eventfeed.http.request import Addresses
+from eventfeed.http.request import PublicUrl
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
@@ -97,7 +97,7 @@ class Store:
         keep = int(settings.retention_days * DAY)
         self._containers = containers(keep_seconds=keep // 1_000_000)
         self.retention = Retention(self.log, clock=now, keep=keep)
-        self.appender = Appender(self.log, self.tail, clock=now, new_mark=_unique, dice=random.random)
+        self.appender = Appender(self.log, self.tail, clock=now, new_write_id=_unique, random=random.random)
 
     async def create(self) -> None:
         """Make the store where there is none: in a Cosmos DB emulator database and containers, and the log."""
@@ -129,7 +129,7 @@ class Store:
         async with self.opened():
             await self.tail.start()
             QUEUE_DEPTH.look = lambda: [((), self.appender.depth)]
-            TAIL_SEQUENCE.look = lambda: [((), self.tail.head.position)]
+            TAIL_SEQUENCE.look = lambda: [((), self.tail.head.end_offset)]
             TAIL_STALENESS.look = lambda: [((), self.tail.staleness)]
             work = [
                 asyncio.create_task(each) for each in (self.appender.run(), self.tail.remember(), self._look_after())
@@ -186,10 +186,10 @@ def _in_cosmos(settings: Settings, segment_entries: int | None) -> Engines:
     if settings.cosmos is None:
         raise SettingsError("The store is not in Cosmos DB.")
     key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
-    database = Database(settings.cosmos.url, settings.cosmos.database, key=key, dice=random.random, clock=now)
+    database = Database(settings.cosmos.url, settings.cosmos.database, key=key, random=random.random, clock=now)
     size = segment_entries or SEGMENT_ENTRIES
     log = CosmosLog(database, new_name=_log_name, segment_entries=size)
-    return Engines(log, CosmosAccess(database, new_mark=_unique), database)
+    return Engines(log, CosmosAccess(database, new_write_id=_unique), database)
 
 
 def create() -> Observed:
@@ -221,9 +221,9 @@ def application(settings: Settings) -> Litestar:
     access = access_of(settings, client=client, keys=keys)
     store = Store(settings)
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions)
-    callers = Callers(PlatformTokens(keys, issuer=_issuer(settings), clock=now))
+    callers = Authenticator(PlatformTokens(keys, issuer=_issuer(settings), clock=now))
     problems = Problems(addresses)
-    places = Places(waits=settings.waits, streams=settings.streams, caller_streams=settings.caller_streams)
+    places = ConcurrencyLimits(waits=settings.waits, streams=settings.streams, caller_streams=settings.caller_streams)
     pages = Pages(Source(reader, now, problems, places), addresses, secret=keys.secret)
 
     return Litestar(
@@ -253,7 +253,7 @@ async def _alive(client: httpx.AsyncClient, store: Store, *_: Litestar) -> Async
     """What runs while requests are answered. When the process is told to end, nobody waits for an event any more."""
     with exporting():
         async with client, store.running():
-            with _told_to_stop(store.tail.arrivals.end):
+            with _told_to_stop(store.tail.waiters.end):
                 yield
 
 
@@ -296,8 +296,8 @@ def first_approvals(settings: Settings) -> Sequence[Approval]:
     return list(population_file(_path(settings.register)).value.first_approvals())
 
 
-def _addresses(settings: Settings) -> Addresses:
-    return Addresses(
+def _addresses(settings: Settings) -> PublicUrl:
+    return PublicUrl(
         public_url=settings.public_url, own_url=settings.own_url, client_header=settings.client_address_header
     )
 
@@ -314,7 +314,7 @@ def _publishing(store: Store) -> Publishing:
     return Publishing(store.appender, clock=now, new_id=new_event_id)
 
 
-def _instances(settings: Settings, pages: Pages, *, addresses: Addresses) -> Instances:
+def _instances(settings: Settings, pages: Pages, *, addresses: PublicUrl) -> Instances:
     address_rate = Rate(per_minute=settings.address_requests)
     return Instances(pages, addresses, address_rate, Rate(per_minute=settings.instance_requests))
 

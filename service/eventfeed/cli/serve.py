@@ -20,7 +20,7 @@ from eventfeed.app.application import Store, application, first_approvals, new_e
 from eventfeed.cli.observe import observed
 from eventfeed.domain.event import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
-from eventfeed.http.publishing.cloudevents import Given, Sent, events_of
+from eventfeed.http.publishing.cloudevents import EventDefaults, Sent, parse_events
 from eventfeed.sample import sample_events, sample_instance
 from eventfeed.settings import Settings, SettingsError, hand_down
 
@@ -119,7 +119,7 @@ async def _prepare(settings: Settings, *, sample: bool) -> None:
         if settings.development:
             for approval in first_approvals(settings):
                 await store.access.approve(approval, seed=True)
-        if sample and settings.development and store.tail.head.position == 0:
+        if sample and settings.development and store.tail.head.end_offset == 0:
             await _fill(store)
 
 
@@ -127,7 +127,7 @@ async def _fill(store: Store) -> None:
     texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now())]
     for start in range(0, len(texts), REQUEST_EVENTS_MAX):
         batch = Sent(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
-        events = events_of(batch, Given(new_id=new_event_id, now=now()), from_app=True)
+        events = parse_events(batch, EventDefaults(new_id=new_event_id, now=now()), from_app=True)
         pointers = [batch.pointer(place) for place in range(len(events))]
         await store.appender.publish(Submission(events=events, pointers=pointers, admin=True))
 

@@ -97,7 +97,7 @@ class Service:
         def send() -> httpx.Response:
             return self._client.get(self.url + path, params=list(params), headers=self._authorized())
 
-        return self._patiently(send, for_ever=for_ever)
+        return self._with_retries(send, for_ever=for_ever)
 
     def post(
         self,
@@ -114,7 +114,7 @@ class Service:
             headers = {**self._authorized(), "Content-Type": media_type}
             return self._client.post(self.url + path, params=list(params), content=content, headers=headers)
 
-        return self._patiently(send, for_ever=for_ever)
+        return self._with_retries(send, for_ever=for_ever)
 
     def _authorized(self) -> Mapping[str, str]:
         if not self._token and self._identity is None:
@@ -123,7 +123,7 @@ class Service:
             self._token = platform_token(self._client, self.url, identity=self._identity)
         return {"Authorization": f"Bearer {self._token}"}
 
-    def _patiently(self, send: Callable[[], httpx.Response], *, for_ever: bool) -> httpx.Response:
+    def _with_retries(self, send: Callable[[], httpx.Response], *, for_ever: bool) -> httpx.Response:
         renewed, tried = False, 0
         while True:
             tried += 1

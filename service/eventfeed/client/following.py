@@ -53,9 +53,9 @@ class Following:
         *,
         after: str,
         size: int | None = None,
-        dice: Callable[[], float] = random.random,
+        random: Callable[[], float] = random.random,
     ) -> None:
-        self._feed, self._tokens, self._size, self._dice = feed, tokens, size, dice
+        self._feed, self._tokens, self._size, self._random = feed, tokens, size, random
         self.cursor = after
         # The last sequence that the consumer has been given.
         self._last = -1
@@ -216,7 +216,7 @@ class Following:
         most = min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_SECONDS_MAX)
         self._failures += 1
         at_least = min(float(told), RETRY_AFTER_SECONDS_MAX) if told.isdecimal() else 0.0
-        yield Pause(at_least + most * self._dice())
+        yield Pause(at_least + most * self._random())
 
 
 def _says_no_stream(outcome: Outcome) -> TypeGuard[Answer]:

@@ -141,11 +141,11 @@ _TRACEPARENT = b'"traceparent":"'
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """An event at its place. `time` is when it was registered (µs since 1970), `mark` which try wrote it."""
+    """An event at its place. `time` is when it was registered (µs since 1970), `write_id` which try wrote it."""
 
     sequence: int
     time: int
-    mark: str
+    write_id: str
     event: Event
 
     @functools.cached_property

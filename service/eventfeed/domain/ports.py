@@ -16,30 +16,30 @@ Clock = Callable[[], int]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """Both ends of a log: `position` and `time` of its last entry, `floor` the last one retention took.
+    """Both ends of a log: `position` and `time` of its last entry, `log_start` the last one retention took.
 
     0 stands for "none yet" in each.
     """
 
     log: str
-    floor: int
-    position: int
+    log_start: int
+    end_offset: int
     time: int
 
 
-class Known(msgspec.Struct, frozen=True, kw_only=True):
+class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An identity's place in the log: what a second publish of it must be compared with, and which try wrote it."""
 
     sequence: int
     time: int
     content: bytes
-    mark: str
+    write_id: str
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     """What the log knows of some events: their identities, and the app that published each instance first."""
 
-    identities: Mapping[Identity, Known]
+    identities: Mapping[Identity, StoredEvent]
     owners: Mapping[str, App]
 
 
@@ -51,7 +51,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
     entries: Sequence[Entry]
     examined: int
-    floor: int
+    log_start: int
     places: bytes | None = None
 
 
@@ -70,7 +70,7 @@ class EventLog(Protocol):
     end_ages: bool
 
     @property
-    def clock_drift(self) -> int:
+    def clock_skew(self) -> int:
         """How far this machine's clock is from the store's, as far as its answers make certain (µs)."""
         ...
 
@@ -98,7 +98,7 @@ class EventLog(Protocol):
         """
         ...
 
-    async def find(self, events: Sequence[Event]) -> Found:
+    async def find(self, events: Sequence[Event]) -> Lookup:
         """What is known of these events, over everything the store holds."""
         ...
 

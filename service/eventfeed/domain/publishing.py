@@ -7,7 +7,7 @@ import msgspec
 
 from eventfeed.domain.errors import EventConflict, Fault, ForeignSource
 from eventfeed.domain.event import App, Event, Identity
-from eventfeed.domain.ports import Found, Known
+from eventfeed.domain.ports import Lookup, StoredEvent
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 
@@ -37,37 +37,37 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     duplicate: bool
 
 
-class Fresh(msgspec.Struct, frozen=True, kw_only=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event that this batch appends, by its place in the batch; `repeated` when an earlier one brought it."""
 
     index: int
     repeated: bool
 
 
-Answer = EventConflict | ForeignSource | Sequence[Known | Fresh]
+Answer = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What to append, in order, and an answer for each submission: a refusal, or a place for each event."""
 
     fresh: Sequence[Event]
     answers: Sequence[Answer]
 
 
-def settle(submissions: Sequence[Submission], found: Found) -> Settlement:
+def plan_batch(submissions: Sequence[Submission], found: Lookup) -> BatchPlan:
     """Decide a batch against what the log knows, and each event against those before it.
 
     A submission with one refused event adds nothing: not to the log, not to what later ones are compared with.
     """
     batch = _Batch(found)
     answers = [batch.answer(submission) for submission in submissions]
-    return Settlement(fresh=batch.fresh, answers=answers)
+    return BatchPlan(fresh=batch.fresh, answers=answers)
 
 
 class _Batch:
     """The batch so far: what will be appended, and whose each instance is."""
 
-    def __init__(self, found: Found) -> None:
+    def __init__(self, found: Lookup) -> None:
         self.fresh: list[Event] = []
         self._known = found.identities
         self._index: dict[Identity, int] = {}
@@ -108,13 +108,13 @@ class _Batch:
         owner = self._owners.get(event.instance) or owners.setdefault(event.instance, event.app)
         return owner == event.app
 
-    def _place(self, event: Event) -> Known | Fresh:
+    def _place(self, event: Event) -> StoredEvent | NewEvent:
         if known := self._known.get(event.identity):
             return known
         index = self._index.setdefault(event.identity, len(self.fresh))
         if index < len(self.fresh):
-            return Fresh(index=index, repeated=True)
+            return NewEvent(index=index, repeated=True)
         self.fresh.append(event)
         if event.instance is not None and event.app is not None:
             self._owners.setdefault(event.instance, event.app)
-        return Fresh(index=index, repeated=False)
+        return NewEvent(index=index, repeated=False)

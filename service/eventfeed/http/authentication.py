@@ -6,7 +6,7 @@ from eventfeed.http.request import AnyRequest, header
 from eventfeed.identity.tokens import PlatformTokens
 
 
-class Callers:
+class Authenticator:
     """Knows callers by their platform tokens."""
 
     def __init__(self, tokens: PlatformTokens) -> None:

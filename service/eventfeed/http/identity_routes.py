@@ -3,7 +3,7 @@
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import MediaType, Response, get, post
+from litestar import MediaType, Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -12,6 +12,7 @@ from eventfeed.http.authentication import bearer
 from eventfeed.http.body import BODY_BYTES_MAX, body_of
 from eventfeed.http.publishing.cloudevents import JSON
 from eventfeed.http.request import AnyRequest, local
+from eventfeed.http.routing import get, post
 from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 
@@ -54,7 +55,7 @@ def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
         _require_local(request)
         return Response(issuer.keys.jwks, media_type=JSON)
 
-    @post(f"{place}/token", status_code=200)
+    @post(f"{place}/token")
     async def token(request: AnyRequest) -> Response[str]:
         _require_local(request)
         minted = issuer.token(_form(await body_of(request, bytes_max=BODY_BYTES_MAX)))

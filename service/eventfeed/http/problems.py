@@ -24,7 +24,7 @@ from eventfeed.domain.errors import (
 )
 from eventfeed.domain.masking import masked
 from eventfeed.domain.moment import format_moment
-from eventfeed.http.request import Addresses
+from eventfeed.http.request import PublicUrl
 from eventfeed.telemetry import tracing
 from eventfeed.telemetry.metrics import REFUSED
 
@@ -176,7 +176,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
 class Problems:
     """Makes problem answers for the exceptions that requests end in."""
 
-    def __init__(self, addresses: Addresses) -> None:
+    def __init__(self, addresses: PublicUrl) -> None:
         self._addresses = addresses
 
     def on_failure(self, request: AnyRequest, failure: Failure) -> Response[bytes]:

@@ -28,7 +28,7 @@ def header(request: AnyRequest, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-class Addresses:
+class PublicUrl:
     """Builds on the public URL when there is one; else the service is on loopback, and believes a loopback host."""
 
     def __init__(self, *, public_url: str, own_url: str, client_header: str = "") -> None:

@@ -1,42 +1,57 @@
-"""Routes whose handler takes the request and gives the answer, and nothing else.
+"""Routes whose handler takes a request and returns a response.
 
-The framework finds the route and turns failures into answers. What it does between for signatures, dependencies and
-conversions takes as long as all of this service's own work on a poll, so these handlers stand before it, as middleware.
+The framework matches the route and turns exceptions into responses. Handlers run as middleware before its signature
+parsing, dependency injection and conversions, which cost as much as the rest of a poll.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from litestar import Request, Response, get, post
+from litestar import HttpMethod, Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Middleware
 
 from eventfeed.http.request import AnyRequest
 
-Handler = Callable[[AnyRequest], Awaitable[Response[bytes]]]
+Handler = Callable[[AnyRequest], Awaitable[Response[Any]]]
+Route = Callable[[Handler], HTTPRouteHandler]
 
 
-def getting(path: str) -> Callable[[Handler], HTTPRouteHandler]:
-    """Answer GET requests of this path."""
-    return lambda handler: get(path, middleware=[_before(handler)])(_never)
+def get(path: str | Sequence[str]) -> Route:
+    """Route GET requests of a path, or of several, to a handler."""
+    return _route(HttpMethod.GET, path)
 
 
-def posting(path: str | Sequence[str]) -> Callable[[Handler], HTTPRouteHandler]:
-    """Answer POST requests of this path, or of these."""
-    return lambda handler: post(path, middleware=[_before(handler)])(_never)
+def post(path: str | Sequence[str]) -> Route:
+    """Route POST requests of a path, or of several, to a handler."""
+    return _route(HttpMethod.POST, path)
 
 
-def _before(handler: Handler) -> Middleware:
-    async def answered(*connection: Any) -> None:  # scope, receive and send of ASGI
+def put(path: str) -> Route:
+    """Route PUT requests of a path to a handler."""
+    return _route(HttpMethod.PUT, path)
+
+
+def delete(path: str) -> Route:
+    """Route DELETE requests of a path to a handler."""
+    return _route(HttpMethod.DELETE, path)
+
+
+def _route(method: HttpMethod, path: str | Sequence[str]) -> Route:
+    return lambda handler: HTTPRouteHandler(path, http_method=method, middleware=[_middleware(handler)])(_unreachable)
+
+
+def _middleware(handler: Handler) -> Middleware:
+    async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
         request: AnyRequest = Request(*connection)
-        answer = await handler(request)
-        await answer.to_asgi_response(app=None, request=request)(*connection)
+        response = await handler(request)
+        await response.to_asgi_response(app=None, request=request)(*connection)
 
-    def factory(app: ASGIApp) -> ASGIApp:  # noqa: ARG001  # what stands behind is never asked
-        return answered
+    def factory(app: ASGIApp) -> ASGIApp:  # noqa: ARG001  # the handler replaces the rest of the stack
+        return respond
 
     return factory
 
 
-async def _never() -> None:
-    """What the framework would call."""
+async def _unreachable() -> None:
+    """Stand in for the handler function that the framework requires."""

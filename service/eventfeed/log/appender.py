@@ -16,8 +16,8 @@ from typing import NamedTuple, assert_never
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.ports import Clock, EventLog, Head, Known
-from eventfeed.domain.publishing import Fresh, Receipt, Settlement, Submission, settle
+from eventfeed.domain.ports import Clock, EventLog, Head, StoredEvent
+from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.metrics import APPEND_DURATION, BATCH_SIZE, BATCH_WAIT, RACES_LOST
 from eventfeed.telemetry.tracing import CLIENT, doing
@@ -33,13 +33,13 @@ BACKOFF_SECONDS_MAX = 0.5
 # After a lost race no longer than a few writes take: the winner goes on at once, and would win again and again.
 RACE_SECONDS_MAX = 0.02
 # A clock far ahead would stamp a time that all writers after it must keep.
-CLOCK_DRIFT_MAX = 5_000_000
+CLOCK_SKEW_MAX = 5_000_000
 
 
 class Appender:
     """Appends what publishers submit, in the order they came. `run` must be running.
 
-    `new_mark` gives a text never given before, `dice` a number in [0, 1).
+    `new_write_id` gives a text never given before, `random` a number in [0, 1).
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class Appender:
         tail: Tail,
         *,
         clock: Clock,
-        new_mark: Callable[[], str],
-        dice: Callable[[], float],
+        new_write_id: Callable[[], str],
+        random: Callable[[], float],
     ) -> None:
         self._log, self._tail, self._clock = log, tail, clock
-        self._new_mark, self._dice = new_mark, dice
+        self._new_write_id, self._random = new_write_id, random
         self._waiting: deque[_Waiting] = deque()
         self._waiting_events = 0
         self._waiting_bytes = 0
@@ -80,9 +80,9 @@ class Appender:
         return await waiting.receipts
 
     def require_clock(self) -> None:
-        """Raises `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_DRIFT_MAX`."""
-        drift = self._log.clock_drift
-        if drift > CLOCK_DRIFT_MAX:
+        """Raises `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
+        drift = self._log.clock_skew
+        if drift > CLOCK_SKEW_MAX:
             raise Unavailable(
                 f"The clock of this machine is {drift // 1_000_000} s from the store's: it appends nothing until then.",
                 retry_seconds=5,
@@ -134,36 +134,36 @@ class Appender:
     async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
         """Settle and write a batch, anew after each lost race; what each submission comes to."""
         events = [event for submission in submissions for event in submission.events]
-        patience, marks = _Patience(self._dice), set[str]()
+        budget, write_ids = RetryBudget(self._random), set[str]()
         while True:
-            pinned, mark = self._tail.head, self._new_mark()
-            marks.add(mark)
+            pinned, write_id = self._tail.head, self._new_write_id()
+            write_ids.add(write_id)
             with doing("find", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
                 found = await self._log.find(events)
             self.require_clock()
-            settlement = settle(submissions, found)
-            entries = self._numbered(settlement.fresh, pinned=pinned, mark=mark)
-            if await self._write(entries, patience):
+            plan = plan_batch(submissions, found)
+            entries = self._numbered(plan.fresh, pinned=pinned, write_id=write_id)
+            if await self._write(entries, budget):
                 BATCH_SIZE.record(len(entries), self._log.engine)
                 await self._show(max((known.sequence for known in found.identities.values()), default=0))
-                return _outcomes(submissions, settlement, written=_Written(entries=entries, marks=marks))
+                return _outcomes(submissions, plan, written=_Written(entries=entries, write_ids=write_ids))
             RACES_LOST.add(1, self._log.engine)
-            await patience.wait(longest=RACE_SECONDS_MAX)
-            await self._tail.look(past=self._tail.head.position + 1)
+            await budget.wait(longest=RACE_SECONDS_MAX)
+            await self._tail.look(past=self._tail.head.end_offset + 1)
 
     async def _show(self, known: int) -> None:
         """Who gives a receipt shows the event: also one that another process wrote, and this one has not seen yet."""
-        if known > self._tail.head.position:
+        if known > self._tail.head.end_offset:
             await self._tail.look(past=known)
 
-    def _numbered(self, events: Sequence[Event], *, pinned: Head, mark: str) -> Sequence[Entry]:
+    def _numbered(self, events: Sequence[Event], *, pinned: Head, write_id: str) -> Sequence[Entry]:
         time = max(self._clock(), pinned.time)
         return [
-            Entry(sequence=pinned.position + place, time=time, mark=mark, event=event)
+            Entry(sequence=pinned.end_offset + place, time=time, write_id=write_id, event=event)
             for place, event in enumerate(events, start=1)
         ]
 
-    async def _write(self, entries: Sequence[Entry], patience: "_Patience") -> bool:
+    async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
         """Write these entries at these positions: True when all are in, False when one is another writer's."""
         while entries:
             after = entries[0].sequence - 1
@@ -173,10 +173,10 @@ class Appender:
             except Unavailable:
                 there = await self._there(after=after, limit=len(entries))
             if not there:
-                await patience.wait()
+                await budget.wait()
                 continue
             self._tail.learn(there)
-            own = [entry for entry in there if entry.mark == entries[0].mark]
+            own = [entry for entry in there if entry.write_id == entries[0].write_id]
             if len(own) < len(there):
                 return False
             entries = entries[len(own) :]
@@ -209,11 +209,11 @@ class _Waiting:
             self.receipts.set_result(outcome)
 
 
-class _Patience:
+class RetryBudget:
     """How long a batch is tried, and the waits in between."""
 
-    def __init__(self, dice: Callable[[], float]) -> None:
-        self._dice = dice
+    def __init__(self, random: Callable[[], float]) -> None:
+        self._random = random
         self._most = BACKOFF_SECONDS
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS_MAX
 
@@ -223,7 +223,7 @@ class _Patience:
             raise Unavailable(
                 "The log did not confirm the events in time. Repeating the publish is safe.", retry_seconds=2
             )
-        await asyncio.sleep(self._dice() * min(self._most, longest))
+        await asyncio.sleep(self._random() * min(self._most, longest))
         self._most = min(2 * self._most, BACKOFF_SECONDS_MAX)
 
 
@@ -231,14 +231,14 @@ class _Written(NamedTuple):
     """What a batch wrote in the end, and the marks of all its tries."""
 
     entries: Sequence[Entry]
-    marks: AbstractSet[str]
+    write_ids: AbstractSet[str]
 
-    def receipt(self, event: Event, place: Known | Fresh) -> Receipt:
+    def receipt(self, event: Event, place: StoredEvent | NewEvent) -> Receipt:
         """An event found in the log is a duplicate unless one of our own tries put it there."""
         match place:
-            case Known(sequence=sequence, time=time, mark=mark):
-                duplicate = mark not in self.marks
-            case Fresh(index=index, repeated=duplicate):
+            case StoredEvent(sequence=sequence, time=time, write_id=write_id):
+                duplicate = write_id not in self.write_ids
+            case NewEvent(index=index, repeated=duplicate):
                 sequence, time = self.entries[index].sequence, self.entries[index].time
             case _:
                 assert_never(place)
@@ -248,10 +248,10 @@ class _Written(NamedTuple):
 _Outcome = Sequence[Receipt] | Exception
 
 
-def _outcomes(submissions: Sequence[Submission], settlement: Settlement, *, written: _Written) -> Sequence[_Outcome]:
+def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, written: _Written) -> Sequence[_Outcome]:
     return [
         answer
         if isinstance(answer, Exception)
         else [written.receipt(event, place) for event, place in zip(submission.events, answer, strict=True)]
-        for submission, answer in zip(submissions, settlement.answers, strict=True)
+        for submission, answer in zip(submissions, plan.answers, strict=True)
     ]

@@ -71,14 +71,14 @@ class Reader:
         start, head = self._known_start(ask) or await self._start(ask)
         # Nothing is awaited, nor made a coroutine of, that most requests need not ask for.
         first = start if ask.since is None else await self._first(ask.since, start, head=head)
-        through = head.position if ask.until is None else await self._through(ask.until, head)
+        through = head.end_offset if ask.until is None else await self._through(ask.until, head)
         found = self._at_once(ask, after=first, through=through)
         if found is None:
             found = await self._collect(ask, after=first, through=through)
         entries = found.entries
         cursor = Cursor(log=head.log, position=max(start, found.examined))
         name = name_of(ask.query.feed)
-        self._measure(name, entries, examined=cursor.position - start, behind=head.position - cursor.position)
+        self._measure(name, entries, examined=cursor.position - start, behind=head.end_offset - cursor.position)
         PAGE_DURATION.record(time.perf_counter() - began, name)
         places = array("Q", map(sequence_of, entries)).tobytes() if found.places is None else found.places
         return Page(entries=entries, cursor=cursor, more=cursor.position < through, places=places)
@@ -95,7 +95,7 @@ class Reader:
     @property
     def ended(self) -> bool:
         """Whether nobody can wait here any more: the service is stopping."""
-        return self._tail.arrivals.ended
+        return self._tail.waiters.ended
 
     def past(self, until: int | None) -> bool:
         """Whether the log has come past this time (µs), so that nothing before it can come any more."""
@@ -107,19 +107,19 @@ class Reader:
         The position up to which there is none: before the entry that came, or where the log ends when the time is up.
         It returns at once when the log ends after `past` already, and when waiting has ended or `unless` has happened.
         """
-        if self._tail.head.position != past:
+        if self._tail.head.end_offset != past:
             return past
         with self._tail.waiting(query, past=past) as arrived:
             either: set[asyncio.Future[int] | asyncio.Future[None]] = {arrived, unless}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return arrived.result() if arrived.done() else self._tail.head.position
+            return arrived.result() if arrived.done() else self._tail.head.end_offset
 
     def _known_start(self, ask: PageRequest) -> tuple[int, Head] | None:
         """What `_start` says of a cursor of this log, when nobody needs to be asked for it."""
         after, newest = ask.after, self._tail.head
         if isinstance(after, Cursor) and after.log == newest.log and self._tail.fresh:
             head = self._retention.known(newest)
-            if head is not None and head.floor <= after.position <= head.position:
+            if head is not None and head.log_start <= after.position <= head.end_offset:
                 return after.position, head
         return None
 
@@ -129,24 +129,24 @@ class Reader:
         head = await self._retention.applied(await self._tail.look(past=ahead))
         match ask.after:
             case Bare(position=0):
-                return head.floor, head
+                return head.log_start, head
             case Cursor(log=log) if log != head.log:
                 raise CursorOfAnotherLog(f"This cursor belongs to another log; the one here is named {head.log}.")
             case EventId(id=event_id):
                 return await self._place(ask.query, event_id, head=head), head
-        if ahead > head.position:
-            raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.position}.")
-        if ahead < head.floor:
+        if ahead > head.end_offset:
+            raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
+        if ahead < head.log_start:
             raise await self._expired(head)
         return ahead, head
 
     async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
         """Where the first retained event of the feed with this id stands, of those that may be seen."""
         asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
-        found = await self._collect(asked, after=head.floor, through=head.position)
+        found = await self._collect(asked, after=head.log_start, through=head.end_offset)
         if found.entries:
             return found.entries[0].sequence
-        if found.examined < head.position:
+        if found.examined < head.end_offset:
             raise Unavailable(
                 "This event id was not found in the time a request has. A cursor finds its place at once."
             )
@@ -154,7 +154,7 @@ class Reader:
 
     async def _first(self, since: int, start: int, *, head: Head) -> int:
         """The position to examine after: the start, or further on where `since` begins."""
-        if start >= head.position:
+        if start >= head.end_offset:
             return start
         recent = self._tail.recent(after=start)
         if recent and recent[0].time >= since:
@@ -163,12 +163,12 @@ class Reader:
 
     async def _through(self, until: int, head: Head) -> int:
         """The last position to examine: the end of the log, or before where `until` begins."""
-        return head.position if until > head.time else await self._log.seek(until)
+        return head.end_offset if until > head.time else await self._log.seek(until)
 
     def _at_once(self, ask: PageRequest, *, after: int, through: int) -> Scan | None:
         """What `_collect` finds, when it is in memory, nobody decides on it, and it cannot be too much for a page."""
         if after >= through:
-            return Scan(entries=(), examined=after, floor=after, places=b"")
+            return Scan(entries=(), examined=after, log_start=after, places=b"")
         if ask.size > LIGHT_ENTRIES_MAX or not isinstance(ask.query.feed, _DECIDED_BY_SCOPE):
             return None
         return self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
@@ -200,7 +200,7 @@ class Reader:
             seen = {entry.sequence for entry in visible}
             hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
             query, limit = query.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
-        return Scan(entries=page.entries, examined=after, floor=start)
+        return Scan(entries=page.entries, examined=after, log_start=start)
 
     async def _visible(self, feed: Feed, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Those of a feed's entries that its reader may see."""
@@ -222,14 +222,14 @@ class Reader:
             return recent
         with doing("scan", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
             scan = await self._log.scan(query, after=after, through=through, limit=limit)
-        if scan.floor > after:
+        if scan.log_start > after:
             raise await self._expired(await self._retention.applied(await self._tail.look()))
         return scan
 
     async def _expired(self, head: Head) -> CursorExpired:
-        oldest = await self._log.follow(after=head.floor, limit=1)
+        oldest = await self._log.follow(after=head.log_start, limit=1)
         time = oldest[0].time if oldest else None
-        return CursorExpired(oldest=str(Cursor(log=head.log, position=head.floor)), oldest_time=time)
+        return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=time)
 
 
 def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:

@@ -7,7 +7,7 @@ that began while it was shown meets a hole.
 import functools
 
 from eventfeed.domain.ports import Clock, EventLog, Head
-from eventfeed.single_flight import Shared
+from eventfeed.single_flight import SingleFlight
 
 # Far longer than any request runs.
 DELETE_MARGIN = 3_600 * 1_000_000
@@ -22,7 +22,7 @@ class Retention:
         self._log, self._clock, self._keep = log, clock, keep
         # The floor as last found, in which log, and until when (µs) nobody needs to look again.
         self._floor, self._of_log, self._good_until = 0, "", 0
-        self._looking = Shared()
+        self._looking = SingleFlight()
 
     def age(self, time: int) -> float:
         """How long ago something was registered (s)."""
@@ -32,29 +32,29 @@ class Retention:
         """What `applied` says, when nobody needs to be asked for it."""
         if head.log != self._of_log or self._clock() >= self._good_until:
             return None
-        if head.floor >= self._floor:
+        if head.log_start >= self._floor:
             return head
-        return Head(log=head.log, floor=self._floor, position=head.position, time=head.time)
+        return Head(log=head.log, log_start=self._floor, end_offset=head.end_offset, time=head.time)
 
     async def applied(self, head: Head) -> Head:
         """The head with its floor where retention has come to by now. Asks the store once in a while, if at all."""
         now = self._clock()
         if head.time < now - self._keep:
-            return Head(log=head.log, floor=head.position, position=head.position, time=head.time)
+            return Head(log=head.log, log_start=head.end_offset, end_offset=head.end_offset, time=head.time)
         late = head.log != self._of_log or now >= self._good_until + FLOOR_EVERY
-        if late or (now >= self._good_until and not self._looking.running):
+        if late or (now >= self._good_until and not self._looking.is_running):
             # One asks for all; while the floor is hardly old, the others go by the one they know.
             await self._looking.run(functools.partial(self._look, head, now=now))
             if head.log != self._of_log:
                 await self._look(head, now=now)
-        return Head(log=head.log, floor=max(self._floor, head.floor), position=head.position, time=head.time)
+        return Head(log=head.log, log_start=max(self._floor, head.log_start), end_offset=head.end_offset, time=head.time)
 
     async def _look(self, head: Head, *, now: int) -> None:
         """Find where the floor is, and until when that will do."""
-        floor = await self._log.seek(now - self._keep)
-        first = await self._log.follow(after=floor, limit=1)
+        log_start = await self._log.seek(now - self._keep)
+        first = await self._log.follow(after=log_start, limit=1)
         oldest = first[0].time if first else head.time
-        self._floor, self._of_log = floor, head.log
+        self._floor, self._of_log = log_start, head.log
         self._good_until = max(now + FLOOR_EVERY, oldest + self._keep + 1)
 
     def end_is_old(self, head: Head) -> bool:
@@ -63,6 +63,6 @@ class Retention:
 
     async def delete(self) -> None:
         """Delete what has long been out of sight, a bounded step at a time."""
-        floor = -1
-        while (reached := await self._log.expire(before=self._clock() - self._keep - DELETE_MARGIN)) != floor:
-            floor = reached
+        log_start = -1
+        while (reached := await self._log.expire(before=self._clock() - self._keep - DELETE_MARGIN)) != log_start:
+            log_start = reached

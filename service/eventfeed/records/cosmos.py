@@ -23,9 +23,9 @@ _APPROVAL, _DAYS = "approval", "audit-days"
 class CosmosAccess:
     """`Approvals` and `Audit` in one container."""
 
-    def __init__(self, database: Database, *, new_mark: Callable[[], str]) -> None:
+    def __init__(self, database: Database, *, new_write_id: Callable[[], str]) -> None:
         self._calls = Calls(database, ACCESS)
-        self._new_mark = new_mark
+        self._new_write_id = new_write_id
         # The last day this process has listed.
         self._day = ""
 
@@ -52,7 +52,7 @@ class CosmosAccess:
         document["approval"] = msgspec.json.encode(approval).decode()
         if seed:
             with contextlib.suppress(ConflictError):
-                await self._calls.create("approve", [document], partition=_APPROVAL, whosever=True)
+                await self._calls.create("approve", [document], partition=_APPROVAL, idempotent=True)
         else:
             await self._calls.put("approve", document)
 
@@ -70,7 +70,7 @@ class CosmosAccess:
             await self._calls.put("record", {"id": day, "kind": _DAYS})
             self._day = day
         document = {
-            "id": f"{entry.time:020d}-{self._new_mark()}",
+            "id": f"{entry.time:020d}-{self._new_write_id()}",
             "kind": _partition(day),
             "organisation": entry.organisation,
             "entry": msgspec.json.encode(entry).decode(),

@@ -93,10 +93,10 @@ def _resource() -> Resource:
 
 @contextlib.contextmanager
 def _traces() -> Iterator[None]:
-    ratio, dice = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED), random.random
+    ratio, rng = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED), random.random
     provider = TracerProvider(resource=_resource(), sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_span_exporter()))
-    tracing.use(provider.get_tracer(NAME), sampled=lambda: dice() < ratio)
+    tracing.use(provider.get_tracer(NAME), sampled=lambda: rng() < ratio)
     try:
         yield
     finally:

@@ -58,44 +58,44 @@ class World(NamedTuple):
     said: Sequence[Said]
 
 
-def world(dice: random.Random) -> World:
+def world(rng: random.Random) -> World:
     """One world. The entry of sequence N is registered N seconds after 1970."""
-    people = [_person(dice, place) for place in range(2)]
-    organisations = [_organisation(dice, place) for place in range(2, 4)]
-    made = [_entry(dice, sequence) for sequence in range(1, dice.randrange(90) + 1)]
-    askers = [_asker(dice, entry, dice.randrange(5)) for entry in [*people, *organisations] for _ in range(2)]
-    stranger = _principal(dice.randrange(5), organisation="310009999")
+    people = [_person(rng, place) for place in range(2)]
+    organisations = [_organisation(rng, place) for place in range(2, 4)]
+    made = [_entry(rng, sequence) for sequence in range(1, rng.randrange(90) + 1)]
+    askers = [_asker(rng, entry, rng.randrange(5)) for entry in [*people, *organisations] for _ in range(2)]
+    stranger = _principal(rng.randrange(5), organisation="310009999")
     # The last party is nobody's: somebody must be there whom nobody acts for.
     nobody = {"number": "310009998", "party": PARTIES[4], "name": "nobody"}
     return World(
         register=msgspec.json.encode({"organisations": [*organisations, nobody], "people": people}),
-        more=dice.random() < 0.6,
+        more=rng.random() < 0.6,
         askers=[*askers, Asker(stranger, frozenset(), known=False)],
         entries=[entry for entry, _ in made],
         said=[said for _, said in made],
     )
 
 
-def _person(dice: random.Random, place: int) -> dict[str, object]:
+def _person(rng: random.Random, place: int) -> dict[str, object]:
     number, user = f"{place + 1:02}838012345", str(20000001 + place)
-    return {"number": number, "user": user, "party": PARTIES[place], "name": user, "acts_for": _others(dice, place)}
+    return {"number": number, "user": user, "party": PARTIES[place], "name": user, "acts_for": _others(rng, place)}
 
 
-def _organisation(dice: random.Random, place: int) -> dict[str, object]:
+def _organisation(rng: random.Random, place: int) -> dict[str, object]:
     number = str(310000001 + place)
-    return {"number": number, "party": PARTIES[place], "name": number, "acts_for": _others(dice, place)}
+    return {"number": number, "party": PARTIES[place], "name": number, "acts_for": _others(rng, place)}
 
 
-def _others(dice: random.Random, place: int) -> Sequence[str]:
-    return [party for party in PARTIES if party != PARTIES[place] and dice.random() < 0.3]
+def _others(rng: random.Random, place: int) -> Sequence[str]:
+    return [party for party in PARTIES if party != PARTIES[place] and rng.random() < 0.3]
 
 
-def _asker(dice: random.Random, entry: Mapping[str, object], level: int) -> Asker:
+def _asker(rng: random.Random, entry: Mapping[str, object], level: int) -> Asker:
     acts_for = msgspec.convert(entry["acts_for"], list[str])
     parties = frozenset([str(entry["party"]), *acts_for])
     named = {"user": str(entry["user"])} if "user" in entry else {"organisation": str(entry["number"])}
     # Who is asked about more often than not may read something.
-    return Asker(_principal(level if dice.random() < 0.5 else 4, **named), parties)
+    return Asker(_principal(level if rng.random() < 0.5 else 4, **named), parties)
 
 
 def _principal(level: int, **named: str) -> Principal:
@@ -103,28 +103,28 @@ def _principal(level: int, **named: str) -> Principal:
     return Principal(method=method, level=level, scopes=frozenset(), token=b"", expires=2**40, **named)
 
 
-def _entry(dice: random.Random, sequence: int) -> tuple[Entry, Said]:
-    party = dice.choice([*PARTIES, None, None])
-    app = None if party is None or dice.random() < 0.5 else App(org=dice.choice(ORGS), name=dice.choice(NAMES))
-    instance = guid(dice.randrange(1, 6)) if app else None
-    resource = dice.choice([*OTHER_RESOURCES, None])
+def _entry(rng: random.Random, sequence: int) -> tuple[Entry, Said]:
+    party = rng.choice([*PARTIES, None, None])
+    app = None if party is None or rng.random() < 0.5 else App(org=rng.choice(ORGS), name=rng.choice(NAMES))
+    instance = guid(rng.randrange(1, 6)) if app else None
+    resource = rng.choice([*OTHER_RESOURCES, None])
     source = f"https://x/other/{sequence}"
     if app:
         resource = f"urn:altinn:resource:app_{app.org}_{app.name}"
         source = f"https://x/{app.org}/{app.name}/instances/{party}/{instance}"
-    said = Said(sequence, dice.choice(TYPES), source, party, resource, app, instance)
+    said = Said(sequence, rng.choice(TYPES), source, party, resource, app, instance)
     body = msgspec.json.encode({"id": str(sequence), "source": source, "type": said.type})
     event = Event(
         identity=Identity(source=source, id=str(sequence)),
         type=said.type,
-        subject=dice.choice([None, "/case/7"]) if party is None else f"/party/{party}",
+        subject=rng.choice([None, "/case/7"]) if party is None else f"/party/{party}",
         app=app,
         instance=instance,
         resource=resource,
         content=b"",
         body=body,
     )
-    return Entry(sequence=sequence, time=sequence * STEP, mark="m", event=event), said
+    return Entry(sequence=sequence, time=sequence * STEP, write_id="m", event=event), said
 
 
 def written(world: World, folder: Path) -> tuple[Path, Path]:

@@ -74,13 +74,13 @@ async def run(seed: int, *, cases: int) -> Iterator[str]:
     return iter(faults)
 
 
-async def _walk_world(dice: random.Random, folder: Path, number: int) -> Sequence[str]:
-    found, faults = world(dice), list[str]()
+async def _walk_world(rng: random.Random, folder: Path, number: int) -> Sequence[str]:
+    found, faults = world(rng), list[str]()
     register, policies = written(found, folder)
     point = CedarDecisionPoint(population_file(register), policies_file(policies))
     async with opened(folder / "log.db") as log:
         tail = Tail(log)
-        in_memory = dice.random() < 0.5
+        in_memory = rng.random() < 0.5
         if in_memory:
             await tail.start()
         if found.entries:
@@ -90,8 +90,8 @@ async def _walk_world(dice: random.Random, folder: Path, number: int) -> Sequenc
         retention = Retention(log, clock=lambda: 0, keep=10**17)
         reader = Reader(log, tail, retention=retention, decisions=Decisions(point))
         for _ in range(CASES_A_WORLD):
-            case = _case(dice, found)
-            with _bounded(dice):
+            case = _case(rng, found)
+            with _bounded(rng):
                 seen = await _follow(reader, case)
             expected = _expected(found, case)
             if seen != expected:
@@ -100,11 +100,11 @@ async def _walk_world(dice: random.Random, folder: Path, number: int) -> Sequenc
 
 
 @contextmanager
-def _bounded(dice: random.Random) -> Iterator[None]:
+def _bounded(rng: random.Random) -> Iterator[None]:
     """The product with bounds of this case."""
     usual = {(module, name): getattr(module, name) for module, name in BOUNDS}
     for (module, name), values in BOUNDS.items():
-        setattr(module, name, dice.choice(values))
+        setattr(module, name, rng.choice(values))
     try:
         yield
     finally:
@@ -134,40 +134,38 @@ async def _follow(reader: Reader, case: Case) -> Sequence[int]:
         ask = PageRequest(query=ask.query, size=ask.size, after=after, since=ask.since, until=ask.until)
 
 
-def _case(dice: random.Random, found: World) -> Case:
-    asker = dice.choice(found.askers)
-    feed, end = _feed(dice, asker), len(found.entries)
-    party = dice.choice([*PARTIES, None, None]) if isinstance(feed, AppFeed | ResourceFeed | ReporteeFeed) else None
+def _case(rng: random.Random, found: World) -> Case:
+    asker = rng.choice(found.askers)
+    feed, end = _feed(rng, asker), len(found.entries)
+    party = rng.choice([*PARTIES, None, None]) if isinstance(feed, AppFeed | ResourceFeed | ReporteeFeed) else None
     wanted = Filter(
-        types=frozenset()
-        if isinstance(feed, ReporteeFeed)
-        else frozenset(dice.sample(TYPES, dice.choice([0, 0, 1, 2]))),
-        source=dice.choice([None, None, "https://x/ttd/", "https://x/ttd/b/"]),
+        types=frozenset() if isinstance(feed, ReporteeFeed) else frozenset(rng.sample(TYPES, rng.choice([0, 0, 1, 2]))),
+        source=rng.choice([None, None, "https://x/ttd/", "https://x/ttd/b/"]),
         subject=f"/party/{party}" if party else None,
     )
-    bounds = sorted(dice.randrange(end + 2) * STEP for _ in range(2))
+    bounds = sorted(rng.randrange(end + 2) * STEP for _ in range(2))
     ask = PageRequest(
         query=Query(feed=feed, filter=wanted),
-        size=dice.choice([1, 2, 7, 50, 1000]),
-        after=Bare(position=dice.choice([0, 0, dice.randrange(end + 1)])),
-        since=dice.choice([None, None, bounds[0]]),
-        until=dice.choice([None, None, bounds[1]]),
+        size=rng.choice([1, 2, 7, 50, 1000]),
+        after=Bare(position=rng.choice([0, 0, rng.randrange(end + 1)])),
+        since=rng.choice([None, None, bounds[0]]),
+        until=rng.choice([None, None, bounds[1]]),
     )
     return Case(asker, ask)
 
 
-def _feed(dice: random.Random, asker: Asker) -> Feed:
-    app = App(org=dice.choice(ORGS), name=dice.choice(NAMES))
-    resource = dice.choice([*OTHER_RESOURCES, f"urn:altinn:resource:app_{app.org}_{app.name}"])
+def _feed(rng: random.Random, asker: Asker) -> Feed:
+    app = App(org=rng.choice(ORGS), name=rng.choice(NAMES))
+    resource = rng.choice([*OTHER_RESOURCES, f"urn:altinn:resource:app_{app.org}_{app.name}"])
     feeds: Sequence[Feed] = [
-        PartyFeed(subject=f"/party/{dice.choice(PARTIES)}", reader=asker.principal),
+        PartyFeed(subject=f"/party/{rng.choice(PARTIES)}", reader=asker.principal),
         ResourceFeed(resource=resource, reader=asker.principal),
         AppFeed(app=app),
-        ReporteeFeed(types=frozenset(dice.sample(TYPES, dice.choice([1, 2])))),
-        InstanceFeed(guid=guid(dice.randrange(1, 6)), party=dice.choice([None, *PARTIES])),
+        ReporteeFeed(types=frozenset(rng.sample(TYPES, rng.choice([1, 2])))),
+        InstanceFeed(guid=guid(rng.randrange(1, 6)), party=rng.choice([None, *PARTIES])),
     ]
     # What is decided on comes more often.
-    return dice.choice([*feeds, *feeds[:2], *feeds[:2]])
+    return rng.choice([*feeds, *feeds[:2], *feeds[:2]])
 
 
 def _expected(found: World, case: Case) -> Sequence[int]:

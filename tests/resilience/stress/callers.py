@@ -54,14 +54,14 @@ def publish(url: str, token: str, first: int, numbers: Sequence[int]) -> list[Se
     return asyncio.run(all_at_once())
 
 
-async def _publish(client: httpx.AsyncClient, numbers: Sequence[int], dice: random.Random) -> list[Seen]:
+async def _publish(client: httpx.AsyncClient, numbers: Sequence[int], rng: random.Random) -> list[Seen]:
     seen, place = list[Seen](), 0
     while place < len(numbers):
-        batch = [_event(number, dice) for number in numbers[place : place + _uneven(dice, 100)]]
+        batch = [_event(number, rng) for number in numbers[place : place + _uneven(rng, 100)]]
         place += len(batch)
         receipts = await _until_answered(client, batch)
         seen += [Seen(int(str(receipt["sequence"])), str(receipt["id"])) for receipt in receipts]
-        if dice.random() < 0.05:  # a publisher that never got its answer repeats itself
+        if rng.random() < 0.05:  # a publisher that never got its answer repeats itself
             again = await _until_answered(client, batch)
             assert [receipt["sequence"] for receipt in again] == [receipt["sequence"] for receipt in receipts]
     return seen
@@ -83,15 +83,15 @@ async def _until_answered(client: httpx.AsyncClient, batch: Sequence[Mapping[str
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _event(number: int, dice: random.Random) -> Mapping[str, object]:
-    app, type_ = dice.randrange(len(APPS)), dice.randrange(len(TYPES))
+def _event(number: int, rng: random.Random) -> Mapping[str, object]:
+    app, type_ = rng.randrange(len(APPS)), rng.randrange(len(TYPES))
     return {
         "id": f"{app}:{type_}:{number}",
         "source": f"https://ttd.apps.example.no/ttd/{APPS[app]}/instances/50000001/{guid(number)}",
         "specversion": "1.0",
         "type": TYPES[type_],
         "subject": "/party/50000001",
-        "data": "x" * dice.randrange(300),
+        "data": "x" * rng.randrange(300),
     }
 
 
@@ -100,11 +100,11 @@ def follow(url: str, token: str, follower: Follower, ended: Path) -> list[Seen]:
 
     `ended` is a file that appears with the last sequence in it. Raises `AssertionError` when an order is wrong.
     """
-    dice, seen, cursor = random.Random(repr(follower)), list[Seen](), "0"
+    rng, seen, cursor = random.Random(repr(follower)), list[Seen](), "0"
     deadline = time.monotonic() + TROUBLE_SECONDS_MAX
     with httpx.Client(base_url=url, headers=bearer(token), timeout=20) as client:
         while not (ended.exists() and cursor.partition(".")[2] == ended.read_text()):
-            size = _uneven(dice, 1000)
+            size = _uneven(rng, 1000)
             query = urlencode([("after", cursor), ("size", size), *(("eventType", each) for each in follower.types)])
             try:
                 answer = client.get(f"/events/api/v1/app/ttd/{follower.app}?{query}")
@@ -126,6 +126,6 @@ def follow(url: str, token: str, follower: Follower, ended: Path) -> list[Seen]:
     return seen
 
 
-def _uneven(dice: random.Random, most: int) -> int:
+def _uneven(rng: random.Random, most: int) -> int:
     """A number from 1 to `most`, small ones as often as large ones by their magnitude."""
-    return max(1, min(most, round(math.exp(dice.uniform(0, math.log(most + 1))))))
+    return max(1, min(most, round(math.exp(rng.uniform(0, math.log(most + 1))))))

@@ -105,14 +105,14 @@ class Weather:
 def _kill(served: Served, size: Size, publishers: Sequence[Future[list[Seen]]], weather: Weather) -> None:
     """Kill a worker each time another part of the events is in; meanwhile note the memory."""
     headers = bearer(served.token("altinn:events/ttd"))
-    marks = [size.events * (number + 1) // (size.kills + 1) for number in range(size.kills)]
-    while marks and not all(publisher.done() for publisher in publishers):
+    write_ids = [size.events * (number + 1) // (size.kills + 1) for number in range(size.kills)]
+    while write_ids and not all(publisher.done() for publisher in publishers):
         weather.memory = max(weather.memory, _memory(served))
         with contextlib.suppress(httpx.HTTPError):  # it asked the one that was just killed, or one that is starting
             answer = served.client.get("/events/api/v1/head", headers=headers)
-            if int(answer.raise_for_status().json()["cursor"].partition(".")[2]) >= marks[0]:
+            if int(answer.raise_for_status().json()["cursor"].partition(".")[2]) >= write_ids[0]:
                 os.kill(_workers(served)[0], signal.SIGKILL)
-                marks.pop(0)
+                write_ids.pop(0)
                 weather.killed += 1
         time.sleep(0.1)
 

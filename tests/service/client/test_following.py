@@ -51,7 +51,7 @@ class Renewed:
 
 def following(*, after: str = "0", tokens: Tokens | None = None) -> Following:
     """A consumer whose dice always show the most."""
-    return Following(FEED, tokens or Fixed("token"), after=after, dice=lambda: 1.0)
+    return Following(FEED, tokens or Fixed("token"), after=after, random=lambda: 1.0)
 
 
 def test_a_stream_is_followed_from_where_the_consumer_has_been() -> None:

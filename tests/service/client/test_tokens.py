@@ -21,14 +21,14 @@ def token(seconds: float) -> str:
 
 def had(tokens: Tokens, *outcomes: Outcome, fresh: bool = False) -> tuple[str, Sequence[Step]]:
     """A token, and the steps it took."""
-    steps, left, taken, outcome = tokens.token(fresh=fresh), list(outcomes), list[Step](), None
+    steps, left, fit, outcome = tokens.token(fresh=fresh), list(outcomes), list[Step](), None
     try:
         while True:
             step = steps.send(outcome)
-            taken.append(step)
+            fit.append(step)
             outcome = str(step.function()) if isinstance(step, Call) else left.pop(0)
     except StopIteration as stop:
-        return stop.value, taken
+        return stop.value, fit
 
 
 def answer(text: str) -> Answer:

@@ -2,23 +2,23 @@
 
 from eventfeed.domain.errors import EventConflict, ForeignSource
 from eventfeed.domain.event import App
-from eventfeed.domain.ports import Found, Known
-from eventfeed.domain.publishing import Fresh, settle
+from eventfeed.domain.ports import Lookup, StoredEvent
+from eventfeed.domain.publishing import NewEvent, plan_batch
 from tests.support.events import TTD, event, submission
 
-NOTHING = Found(identities={}, owners={})
+NOTHING = Lookup(identities={}, owners={})
 THIEF = App(org="skd", name="tyveri")
 
 
 def test_new_events_are_appended_in_order() -> None:
     """Across submissions."""
     one, two, three = event(), event(), event()
-    settlement = settle([submission(one, two), submission(three)], NOTHING)
+    plan = plan_batch([submission(one, two), submission(three)], NOTHING)
 
-    assert [one, two, three] == settlement.fresh
+    assert [one, two, three] == plan.fresh
     assert [[0, 1], [2]] == [
-        [place.index for place in answer if isinstance(place, Fresh)]
-        for answer in settlement.answers
+        [place.index for place in answer if isinstance(place, NewEvent)]
+        for answer in plan.answers
         if isinstance(answer, list)
     ]
 
@@ -26,19 +26,19 @@ def test_new_events_are_appended_in_order() -> None:
 def test_what_is_known_is_not_appended() -> None:
     """It is answered with its place."""
     old = event()
-    known = Known(sequence=7, time=1, content=old.content, mark="m")
-    settlement = settle([submission(old)], Found(identities={old.identity: known}, owners={}))
+    known = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
+    plan = plan_batch([submission(old)], Lookup(identities={old.identity: known}, owners={}))
 
-    assert ([], [[known]]) == (settlement.fresh, settlement.answers)
+    assert ([], [[known]]) == (plan.fresh, plan.answers)
 
 
 def test_the_second_of_two_equal_ones_is_the_duplicate() -> None:
     """Within a submission, and between submissions."""
     same = event()
-    settlement = settle([submission(same, same), submission(same)], NOTHING)
-    first, repeated = Fresh(index=0, repeated=False), Fresh(index=0, repeated=True)
+    plan = plan_batch([submission(same, same), submission(same)], NOTHING)
+    first, repeated = NewEvent(index=0, repeated=False), NewEvent(index=0, repeated=True)
 
-    assert [[first, repeated], [repeated]] == settlement.answers
+    assert [[first, repeated], [repeated]] == plan.answers
 
 
 def test_a_refused_submission_counts_for_nobody() -> None:
@@ -46,16 +46,16 @@ def test_a_refused_submission_counts_for_nobody() -> None:
     tainted = event("a", instance=1)
     conflict = [event("b", instance=2), event("b", instance=2, content=b"other")]
     stolen = event("c", instance=1, app=THIEF)
-    settlement = settle([submission(tainted, *conflict), submission(stolen)], NOTHING)
+    plan = plan_batch([submission(tainted, *conflict), submission(stolen)], NOTHING)
 
-    assert isinstance(settlement.answers[0], EventConflict)
-    assert [stolen] == settlement.fresh
+    assert isinstance(plan.answers[0], EventConflict)
+    assert [stolen] == plan.fresh
 
 
 def test_an_instance_is_its_first_publishers() -> None:
     """In the log, in an earlier submission, and in the submission itself."""
-    owned = Found(identities={}, owners={event(instance=3).instance or "": TTD})
-    settlement = settle(
+    owned = Lookup(identities={}, owners={event(instance=3).instance or "": TTD})
+    plan = plan_batch(
         [
             submission(event(instance=3, app=THIEF)),
             submission(event(instance=4)),
@@ -67,11 +67,11 @@ def test_an_instance_is_its_first_publishers() -> None:
         owned,
     )
 
-    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in settlement.answers]
+    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in plan.answers]
 
 
 def test_an_event_of_no_app_belongs_to_no_instance() -> None:
     """Nothing is claimed by it."""
-    settlement = settle([submission(event(app=None)), submission(event(app=None))], NOTHING)
+    plan = plan_batch([submission(event(app=None)), submission(event(app=None))], NOTHING)
 
-    assert 2 == len(settlement.fresh)
+    assert 2 == len(plan.fresh)

@@ -3,9 +3,9 @@
 import pytest
 from litestar.testing import RequestFactory
 
-from eventfeed.http.request import Addresses
+from eventfeed.http.request import PublicUrl
 
-GATEWAY = Addresses(public_url="", own_url="http://127.0.0.1:1", client_header="X-Forwarded-For")
+GATEWAY = PublicUrl(public_url="", own_url="http://127.0.0.1:1", client_header="X-Forwarded-For")
 
 
 @pytest.mark.parametrize(

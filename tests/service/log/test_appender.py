@@ -8,7 +8,7 @@ import pytest
 
 from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
 from eventfeed.domain.event import App, Entry, Event
-from eventfeed.domain.ports import EventLog, Found
+from eventfeed.domain.ports import EventLog, Lookup
 from eventfeed.log import appender as module
 from tests.support.engines import Watch, appending
 from tests.support.events import entries, entry, event, everything, submission
@@ -137,7 +137,7 @@ async def test_a_race_lost_between_check_and_create_is_settled_again(log: EventL
         async def append(self, entries: Sequence[Entry], *, after: int) -> None:
             if not self.appends:
                 self.appends.append((after, entries))
-                await log.append([entry(1, of=twin, mark="rival")], after=0)
+                await log.append([entry(1, of=twin, write_id="rival")], after=0)
             await super().append(entries, after=after)
 
     async with appending(Racing(log), clock=watch) as (appender, _):
@@ -152,10 +152,10 @@ async def test_what_the_tail_learns_between_check_and_create_does_not_count(log:
     twin = event("a", instance=1)
 
     class Overtaken(FaultyLog):
-        async def find(self, events: Sequence[Event]) -> Found:
+        async def find(self, events: Sequence[Event]) -> Lookup:
             found = await super().find(events)
-            if (await log.head()).position == 0:
-                await log.append([entry(1, of=twin, mark="rival", time=watch.now)], after=0)
+            if (await log.head()).end_offset == 0:
+                await log.append([entry(1, of=twin, write_id="rival", time=watch.now)], after=0)
                 await tail.look(past=1)
             return found
 
@@ -254,7 +254,7 @@ async def test_a_receipt_is_visible_at_once(log: EventLog, watch: Watch) -> None
         await log.append([*entries(1, 3), entry(4, of=(same := event()))], after=0)
         await appender.publish(submission(same))
 
-    assert 4 == tail.head.position
+    assert 4 == tail.head.end_offset
 
 
 async def test_a_stop_tells_those_who_wait(log: EventLog, watch: Watch) -> None:
@@ -273,19 +273,19 @@ async def test_a_hole_is_never_papered_over(log: EventLog, watch: Watch) -> None
         with pytest.raises(LogDamaged):
             tail.learn([entry(2)])
 
-    assert 0 == tail.head.position
+    assert 0 == tail.head.end_offset
 
 
 async def test_a_clock_astray_appends_nothing(log: EventLog, watch: Watch) -> None:
     """A time far ahead would stay for good. Once the clock is right, the repeat is taken."""
     faulty, same = FaultyLog(log), event()
     async with appending(faulty, clock=watch) as (appender, _):
-        faulty.clock_drift = module.CLOCK_DRIFT_MAX + 1
+        faulty.clock_skew = module.CLOCK_SKEW_MAX + 1
         with pytest.raises(Unavailable, match="clock"):
             await appender.publish(submission(same))
         with pytest.raises(Unavailable, match="clock"):
             appender.require_clock()
-        faulty.clock_drift = module.CLOCK_DRIFT_MAX
+        faulty.clock_skew = module.CLOCK_SKEW_MAX
         appender.require_clock()
         (receipt,) = await appender.publish(submission(same))
 

@@ -175,7 +175,7 @@ class LogMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end everybody catches up, and everything acknowledged is there, densely."""
         for consumer in self.consumers:
-            while self.do(self.caught_up(consumer)):
+            while self.do(self.read_until_current(consumer)):
                 pass
             assert consumer.seen == self.expected(consumer)
         assert sorted(self.acknowledged) == list(range(1, len(self.acknowledged) + 1))
@@ -184,7 +184,7 @@ class LogMachine(RuleBasedStateMachine):
         self.runner.close()
         self.folder.cleanup()
 
-    async def caught_up(self, consumer: Consumer) -> bool:
+    async def read_until_current(self, consumer: Consumer) -> bool:
         """Read on, having seen everything that is acknowledged."""
         reader = self.processes[0].reader
         await self.processes[0].tail.look(past=max(self.acknowledged, default=0))

@@ -184,11 +184,11 @@ async def test_deletion_keeps_well_behind_what_is_shown(log: EventLog, watch: Wa
     retention = Retention(log, clock=watch, keep=KEEP)
     watch.now = 9_000_000 + KEEP
     await retention.delete()
-    kept = (await log.head()).floor
+    kept = (await log.head()).log_start
     watch.now += 3_600_000_000
     await retention.delete()
 
-    assert (0, 8) == (kept, (await log.head()).floor)
+    assert (0, 8) == (kept, (await log.head()).log_start)
 
 
 async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: Watch) -> None:
@@ -267,10 +267,10 @@ async def test_retention_asks_the_store_once_in_a_while(log: EventLog, watch: Wa
     retention = Retention(counting, clock=watch, keep=KEEP)
     watch.now, floors, head = KEEP, [], await log.head()
     for _ in range(2_000_000 // 250_000):
-        floors += [(await retention.applied(head)).floor for _ in range(3)]
+        floors += [(await retention.applied(head)).log_start for _ in range(3)]
         watch.now += 1
     few = counting.seeks
     watch.now += 1_000_000
 
     assert ([0, 0, 0], 1) == (floors[:3], few)
-    assert 9 == (await retention.applied(head)).floor
+    assert 9 == (await retention.applied(head)).log_start

@@ -22,7 +22,7 @@ async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time:
     double.end_ages = ages
     retention = Retention(double, clock=Watch(1_000), keep=1_000)
 
-    assert old == retention.end_is_old(Head(log="x", floor=0, position=bool(time), time=time))
+    assert old == retention.end_is_old(Head(log="x", log_start=0, end_offset=bool(time), time=time))
 
 
 async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
@@ -32,7 +32,7 @@ async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
     retention, head = Retention(asked, clock=Watch(5_000_000), keep=2_000_000), await log.head()
     floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
 
-    assert ({2}, 1) == ({each.floor for each in floors}, asked.seeks)
+    assert ({2}, 1) == ({each.log_start for each in floors}, asked.seeks)
 
 
 async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
@@ -44,7 +44,7 @@ async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
     watch.now += 5 * FLOOR_EVERY
     floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
 
-    assert ({6}, 2) == ({each.floor for each in floors}, asked.seeks)
+    assert ({6}, 2) == ({each.log_start for each in floors}, asked.seeks)
 
 
 class Counting(FaultyLog):
@@ -71,4 +71,4 @@ async def test_a_floor_that_cannot_be_found_fails_once_for_all(log: SqliteLog) -
     asked.failing = False
     found = await retention.applied(head)
 
-    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, asked.seeks, found.floor)
+    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, asked.seeks, found.log_start)

@@ -27,9 +27,9 @@ def ratio() -> float:
 def spans(ratio: float) -> Iterator[InMemorySpanExporter]:
     """What was traced."""
     exporter = InMemorySpanExporter()
-    dice, provider = random.Random(1), TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
+    rng, provider = random.Random(1), TracerProvider(sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider.get_tracer("test"), sampled=lambda: dice.random() < ratio)
+    tracing.use(provider.get_tracer("test"), sampled=lambda: rng.random() < ratio)
     yield exporter
     tracing.use(None)
 

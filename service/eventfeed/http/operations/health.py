@@ -1,10 +1,11 @@
 """Whether the service lives, and whether it should be sent requests."""
 
-from litestar import Response, get
+from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.http.publishing.cloudevents import JSON
 from eventfeed.http.request import AnyRequest
+from eventfeed.http.routing import get
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import msgspec
 import yaml
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.http.problems import KINDS, explanation_page
 from eventfeed.http.publishing.cloudevents import JSON
-from eventfeed.http.request import Addresses, AnyRequest
+from eventfeed.http.request import AnyRequest, PublicUrl
+from eventfeed.http.routing import get
 
 # Scripts and styles come from here alone; the page's own drawings are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -29,7 +30,7 @@ _ASSETS = {
 }
 
 
-def schema_routes(addresses: Addresses) -> list[HTTPRouteHandler]:
+def schema_routes(addresses: PublicUrl) -> list[HTTPRouteHandler]:
     """The routes that describe all others."""
     described = document()
     page = files(__package__).joinpath("schema.html").read_text()

@@ -44,7 +44,7 @@ class Sent(NamedTuple):
         return f"/{place}" if self.batch else ""
 
 
-class Given(NamedTuple):
+class EventDefaults(NamedTuple):
     """What the service gives an event that lacks it; `now` in µs since 1970, `traceparent` if there is a trace."""
 
     new_id: Callable[[], str]
@@ -83,7 +83,7 @@ def sent(body: bytes, *, batch: bool | None) -> Sent:
     return _bounded(Sent(texts=texts, batch=True))
 
 
-def sent_binary(body: bytes, headers: Iterable[tuple[str, str]]) -> Sent:
+def binary_event(body: bytes, headers: Iterable[tuple[str, str]]) -> Sent:
     """The event of a request in binary mode (CloudEvents HTTP binding 1.0.2 §3.1): `ce-` headers, data as the body."""
     attributes: dict[str, object] = {}
     content_type = ""
@@ -102,7 +102,7 @@ def sent_binary(body: bytes, headers: Iterable[tuple[str, str]]) -> Sent:
     return _bounded(Sent(texts=[msgspec.json.encode(attributes)], batch=False))
 
 
-def events_of(events: Sent, given: Given, *, from_app: bool) -> Sequence[Event]:
+def parse_events(events: Sent, given: EventDefaults, *, from_app: bool) -> Sequence[Event]:
     """Valid events, in order. Raises `InvalidEvent` that names every fault of all of them.
 
     `from_app`: an app's events, which need an instance as source and a party as subject, and may lack an id.
@@ -134,7 +134,7 @@ def _faults(attributes: Mapping[str, object], *, from_app: bool) -> Sequence[tup
     return [*event_faults({"id": "given by the service", **attributes}), *app_event_faults(attributes)]
 
 
-def _event(text: bytes, attributes: Mapping[str, object], *, given: Given) -> Event:
+def _event(text: bytes, attributes: Mapping[str, object], *, given: EventDefaults) -> Event:
     """The event of a valid JSON object, with what it lacks filled in."""
     members = msgspec.json.decode(msgspec.json.format(text, indent=-1), type=dict[str, Raw])
     members = {name: value for name, value in members.items() if name in attributes}

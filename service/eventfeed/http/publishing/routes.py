@@ -17,12 +17,21 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
 from eventfeed.domain.publishing import Receipt, Submission
-from eventfeed.http.authentication import Callers
+from eventfeed.http.authentication import Authenticator
 from eventfeed.http.body import body_of
-from eventfeed.http.publishing.cloudevents import BATCHED, JSON, STRUCTURED, Given, Sent, events_of, sent, sent_binary
-from eventfeed.http.request import Addresses, AnyRequest, header
+from eventfeed.http.publishing.cloudevents import (
+    BATCHED,
+    JSON,
+    STRUCTURED,
+    EventDefaults,
+    Sent,
+    binary_event,
+    parse_events,
+    sent,
+)
+from eventfeed.http.request import AnyRequest, PublicUrl, header
 from eventfeed.http.response import Answer, Header
-from eventfeed.http.routing import posting
+from eventfeed.http.routing import post
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry import tracing
@@ -50,9 +59,9 @@ class Publishing:
     async def publish(
         self, publisher: Publisher, events: Sent, *, from_app: bool, traceparent: str
     ) -> Sequence[tuple[Event, Receipt]]:
-        """Each event with its receipt, in order. Raises what `events_of` and `Appender.publish` raise."""
-        given = Given(new_id=self._new_id, now=self._clock(), traceparent=tracing.origin(traceparent))
-        read = events_of(events, given, from_app=from_app)
+        """Each event with its receipt, in order. Raises what `parse_events` and `Appender.publish` raise."""
+        given = EventDefaults(new_id=self._new_id, now=self._clock(), traceparent=tracing.origin(traceparent))
+        read = parse_events(events, given, from_app=from_app)
         pointers = [events.pointer(place) for place in range(len(read))]
         if not publisher.admin:
             _require_own(publisher, read, pointers=pointers)
@@ -69,12 +78,12 @@ def publish_routes(
     publishing: Publishing,
     reader: Reader,
     *,
-    callers: Callers,
-    addresses: Addresses,
+    callers: Authenticator,
+    addresses: PublicUrl,
 ) -> list[HTTPRouteHandler]:
     """The routes that publish."""
 
-    @posting("/events/api/v1/app")
+    @post("/events/api/v1/app")
     async def publish_app(request: AnyRequest) -> Response[bytes]:
         publisher, media_type = await _admitted(request, callers, form=_form_of_app_events)
         events = sent(
@@ -85,7 +94,7 @@ def publish_routes(
         location = addresses.base(request) + _place_of(*published[0], log=reader.log)
         return _receipts(published, batch=events.batch, status=201, headers=[(b"location", location.encode())])
 
-    @posting("/events/api/v1/events")
+    @post("/events/api/v1/events")
     async def publish_events(request: AnyRequest) -> Response[bytes]:
         publisher, mode = await _admitted(request, callers, form=_mode)
         events = _cloud_events(request, mode, body=await body_of(request, bytes_max=REQUEST_BYTES_MAX))
@@ -107,11 +116,11 @@ def _mode(request: AnyRequest) -> str:
 
 def _cloud_events(request: AnyRequest, mode: str, *, body: bytes) -> Sent:
     """The events of a request in structured, batched or binary mode."""
-    return sent(body, batch=mode == BATCHED) if mode else sent_binary(body, request.headers.multi_items())
+    return sent(body, batch=mode == BATCHED) if mode else binary_event(body, request.headers.multi_items())
 
 
 async def _admitted(
-    request: AnyRequest, callers: Callers, *, form: Callable[[AnyRequest], str]
+    request: AnyRequest, callers: Authenticator, *, form: Callable[[AnyRequest], str]
 ) -> tuple[Publisher, str]:
     """Who publishes, and in which form.
 

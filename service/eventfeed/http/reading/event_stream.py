@@ -19,7 +19,7 @@ from eventfeed.domain.errors import Failure, Unauthenticated, Unavailable
 from eventfeed.domain.feed import Page, PageRequest, name_of
 from eventfeed.domain.ports import Clock
 from eventfeed.http.problems import Problems
-from eventfeed.http.reading.long_poll import Places, Receive, gone
+from eventfeed.http.reading.long_poll import ConcurrencyLimits, Receive, wait_for_disconnect
 from eventfeed.http.reading.representation import View
 from eventfeed.http.request import AnyRequest
 from eventfeed.log.reader import Reader
@@ -45,7 +45,7 @@ class Source(NamedTuple):
     reader: Reader
     clock: Clock
     problems: Problems
-    places: Places
+    places: ConcurrencyLimits
 
 
 class Live(NamedTuple):
@@ -79,7 +79,7 @@ class Stream(Response[bytes]):
             await refused.to_asgi_response(app=None, request=self._request)(*connection)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
-        left = asyncio.create_task(gone(receive))
+        left = asyncio.create_task(wait_for_disconnect(receive))
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"private, no-cache"),

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -13,13 +13,13 @@ from eventfeed.domain.feed import NOBODY, AppFeed, Filter, PartyFeed, Query, Res
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
-from eventfeed.http.authentication import Callers
+from eventfeed.http.authentication import Authenticator
 from eventfeed.http.publishing.cloudevents import JSON
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import OF_RESOURCE, Parameters, posted_parameters, sent_parameters
 from eventfeed.http.reading.representation import View
 from eventfeed.http.request import AnyRequest
-from eventfeed.http.routing import getting, posting
+from eventfeed.http.routing import get, post
 from eventfeed.log.reader import Reader
 
 
@@ -34,7 +34,7 @@ class Feeds(NamedTuple):
     """What the feeds stand on."""
 
     pages: Pages
-    callers: Callers
+    callers: Authenticator
     register: Register
 
     async def of_party(self, request: AnyRequest, parameters: Parameters, *, principal: Principal) -> Response[bytes]:
@@ -55,7 +55,7 @@ class Feeds(NamedTuple):
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     """The routes that read with a token."""
 
-    @getting("/events/api/v1/app/{org:str}/{app:str}")
+    @get("/events/api/v1/app/{org:str}/{app:str}")
     async def app_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         app = app_named(request.path_params["org"], request.path_params["app"])
@@ -67,17 +67,17 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         query = Query(feed=AppFeed(app=app), filter=parameters.filter or await feeds.filter(parameters))
         return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
 
-    @getting("/events/api/v1/app/party")
+    @get("/events/api/v1/app/party")
     async def app_party_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         return await feeds.of_party(request, sent_parameters(request), principal=principal)
 
-    @posting("/events/api/v1/party")
+    @post("/events/api/v1/party")
     async def party_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         return await feeds.of_party(request, await posted_parameters(request), principal=principal)
 
-    @getting("/events/api/v1/events")
+    @get("/events/api/v1/events")
     async def resource_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.callers.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
@@ -91,8 +91,8 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         feeds.callers.principal(request)
         ends = await reader.head()
         newest = Newest(
-            cursor=str(Cursor(log=ends.log, position=ends.position)),
-            time=format_moment(ends.time) if ends.position else None,
+            cursor=str(Cursor(log=ends.log, position=ends.end_offset)),
+            time=format_moment(ends.time) if ends.end_offset else None,
         )
         return Response(msgspec.json.encode(newest), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
 

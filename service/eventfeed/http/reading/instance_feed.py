@@ -16,8 +16,8 @@ from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import ANONYMOUS, posted_parameters
 from eventfeed.http.reading.rate_limit import Rate
 from eventfeed.http.reading.representation import View
-from eventfeed.http.request import Addresses, AnyRequest
-from eventfeed.http.routing import posting
+from eventfeed.http.request import AnyRequest, PublicUrl
+from eventfeed.http.routing import post
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 # A person's number is no party's, and would travel in links.
@@ -33,7 +33,7 @@ class Instances(NamedTuple):
     """What the open feed stands on: pages, where a caller is, and how often it may ask from there and for one id."""
 
     pages: Pages
-    addresses: Addresses
+    addresses: PublicUrl
     address_rate: Rate
     instance_rate: Rate
 
@@ -50,7 +50,7 @@ class Instances(NamedTuple):
 def instance_routes(instances: Instances) -> list[HTTPRouteHandler]:
     """The one open feed, at the paths it is known by."""
 
-    @posting(_PATHS)
+    @post(_PATHS)
     async def instance_feed(request: AnyRequest) -> Response[bytes]:
         guid, party = request.path_params["guid"].lower(), request.path_params.get("party")
         known = _GUID.fullmatch(guid) is not None and (party is None or _PARTY.fullmatch(party) is not None)

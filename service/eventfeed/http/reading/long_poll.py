@@ -30,13 +30,13 @@ def preferred_wait(request: AnyRequest) -> int:
     return 0
 
 
-async def gone(receive: Receive) -> None:
+async def wait_for_disconnect(receive: Receive) -> None:
     """Wait until the caller has hung up."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-class Places:
+class ConcurrencyLimits:
     """Places for those who wait at this process: so many polls, so many streams, and of these so many a caller."""
 
     def __init__(self, *, waits: int, streams: int, caller_streams: int) -> None:

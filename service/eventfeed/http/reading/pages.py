@@ -17,10 +17,10 @@ from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page, PageRequest, name_of
 from eventfeed.http.publishing.cloudevents import BATCHED, JSON
 from eventfeed.http.reading.event_stream import EVENT_STREAM, Live, Source, Stream
-from eventfeed.http.reading.long_poll import gone, preferred_wait
+from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.representation import View
-from eventfeed.http.request import Addresses, AnyRequest, header
+from eventfeed.http.request import AnyRequest, PublicUrl, header
 from eventfeed.http.response import COMPRESSED_BYTES_MIN, Answer, compressed, takes_gzip
 from eventfeed.telemetry.metrics import CAUGHT_UP
 
@@ -53,7 +53,7 @@ class Asked(NamedTuple):
 class Pages:
     """Answers questions for feeds; `secret` is what entity tags are made with."""
 
-    def __init__(self, source: Source, addresses: Addresses, *, secret: bytes) -> None:
+    def __init__(self, source: Source, addresses: PublicUrl, *, secret: bytes) -> None:
         self._source, self._addresses = source, addresses
         self._tags = hashlib.blake2b(key=secret, digest_size=16)
         # By the form that events are shown in, the log, and which they are: a log of a new name may have others there.
@@ -80,7 +80,7 @@ class Pages:
         if page.entries and (len(page.entries) == ask.size or not self._has(asked, page)):
             return page
         reader, deadline = self._source.reader, asyncio.get_running_loop().time() + seconds
-        left, known = asyncio.create_task(gone(asked.request.receive)), page
+        left, known = asyncio.create_task(wait_for_disconnect(asked.request.receive)), page
         try:
             while not (page.more or reader.past(ask.until) or reader.ended or left.done()):
                 if (rest := deadline - asyncio.get_running_loop().time()) <= 0:

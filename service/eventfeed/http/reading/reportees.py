@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from litestar import Response, delete, get, put
+from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
@@ -16,7 +16,7 @@ from eventfeed.domain.feed import Filter, Page, Query, ReporteeFeed
 from eventfeed.domain.moment import format_moment, parse_moment
 from eventfeed.domain.ports import Approvals, Audit, Clock, Register
 from eventfeed.domain.principal import SCOPE_ADMIN, SCOPE_REPORTEES, Principal, require_scope
-from eventfeed.http.authentication import Callers
+from eventfeed.http.authentication import Authenticator
 from eventfeed.http.body import BODY_BYTES_MAX, body_of
 from eventfeed.http.problems import trace_id
 from eventfeed.http.publishing.cloudevents import JSON
@@ -24,7 +24,7 @@ from eventfeed.http.reading.feeds import subject_of, view_of
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import OF_TYPES, sent_parameters
 from eventfeed.http.request import AnyRequest
-from eventfeed.http.routing import getting
+from eventfeed.http.routing import delete, get, put
 
 REASON_LETTERS_MAX = 1_000
 # The last moment that has a year of four digits.
@@ -49,7 +49,7 @@ class Reportees(NamedTuple):
     """What hearing for everyone stands on."""
 
     pages: Pages
-    callers: Callers
+    callers: Authenticator
     register: Register
     approvals: Approvals
     audit: Audit
@@ -118,7 +118,7 @@ class Reportees(NamedTuple):
 def reportee_routes(reportees: Reportees) -> list[HTTPRouteHandler]:
     """The routes of S4."""
 
-    @getting("/events/api/v1/reportees")
+    @get("/events/api/v1/reportees")
     async def reportees_feed(request: AnyRequest) -> Response[bytes]:
         principal = reportees.callers.principal(request)
         require_scope(principal, SCOPE_REPORTEES)
@@ -138,12 +138,12 @@ def reportee_routes(reportees: Reportees) -> list[HTTPRouteHandler]:
         require_scope(principal, SCOPE_ADMIN)
         return _shown(await reportees.decide(request, principal=principal))
 
-    @delete("/events/api/v1/approvals/{orgNumber:str}", status_code=204)
+    @delete("/events/api/v1/approvals/{orgNumber:str}")
     async def withdraw(request: AnyRequest) -> Response[None]:
         principal = reportees.callers.principal(request)
         require_scope(principal, SCOPE_ADMIN)
         await reportees.withdraw(request, principal=principal)
-        return Response(None, status_code=204)
+        return Response(None)
 
     return [reportees_feed, approval, approve, withdraw]
 

@@ -78,7 +78,7 @@ class ConflictError(Exception):
     """A document with this id is there already."""
 
 
-class Behind(Unavailable):
+class StaleReplica(Unavailable):
     """No replica that was asked has what is known to be there."""
 
 
@@ -95,11 +95,11 @@ class Database:
     With a `key` an emulator's; else the identity of this process opens it (environment, workload, managed identity).
     """
 
-    def __init__(self, url: str, name: str, *, key: str | None, dice: Callable[[], float], clock: Clock) -> None:
+    def __init__(self, url: str, name: str, *, key: str | None, random: Callable[[], float], clock: Clock) -> None:
         self._url, self._key = url, key
-        self.name, self.dice, self.clock = name, dice, clock
+        self.name, self.random, self.clock = name, random, clock
         # How far this machine's clock is from the store's, as far as is certain (µs).
-        self.clock_drift = 0
+        self.clock_skew = 0
         self.costs = defaultdict[str, Cost](Cost)
         self._stack = AsyncExitStack()
         self._client: CosmosClient | None = None
@@ -114,7 +114,7 @@ class Database:
             self._stack.push_async_callback(credential.close)
             client = CosmosClient(self._url, credential, consistency_level="Session", **_PATIENCE)
         self._stack.push_async_callback(client.close)
-        await patiently(client.__aenter__, dice=self.dice, writes=False)
+        await with_retries(client.__aenter__, random=self.random, writes=False)
         self._client = client
 
     async def close(self) -> None:
@@ -128,7 +128,7 @@ class Database:
         """
         client = self._opened()
         with contextlib.suppress(ConflictError):  # another process was faster
-            await self._patiently(functools.partial(client.create_database_if_not_exists, self.name))
+            await self._with_retries(functools.partial(client.create_database_if_not_exists, self.name))
         for each in made:
             make = functools.partial(
                 client.get_database_client(self.name).create_container_if_not_exists,
@@ -138,18 +138,18 @@ class Database:
                 default_ttl=each.ttl_seconds,
             )
             with contextlib.suppress(ConflictError):
-                await self._patiently(make)
+                await self._with_retries(make)
 
     async def require(self, wanted: Sequence[Container], *, indexes: bool) -> None:
         """See that the containers are as wanted. Raises `Unavailable` with everything that is not."""
         found = list[str]()
         for each in wanted:
-            there = await self._patiently(self.container(each.name).read)
+            there = await self._with_retries(self.container(each.name).read)
             found += differences(each, there, indexes=indexes)
         if found:
             raise Unavailable(f"The store in {self.name} is not as it must be: {'; '.join(found)}.")
 
-    def told_time(self, headers: Mapping[str, str], *, asked: int) -> None:
+    def observe_clock(self, headers: Mapping[str, str], *, asked: int) -> None:
         """Compare the clocks by an answer that was given between `asked` (µs since 1970) and now."""
         now, date = self.clock(), headers.get("Date")
         if date is None or now - asked > PROMPT:
@@ -158,10 +158,10 @@ class Database:
             stored = int(parsedate_to_datetime(date).timestamp()) * SECOND
         except ValueError:
             return
-        self.clock_drift = max(asked - stored - SECOND, stored - now, 0)
+        self.clock_skew = max(asked - stored - SECOND, stored - now, 0)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await patiently(ask, dice=self.dice, writes=False)
+    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await with_retries(ask, random=self.random, writes=False)
 
     def container(self, name: str) -> ContainerProxy:
         """A container of the open database."""
@@ -194,14 +194,14 @@ class Calls:
             found = self._container.query_items(sql, parameters=parameters, response_hook=hook, **where)
             return [each async for each in found]
 
-        return await self._patiently(verb, ask, writes=False)
+        return await self._with_retries(verb, ask, writes=False)
 
     async def create(
-        self, verb: str, documents: Sequence[Document], *, partition: Partition, whosever: bool = False
+        self, verb: str, documents: Sequence[Document], *, partition: Partition, idempotent: bool = False
     ) -> None:
         """Create documents of one partition, all of them or a first part; `ConflictError` when one was there.
 
-        Raises `OutcomeUnknown` when nobody can say, unless it does not matter `whosever` documents are there in the
+        Raises `OutcomeUnknown` when nobody can say, unless it does not matter `idempotent` documents are there in the
         end: then it tries again. Raises `Unavailable` when nothing was done.
         """
         operations = [("create", (document,)) for document in documents]
@@ -209,7 +209,7 @@ class Calls:
         async def ask(hook: Hook) -> None:
             await self._container.execute_item_batch(operations, partition, response_hook=hook)
 
-        await self._patiently(verb, ask, writes=not whosever)
+        await self._with_retries(verb, ask, writes=not idempotent)
 
     async def replace(self, verb: str, document: Document, *, etag: str) -> str:
         """Replace a document that is still as `etag` says; its new tag. `ConflictError` when it is not.
@@ -227,7 +227,7 @@ class Calls:
             )
             return str(replaced["_etag"])
 
-        return await self._patiently(verb, ask, writes=False)
+        return await self._with_retries(verb, ask, writes=False)
 
     async def put(self, verb: str, document: Document) -> None:
         """Create or replace a document: the same again changes nothing. Raises `Unavailable`."""
@@ -235,9 +235,9 @@ class Calls:
         async def ask(hook: Hook) -> None:
             await self._container.upsert_item(document, response_hook=hook)
 
-        await self._patiently(verb, ask, writes=False)
+        await self._with_retries(verb, ask, writes=False)
 
-    async def _patiently(self, verb: str, ask: Callable[[Hook], Awaitable[T]], *, writes: bool) -> T:
+    async def _with_retries(self, verb: str, ask: Callable[[Hook], Awaitable[T]], *, writes: bool) -> T:
         async def once() -> T:
             hook = self._hook(verb)
             try:
@@ -248,7 +248,7 @@ class Calls:
                 hook(getattr(failure, "headers", None) or {}, None)
                 raise
 
-        return await patiently(once, dice=self._database.dice, writes=writes)
+        return await with_retries(once, random=self._database.random, writes=writes)
 
     def _hook(self, verb: str) -> Hook:
         asked = self._database.clock()
@@ -260,12 +260,12 @@ class Calls:
             STORE_REQUESTS.add(1, verb)
             REQUEST_UNITS.add(units - before.units, verb)
             charged(units - before.units)
-            self._database.told_time(headers, asked=asked)
+            self._database.observe_clock(headers, asked=asked)
 
         return answered
 
 
-def in_time(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def with_deadline(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """A verb that takes `VERB_SECONDS_MAX` at most, whatever it asks. Then it raises `Unavailable`."""
 
     @functools.wraps(verb)
@@ -279,7 +279,7 @@ def in_time(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[
     return bounded
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], *, dice: Callable[[], float], writes: bool) -> T:
+async def with_retries(ask: Callable[[], Awaitable[T]], *, random: Callable[[], float], writes: bool) -> T:
     """Ask until there is an answer, or the time is up. Raises `Unavailable`, and of a write `OutcomeUnknown`."""
     loop = asyncio.get_running_loop()
     deadline, most = loop.time() + VERB_SECONDS_MAX, BACKOFF_SECONDS
@@ -292,18 +292,18 @@ async def patiently(ask: Callable[[], Awaitable[T]], *, dice: Callable[[], float
         if loop.time() + told > deadline:
             later = min(max(1, math.ceil(told)), RETRY_SECONDS_MAX)
             raise Unavailable("The store did not answer in time.", retry_seconds=later)
-        await asyncio.sleep(max(told, dice() * most))
+        await asyncio.sleep(max(told, random() * most))
         most = min(2 * most, BACKOFF_SECONDS_MAX)
 
 
-async def caught_up(ask: Callable[[], Awaitable[T | None]]) -> T:
-    """The first answer that is not None, which is what a replica says that lags behind. Raises `Behind`."""
+async def read_until_current(ask: Callable[[], Awaitable[T | None]]) -> T:
+    """The first answer that is not None, which is what a replica says that lags behind. Raises `StaleReplica`."""
     for _ in range(BEHIND_TRIES_MAX):
         answer = await ask()
         if answer is not None:
             return answer
         await asyncio.sleep(BEHIND_SECONDS)
-    raise Behind("The store's replica does not catch up.")
+    raise StaleReplica("The store's replica does not catch up.")
 
 
 def _told(failure: Exception, *, writes: bool) -> float:

@@ -32,7 +32,7 @@ def document_of(entry: Entry, *, segment: int) -> Document:
         "segment": segment,
         "sequence": entry.sequence,
         "time": entry.time,
-        "mark": entry.mark,
+        "mark": entry.write_id,
         "identity": identity_of(event.identity),
         "content": base64.b64encode(event.content).decode(),
         "eventid": event.identity.id,
@@ -66,4 +66,4 @@ def entry_of(document: Document) -> Entry:
         content=content_of(document),
         body=document["body"].encode(),
     )
-    return Entry(sequence=document["sequence"], time=document["time"], mark=document["mark"], event=event)
+    return Entry(sequence=document["sequence"], time=document["time"], write_id=document["mark"], event=event)

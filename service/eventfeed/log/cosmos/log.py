@@ -40,13 +40,13 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import PAGE_BYTES_MAX, Query
-from eventfeed.domain.ports import Found, Head, Known, Scan
+from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
 from eventfeed.log.cosmos.containers import CONTROL, EVENTS
-from eventfeed.log.cosmos.database import Calls, ConflictError, Database, Document, in_time
+from eventfeed.log.cosmos.database import Calls, ConflictError, Database, Document, with_deadline
 from eventfeed.log.cosmos.documents import COLUMNS, content_of, document_of, entry_of, identity_of
-from eventfeed.log.cosmos.manifest import Record, Records
+from eventfeed.log.cosmos.manifest import LogManifest, ManifestStore
 from eventfeed.log.cosmos.queries import conditions, listing
-from eventfeed.log.cosmos.segments import End, Room, Segments
+from eventfeed.log.cosmos.segments import End, ScanBudget, Segments
 
 # Half of what one logical partition holds (20 GB) at 10 KB an entry.
 SEGMENT_ENTRIES = 1_000_000
@@ -84,40 +84,42 @@ class CosmosLog:
     ) -> None:
         self._database, self._new_name = database, new_name
         self._events = Calls(database, EVENTS)
-        self._records = Records(Calls(database, CONTROL), segment_entries=segment_entries, dice=database.dice)
-        self._segments = Segments(self._events, self._records)
+        self._manifest = ManifestStore(
+            Calls(database, CONTROL), segment_entries=segment_entries, random=database.random
+        )
+        self._segments = Segments(self._events, self._manifest)
         # Whether the last entry seen may be built upon without looking.
         self._certain = False
         self._owners_known: dict[str, Owner] = {}
 
     @property
-    def clock_drift(self) -> int:
-        """See `EventLog.clock_drift`."""
-        return self._database.clock_drift
+    def clock_skew(self) -> int:
+        """See `EventLog.clock_skew`."""
+        return self._database.clock_skew
 
-    @in_time
+    @with_deadline
     async def open(self) -> None:
         """Make the log where there is none."""
-        await self._records.open(name=self._new_name())
+        await self._manifest.open(name=self._new_name())
 
-    @in_time
+    @with_deadline
     async def head(self) -> Head:
         """See `EventLog.head`."""
-        record = await self._records.known()
-        end = await self._segments.end(max(self._segments.seen.position, record.position))
+        manifest = await self._manifest.known()
+        end = await self._segments.end(max(self._segments.seen.position, manifest.position))
         if end >= self._segments.seen:
             self._segments.saw(end)
             self._certain = True
         seen = self._segments.seen
-        return Head(log=record.name, floor=record.floor, position=seen.position, time=seen.time)
+        return Head(log=manifest.name, log_start=manifest.log_start, end_offset=seen.position, time=seen.time)
 
-    @in_time
+    @with_deadline
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """See `EventLog.append`. All of what one transactional batch holds, then the next."""
         if not self._certain or after > self._segments.seen.position:
             head = await self.head()
-            if head.position != after:
-                raise TailMoved(expected=after, actual=head.position)
+            if head.end_offset != after:
+                raise TailMoved(expected=after, actual=head.end_offset)
         self._certain = False
         for documents in self._batches(entries):
             first, last = documents[0], documents[-1]
@@ -125,14 +127,14 @@ class CosmosLog:
                 await self._events.create("append", documents, partition=first["segment"])
             except ConflictError:
                 head = await self.head()
-                raise TailMoved(expected=first["sequence"] - 1, actual=head.position) from None
+                raise TailMoved(expected=first["sequence"] - 1, actual=head.end_offset) from None
             self._segments.saw(End(last["sequence"], last["time"]))
         self._certain = True
 
-    @in_time
+    @with_deadline
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
-        found, position = list[Entry](), max(after, (await self._records.known()).floor)
+        found, position = list[Entry](), max(after, (await self._manifest.known()).log_start)
         while len(found) < limit:
             part = await self._segments.part(after=position, limit=limit - len(found))
             found += part
@@ -143,7 +145,7 @@ class CosmosLog:
             self._segments.saw(End(found[-1].sequence, found[-1].time))
         return found
 
-    @in_time
+    @with_deadline
     async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
         if query.filter.id is not None:
@@ -153,52 +155,53 @@ class CosmosLog:
             if examined >= through or len(found) >= limit or weight >= PAGE_BYTES_MAX:
                 break
             upto = min(through, self._segments.last_of(self._segments.of(examined + 1)))
-            stretch = await self._segments.stretch(
-                query, after=examined, upto=upto, room=Room(limit - len(found), PAGE_BYTES_MAX - weight)
+            segment_slice = await self._segments.slice_segment(
+                query, after=examined, upto=upto, room=ScanBudget(limit - len(found), PAGE_BYTES_MAX - weight)
             )
-            found += stretch.entries
-            examined = stretch.examined
-            weight += sum(len(entry.event.body) for entry in stretch.entries)
-        return Scan(entries=found, examined=examined, floor=(await self._records.known()).floor)
+            found += segment_slice.entries
+            examined = segment_slice.examined
+            weight += sum(len(entry.event.body) for entry in segment_slice.entries)
+        return Scan(entries=found, examined=examined, log_start=(await self._manifest.known()).log_start)
 
-    @in_time
-    async def find(self, events: Sequence[Event]) -> Found:
+    @with_deadline
+    async def find(self, events: Sequence[Event]) -> Lookup:
         """See `EventLog.find`."""
         wanted = {identity_of(event.identity): event.identity for event in events}
         instances = sorted({event.instance for event in events if event.instance is not None})
         known, owners = await asyncio.gather(self._known(wanted), self._owners(instances))
         unknown = {event.instance for event in events if event.identity not in known}
-        return Found(identities=known, owners={name: app for name, app in owners.items() if name in unknown})
+        return Lookup(identities=known, owners={name: app for name, app in owners.items() if name in unknown})
 
-    @in_time
+    @with_deadline
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""
         return await self._seek(time, head=await self.head())
 
-    @in_time
+    @with_deadline
     async def expire(self, *, before: int) -> int:
         """See `EventLog.expire`. The container's time to live deletes, later than this."""
         head = await self.head()
-        floor = max(head.floor, min(await self._seek(before, head=head), head.position - 1))
+        log_start = max(head.log_start, min(await self._seek(before, head=head), head.end_offset - 1))
 
-        def passed(record: Record) -> Record:
-            if floor <= record.floor:
-                return record
-            return replace(record, floor=floor, position=max(record.position, head.position))
+        def passed(manifest: LogManifest) -> LogManifest:
+            if log_start <= manifest.log_start:
+                return manifest
+            return replace(manifest, log_start=log_start, position=max(manifest.position, head.end_offset))
 
-        await self._records.change("expire", passed)
-        return floor
+        await self._manifest.change("expire", passed)
+        return log_start
 
-    @in_time
+    @with_deadline
     async def rename(self) -> str:
         """See `EventLog.rename`. The new log begins with what there is, also where the old one had lost its end."""
         name = self._new_name()
         try:
-            end = (await self.head()).position
+            end = (await self.head()).end_offset
         except LogDamaged:
             end = await self._segments.last()
-        await self._records.change(
-            "rename", lambda record: replace(record, name=name, floor=min(record.floor, end), position=end)
+        await self._manifest.change(
+            "rename",
+            lambda manifest: replace(manifest, name=name, log_start=min(manifest.log_start, end), position=end),
         )
         return name
 
@@ -206,9 +209,9 @@ class CosmosLog:
         """See `EventLog.close`. The database is closed by whoever opened it."""
 
     async def _seek(self, time: int, *, head: Head) -> int:
-        if head.position == head.floor or head.time < time:
-            return head.position
-        return max(head.floor, await self._segments.seek(time, floor=head.floor, end=head.position) - 1)
+        if head.end_offset == head.log_start or head.time < time:
+            return head.end_offset
+        return max(head.log_start, await self._segments.seek(time, log_start=head.log_start, end=head.end_offset) - 1)
 
     def _batches(self, entries: Sequence[Entry]) -> Iterator[Sequence[Document]]:
         """The entries' documents in batches: of one segment each, and no larger than the store takes."""
@@ -225,14 +228,14 @@ class CosmosLog:
         if batch:
             yield batch
 
-    async def _known(self, wanted: Mapping[str, Identity]) -> Mapping[Identity, Known]:
+    async def _known(self, wanted: Mapping[str, Identity]) -> Mapping[Identity, StoredEvent]:
         listed, values = listing("identity", list(wanted))
         documents = await self._segments.everywhere(
             "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({listed})", values=values
         )
         return {
-            wanted[each["identity"]]: Known(
-                sequence=each["sequence"], time=each["time"], content=content_of(each), mark=each["mark"]
+            wanted[each["identity"]]: StoredEvent(
+                sequence=each["sequence"], time=each["time"], content=content_of(each), write_id=each["mark"]
             )
             for each in documents
             if each.get("identity") in wanted
@@ -240,10 +243,10 @@ class CosmosLog:
 
     async def _owners(self, instances: Sequence[str]) -> Mapping[str, App]:
         """The app of the first event of each instance that has one. What was found once is remembered."""
-        floor, found = self._records.last.floor, dict[str, Owner]()
+        log_start, found = self._manifest.last.log_start, dict[str, Owner]()
         for name in instances:
             owner = self._owners_known.get(name)
-            if owner is not None and owner.sequence > floor:
+            if owner is not None and owner.sequence > log_start:
                 found[name] = owner
         while left := [name for name in instances if name not in found]:
             firsts, complete = await self._firsts(left)
@@ -291,4 +294,4 @@ class CosmosLog:
                 if len(entries) == limit:
                     through = entry.sequence
                     break
-        return Scan(entries=entries, examined=through, floor=(await self._records.known()).floor)
+        return Scan(entries=entries, examined=through, log_start=(await self._manifest.known()).log_start)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Query
-from eventfeed.log.cosmos.database import Behind, Calls, Document, caught_up
+from eventfeed.log.cosmos.database import Calls, Document, StaleReplica, read_until_current
 from eventfeed.log.cosmos.documents import COLUMNS, entry_of
-from eventfeed.log.cosmos.manifest import Records
+from eventfeed.log.cosmos.manifest import ManifestStore
 from eventfeed.log.cosmos.queries import Values, conditions, listing
 
 
@@ -24,14 +24,14 @@ class End(NamedTuple):
     time: int = 0
 
 
-class Room(NamedTuple):
+class ScanBudget(NamedTuple):
     """What a scan may still take."""
 
     entries: int
     bytes: int
 
 
-class Stretch(NamedTuple):
+class SegmentSlice(NamedTuple):
     """Matches in a part of a segment, and how far it was examined."""
 
     entries: Sequence[Entry]
@@ -41,8 +41,8 @@ class Stretch(NamedTuple):
 class Segments:
     """The segments of one log, and how far this process has seen it: `seen`."""
 
-    def __init__(self, events: Calls, records: Records) -> None:
-        self._events, self._records = events, records
+    def __init__(self, events: Calls, records: ManifestStore) -> None:
+        self._events, self._manifest = events, records
         self.seen = End()
         # The ends of full segments: they do not change.
         self._ends: dict[int, End] = {}
@@ -51,11 +51,11 @@ class Segments:
 
     def of(self, sequence: int) -> int:
         """The segment of an entry."""
-        return sequence // self._records.last.segment_entries
+        return sequence // self._manifest.last.segment_entries
 
     def last_of(self, segment: int) -> int:
         """The last position of a segment."""
-        return (segment + 1) * self._records.last.segment_entries - 1
+        return (segment + 1) * self._manifest.last.segment_entries - 1
 
     def saw(self, end: End) -> None:
         """Note an entry that exists."""
@@ -66,7 +66,7 @@ class Segments:
         segment = self.of(known)
         try:
             end = await self._newest(segment, least=known)
-        except Behind:
+        except StaleReplica:
             raise LogDamaged(f"The log has reached {known}; no such entry is there, nor one after it.") from None
         while end.position == self.last_of(segment):
             segment += 1
@@ -96,13 +96,13 @@ class Segments:
             reached = documents[-1]["sequence"] if documents else after
             return None if len(documents) < limit and reached < known else [entry_of(each) for each in documents]
 
-        return await caught_up(ask)
+        return await read_until_current(ask)
 
-    async def stretch(self, query: Query, *, after: int, upto: int, room: Room) -> Stretch:
+    async def slice_segment(self, query: Query, *, after: int, upto: int, room: ScanBudget) -> SegmentSlice:
         """The matches in a part of one segment."""
         segment, (where, values) = self.of(upto), conditions(query)
 
-        async def ask() -> Stretch | None:
+        async def ask() -> SegmentSlice | None:
             documents = await self._events.query(
                 "scan",
                 f"SELECT TOP {room.entries + 1} {COLUMNS} FROM c WHERE c.segment = @segment "  # noqa: S608  # constants
@@ -111,9 +111,9 @@ class Segments:
                 partition=segment,
                 values={"segment": segment, "after": after, "upto": upto, **values},
             )
-            return taken(documents, query, upto=upto, room=room)
+            return fit(documents, query, upto=upto, room=room)
 
-        return await caught_up(ask)
+        return await read_until_current(ask)
 
     async def everywhere(
         self, columns: str, where: str, *, values: Values, first: int | None = None
@@ -124,7 +124,7 @@ class Segments:
         """
         newest = self.of(self.seen.position)
         ends = [self.seen.position, *([self.last_of(newest - 1)] if newest - 1 > self._gone else [])]
-        proofs = [each for each in ends if each > self._records.last.floor]
+        proofs = [each for each in ends if each > self._manifest.last.log_start]
         most = None if first is None else first + len(proofs) + 1
         top, order = ("", "") if most is None else (f"TOP {most}", "ORDER BY c.sequence")
         listed, proving = listing("proof", proofs)
@@ -134,25 +134,25 @@ class Segments:
             documents = await self._events.query(
                 "find",
                 f"SELECT {top} {columns} FROM c WHERE c.segment >= @first AND ({proved}) {order}",  # noqa: S608  # constants
-                values={"first": self.of(self._records.last.floor), **values, **proving},
+                values={"first": self.of(self._manifest.last.log_start), **values, **proving},
             )
             whole = len(documents) == most or {each["sequence"] for each in documents}.issuperset(proofs)
             return documents if whole else None
 
         try:
-            return await caught_up(ask)
-        except Behind:
+            return await read_until_current(ask)
+        except StaleReplica:
             if self.last_of(newest - 1) not in proofs or not await self._deleted(newest - 1):
                 raise
             return await self.everywhere(columns, where, values=values, first=first)
 
-    async def seek(self, time: int, *, floor: int, end: int) -> int:
-        """The first position after `floor` registered at `time` or later, as the end is."""
+    async def seek(self, time: int, *, log_start: int, end: int) -> int:
+        """The first position after `log_start` registered at `time` or later, as the end is."""
         while True:
-            place = await self._first_ending_at(time, first=self.of(floor + 1), last=self.of(end))
+            place = await self._first_ending_at(time, first=self.of(log_start + 1), last=self.of(end))
             try:
-                return await caught_up(functools.partial(self._first_at, time, segment=place))
-            except Behind:
+                return await read_until_current(functools.partial(self._first_at, time, segment=place))
+            except StaleReplica:
                 if not await self._deleted(place):
                     raise
 
@@ -167,7 +167,7 @@ class Segments:
         return int(found[0]["sequence"]) if found else None
 
     async def _newest(self, segment: int, *, least: int = 0) -> End:
-        """A segment's last entry, which is `least` or comes after it. Raises `Behind`."""
+        """A segment's last entry, which is `least` or comes after it. Raises `StaleReplica`."""
 
         async def ask() -> End | None:
             found = await self._events.query(
@@ -179,7 +179,7 @@ class Segments:
             end = End(found[0]["sequence"], found[0]["time"]) if found else End()
             return end if end.position >= least else None
 
-        return await caught_up(ask)
+        return await read_until_current(ask)
 
     async def _first_ending_at(self, time: int, *, first: int, last: int) -> int:
         """The first segment from `first` to `last` with an entry at `time` or later; `last` when none before has."""
@@ -197,7 +197,7 @@ class Segments:
         if segment > self._gone and segment not in self._ends:
             try:
                 self._ends[segment] = await self._newest(segment, least=self.last_of(segment))
-            except Behind:
+            except StaleReplica:
                 if not await self._deleted(segment):
                     raise
         return self._ends[segment] if segment > self._gone else None
@@ -210,7 +210,7 @@ class Segments:
         return deleted
 
 
-def taken(documents: Sequence[Document], query: Query, *, upto: int, room: Room) -> Stretch | None:
+def fit(documents: Sequence[Document], query: Query, *, upto: int, room: ScanBudget) -> SegmentSlice | None:
     """What of an answer fits; None when it came from a replica that is behind."""
     if len(documents) <= room.entries and (not documents or documents[-1]["sequence"] != upto):
         return None
@@ -221,6 +221,6 @@ def taken(documents: Sequence[Document], query: Query, *, upto: int, room: Room)
             break
         weight += len(entry.event.body)
         if len(entries) == room.entries or (entries and weight > room.bytes):
-            return Stretch(entries, entries[-1].sequence)
+            return SegmentSlice(entries, entries[-1].sequence)
         entries.append(entry)
-    return Stretch(entries, entries[-1].sequence if len(entries) == room.entries else upto)
+    return SegmentSlice(entries, entries[-1].sequence if len(entries) == room.entries else upto)

@@ -6,7 +6,7 @@ from eventfeed.domain.event import Event
 from eventfeed.domain.feed import AppFeed, Feed, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
 
 
-def keys_of_event(event: Event) -> Sequence[str]:
+def event_keys(event: Event) -> Sequence[str]:
     """All texts that an event is looked up by. A kind and a space stand before each, so no two kinds meet."""
     keys = [f"type {event.type}"]
     if (app := event.app) is not None:
@@ -20,7 +20,7 @@ def keys_of_event(event: Event) -> Sequence[str]:
     return keys
 
 
-def _keys_of_feed(feed: Feed) -> Sequence[str]:
+def _feed_keys(feed: Feed) -> Sequence[str]:
     """What an event of this feed has exactly one of."""
     match feed:
         case AppFeed(app=app):
@@ -35,10 +35,10 @@ def _keys_of_feed(feed: Feed) -> Sequence[str]:
             return [f"resource {resource}"]
 
 
-def keys_of(query: Query) -> tuple[Sequence[str], bool]:
+def query_keys(query: Query) -> tuple[Sequence[str], bool]:
     """What an event that the query wants has exactly one of, and whether every event that has it is wanted."""
     feed, wanted = query.feed, query.filter
     whole = not isinstance(feed, PartyFeed | InstanceFeed) and wanted.only_types
     if isinstance(feed, AppFeed) and wanted.types:
         return [f"typed {feed.app.org}/{feed.app.name} {each}" for each in wanted.types], whole
-    return _keys_of_feed(feed), whole and not wanted.types
+    return _feed_keys(feed), whole and not wanted.types

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from eventfeed.domain.event import Entry, sequence_of
 from eventfeed.domain.feed import Query
 from eventfeed.domain.ports import Scan
-from eventfeed.log.memory.index_keys import keys_of, keys_of_event
+from eventfeed.log.memory.index_keys import event_keys, query_keys
 
 ENTRIES_MAX = 10_000
 # Of events as they are kept; what has been served is held in that form as well.
@@ -33,7 +33,7 @@ class _Run:
         self.places = array("Q")
 
 
-class Recent:
+class RecentEntries:
     """The last entries of a log, one after another without a hole; bounded in count and bytes."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Recent:
             oldest = self._entries[:FORGOTTEN]
             del self._entries[:FORGOTTEN]
             self._bytes -= sum(len(entry.event.body) for entry in oldest)
-            counts = Counter(chain.from_iterable(keys_of_event(entry.event) for entry in oldest))
+            counts = Counter(chain.from_iterable(event_keys(entry.event) for entry in oldest))
             for key, count in counts.items():
                 kept = self._by_key[key]
                 del kept.entries[:count], kept.places[:count]
@@ -78,7 +78,7 @@ class Recent:
         """See `EventLog.scan`; None when `after` is further back than memory reaches."""
         if not self._reaches(after):
             return None
-        keys, whole = keys_of(query)
+        keys, whole = query_keys(query)
         most = limit if whole else EXAMINED_MAX
         if len(keys) == 1:
             found, places = self._between(keys[0], after=after, through=through, most=most)
@@ -91,7 +91,7 @@ class Recent:
             found, places = list(islice((entry for entry in found if query.matches(entry.event)), limit)), None
             if len(found) == limit:
                 through = found[-1].sequence
-        return Scan(entries=found, examined=through, floor=after, places=places)
+        return Scan(entries=found, examined=through, log_start=after, places=places)
 
     def _reaches(self, position: int) -> bool:
         return bool(self._entries) and position + 1 >= self._entries[0].sequence

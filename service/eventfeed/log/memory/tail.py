@@ -16,10 +16,10 @@ from eventfeed.domain.errors import Failure, LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Query
 from eventfeed.domain.ports import EventLog, Head, Scan
-from eventfeed.log.memory.index_keys import keys_of_event
-from eventfeed.log.memory.recent_entries import BYTES_MAX, ENTRIES_MAX, Recent
-from eventfeed.log.memory.waiters import Arrivals
-from eventfeed.single_flight import Shared
+from eventfeed.log.memory.index_keys import event_keys
+from eventfeed.log.memory.recent_entries import BYTES_MAX, ENTRIES_MAX, RecentEntries
+from eventfeed.log.memory.waiters import Waiters
+from eventfeed.single_flight import SingleFlight
 
 _log = logging.getLogger(__name__)
 
@@ -36,11 +36,11 @@ class Tail:
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._head = Head(log="", floor=0, position=0, time=0)
-        self._recent = Recent()
+        self._head = Head(log="", log_start=0, end_offset=0, time=0)
+        self._recent = RecentEntries()
         self._looked = float("-inf")
-        self._looking = Shared()
-        self.arrivals = Arrivals()
+        self._looking = SingleFlight()
+        self.waiters = Waiters()
         self._interested = 0
         self._following: asyncio.Task[None] | None = None
         self._forgot = asyncio.Event()
@@ -69,20 +69,20 @@ class Tail:
 
         Raises `LogDamaged` at a hole, `Unavailable` when the store does not answer.
         """
-        if past > self._head.position:
-            await self._looking.anew(self._follow)
+        if past > self._head.end_offset:
+            await self._looking.run_after(self._follow)
         elif not self.fresh:
             await self._looking.run(self._follow)
         return self._head
 
     @contextlib.contextmanager
     def waiting(self, query: Query, *, past: int) -> Iterator[asyncio.Future[int]]:
-        """See `Arrivals.waiting`; while the block lasts the log is followed."""
+        """See `Waiters.waiting`; while the block lasts the log is followed."""
         self._interested += 1
         if self._following is None:
             self._following = asyncio.create_task(self._keep_looking())
         try:
-            with self.arrivals.waiting(query, past=past) as arrived:
+            with self.waiters.waiting(query, past=past) as arrived:
                 yield arrived
         finally:
             self._interested -= 1
@@ -101,7 +101,7 @@ class Tail:
 
     async def stop(self) -> None:
         """Let nobody wait any more, and follow the log no longer."""
-        self.arrivals.end()
+        self.waiters.end()
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -109,19 +109,21 @@ class Tail:
     def learn(self, entries: Sequence[Entry]) -> None:
         """Move past entries that are durably in the log. Known ones are passed over; a gap raises `LogDamaged`."""
         for entry in entries:
-            if entry.sequence <= self._head.position:
+            if entry.sequence <= self._head.end_offset:
                 continue
-            if entry.sequence != self._head.position + 1:
-                raise LogDamaged(f"Entry {entry.sequence} follows {self._head.position}: the log has a hole.")
-            keys = keys_of_event(entry.event)
+            if entry.sequence != self._head.end_offset + 1:
+                raise LogDamaged(f"Entry {entry.sequence} follows {self._head.end_offset}: the log has a hole.")
+            keys = event_keys(entry.event)
             self._recent.add(entry, keys)
-            self._head = Head(log=self._head.log, floor=self._head.floor, position=entry.sequence, time=entry.time)
-            self.arrivals.came(entry, keys)
+            self._head = Head(
+                log=self._head.log, log_start=self._head.log_start, end_offset=entry.sequence, time=entry.time
+            )
+            self.waiters.came(entry, keys)
         self._recent.trim()
 
     def recent(self, *, after: int) -> Sequence[Entry] | None:
         """Everything after this position, from memory; None when memory does not reach back."""
-        return self._recent.after(after) if after < self._head.position else ()
+        return self._recent.after(after) if after < self._head.end_offset else ()
 
     def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan | None:
         """See `EventLog.scan`: from memory, within what was verified; None when memory does not reach back."""
@@ -131,26 +133,26 @@ class Tail:
         """Read what came after the verified end, and verify it."""
         started, verified = time.monotonic(), self._head
         head = await self._log.head()
-        if head.log == verified.log and head.position < verified.position:
+        if head.log == verified.log and head.end_offset < verified.end_offset:
             raise LogDamaged(
-                f"The log ends at {head.position}, before {verified.position}: was an older copy restored?"
+                f"The log ends at {head.end_offset}, before {verified.end_offset}: was an older copy restored?"
             )
-        if head.log != verified.log and self._head.position > verified.position:
+        if head.log != verified.log and self._head.end_offset > verified.end_offset:
             return  # an own append was learnt of meanwhile, so this head is old: the next look takes up the new name
-        if head.log != self._head.log or head.position - self._head.position > ENTRIES_MAX:
+        if head.log != self._head.log or head.end_offset - self._head.end_offset > ENTRIES_MAX:
             self._reset(head)
-        while self._head.position < head.position:
-            entries = await self._log.follow(after=self._head.position, limit=FOLLOW_ENTRIES_MAX)
+        while self._head.end_offset < head.end_offset:
+            entries = await self._log.follow(after=self._head.end_offset, limit=FOLLOW_ENTRIES_MAX)
             if not entries:
-                raise LogDamaged(f"The log ends at {head.position}, but nothing follows {self._head.position}.")
+                raise LogDamaged(f"The log ends at {head.end_offset}, but nothing follows {self._head.end_offset}.")
             self.learn(entries)
-        self._head = Head(log=head.log, floor=head.floor, position=self._head.position, time=self._head.time)
+        self._head = Head(log=head.log, log_start=head.log_start, end_offset=self._head.end_offset, time=self._head.time)
         self._looked = started
 
     def _reset(self, head: Head) -> None:
-        self._head, self._recent = head, Recent()
+        self._head, self._recent = head, RecentEntries()
         self._forgot.set()
-        self.arrivals.unknown()
+        self.waiters.unknown()
 
     async def remember(self) -> None:
         """Until cancelled: after a start, and whenever the end was taken anew, fill memory with what stands before it.
@@ -169,10 +171,10 @@ class Tail:
 
     async def _fill(self) -> None:
         """Read backwards what memory has room for, and put what came meanwhile behind it."""
-        end = position = self._head.position if self._recent.start is None else self._recent.start
+        end = position = self._head.end_offset if self._recent.start is None else self._recent.start
         parts, entries, size = deque[Sequence[Entry]](), 0, 0
-        while position > self._head.floor and entries < ENTRIES_MAX and size < BYTES_MAX:
-            limit = min(FILL_ENTRIES_MAX, ENTRIES_MAX - entries, position - self._head.floor)
+        while position > self._head.log_start and entries < ENTRIES_MAX and size < BYTES_MAX:
+            limit = min(FILL_ENTRIES_MAX, ENTRIES_MAX - entries, position - self._head.log_start)
             found = await self._log.follow(after=position - limit, limit=limit)
             # Retention may have taken the first ones: others come in their place.
             part = [entry for entry in found if entry.sequence <= position]
@@ -182,16 +184,16 @@ class Tail:
             position -= len(part)
             entries += len(part)
             size += sum(len(entry.event.body) for entry in part)
-        recent = Recent()
+        recent = RecentEntries()
         for older in parts:
             for entry in older:
-                recent.add(entry, keys_of_event(entry.event))
+                recent.add(entry, event_keys(entry.event))
             recent.trim()
             await asyncio.sleep(0)
         came = self._recent.after(end)
         if self._forgot.is_set() or (came is None and self._recent.start is not None):
             return  # it would not fit: the end was taken anew, or so much came that memory is full
         for entry in came or ():
-            recent.add(entry, keys_of_event(entry.event))
+            recent.add(entry, event_keys(entry.event))
         recent.trim()
         self._recent = recent

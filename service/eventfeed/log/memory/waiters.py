@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Query
-from eventfeed.log.memory.index_keys import keys_of
+from eventfeed.log.memory.index_keys import query_keys
 
 
 class Waiting(NamedTuple):
@@ -22,7 +22,7 @@ class Waiting(NamedTuple):
     arrived: asyncio.Future[int]
 
 
-class Arrivals:
+class Waiters:
     """Those who wait at one tail. After `end` nobody waits any more."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Arrivals:
         each = Waiting(query, past, asyncio.get_running_loop().create_future())
         if self.ended:
             each.arrived.set_result(past)
-        keys, _ = keys_of(query)
+        keys, _ = query_keys(query)
         for key in keys:
             self._waiting.setdefault(key, set()).add(each)
         try:

@@ -25,7 +25,7 @@ from eventfeed.domain.feed import (
     ReporteeFeed,
     ResourceFeed,
 )
-from eventfeed.domain.ports import Found, Head, Known, Scan
+from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
 from eventfeed.log.sqlite.connections import Threads, transaction
 from eventfeed.log.sqlite.rows import COLUMNS, INTO, read, row
 from eventfeed.log.sqlite.statements import insert, select
@@ -64,7 +64,7 @@ class SqliteLog:
     batch_bytes_max = 8 * 1024 * 1024
     engine = "sqlite"
     end_ages = False
-    clock_drift = 0
+    clock_skew = 0
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
@@ -94,7 +94,7 @@ class SqliteLog:
         """See `EventLog.scan`."""
         return await self._readers.run(_scan, query, after=after, through=through, limit=limit)
 
-    async def find(self, events: Sequence[Event]) -> Found:
+    async def find(self, events: Sequence[Event]) -> Lookup:
         """See `EventLog.find`."""
         return await self._writer.run(_find, events)
 
@@ -138,17 +138,17 @@ def _head(db: sqlite3.Connection) -> Head:
     row = db.execute("SELECT name, floor, position, time, (SELECT max(sequence) FROM entry) FROM log").fetchone()
     if row is None:
         raise LogDamaged("The store has lost the record of its log's ends.")
-    name, floor, position, time, last = row
+    name, log_start, position, time, last = row
     if (last or 0) != position:
         raise LogDamaged(f"The log's record ends at {position}, its entries at {last}.")
-    return Head(log=name, floor=floor, position=position, time=time)
+    return Head(log=name, log_start=log_start, end_offset=position, time=time)
 
 
 def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> None:
     with transaction(db, writes=True):
         head = _head(db)
-        if head.position != after:
-            raise TailMoved(expected=after, actual=head.position)
+        if head.end_offset != after:
+            raise TailMoved(expected=after, actual=head.end_offset)
         insert(db, INTO, rows=list(map(row, entries)))
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
@@ -162,22 +162,22 @@ def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> Sequence[Entry
 def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, limit: int) -> Scan:
     ways = searches(query)
     with transaction(db, writes=False):
-        floor = _number(db, "SELECT floor FROM log")
+        log_start = _number(db, "SELECT floor FROM log")
         if through <= after:
-            return Scan(entries=(), examined=after, floor=floor)
+            return Scan(entries=(), examined=after, log_start=log_start)
         through = min(_reach(db, way, after=after, through=through, ways=len(ways)) for way in ways)
         sql, values = scan_statement(ways)
         entries, whole = read(db, sql, after=after, limit=limit, values={**values, "through": through})
     full = len(entries) == limit or not whole
-    return Scan(entries=entries, examined=entries[-1].sequence if full else through, floor=floor)
+    return Scan(entries=entries, examined=entries[-1].sequence if full else through, log_start=log_start)
 
 
-def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
+def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     by_digest = dict(zip(digests, events, strict=True))
     with transaction(db, writes=False):
         known = {
-            row[0]: Known(sequence=row[1], time=row[2], content=row[3], mark=row[4])
+            row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
             for row in select(db, _KNOWN, values=list(by_digest), each="?")
         }
         # Of two with one identity each may name an instance.
@@ -186,23 +186,23 @@ def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Found:
         owners = {
             row[0]: App(org=row[1], name=row[2]) for row in select(db, _OWNERS, values=list(instances), each="(?)")
         }
-    return Found(identities={by_digest[digest].identity: each for digest, each in known.items()}, owners=owners)
+    return Lookup(identities={by_digest[digest].identity: each for digest, each in known.items()}, owners=owners)
 
 
 def _seek(db: sqlite3.Connection, time: int) -> int:
     with transaction(db, writes=False):
         head = _head(db)
-        return _last_before(db, time, low=head.floor, high=head.position)
+        return _last_before(db, time, low=head.log_start, high=head.end_offset)
 
 
 def _expire(db: sqlite3.Connection, before: int) -> int:
     with transaction(db, writes=True):
         head = _head(db)
-        high = min(head.position - 1, head.floor + EXPIRE_ENTRIES_MAX)
-        floor = _last_before(db, before, low=head.floor, high=high)
-        db.execute("DELETE FROM entry WHERE sequence <= ?", (floor,))
-        db.execute("UPDATE log SET floor = ?", (floor,))
-    return floor
+        high = min(head.end_offset - 1, head.log_start + EXPIRE_ENTRIES_MAX)
+        log_start = _last_before(db, before, low=head.log_start, high=high)
+        db.execute("DELETE FROM entry WHERE sequence <= ?", (log_start,))
+        db.execute("UPDATE log SET floor = ?", (log_start,))
+    return log_start
 
 
 def _rename(db: sqlite3.Connection, name: str) -> str:

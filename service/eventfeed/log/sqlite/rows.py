@@ -32,7 +32,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 
     sequence: int
     time: int
-    mark: str
+    write_id: str
     content: str
     id: str
     source: str
@@ -81,7 +81,7 @@ def row(entry: Entry) -> tuple[object, ...]:
     """The values of `INTO`."""
     event = entry.event
     app = event.app
-    place = (event.identity.digest(), entry.sequence, entry.time, entry.mark, event.content)
+    place = (event.identity.digest(), entry.sequence, entry.time, entry.write_id, event.content)
     named = (event.identity.id, event.identity.source, event.type, event.subject)
     owned = (app.org if app else None, app.name if app else None, event.instance, event.resource)
     return (*place, *named, *owned, event.body)
@@ -105,5 +105,5 @@ def _entries(rows: bytes, bodies: bytes) -> Iterator[Entry]:
             content=bytes.fromhex(each.content),
             body=bodies[start:end],
         )
-        yield Entry(sequence=each.sequence, time=each.time, mark=each.mark, event=event)
+        yield Entry(sequence=each.sequence, time=each.time, write_id=each.write_id, event=event)
         start = end

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventfeed.domain.errors import InvalidEvent, TooLarge
 from eventfeed.domain.event import EVENT_BYTES_MAX, Event
-from eventfeed.http.publishing.cloudevents import Given, events_of, sent, sent_binary
+from eventfeed.http.publishing.cloudevents import EventDefaults, binary_event, parse_events, sent
 
 SOURCE = "https://ttd.apps.example.no/ttd/bolig/instances/50000001/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
 VALID: dict[str, object] = {
@@ -25,7 +25,9 @@ VALID: dict[str, object] = {
 def read(body: bytes, *, from_app: bool = False) -> list[Event]:
     """The events of a body."""
     numbers = itertools.count(1)
-    return list(events_of(sent(body, batch=None), Given(lambda: f"new-{next(numbers)}", 0), from_app=from_app))
+    return list(
+        parse_events(sent(body, batch=None), EventDefaults(lambda: f"new-{next(numbers)}", 0), from_app=from_app)
+    )
 
 
 def text(**changes: object) -> bytes:
@@ -173,8 +175,8 @@ def test_a_request_holds_a_hundred_events() -> None:
 def test_binary_mode_carries_the_data_as_the_body(content_type: str, body: bytes, data: bytes) -> None:
     """Attributes come as headers, percent-encoded where they must be; JSON stays JSON, bytes become base64."""
     headers = {"ce-id": "%C3%A6", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0", "host": "x"}
-    events = sent_binary(body, [*headers.items(), ("content-type", content_type)])
-    (event,) = events_of(events, Given(lambda: "", 0), from_app=False)
+    events = binary_event(body, [*headers.items(), ("content-type", content_type)])
+    (event,) = parse_events(events, EventDefaults(lambda: "", 0), from_app=False)
 
     assert "æ" == event.identity.id
     assert data in event.body
@@ -184,7 +186,7 @@ def test_binary_mode_carries_the_data_as_the_body(content_type: str, body: bytes
 def test_binary_mode_without_a_body_has_no_data() -> None:
     """An event need not carry data."""
     headers = {"ce-id": "1", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0"}
-    (event,) = events_of(sent_binary(b"", headers.items()), Given(lambda: "", 0), from_app=False)
+    (event,) = parse_events(binary_event(b"", headers.items()), EventDefaults(lambda: "", 0), from_app=False)
 
     assert b"data" not in event.body
 
@@ -192,6 +194,6 @@ def test_binary_mode_without_a_body_has_no_data() -> None:
 def test_broken_data_is_named() -> None:
     """A body that is not what its type says is refused."""
     with pytest.raises(InvalidEvent) as refused:
-        sent_binary(b"{", [("content-type", "application/json"), ("ce-id", "1")])
+        binary_event(b"{", [("content-type", "application/json"), ("ce-id", "1")])
 
     assert ["/data"] == [fault.pointer for fault in refused.value.faults]

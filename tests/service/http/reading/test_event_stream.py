@@ -17,9 +17,9 @@ from eventfeed.domain.feed import AppFeed, Page, PageRequest, Query
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading import event_stream as module
 from eventfeed.http.reading.event_stream import Live, Source, Stream
-from eventfeed.http.reading.long_poll import Places
+from eventfeed.http.reading.long_poll import ConcurrencyLimits
 from eventfeed.http.reading.representation import View
-from eventfeed.http.request import Addresses
+from eventfeed.http.request import PublicUrl
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
@@ -71,7 +71,7 @@ class Streaming:
 
     def __init__(self, appender: Appender, reader: Reader) -> None:
         self.appender, self.reader, self.watch = appender, reader, Watch(NOW * 1_000_000)
-        self.places = Places(waits=9, streams=9, caller_streams=1)
+        self.places = ConcurrencyLimits(waits=9, streams=9, caller_streams=1)
 
     async def publish(self, count: int = 1, *, size: int = 0) -> None:
         """Events of the app."""
@@ -82,7 +82,7 @@ class Streaming:
         self, *, size: int = 50, until: int | None = None, stops_after: int = 10**9, **view: Any
     ) -> AsyncIterator[Connection]:
         """A stream from the beginning, by someone."""
-        addresses = Addresses(public_url="", own_url="http://x", client_header="")
+        addresses = PublicUrl(public_url="", own_url="http://x", client_header="")
         source = Source(self.reader, self.watch, Problems(addresses), self.places)
         ask = PageRequest(query=QUERY, size=size, after=Bare(position=0), until=until)
         seen = View(QUERY, rights="", caller="someone", **view)
@@ -183,7 +183,7 @@ async def test_a_stop_tells_every_stream_where_it_was(streaming: Streaming) -> N
     await streaming.publish(3)
     async with streaming.stream() as connection:
         await connection.until(lambda: len(connection.messages) == 3)
-        streaming.reader._tail.arrivals.end()
+        streaming.reader._tail.waiters.end()
         await asyncio.wait_for(connection.ended.wait(), 5)
 
     assert ("unavailable", "3") == said(connection)

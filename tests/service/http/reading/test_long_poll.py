@@ -4,7 +4,7 @@ import pytest
 from litestar.testing import RequestFactory
 
 from eventfeed.domain.errors import TooManyRequests, Unavailable
-from eventfeed.http.reading.long_poll import Places, preferred_wait
+from eventfeed.http.reading.long_poll import ConcurrencyLimits, preferred_wait
 from eventfeed.http.request import AnyRequest
 
 
@@ -43,7 +43,7 @@ def test_the_first_wait_counts(preferences: tuple[str, ...], seconds: int) -> No
 
 def test_polls_wait_while_there_are_places() -> None:
     """A place is free again when its poll is answered."""
-    places = Places(waits=1, streams=0, caller_streams=0)
+    places = ConcurrencyLimits(waits=1, streams=0, caller_streams=0)
     with places.wait() as first, places.wait() as second:
         pass
     with places.wait() as third:
@@ -54,7 +54,7 @@ def test_polls_wait_while_there_are_places() -> None:
 
 def test_a_caller_has_so_many_streams() -> None:
     """And no more; another has its own."""
-    places = Places(waits=0, streams=9, caller_streams=1)
+    places = ConcurrencyLimits(waits=0, streams=9, caller_streams=1)
     with places.stream("a"), places.stream("b"), pytest.raises(TooManyRequests), places.stream("a"):
         pass
     with places.stream("a"):
@@ -63,7 +63,7 @@ def test_a_caller_has_so_many_streams() -> None:
 
 def test_all_callers_have_so_many_streams_together() -> None:
     """Then there is none for anybody."""
-    places = Places(waits=0, streams=2, caller_streams=9)
+    places = ConcurrencyLimits(waits=0, streams=2, caller_streams=9)
     with places.stream("a"), places.stream("b"), pytest.raises(Unavailable), places.stream("c"):
         pass
     assert not places._streaming

@@ -8,14 +8,14 @@ from eventfeed.domain.feed import AppFeed, Page, Query
 from eventfeed.http.reading.event_stream import Source
 from eventfeed.http.reading.pages import JOINED_MAX, Pages
 from eventfeed.http.reading.representation import View
-from eventfeed.http.request import Addresses
+from eventfeed.http.request import PublicUrl
 from tests.support.events import TTD, entry, event
 
 
 def pages() -> Pages:
     """As the service has them, without a log."""
     none: Source = None  # type: ignore[assignment]  # nothing is read
-    return Pages(none, Addresses(public_url="https://x.example.no", own_url=""), secret=b"secret")
+    return Pages(none, PublicUrl(public_url="https://x.example.no", own_url=""), secret=b"secret")
 
 
 def body(of: Pages, found: Entry, *, log: str = "a" * 12, view: View | None = None) -> list[dict[str, object]]:

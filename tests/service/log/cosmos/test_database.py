@@ -12,11 +12,11 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 from eventfeed.domain.errors import OutcomeUnknown, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import AppFeed, Query
-from eventfeed.log.cosmos.containers import containers, differences
-from eventfeed.log.cosmos.database import ConflictError, Database, Document, patiently
-from eventfeed.log.cosmos.documents import document_of, entry_of
 from eventfeed.log.cosmos import database as cosmos_client
-from eventfeed.log.cosmos.segments import Room, Stretch, taken
+from eventfeed.log.cosmos.containers import containers, differences
+from eventfeed.log.cosmos.database import ConflictError, Database, Document, with_retries
+from eventfeed.log.cosmos.documents import document_of, entry_of
+from eventfeed.log.cosmos.segments import ScanBudget, SegmentSlice, fit
 from tests.support.engines import Watch
 from tests.support.events import TTD, entry, event
 
@@ -59,7 +59,7 @@ async def test_what_was_not_done_is_tried_again(failure: Exception, *, writes: b
     """Too many requests, or a write that met another: nothing happened."""
     ask, asked = failing(failure, failure)
 
-    assert "done" == await patiently(ask, dice=lambda: 0.0, writes=writes)  # type: ignore[arg-type]  # async
+    assert "done" == await with_retries(ask, random=lambda: 0.0, writes=writes)  # type: ignore[arg-type]  # async
     assert [3] == asked
 
 
@@ -72,7 +72,7 @@ async def test_a_read_is_asked_again(failure: Exception) -> None:
     """Whatever became of it, nothing changed."""
     ask, asked = failing(failure)
 
-    assert "done" == await patiently(ask, dice=lambda: 0.0, writes=False)  # type: ignore[arg-type]  # async
+    assert "done" == await with_retries(ask, random=lambda: 0.0, writes=False)  # type: ignore[arg-type]  # async
     assert [2] == asked
 
 
@@ -82,7 +82,7 @@ async def test_a_write_in_doubt_is_told_as_unknown(failure: Exception) -> None:
     ask, asked = failing(failure)
 
     with pytest.raises(OutcomeUnknown):
-        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
     assert [1] == asked
 
 
@@ -92,7 +92,7 @@ async def test_a_document_that_is_there_is_a_conflict(failure: Exception) -> Non
     ask, _ = failing(failure)
 
     with pytest.raises(ConflictError):
-        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 413])
@@ -101,7 +101,7 @@ async def test_a_read_that_is_refused_is_not_asked_again(code: int) -> None:
     ask, asked = failing(status(code))
 
     with pytest.raises(Unavailable):
-        await patiently(ask, dice=lambda: 0.0, writes=False)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 0.0, writes=False)  # type: ignore[arg-type]  # async
     assert [1] == asked
 
 
@@ -112,7 +112,7 @@ async def test_patience_ends(monkeypatch: pytest.MonkeyPatch, *, writes: bool) -
     ask, _ = failing(*[status(429)] * 1_000)
 
     with pytest.raises(Unavailable):
-        await patiently(ask, dice=lambda: 1.0, writes=writes)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 1.0, writes=writes)  # type: ignore[arg-type]  # async
 
 
 async def test_silence_is_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ async def test_silence_is_a_lost_answer(monkeypatch: pytest.MonkeyPatch) -> None
         await asyncio.sleep(10)
 
     with pytest.raises(OutcomeUnknown):
-        await patiently(silent, dice=lambda: 0.0, writes=True)
+        await with_retries(silent, random=lambda: 0.0, writes=True)
 
 
 def test_the_sdk_has_no_failures_that_are_not_known() -> None:
@@ -149,7 +149,7 @@ def documents(*sequences: int, hidden: int = 0) -> list[Document]:
 
 
 @pytest.mark.parametrize(
-    ("found", "stretch"),
+    ("found", "segment_slice"),
     [
         (documents(1, 3, 9), ([1, 3, 9], 9)),
         (documents(1, 3, hidden=9), ([1, 3], 9)),
@@ -159,12 +159,14 @@ def documents(*sequences: int, hidden: int = 0) -> list[Document]:
         (documents(), None),
     ],
 )
-def test_an_answer_proves_that_it_has_everything(found: list[Document], stretch: tuple[list[int], int] | None) -> None:
+def test_an_answer_proves_that_it_has_everything(
+    found: list[Document], segment_slice: tuple[list[int], int] | None
+) -> None:
     """The last entry to reach is there, or the page is full; anything else came from a replica that is behind."""
-    answer = taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10_000))
+    answer = fit(found, QUERY, upto=9, room=ScanBudget(entries=4, bytes=10_000))
 
     shown = None if answer is None else ([each.sequence for each in answer.entries], answer.examined)
-    assert stretch == shown
+    assert segment_slice == shown
 
 
 def test_bytes_end_a_stretch() -> None:
@@ -172,7 +174,7 @@ def test_bytes_end_a_stretch() -> None:
     found = [document_of(entry(place, of=event(size=1_000)), segment=0) for place in (1, 2, 9)]
     first = entry_of(found[0])
 
-    assert Stretch([first], 1) == taken(found, QUERY, upto=9, room=Room(entries=4, bytes=10))
+    assert SegmentSlice([first], 1) == fit(found, QUERY, upto=9, room=ScanBudget(entries=4, bytes=10))
 
 
 def test_an_entry_comes_back_from_its_document() -> None:
@@ -189,7 +191,7 @@ async def test_a_write_that_is_wrong_was_not_done(made: Callable[[int], Exceptio
     ask, asked = failing(made(code))
 
     with pytest.raises(Unavailable) as raised:
-        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
     assert (False, [1]) == (isinstance(raised.value, OutcomeUnknown), asked)
 
 
@@ -200,7 +202,7 @@ async def test_who_must_wait_long_is_told_at_once() -> None:
     ask, asked = failing(refused)
 
     with pytest.raises(Unavailable) as raised:
-        await patiently(ask, dice=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
+        await with_retries(ask, random=lambda: 0.0, writes=True)  # type: ignore[arg-type]  # async
     assert (30, [1]) == (raised.value.retry_seconds, asked)
 
 
@@ -216,21 +218,21 @@ async def test_who_must_wait_long_is_told_at_once() -> None:
 )
 def test_the_clocks_are_compared_as_far_as_is_certain(date: str | None, drift: int) -> None:
     """The store tells a second, which is anywhere in it."""
-    store = Database("http://127.0.0.1/", "x", key="", dice=lambda: 0.0, clock=Watch())
-    store.told_time({"Date": date} if date else {}, asked=Watch().now)
+    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=Watch())
+    store.observe_clock({"Date": date} if date else {}, asked=Watch().now)
 
-    assert drift == store.clock_drift
+    assert drift == store.clock_skew
 
 
 def test_a_slow_answer_tells_no_time() -> None:
     """What was known stays."""
     watch = Watch()
-    store = Database("http://127.0.0.1/", "x", key="", dice=lambda: 0.0, clock=watch)
-    store.told_time({"Date": "Tue, 14 Nov 2023 22:13:10 GMT"}, asked=watch.now)
+    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=watch)
+    store.observe_clock({"Date": "Tue, 14 Nov 2023 22:13:10 GMT"}, asked=watch.now)
     watch.now += 10_000_000
-    store.told_time({"Date": "Tue, 14 Nov 2023 22:13:25 GMT"}, asked=watch.now - 10_000_000)
+    store.observe_clock({"Date": "Tue, 14 Nov 2023 22:13:25 GMT"}, asked=watch.now - 10_000_000)
 
-    assert 9_000_000 == store.clock_drift
+    assert 9_000_000 == store.clock_skew
 
 
 WANTED = containers(keep_seconds=1_000)[0]
@@ -287,7 +289,7 @@ async def test_in_azure_the_identity_that_the_environment_names_opens_the_store(
         monkeypatch.setenv("IDENTITY_HEADER", "of-this-app")
         monkeypatch.setenv("AZURE_CLIENT_ID", "the-services-identity")
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
-        store = Database("https://127.0.0.1:9/", "events", key=None, dice=lambda: 0.0, clock=Watch())
+        store = Database("https://127.0.0.1:9/", "events", key=None, random=lambda: 0.0, clock=Watch())
         with pytest.raises(Unavailable):  # nobody listens there
             await store.open()
         await store.close()

@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import AppFeed, Filter, Query
 from eventfeed.log.memory import recent_entries as module
-from eventfeed.log.memory.index_keys import keys_of_event
-from eventfeed.log.memory.recent_entries import Recent
+from eventfeed.log.memory.index_keys import event_keys
+from eventfeed.log.memory.recent_entries import RecentEntries
 from tests.conformance.test_scan import populations, queries
 from tests.support.events import TTD, entries, entry, event
 
 FEED = Query(feed=AppFeed(app=TTD))
 
 
-def remembered(population: list[Entry]) -> Recent:
+def remembered(population: list[Entry]) -> RecentEntries:
     """A memory of these entries."""
-    recent = Recent()
+    recent = RecentEntries()
     for each in population:
-        recent.add(each, keys_of_event(each.event))
+        recent.add(each, event_keys(each.event))
         recent.trim()
     return recent
 

@@ -42,7 +42,7 @@ async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
     await log.append(written, after=0)
     head = await tail.look(past=1)
 
-    assert 5 == head.position
+    assert 5 == head.end_offset
     assert written[3:] == list(tail.recent(after=3) or ())
 
 
@@ -71,7 +71,7 @@ async def test_a_place_ahead_forces_a_look(log: EventLog) -> None:
     await tail.look()
     await log.append(entries(1, 2), after=0)
 
-    assert 2 == (await tail.look(past=2)).position
+    assert 2 == (await tail.look(past=2)).end_offset
 
 
 async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) -> None:
@@ -96,7 +96,7 @@ async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) 
     released.set()
     await early
 
-    assert 2 == (await late).position
+    assert 2 == (await late).end_offset
 
 
 async def test_two_thousand_who_wait_cost_ten_looks_a_second(log: EventLog) -> None:
@@ -119,7 +119,7 @@ async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
     tail.learn(entries(1, 3))
     tail.learn(entries(2, 4))
 
-    assert 4 == tail.head.position
+    assert 4 == tail.head.end_offset
     assert [1, 2, 3, 4] == [each.sequence for each in tail.recent(after=0) or ()]
 
 
@@ -135,7 +135,7 @@ async def test_a_hole_stops_the_tail(log: EventLog) -> None:
     with pytest.raises(LogDamaged):
         await tail.look(past=1)
 
-    assert 2 == tail.head.position
+    assert 2 == tail.head.end_offset
 
 
 async def test_an_end_before_the_verified_one_is_damage(log: EventLog) -> None:
@@ -162,7 +162,7 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None
     class Renaming(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            if head.log == name and tail.head.position == 0:
+            if head.log == name and tail.head.end_offset == 0:
                 await log.append([written], after=0)
                 tail.learn([written])
             return head
@@ -172,7 +172,7 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None
     name = await log.rename()
     await tail.look(past=1)
 
-    assert (1, name) == (tail.head.position, (await tail.look(past=2)).log)
+    assert (1, name) == (tail.head.end_offset, (await tail.look(past=2)).log)
     assert renaming.appends == []
 
 
@@ -226,7 +226,7 @@ async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypa
     tail = await started(log)
     await log.append(entries(1, 30), after=0)
 
-    assert 30 == (await tail.look(past=30)).position
+    assert 30 == (await tail.look(past=30)).end_offset
     assert tail.recent(after=29) is None
     assert list(range(21, 31)) == await remembered(tail, after=20)
     assert tail.recent(after=19) is None
@@ -319,7 +319,7 @@ async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> 
     class Restored(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            return Head(log="restored", floor=0, position=3, time=head.time) if restored else head
+            return Head(log="restored", log_start=0, end_offset=3, time=head.time) if restored else head
 
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             found = await super().follow(after=after, limit=limit)
@@ -335,5 +335,5 @@ async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> 
         go_on.set()
         await asyncio.sleep(0.05)
 
-    assert ("restored", 3) == (tail.head.log, tail.head.position)
+    assert ("restored", 3) == (tail.head.log, tail.head.end_offset)
     assert [1, 2, 3] == [each.sequence for each in tail.recent(after=0) or ()]

@@ -9,9 +9,9 @@ from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import AppFeed, Feed, Filter, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.memory import tail as module
-from eventfeed.log.memory.index_keys import keys_of_event
+from eventfeed.log.memory.index_keys import event_keys
 from eventfeed.log.memory.tail import Tail
-from eventfeed.log.memory.waiters import Arrivals
+from eventfeed.log.memory.waiters import Waiters
 from tests.support.engines import Watch, appending
 from tests.support.events import TTD, caller, entries, entry, event, guid, submission
 from tests.support.faulty_log import FaultyLog
@@ -26,53 +26,53 @@ FEEDS: dict[str, tuple[Feed, Event]] = {
 OTHER = event(app=App(org="o", name="p"), type_="c", party=50000009)
 
 
-def came(arrivals: Arrivals, *arrived: Entry) -> None:
+def came(waiters: Waiters, *arrived: Entry) -> None:
     """These came, one after another."""
     for each in arrived:
-        arrivals.came(each, keys_of_event(each.event))
+        waiters.came(each, event_keys(each.event))
 
 
 @pytest.mark.parametrize("name", FEEDS)
 async def test_an_entry_wakes_who_waits_for_it(name: str) -> None:
     """With the position before it; others pass unnoticed."""
     feed, wanted = FEEDS[name]
-    arrivals = Arrivals()
-    with arrivals.waiting(Query(feed=feed), past=4) as arrived:
-        came(arrivals, entry(5, of=OTHER))
+    waiters = Waiters()
+    with waiters.waiting(Query(feed=feed), past=4) as arrived:
+        came(waiters, entry(5, of=OTHER))
         asleep = not arrived.done()
-        came(arrivals, entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted))
+        came(waiters, entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted))
 
         assert (True, 6) == (asleep, arrived.result())
 
 
 async def test_a_filter_must_hold() -> None:
     """An event of the feed that the filter passes over wakes nobody."""
-    arrivals, query = Arrivals(), Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"b"})))
-    with arrivals.waiting(query, past=0) as arrived:
-        came(arrivals, entry(1, of=event(type_="a")))
+    waiters, query = Waiters(), Query(feed=AppFeed(app=TTD), filter=Filter(types=frozenset({"b"})))
+    with waiters.waiting(query, past=0) as arrived:
+        came(waiters, entry(1, of=event(type_="a")))
 
         assert not arrived.done()
 
 
 async def test_everybody_is_woken_when_nobody_can_say_and_at_the_end() -> None:
     """They look for themselves; after the end nobody waits."""
-    arrivals, query = Arrivals(), Query(feed=AppFeed(app=TTD))
-    with arrivals.waiting(query, past=3) as one, arrivals.waiting(query, past=5) as other:
-        arrivals.unknown()
+    waiters, query = Waiters(), Query(feed=AppFeed(app=TTD))
+    with waiters.waiting(query, past=3) as one, waiters.waiting(query, past=5) as other:
+        waiters.unknown()
         woken = one.result(), other.result()
-    arrivals.end()
-    with arrivals.waiting(query, past=9) as late:
-        assert ((3, 5), 9, True) == (woken, late.result(), arrivals.ended)
+    waiters.end()
+    with waiters.waiting(query, past=9) as late:
+        assert ((3, 5), 9, True) == (woken, late.result(), waiters.ended)
 
 
 async def test_who_has_gone_leaves_nothing_behind() -> None:
     """However many wait in turn."""
-    arrivals = Arrivals()
+    waiters = Waiters()
     for feed, _ in FEEDS.values():
-        with arrivals.waiting(Query(feed=feed), past=0), arrivals.waiting(Query(feed=feed), past=0):
+        with waiters.waiting(Query(feed=feed), past=0), waiters.waiting(Query(feed=feed), past=0):
             pass
 
-    assert {} == arrivals._waiting
+    assert {} == waiters._waiting
 
 
 class Counting(FaultyLog):

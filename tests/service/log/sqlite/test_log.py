@@ -19,9 +19,9 @@ from eventfeed.domain.feed import (
     ReporteeFeed,
     ResourceFeed,
 )
+from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import translated
 from eventfeed.log.sqlite.log import SqliteLog, scan_statement, searches
-from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.rows import together
 from tests.support.engines import new_name, opened
 from tests.support.events import TTD, caller, entries, entry, event, everything
