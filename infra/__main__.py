@@ -1,42 +1,42 @@
-"""What `pulumi up` makes, in the order in which it is needed."""
+"""The resources of a stack, created in the order of their dependencies."""
 
 import pulumi
 
 from components.alerts import Alerts, AlertsArgs
 from components.api import Api, ApiArgs
+from components.context import Context
 from components.environment import Environment, EnvironmentArgs
 from components.gateway import Gateway, GatewayArgs
 from components.identity import Identity, IdentityArgs
 from components.locks import Locks, LocksArgs
 from components.network import Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
-from components.place import place
 from components.registry import Registry, RegistryArgs
+from components.resource_group import create_resource_group
 from components.service import Service, ServiceArgs
-from components.site import Site
 from components.store import Store, StoreArgs
 from components.vault import Vault, VaultArgs
-from stack import SYSTEM, read
+from stack import SYSTEM, read_stack
 
-stack = read()
-where = place(stack)
-network = Network(SYSTEM, NetworkArgs(place=where)) if stack.production else None
-identity = Identity(SYSTEM, IdentityArgs(place=where))
-observability = Observability(SYSTEM, ObservabilityArgs(place=where, stack=stack, identity=identity))
+stack = read_stack()
+group = create_resource_group(stack)
+network = Network(SYSTEM, NetworkArgs(group=group)) if stack.production else None
+identity = Identity(SYSTEM, IdentityArgs(group=group))
+observability = Observability(SYSTEM, ObservabilityArgs(group=group, stack=stack, identity=identity))
 
-site = Site(place=where, stack=stack, observability=observability, network=network)
-store = Store(SYSTEM, StoreArgs(site=site, identity=identity))
-vault = Vault(SYSTEM, VaultArgs(site=site, identity=identity))
-registry = Registry(SYSTEM, RegistryArgs(site=site, identity=identity))
-environment = Environment(SYSTEM, EnvironmentArgs(site=site))
-gateway = Gateway(SYSTEM, GatewayArgs(site=site, vault=vault))
+context = Context(group=group, stack=stack, observability=observability, network=network)
+store = Store(SYSTEM, StoreArgs(context=context, identity=identity))
+vault = Vault(SYSTEM, VaultArgs(context=context, identity=identity))
+registry = Registry(SYSTEM, RegistryArgs(context=context, identity=identity))
+environment = Environment(SYSTEM, EnvironmentArgs(context=context))
+gateway = Gateway(SYSTEM, GatewayArgs(context=context, vault=vault))
 
 service = None
-if stack.release.runs:
+if stack.release.has_service:
     service = Service(
         SYSTEM,
         ServiceArgs(
-            site=site,
+            context=context,
             environment=environment,
             identity=identity,
             registry=registry,
@@ -46,15 +46,15 @@ if stack.release.runs:
             after=[store, vault, registry, observability, environment],
         ),
     )
-    Api(SYSTEM, ApiArgs(site=site, gateway=gateway, service_url=service.url))
+    Api(SYSTEM, ApiArgs(context=context, gateway=gateway, service_url=service.url))
     pulumi.export("revision", service.revision)
     pulumi.export("image", registry.image)
-Alerts(SYSTEM, AlertsArgs(site=site, gateway=gateway, service=service))
+Alerts(SYSTEM, AlertsArgs(context=context, gateway=gateway, service=service))
 if stack.production:
-    held = {"store": store.account_id, "vault": vault.vault_id}
-    # The gateway may read one of the vault's secrets: that is under it as well.
-    Locks(SYSTEM, LocksArgs(held=held, under=[store, vault, gateway]))
+    scopes = {"store": store.account_id, "vault": vault.vault_id}
+    # The gateway's role assignment is scoped to a secret of the vault, so it is under the vault's lock too.
+    Locks(SYSTEM, LocksArgs(scopes=scopes, after=[store, vault, gateway]))
 
 pulumi.export("url", gateway.url)
 pulumi.export("registry", registry.server)
-pulumi.export("resourceGroup", where.group)
+pulumi.export("resourceGroup", group.name)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes an image what a stack runs, sees that it answers, and lets go of revisions that nobody goes back to:
+# Deploys an image to a stack, waits until it is ready, and deactivates all idle revisions but the newest:
 #   infra/roll-out.sh prod eventfeed@sha256:…
 set -euo pipefail
 stack=$1 image=$2
@@ -8,7 +8,7 @@ pulumi up --yes --stack "$stack" --config "eventfeed:image=$image" --config even
 url=$(pulumi stack output url --stack "$stack")
 curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 5 --retry-all-errors "$url/health/ready"
 
-# Of those that get no requests the newest stays: to go back to it takes seconds.
+# The newest idle revision stays active, so that a rollback takes seconds.
 group=$(pulumi stack output resourceGroup --stack "$stack")
 revision=$(pulumi stack output revision --stack "$stack")
 idle='[?properties.active && properties.trafficWeight == `0`]'

@@ -1,4 +1,4 @@
-"""What is to be made: the one reader of the stack's configuration, which names every fault at once."""
+"""The configuration of a stack. `read_stack` is its only reader and reports every fault at once."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,15 +8,16 @@ from typing import NamedTuple
 import pulumi
 
 SYSTEM = "eventfeed"
-# Said in the place of an image: nothing runs yet. The registry must be there before there is an image in it.
+# The value of `image` before there is one: the stack then has a registry and no service.
 NO_IMAGE = "none"
 
 _URL = r"https://[^\s?#]+"
-_NAMES = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
+_NAME = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
+_NAMES = f"{_NAME}( {_NAME})*"
 
 
 class Key(NamedTuple):
-    """A key of the configuration: what it is, what it looks like, and what it is when it is not set."""
+    """A configuration key: its meaning, the pattern of its values, an example, and its default if it has one."""
 
     name: str
     meaning: str
@@ -26,44 +27,47 @@ class Key(NamedTuple):
 
 
 KEYS = (
-    Key("production", "whether to make what is needed for real users", "true|false", "false"),
-    Key("operatorName", "who runs this, as the gateway tells its callers", r".{1,100}", '"Your agency"'),
-    Key("operatorEmail", "who is told of alerts and costs", r"[^@\s]+@[^@\s]+\.[^@\s]+", "drift@example.no"),
-    Key("maskinportenIssuer", "the issuer of Maskinporten's tokens", _URL, "https://test.maskinporten.no/"),
+    Key("production", "true creates a stack for real users", "true|false", "false"),
+    Key("operatorName", "the operator's name, which the gateway publishes", r".{1,100}", '"Your agency"'),
     Key(
-        "maskinportenAudiences", "the audiences or clients accepted in them", r"\S+( \S+)*", "https://example.no/events"
+        "operatorEmail",
+        "the address for alerts and budget notifications",
+        r"[^@\s]+@[^@\s]+\.[^@\s]+",
+        "drift@example.no",
     ),
-    Key("idportenIssuer", "the issuer of ID-porten's tokens", f"({_URL})?", "https://test.idporten.no", ""),
-    Key("idportenAudiences", "the audiences or clients accepted in them", r"(\S+( \S+)*)?", "a-client-id", ""),
-    Key("platformUrl", "the platform whose register and decision point are asked", _URL, "https://platform.altinn.no"),
+    Key("maskinportenIssuer", "the issuer of Maskinporten tokens", _URL, "https://test.maskinporten.no/"),
+    Key("maskinportenAudiences", "accepted audiences or client ids", r"\S+( \S+)*", "https://example.no/events"),
+    Key("idportenIssuer", "the issuer of ID-porten tokens", f"({_URL})?", "https://test.idporten.no", ""),
+    Key("idportenAudiences", "accepted audiences or client ids", r"(\S+( \S+)*)?", "a-client-id", ""),
+    Key("platformUrl", "the platform of the register and the decision point", _URL, "https://platform.altinn.no"),
     Key("platformOrgsUrl", "the platform's list of organisations", _URL, "https://altinncdn.no/orgs/altinn-orgs.json"),
-    Key("signingKeys", "names of the keys that verify tokens, the last one signs", f"{_NAMES}( {_NAMES})*", "2026-12"),
-    Key("gatewaySecrets", "names of what lets the gateway in, it says the last", f"{_NAMES}( {_NAMES})*", "2026-12"),
+    Key("signingKeys", "names of the keys that verify tokens; the last one signs", _NAMES, "2026-12"),
+    Key("gatewaySecrets", "names of the accepted secrets; the gateway sends the last one", _NAMES, "2026-12"),
     Key(
         "corsOrigins",
-        "the web pages that may call from a browser",
+        "origins that may call from a browser",
         r"(https://[^\s/?#]+( https://[^\s/?#]+)*)?",
         '""',
         "",
     ),
-    Key("retentionDays", "how long events are kept (days)", r"[1-9][0-9]{0,3}", "90", "90"),
-    Key("throughput", "the most that the log may use (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
-    Key("budget", "what it may cost a month, in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
-    Key("budgetFrom", "the month from which that counts", r"20[0-9]{2}-(0[1-9]|1[0-2])-01", "2026-12-01"),
-    Key("image", "the image that runs", r"(eventfeed@sha256:[0-9a-f]{64}|none)?", "eventfeed@sha256:…", ""),
-    Key("source", "what the registry builds an image of", r"(https://\S+\.git#[0-9a-f]{40}(:\S+)?)?", '""', ""),
-    Key("stableRevision", "the revision that keeps what the newest does not get", r"([a-z0-9-]{1,64})?", '""', ""),
-    Key("newestWeight", "how much of the traffic the newest revision gets (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
+    Key("retentionDays", "the retention of events (days)", r"[1-9][0-9]{0,3}", "90", "90"),
+    Key("throughput", "the maximum throughput of the log (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
+    Key("budget", "the monthly budget in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
+    Key("budgetFrom", "the first month of the budget", r"20[0-9]{2}-(0[1-9]|1[0-2])-01", "2026-12-01"),
+    Key("image", "the image to run", r"(eventfeed@sha256:[0-9a-f]{64}|none)?", "eventfeed@sha256:…", ""),
+    Key("source", "the commit that the registry builds", r"(https://\S+\.git#[0-9a-f]{40}(:\S+)?)?", '""', ""),
+    Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
+    Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
 )
 
 
 class StackError(pulumi.RunError):
-    """A configuration that cannot be used; the message names each fault with the command that corrects it."""
+    """The configuration is invalid. The message lists each fault with the command that corrects it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Issuer:
-    """Whose tokens are exchanged, and which audiences or clients are accepted in them, separated by spaces."""
+    """A token issuer, and the audiences or client ids to accept in its tokens, separated by spaces."""
 
     url: str
     audiences: str
@@ -71,7 +75,7 @@ class Issuer:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """The platform that knows people and decides; its gateway may ask for a key."""
+    """The platform with the register and the decision point. Its gateway may require a subscription key."""
 
     url: str
     orgs_url: str
@@ -80,7 +84,7 @@ class Platform:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """What runs: an image by digest, or one built of `source`, or nothing yet; and who gets how much of the traffic."""
+    """The image, by digest or as a commit to build, and the newest revision's share of the traffic."""
 
     image: str
     source: str
@@ -88,14 +92,14 @@ class Release:
     newest_weight: int
 
     @property
-    def runs(self) -> bool:
-        """Whether there is anything to run."""
+    def has_service(self) -> bool:
+        """True if there is an image to run."""
         return self.image != NO_IMAGE
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """Everything that may differ from one stack to another."""
+    """The settings that differ between stacks."""
 
     name: str
     location: str
@@ -116,22 +120,20 @@ class Stack:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """What everything that can carry tags is tagged with."""
+        """The tags of every resource that supports tags."""
         return {"system": SYSTEM, "environment": self.name, "managed-by": "pulumi"}
 
 
-def read() -> Stack:
-    """The stack that is being made. Raises `StackError` that names everything wrong at once."""
+def read_stack() -> Stack:
+    """Read the configuration of the current stack. Raises `StackError` with every fault."""
     config = pulumi.Config(SYSTEM)
     location = pulumi.Config("azure-native").get("location") or ""
     values = {key.name: config.get(key.name) or key.default or "" for key in KEYS}
-    faults = [*_malformed(values), *_contradictions(values)]
+    faults = [*_invalid_values(values), *_contradictions(values)]
     if not location:
         faults.append("azure-native:location is missing: pulumi config set azure-native:location norwayeast")
     if faults:
-        raise StackError(
-            "The configuration of this stack cannot be used:\n" + "\n".join(f"- {each}" for each in faults)
-        )
+        raise StackError("The configuration of this stack is invalid:\n" + "\n".join(f"- {fault}" for fault in faults))
     return _stack(values, location, subscription_key=config.get_secret("platformSubscriptionKey"))
 
 
@@ -169,31 +171,33 @@ def _idporten(values: Mapping[str, str]) -> Issuer | None:
     return Issuer(url=values["idportenIssuer"], audiences=values["idportenAudiences"])
 
 
-def _malformed(values: Mapping[str, str]) -> Iterator[str]:
+def _invalid_values(values: Mapping[str, str]) -> Iterator[str]:
     for key in KEYS:
         value = values[key.name]
         if re.fullmatch(key.pattern, value) is None:
-            fault = "is missing" if not value else f"cannot be {value!r}"
-            yield f"{SYSTEM}:{key.name} {fault}: {key.meaning}. {_fix(key.name, key.example)}"
+            fault = f"is invalid ({value!r})" if value else "is missing"
+            yield f"{SYSTEM}:{key.name} {fault}: {key.meaning}. {_command(key.name, key.example)}"
 
 
 def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     production, image, source = values["production"] == "true", values["image"], values["source"]
     for name in ("signingKeys", "gatewaySecrets"):
-        once = dict.fromkeys(values[name].split())
-        if len(once) < len(values[name].split()):
-            yield f"{SYSTEM}:{name} has a name twice. {_fix(name, ' '.join(once))}"
+        unique_names = dict.fromkeys(values[name].split())
+        if len(unique_names) < len(values[name].split()):
+            yield f"{SYSTEM}:{name} contains a name twice. {_command(name, ' '.join(unique_names))}"
     if values["idportenIssuer"] and not values["idportenAudiences"]:
-        yield f"{SYSTEM}:idportenAudiences is missing: tokens for anybody would do. {_fix('idportenAudiences', '…')}"
+        command = _command("idportenAudiences", "…")
+        yield f"{SYSTEM}:idportenAudiences is missing: without it every token of the issuer is accepted. {command}"
     if image and source:
-        yield f"{SYSTEM}:image and {SYSTEM}:source are both set: choose one. pulumi config rm {SYSTEM}:source"
+        yield f"{SYSTEM}:image and {SYSTEM}:source are both set: remove one. pulumi config rm {SYSTEM}:source"
     if production and source:
-        yield f"{SYSTEM}:source is set: a closed registry builds nothing. {_fix('image', NO_IMAGE)}"
+        yield f"{SYSTEM}:source is set: a private registry cannot build images. {_command('image', NO_IMAGE)}"
     if not image and not source:
-        yield f"{SYSTEM}:image is missing: what runs, or `{NO_IMAGE}` until there is one. {_fix('image', NO_IMAGE)}"
+        yield f"{SYSTEM}:image is missing: an image, or `{NO_IMAGE}` before there is one. {_command('image', NO_IMAGE)}"
     if values["newestWeight"] != "100" and not values["stableRevision"]:
-        yield f"{SYSTEM}:stableRevision is missing: who gets the rest of the traffic. {_fix('newestWeight', '100')}"
+        command = _command("newestWeight", "100")
+        yield f"{SYSTEM}:stableRevision is missing: no revision receives the rest of the traffic. {command}"
 
 
-def _fix(name: str, value: str) -> str:
+def _command(name: str, value: str) -> str:
     return f"pulumi config set {SYSTEM}:{name} {value}"

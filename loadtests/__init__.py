@@ -1,1 +1,1 @@
-"""Load on a running service: benchmarks, from outside, over HTTP alone."""
+"""Load tests and benchmarks of a running service, over HTTP alone."""

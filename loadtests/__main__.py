@@ -1,6 +1,6 @@
-"""`make loadtest`: a service of its own on this machine, people who use it, a verdict. With `--ui` Locust's page.
+"""`make loadtest`: start a service, simulate its users, and print a verdict. With `--ui`, open Locust's page instead.
 
-Exit code 3 when a promise was broken, 1 when the run could not be made.
+Exit code 3 if a goal was missed, 1 if the run could not be made.
 """
 
 import argparse
@@ -13,64 +13,64 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from loadtests.benchmark.serving import service
-from loadtests.goals import BROKEN
-from loadtests.memory import Memory, remembered
+from loadtests.benchmark.servers import service
+from loadtests.goals import EXIT_MISSED
+from loadtests.memory import Memory, recorded_memory
 
 _HERE = Path(__file__).parent
-# All load comes from this one address here.
-_OPEN_DOORS = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}
+# All requests come from one address.
+_NO_RATE_LIMITS = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}
 
 
 def main() -> None:
-    """Run, and exit as the run went."""
-    arguments = argparse.ArgumentParser(prog="make loadtest")
-    arguments.add_argument("--ui", action="store_true", help="Locust's page instead of a run")
-    arguments.add_argument("--host", default=os.environ.get("LOADTEST_HOST", ""), help="a service that runs already")
-    arguments.add_argument("--reports", type=Path, default=Path("loadtest-report"), help="where reports go")
-    chosen, more = arguments.parse_known_args()
-    chosen.reports.mkdir(parents=True, exist_ok=True)
-    # Whoever is told to end takes the people along, and the service.
+    """Run Locust, and exit with its code or that of the memory goal."""
+    parser = argparse.ArgumentParser(prog="make loadtest")
+    parser.add_argument("--ui", action="store_true", help="open Locust's page instead of a run")
+    parser.add_argument("--host", default=os.environ.get("LOADTEST_HOST", ""), help="the URL of a running service")
+    parser.add_argument("--reports", type=Path, default=Path("loadtest-report"), help="the folder of the reports")
+    options, locust_options = parser.parse_known_args()
+    options.reports.mkdir(parents=True, exist_ok=True)
+    # SIGTERM must also end Locust and the service.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with _host(chosen.host, chosen.reports) as (host, memory):
+    with _host(options.host, options.reports) as (host, memory):
         command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
-        command += ["--web-host", "127.0.0.1"] if chosen.ui else _unattended(chosen.reports)
-        code = _ended([*command, *more])
+        command += ["--web-host", "127.0.0.1"] if options.ui else _headless(options.reports)
+        code = _run([*command, *locust_options])
     if memory:
-        print(memory.told(), file=sys.stderr)
-        if broken := memory.broken():
-            print(f"broken: {broken}", file=sys.stderr)
-            code = code or BROKEN
+        print(memory.summary(), file=sys.stderr)
+        if miss := memory.missed_goal():
+            print(f"missed: {miss}", file=sys.stderr)
+            code = code or EXIT_MISSED
     sys.exit(code)
 
 
-def _ended(command: Sequence[str]) -> int:
-    """The exit code of a run. Who interrupts it is told how it went so far."""
-    with subprocess.Popen(command, cwd=_HERE.parent) as run:
+def _run(command: Sequence[str]) -> int:
+    """Run a command and return its exit code. After an interrupt, the command still prints its verdict."""
+    with subprocess.Popen(command, cwd=_HERE.parent) as process:
         try:
-            return run.wait()
+            return process.wait()
         except KeyboardInterrupt:
-            return run.wait()
+            return process.wait()
         except SystemExit:
-            run.terminate()
+            process.terminate()
             raise
 
 
-def _unattended(reports: Path) -> Sequence[str]:
-    place = reports.resolve()
-    return ["--headless", "--only-summary", "--html", f"{place}/report.html", "--csv", f"{place}/run"]
+def _headless(reports: Path) -> Sequence[str]:
+    folder = reports.resolve()
+    return ["--headless", "--only-summary", "--html", f"{folder}/report.html", "--csv", f"{folder}/run"]
 
 
 @contextlib.contextmanager
-def _host(given: str, reports: Path) -> Iterator[tuple[str, Memory | None]]:
-    """The service that is named, or one of our own while the block lasts, and what is known of its memory."""
-    if given:
-        yield given, None
+def _host(host: str, reports: Path) -> Iterator[tuple[str, Memory | None]]:
+    """Yield the host, or a new service while the block lasts, with its memory."""
+    if host:
+        yield host, None
         return
     with (
         tempfile.TemporaryDirectory() as folder,
-        service(Path(folder), _OPEN_DOORS) as server,
-        remembered(server, reports / "memory.csv") as memory,
+        service(Path(folder), _NO_RATE_LIMITS) as server,
+        recorded_memory(server, reports / "memory.csv") as memory,
     ):
         yield server.url, memory
 

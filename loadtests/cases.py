@@ -1,23 +1,23 @@
-"""What is published: cases of an app, from their beginning to their end, about a handful of parties."""
+"""The events to publish: cases of an app, from their creation to their completion, about a few parties."""
 
 import random
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from loadtests.people import World
+from loadtests.users import World
 
-COMPLETED = "instance.process.completed"
-_STEPS = ("instance.created", COMPLETED)
-# Of so many cases one is about an estate, which the bank hears of; of so many one each about citizen and organisation.
-_ESTATES, _KNOWN = 10, 8
-_OTHERS = 100
-# How many events a request holds: mostly one, sometimes a handful, seldom as many as there may be.
+COMPLETED_TYPE = "instance.process.completed"
+_STEP_TYPES = ("instance.created", COMPLETED_TYPE)
+# One case in ten is about an estate, which the bank reads. One in eight is about the citizen, one about the client.
+_CASES_PER_ESTATE, _CASES_PER_USER = 10, 8
+_OTHER_PARTIES = 100
+# Events per request: mostly one, sometimes a few, seldom the maximum.
 _SIZES, _WEIGHTS = (1, 2, 5, 20, 100), (70, 15, 10, 4, 1)
 
 
 class Step(NamedTuple):
-    """An event of a case as it is published, and the feeds that must show it."""
+    """An event of a case in the form it is published, and the feeds that must contain it."""
 
     event: dict[str, object]
     party: str
@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def batch(world: World, rng: random.Random) -> list[Step]:
-    """The steps of as many cases as go into one request."""
+    """The steps of one request."""
     size = rng.choices(_SIZES, _WEIGHTS)[0]
     steps = list[Step]()
     while len(steps) < size:
@@ -36,31 +36,31 @@ def batch(world: World, rng: random.Random) -> list[Step]:
 
 
 def _case(world: World, rng: random.Random) -> Iterator[Step]:
-    about = rng.randrange(_KNOWN)
-    party = {0: world.citizen, 1: world.organisation}.get(about, str(60_000_000 + rng.randrange(_OTHERS)))
+    number = rng.randrange(_CASES_PER_USER)
+    party = {0: world.citizen, 1: world.organisation}.get(number, str(60_000_000 + rng.randrange(_OTHER_PARTIES)))
     guid = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-    first = world.types[0] if not rng.randrange(_ESTATES) else _STEPS[0]
-    for kind in (first, *_STEPS[1:]):
+    first_type = world.types[0] if not rng.randrange(_CASES_PER_ESTATE) else _STEP_TYPES[0]
+    for type_ in (first_type, *_STEP_TYPES[1:]):
         event: dict[str, object] = {
             "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
             "source": f"https://{world.org}.apps.example.no/{world.org}/{world.app}/instances/{party}/{guid}",
             "specversion": "1.0",
-            "type": kind,
+            "type": type_,
             "subject": f"/party/{party}",
         }
-        yield Step(event, party, guid, (app_feed(world, kind), party_feed(party), types_feed(kind)))
+        yield Step(event, party, guid, (app_feed(world, type_), party_feed(party), type_feed(type_)))
 
 
-def app_feed(world: World, kind: str) -> str:
-    """The feed of an app's events of a type, by a name of its own."""
-    return f"app {world.org}/{world.app} {kind}"
+def app_feed(world: World, type_: str) -> str:
+    """The key of the app's feed of one type."""
+    return f"app {world.org}/{world.app} {type_}"
 
 
 def party_feed(party: str) -> str:
-    """A party's feed."""
+    """The key of a party's feed."""
     return f"party {party}"
 
 
-def types_feed(kind: str) -> str:
-    """The feed of everybody's events of a type."""
-    return f"type {kind}"
+def type_feed(type_: str) -> str:
+    """The key of the feed of one type for every party."""
+    return f"type {type_}"

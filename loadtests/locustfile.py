@@ -1,7 +1,7 @@
-"""People who use the service as it is meant to be used, and notice when it does not keep its word.
+"""Users of the service that check every response against the receipts of this run.
 
-Each reads capped pages in sequence by its cursor, and compares what it sees with the receipts of this run. `make
-loadtest` and `make loadtest-ui` start it; see docs/loadtests.md.
+Each reads limited pages in sequence by its cursor. `make loadtest` and `make loadtest-ui` start Locust; see
+docs/loadtests.md.
 """
 
 import itertools
@@ -9,7 +9,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -18,25 +18,26 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from loadtests import report
-from loadtests.cases import COMPLETED, Step, app_feed, batch, party_feed, types_feed
-from loadtests.goals import AGE, LAG, POLLED_AGE, PUBLISH
-from loadtests.people import Role, Wallet, World, roles
-from loadtests.shapes import SECONDS, SHAPES, USERS, number, planned
-from loadtests.verifying import Case, Event, Follower, Ledger, Page, Receipt, Violation
+from loadtests.cases import COMPLETED_TYPE, Step, app_feed, batch, party_feed, type_feed
+from loadtests.goals import AGE, LAG, POLL_AGE, PUBLISH
+from loadtests.responses import fail, finish, page_of, position_of
+from loadtests.shapes import SECONDS, SHAPES, USERS, number, users_at
+from loadtests.users import Role, TokenCache, World, roles
+from loadtests.verification import Case, Event, Follower, Ledger, Receipt, Violation
 
-WORLD = World.here()
+WORLD = World.from_environment()
 ROLES = roles(WORLD)
 LEDGER = Ledger()
-# Requests a second of one publisher; one in so many it sends again, as whoever lost an answer must.
+# Requests a second of one publisher. It repeats one in 50, as a client without a response does.
 PUBLISHES_A_SECOND = number("LOADTEST_PUBLISHES_A_SECOND", 5)
-REPEATED = 50
-PAGE, WAIT_SECONDS = 50, 10
-# How often those who do not wait ask again (s), at least and at most.
-POLLED = (0.5, 2.0)
+REQUESTS_PER_REPEAT = 50
+PAGE_EVENTS, WAIT_SECONDS = 50, 10
+# The minimum and maximum time between two requests of users that do not wait (s).
+POLL_SECONDS = (0.5, 2.0)
 
 
 class Shape(LoadTestShape):
-    """The shape that `LOADTEST_SHAPE` names, for `LOADTEST_SECONDS` and of at most `LOADTEST_USERS` people."""
+    """The shape of `LOADTEST_SHAPE`, over `LOADTEST_SECONDS`, with at most `LOADTEST_USERS` users."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,39 +48,39 @@ class Shape(LoadTestShape):
         self.seconds, self.users = number("LOADTEST_SECONDS", SECONDS), round(number("LOADTEST_USERS", USERS))
 
     def tick(self) -> tuple[int, float] | None:
-        """How many people there are now, and how many start a second; None at the end."""
-        return planned(self.stages, part=self.get_run_time() / self.seconds, users=self.users)
+        """The number of users now, and of starts a second. None at the end."""
+        return users_at(self.stages, share=self.get_run_time() / self.seconds, users=self.users)
 
 
-class Person(FastHttpUser):
-    """Somebody with a token of a role, or none."""
+class User(FastHttpUser):
+    """A user with the token of a role, or without a token."""
 
     abstract = True
     role: ClassVar[Role | None] = None
     network_timeout = connection_timeout = 30.0
 
     def on_start(self) -> None:
-        """Nothing is held yet."""
-        self.wallet = Wallet(self._post_form, self._get_token)
+        """Start without tokens."""
+        self.tokens = TokenCache(self._post_form, self._get_token)
         self.rng = random.Random()  # noqa: S311  # load
 
     def headers(self) -> dict[str, str]:
-        """Who this is."""
-        return self.wallet.headers(self.role) if self.role else {}
+        """The authorization header."""
+        return self.tokens.headers(self.role) if self.role else {}
 
     def _post_form(self, path: str, form: Mapping[str, str]) -> str:
-        answer = self.client.post(path, data=dict(form), name="token")
-        answer.raise_for_status()
-        return str(answer.text)
+        response = self.client.post(path, data=dict(form), name="token")
+        response.raise_for_status()
+        return str(response.text)
 
     def _get_token(self, path: str, external: str) -> str:
-        answer = self.client.get(path, headers={"Authorization": f"Bearer {external}"}, name="exchange")
-        answer.raise_for_status()
-        return str(answer.text)
+        response = self.client.get(path, headers={"Authorization": f"Bearer {external}"}, name="exchange")
+        response.raise_for_status()
+        return str(response.text)
 
 
-class Publisher(Person):
-    """Publishes cases of an app, and sends again what it may have lost the answer to."""
+class Publisher(User):
+    """Publishes cases of an app, and repeats some requests."""
 
     role = ROLES["publisher"]
     weight = 4
@@ -87,44 +88,44 @@ class Publisher(Person):
 
     @task
     def publish(self) -> None:
-        """One request of events."""
+        """Publish one request of events."""
         steps = batch(WORLD, self.rng)
-        first = self._sent(steps)
-        if first and not self.rng.randrange(REPEATED):
-            again = self._sent(steps, known=True)
-            if again and [each["sequence"] for each in again] != [each["sequence"] for each in first]:
-                LEDGER.violated(Violation(PUBLISH, "another place", f"{first} and then {again}"))
+        first = self._post(steps)
+        if first and not self.rng.randrange(REQUESTS_PER_REPEAT):
+            repeat = self._post(steps, is_repeat=True)
+            if repeat and [each["sequence"] for each in repeat] != [each["sequence"] for each in first]:
+                LEDGER.record_violation(Violation(PUBLISH, "another place", f"{first} and then {repeat}"))
 
-    def _sent(self, steps: list[Step], *, known: bool = False) -> list[dict[str, Any]]:
+    def _post(self, steps: list[Step], *, is_repeat: bool = False) -> list[dict[str, Any]]:
         body, now = [step.event for step in steps], time.monotonic()
-        if not known:
+        if not is_repeat:
             for step in steps:
-                LEDGER.sent(str(step.event["id"]), now)
+                LEDGER.record_publish(str(step.event["id"]), now)
         with self.client.post(
             "/events/api/v1/app", json=body, headers=self.headers(), name=PUBLISH, catch_response=True
-        ) as answer:
-            if answer.status_code != 201:
-                answer.failure(f"{answer.status_code}: {_told(answer)}")
+        ) as response:
+            if response.status_code != 201:
+                fail(response)
                 return []
-            receipts: list[dict[str, Any]] = json.loads(answer.content)
-            if [known] * len(steps) != [receipt["duplicate"] for receipt in receipts]:
-                answer.failure("a repeat was taken for new, or the other way round, or an event has no receipt")
+            receipts: list[dict[str, Any]] = json.loads(response.content)
+            if [is_repeat] * len(steps) != [receipt["duplicate"] for receipt in receipts]:
+                response.failure("an event has no receipt, or the wrong value of `duplicate`")
                 return []
-        if not known:
-            self._keep(steps, receipts)
+        if not is_repeat:
+            self._record(steps, receipts)
         return receipts
 
-    def _keep(self, steps: list[Step], receipts: list[dict[str, Any]]) -> None:
+    def _record(self, steps: list[Step], receipts: list[dict[str, Any]]) -> None:
         now, cases = time.monotonic(), dict[str, Case]()
-        for step, receipt in zip(steps, receipts, strict=True):
-            known = Receipt(int(receipt["sequence"]), now, str(step.event["id"]))
-            LEDGER.receipted(known, feeds=step.feeds)
-            cases.setdefault(step.guid, Case(step.party, step.guid, [])).receipts.append(known)
+        for step, each in zip(steps, receipts, strict=True):
+            receipt = Receipt(int(each["sequence"]), now, str(step.event["id"]))
+            LEDGER.record_receipt(receipt, feeds=step.feeds)
+            cases.setdefault(step.guid, Case(step.party, step.guid, [])).receipts.append(receipt)
         LEDGER.cases.extend(cases.values())
 
 
-class Reader(Person):
-    """Follows one feed: drains it page by page, then asks again after a while, or waits."""
+class Reader(User):
+    """Follows one feed: reads it page by page to its end, then polls or sends long polls."""
 
     abstract = True
     scenario = ""
@@ -132,67 +133,67 @@ class Reader(Person):
     waits = False
 
     def on_start(self) -> None:
-        """Begin where the log ends."""
+        """Start at the end of the log."""
         super().on_start()
-        self.follower = Follower(LEDGER, self.scenario, belongs=self.belongs, size=PAGE, feed=self.feed())
-        self.tag, self.more, self.cursor = "", True, self._end()
-        self.follower.begin(_position(self.cursor))
+        self.follower = Follower(LEDGER, self.scenario, belongs=self.belongs, size=PAGE_EVENTS, feed=self.feed())
+        self.tag, self.more, self.cursor = "", True, self._newest_cursor()
+        self.follower.begin(position_of(self.cursor))
 
     def on_stop(self) -> None:
-        """What got its receipt since the last page counts too."""
+        """Check the receipts since the last page."""
         self.follower.end(time.monotonic())
 
     def feed(self) -> str:
-        """What this reads, by the name that receipts are kept under."""
+        """The key of the feed in the ledger."""
         raise NotImplementedError
 
     def belongs(self, event: Event) -> bool:
-        """Whether this reader may see an event at all."""
+        """True if this reader may see the event."""
         raise NotImplementedError
 
     def query(self) -> str:
-        """What of the feed is asked for."""
+        """The filters of the request."""
         return ""
 
     @task
     def read(self) -> None:
-        """A page; the next one at once when there is more."""
-        wait, asked = self.waits and not self.more, time.monotonic()
-        with self._asked(wait=wait) as answer:
-            if answer.status_code == 304:
-                _judged(answer, self.follower.unchanged(asked))
-            elif answer.status_code == 200:
-                self._taken(answer, asked)
+        """Request a page. The next request follows at once if there are more events."""
+        wait, request_time = self.waits and not self.more, time.monotonic()
+        with self._page_request(wait=wait) as response:
+            if response.status_code == 304:
+                finish(response, self.follower.check_unchanged(request_time))
+            elif response.status_code == 200:
+                self._take_page(response, request_time)
             else:
-                answer.failure(f"{answer.status_code}: {_told(answer)}")
+                fail(response)
                 self.more = False
         if not (self.more or self.waits):
-            time.sleep(self.rng.uniform(*POLLED))
+            time.sleep(self.rng.uniform(*POLL_SECONDS))
 
     @contextmanager
-    def _asked(self, *, wait: bool) -> Iterator[Any]:
+    def _page_request(self, *, wait: bool) -> Iterator[Any]:
         headers = {**self.headers(), **({"Prefer": f"wait={WAIT_SECONDS}"} if wait else {})}
         if self.tag and not wait:
             headers["If-None-Match"] = self.tag
         name = f"{self.scenario}, {'wait' if wait else 'page'}"
-        path = f"{self.path}?after={self.cursor}&size={PAGE}{self.query()}"
-        with self.request(path, headers=headers, name=name) as answer:
-            yield answer
+        path = f"{self.path}?after={self.cursor}&size={PAGE_EVENTS}{self.query()}"
+        with self.request(path, headers=headers, name=name) as response:
+            yield response
 
-    def request(self, path: str, **sent: Any) -> Any:
-        """Ask for a page, as this scenario does."""
-        return self.client.get(path, catch_response=True, **sent)
+    def request(self, path: str, **options: Any) -> Any:
+        """Send a request in the form of this scenario."""
+        return self.client.get(path, catch_response=True, **options)
 
-    def _taken(self, answer: Any, asked: float) -> None:
-        page, now = _page(answer, asked), time.monotonic()
-        _judged(answer, self.follower.page(page))
-        self.cursor, self.tag, self.more = answer.headers["feed-cursor"], answer.headers["etag"], page.more
+    def _take_page(self, response: Any, request_time: float) -> None:
+        page, now = page_of(response, request_time), time.monotonic()
+        finish(response, self.follower.check_page(page))
+        self.cursor, self.tag, self.more = response.headers["feed-cursor"], response.headers["etag"], page.more
         for event in page.events:
-            self._timed(str(event["id"]), now)
+            self._record_times(str(event["id"]), now)
 
-    def _timed(self, event_id: str, now: float) -> None:
+    def _record_times(self, event_id: str, now: float) -> None:
         age, lag = LEDGER.age(event_id, now), LEDGER.lag(event_id, now)
-        for name, seconds in ((LAG, lag), (AGE, age)) if self.waits else ((POLLED_AGE, age),):
+        for name, seconds in ((LAG, lag), (AGE, age)) if self.waits else ((POLL_AGE, age),):
             if seconds is not None:
                 events.request.fire(
                     request_type="READ",
@@ -203,14 +204,14 @@ class Reader(Person):
                     context={},
                 )
 
-    def _end(self) -> str:
-        answer = self.client.get("/events/api/v1/head", headers=self.headers(), name="head")
-        answer.raise_for_status()
-        return str(json.loads(answer.content)["cursor"])
+    def _newest_cursor(self) -> str:
+        response = self.client.get("/events/api/v1/head", headers=self.headers(), name="head")
+        response.raise_for_status()
+        return str(json.loads(response.content)["cursor"])
 
 
 class AppFollower(Reader):
-    """S1: an org asks what its app has completed. Every other one waits for it."""
+    """S1: an org follows the completed cases of its app. Half of these users send long polls."""
 
     role = ROLES["app"]
     scenario = "S1 app"
@@ -219,43 +220,43 @@ class AppFollower(Reader):
     _numbers = itertools.count()
 
     def on_start(self) -> None:
-        """Begin where the log ends."""
+        """Start at the end of the log."""
         self.waits = bool(next(self._numbers) % 2)
         super().on_start()
 
     def feed(self) -> str:
         """The completed cases of the app."""
-        return app_feed(WORLD, COMPLETED)
+        return app_feed(WORLD, COMPLETED_TYPE)
 
     def query(self) -> str:
-        """Completed ones only."""
-        return f"&eventType={COMPLETED}"
+        """The filter for completed cases."""
+        return f"&eventType={COMPLETED_TYPE}"
 
     def belongs(self, event: Event) -> bool:
-        """Of this app, and completed."""
-        return f"/{WORLD.org}/{WORLD.app}/" in str(event["source"]) and event["type"] == COMPLETED
+        """True for a completed case of this app."""
+        return f"/{WORLD.org}/{WORLD.app}/" in str(event["source"]) and event["type"] == COMPLETED_TYPE
 
 
-class _OfParty(Reader):
+class _PartyReader(Reader):
     abstract = True
     path = "/events/api/v1/party"
     party = ""
 
-    def request(self, path: str, **sent: Any) -> Any:
-        """A POST: whom it is about stands in no URL."""
-        return self.client.post(path, json={"party": self.party}, catch_response=True, **sent)
+    def request(self, path: str, **options: Any) -> Any:
+        """Send a POST, which keeps the party out of the URL."""
+        return self.client.post(path, json={"party": self.party}, catch_response=True, **options)
 
     def feed(self) -> str:
         """The party's events."""
         return party_feed(self.party)
 
     def belongs(self, event: Event) -> bool:
-        """About this party."""
+        """True for an event about this party."""
         return event["subject"] == f"/party/{self.party}"
 
 
-class Citizen(_OfParty):
-    """S2: somebody asks what is new for themselves."""
+class Citizen(_PartyReader):
+    """S2: a citizen reads its own new events."""
 
     role = ROLES["citizen"]
     scenario = "S2 citizen"
@@ -263,8 +264,8 @@ class Citizen(_OfParty):
     weight = 4
 
 
-class Organisation(_OfParty):
-    """S3: an accountant asks what is new for a client."""
+class Organisation(_PartyReader):
+    """S3: an accountant reads the new events of a client."""
 
     role = ROLES["organisation"]
     scenario = "S3 organisation"
@@ -273,7 +274,7 @@ class Organisation(_OfParty):
 
 
 class Bank(Reader):
-    """S4: an approved bank hears of everybody's estates. It waits for them."""
+    """S4: an approved bank waits for the estates of every party."""
 
     role = ROLES["bank"]
     scenario = "S4 bank"
@@ -282,75 +283,53 @@ class Bank(Reader):
     waits = True
 
     def feed(self) -> str:
-        """Everybody's events of the approved type."""
-        return types_feed(WORLD.types[0])
+        """The events of the approved type."""
+        return type_feed(WORLD.types[0])
 
     def query(self) -> str:
-        """The approved type."""
+        """The filter for the approved type."""
         return f"&eventType={WORLD.types[0]}"
 
     def belongs(self, event: Event) -> bool:
-        """Of the approved type."""
+        """True for an event of the approved type."""
         return event["type"] in WORLD.types
 
 
-class InstanceHolder(Person):
-    """S5: whoever sent something in asks whether it has been answered, without a token."""
+class InstanceHolder(User):
+    """S5: a holder of an instance id reads its events, without a token."""
 
     scenario = "S5 instance"
     weight = 2
 
     @task
-    def ask(self) -> None:
-        """All of one instance: what had its receipt before it was asked for must be there."""
-        time.sleep(self.rng.uniform(*POLLED))
+    def read(self) -> None:
+        """Request all events of one instance. Every event with an earlier receipt must be there."""
+        time.sleep(self.rng.uniform(*POLL_SECONDS))
         if not LEDGER.cases:
             return
         case = self.rng.choice(LEDGER.cases)
-        follower = Follower(LEDGER, self.scenario, belongs=_of(case), size=PAGE)
+        follower = Follower(LEDGER, self.scenario, belongs=_belongs_to(case), size=PAGE_EVENTS)
         follower.expect(case.receipts)
-        asked = time.monotonic()
-        path = f"/events/instanceeventsforinstance/{case.party}/{case.guid}?size={PAGE}"
-        with self.client.post(path, json={}, name=f"{self.scenario}, page", catch_response=True) as answer:
-            if answer.status_code != 200:
-                answer.failure(f"{answer.status_code}: {_told(answer)}")
+        request_time = time.monotonic()
+        path = f"/events/instanceeventsforinstance/{case.party}/{case.guid}?size={PAGE_EVENTS}"
+        with self.client.post(path, json={}, name=f"{self.scenario}, page", catch_response=True) as response:
+            if response.status_code != 200:
+                fail(response)
             else:
-                _judged(answer, follower.page(_page(answer, asked)))
+                finish(response, follower.check_page(page_of(response, request_time)))
 
 
-def _of(case: Case) -> Any:
+def _belongs_to(case: Case) -> Callable[[Event], bool]:
     return lambda event: case.guid in str(event["source"])
 
 
-def _page(answer: Any, asked: float) -> Page:
-    told = answer.headers
-    position, more = _position(told["feed-cursor"]), told["feed-more"] == "true"
-    return Page(json.loads(answer.content), asked=asked, position=position, more=more)
-
-
-def _judged(answer: Any, violations: Sequence[str]) -> None:
-    """An answer that breaks its word is a failure, by the first kind of what it broke."""
-    if violations:
-        answer.failure(f"violation: {violations[0]}")
-    else:
-        answer.success()
-
-
-def _position(cursor: str) -> int:
-    return int(cursor.rpartition(".")[2])
-
-
-def _told(answer: Any) -> str:
-    return str(answer.text or answer.error)[:200]
-
-
 @events.init.add_listener
-def _begin(environment: Environment, **_: object) -> None:
+def _attach_report(environment: Environment, **_: object) -> None:
     report.attach(environment, LEDGER)
 
 
 @events.test_start.add_listener
-def _anew(environment: Environment, **_: object) -> None:
+def _clear_ledger(environment: Environment, **_: object) -> None:
     if environment.host is None:
         raise StopUser("name a service: --host http://127.0.0.1:8080")
     LEDGER.clear()

@@ -1,14 +1,14 @@
-"""How many people there are, and when. Nothing here needs Locust."""
+"""The number of users over the time of a run. This module does not need Locust."""
 
 import math
 import os
 from typing import NamedTuple
 
-SECONDS, USERS, STARTED_A_SECOND = 60.0, 40, 20.0
+SECONDS, USERS, STARTS_A_SECOND = 60.0, 40, 20.0
 
 
 class Stage(NamedTuple):
-    """Until this part of the run's time, this part of all its people."""
+    """A stage of a run: its end, as a share of the run's time, and its users, as a share of the maximum."""
 
     until: float
     users: float
@@ -23,20 +23,20 @@ SHAPES = {
 
 
 def number(name: str, default: float) -> float:
-    """What a variable of the environment says. Raises `SystemExit` when that is no number above zero."""
-    told = os.environ.get(name) or str(default)
+    """The value of an environment variable. Raises `SystemExit` if it is not a number above zero."""
+    text = os.environ.get(name) or str(default)
     try:
-        found = float(told)
+        value = float(text)
     except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise SystemExit(f"{name} is {told}: it must be a number above zero")
-    return found
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SystemExit(f"{name} is {text}: it must be a number above zero")
+    return value
 
 
-def planned(stages: tuple[Stage, ...], *, part: float, users: int) -> tuple[int, float] | None:
-    """How many people there are when this part of the run is over, and how many start a second; None at its end."""
+def users_at(stages: tuple[Stage, ...], *, share: float, users: int) -> tuple[int, float] | None:
+    """The number of users at this share of the run's time, and of starts a second. None at its end."""
     for stage in stages:
-        if part < stage.until:
-            return max(1, round(stage.users * users)), STARTED_A_SECOND
+        if share < stage.until:
+            return max(1, round(stage.users * users)), STARTS_A_SECOND
     return None

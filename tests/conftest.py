@@ -1,20 +1,20 @@
-"""What every test has."""
+"""Fixtures of all tests."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.emulator.running import emulator
-
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """The service runs on asyncio alone."""
+    """The event loop of asynchronous tests: the service runs on asyncio."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def emulator_url() -> Iterator[str]:
-    """A Cosmos DB emulator; "" on a laptop that has none."""
+    """The address of a Cosmos DB emulator, "" on a machine without one."""
+    from tests.emulator.running import emulator  # noqa: PLC0415  # it loads Azure's SDK, which few tests need
+
     with emulator() as url:
         yield url

@@ -1,1 +1,1 @@
-"""The parts of the system on Azure, one concern each. None knows the service's code; tests/test_seams.py compares."""
+"""The components of the system on Azure, one concern each. None imports the service: tests compare the names."""

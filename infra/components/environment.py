@@ -1,74 +1,77 @@
-"""Where containers run."""
+"""The Container Apps environment, in which the service runs."""
 
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import app, privatedns
 
+from components.context import Context
 from components.network import Network
-from components.place import Place
-from components.site import Site
 from stack import SYSTEM
 
-# The agent has one receiver that needs no name of ours.
+# The OpenTelemetry agent's built-in destination.
 _INSIGHTS = ["appInsights"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentArgs:
-    """Where it is, and where what it sees is sent."""
+    """The arguments of `Environment`."""
 
-    site: Site
+    context: Context
 
 
 class Environment(pulumi.ComponentResource):
-    """An environment of Container Apps with Microsoft's OpenTelemetry agent; in production inside the network."""
+    """A Container Apps environment with Microsoft's OpenTelemetry agent; in production inside the network."""
 
     id: pulumi.Output[str]
     domain: pulumi.Output[str]
 
     def __init__(self, name: str, args: EnvironmentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Environment", name, None, opts)
-        inside = args.site.network
-        made = app.ManagedEnvironment(
+        self._context = args.context
+        environment = self._create_environment()
+        self.id, self.domain = environment.id, environment.default_domain
+        logs = ["ContainerAppConsoleLogs", "ContainerAppSystemLogs"]
+        args.context.observability.send_logs("environment", environment.id, logs=logs, parent=self)
+        if args.context.network:
+            self._create_wildcard_record(environment, args.context.network)
+        self.register_outputs({"domain": self.domain})
+
+    def _create_environment(self) -> app.ManagedEnvironment:
+        group, network = self._context.group, self._context.network
+        return app.ManagedEnvironment(
             SYSTEM,
-            resource_group_name=args.site.place.group,
-            location=args.site.place.location,
+            resource_group_name=group.name,
+            location=group.location,
             workload_profiles=[app.WorkloadProfileArgs(name="Consumption", workload_profile_type="Consumption")],
-            vnet_configuration=app.VnetConfigurationArgs(infrastructure_subnet_id=inside.apps_subnet_id, internal=True)
-            if inside
+            vnet_configuration=app.VnetConfigurationArgs(infrastructure_subnet_id=network.apps_subnet_id, internal=True)
+            if network
             else None,
-            public_network_access="Disabled" if inside else "Enabled",
-            zone_redundant=args.site.stack.production,
+            public_network_access="Disabled" if network else "Enabled",
+            zone_redundant=self._context.stack.production,
             app_logs_configuration=app.AppLogsConfigurationArgs(destination="azure-monitor"),
-            # Exists in preview versions of the API only. It takes no metrics: the service sends those itself.
+            # Only in preview versions of the API. The agent accepts no metrics: the service exports those itself.
             app_insights_configuration=app.AppInsightsConfigurationArgs(
-                connection_string=args.site.observability.connection_string
+                connection_string=self._context.observability.connection_string
             ),
             open_telemetry_configuration=app.OpenTelemetryConfigurationArgs(
                 traces_configuration=app.TracesConfigurationArgs(destinations=_INSIGHTS),
                 logs_configuration=app.LogsConfigurationArgs(destinations=_INSIGHTS),
             ),
-            tags=args.site.place.tags,
+            tags=group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.id, self.domain = made.id, made.default_domain
-        logs = ["ContainerAppConsoleLogs", "ContainerAppSystemLogs"]
-        args.site.observability.watch("environment", made.id, logs=logs, parent=self)
-        if inside:
-            self._named(made, inside, args.site.place)
-        self.register_outputs({"domain": self.domain})
 
-    def _named(self, made: app.ManagedEnvironment, inside: Network, place: Place) -> None:
-        """Every app's name leads to the environment's one address, within the network alone."""
-        zone = inside.zone("apps", made.default_domain, parent=self)
+    def _create_wildcard_record(self, environment: app.ManagedEnvironment, network: Network) -> None:
+        """Resolve every app's name to the environment's address, inside the network only."""
+        zone = network.create_zone("apps", environment.default_domain, parent=self)
         privatedns.PrivateRecordSet(
             "apps",
-            resource_group_name=place.group,
+            resource_group_name=self._context.group.name,
             private_zone_name=zone.name,
             record_type="A",
             relative_record_set_name="*",
             ttl=300,
-            a_records=[privatedns.ARecordArgs(ipv4_address=made.static_ip)],
+            a_records=[privatedns.ARecordArgs(ipv4_address=environment.static_ip)],
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -1,98 +1,98 @@
-"""The one way in: the gateway itself, without what it serves."""
+"""The API gateway, without the API that it serves."""
 
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import apimanagement
 
-from components.roles import KEY_VAULT_SECRETS_USER, MONITORING_METRICS_PUBLISHER, Grant, assigned
-from components.site import Site
-from components.vault import GATEWAY_SAYS, Vault
+from components.context import Context
+from components.roles import KEY_VAULT_SECRETS_USER, MONITORING_METRICS_PUBLISHER, Grant, assign_role
+from components.vault import GATEWAY_SECRET, Vault
 from stack import SYSTEM
 
-# Consumption cannot limit by caller. Of the tiers that reach into a network this one has no zones to choose.
+# The Consumption tier has no rate limit by key. Standard v2 is the smallest tier with network integration.
 TIERS = {False: ("BasicV2", 1), True: ("StandardV2", 2)}
 LOGGER = "insights"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """Where it is, what it looks like from outside, and the secret by which the service knows it."""
+    """The arguments of `Gateway`: the vault holds the secret that the gateway sends to the service."""
 
-    site: Site
+    context: Context
     vault: Vault
 
 
 class Gateway(pulumi.ComponentResource):
-    """A service of API Management with an identity of its own; in production it goes out into the network."""
+    """An API Management service with its own identity; in production its outbound traffic uses the network."""
 
     name: pulumi.Output[str]
     url: pulumi.Output[str]
     logger_id: pulumi.Output[str]
-    # The named value that holds the secret which the service asks of whoever calls it.
+    # The named value with the secret that the service requires.
     secret: apimanagement.NamedValue
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Gateway", name, None, opts)
         self._args = args
-        self._mine = pulumi.ResourceOptions(parent=self)
-        made = self._gateway()
-        self.name, self.url = made.name, made.gateway_url
-        principal = made.identity.apply(lambda identity: identity.principal_id if identity else "")
-        self.secret = self._secret(principal)
-        self.logger_id = self._logger(principal).id
+        self._child_options = pulumi.ResourceOptions(parent=self)
+        gateway = self._create_gateway()
+        self.name, self.url = gateway.name, gateway.gateway_url
+        principal = gateway.identity.apply(lambda identity: identity.principal_id if identity else "")
+        self.secret = self._create_secret(principal)
+        self.logger_id = self._create_logger(principal).id
         self.register_outputs({"url": self.url})
 
-    def _gateway(self) -> apimanagement.ApiManagementService:
-        tier, units = TIERS[self._args.site.stack.production]
-        inside = self._args.site.network
+    def _create_gateway(self) -> apimanagement.ApiManagementService:
+        context = self._args.context
+        tier, units = TIERS[context.stack.production]
         return apimanagement.ApiManagementService(
             SYSTEM,
-            resource_group_name=self._args.site.place.group,
-            location=self._args.site.place.location,
+            resource_group_name=context.group.name,
+            location=context.group.location,
             sku=apimanagement.ApiManagementServiceSkuPropertiesArgs(name=tier, capacity=units),
-            publisher_name=self._args.site.stack.operator_name,
-            publisher_email=self._args.site.stack.operator_email,
+            publisher_name=context.stack.operator_name,
+            publisher_email=context.stack.operator_email,
             identity=apimanagement.ApiManagementServiceIdentityArgs(type="SystemAssigned"),
             public_network_access="Enabled",
-            # Of the tiers of the second generation this means: outwards alone.
-            virtual_network_type="External" if inside else "None",
+            # In the v2 tiers External means integration of outbound traffic only.
+            virtual_network_type="External" if context.network else "None",
             virtual_network_configuration=apimanagement.VirtualNetworkConfigurationArgs(
-                subnet_resource_id=inside.gateway_subnet_id
+                subnet_resource_id=context.network.gateway_subnet_id
             )
-            if inside
+            if context.network
             else None,
-            tags=self._args.site.place.tags,
+            tags=context.group.tags,
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="90m")),
         )
 
-    def _secret(self, principal: pulumi.Output[str]) -> apimanagement.NamedValue:
-        """Taken from the vault by the gateway's own identity, which may read this one secret."""
-        kept = self._args.vault.kept[GATEWAY_SAYS]
-        grant = Grant(principal_id=principal, role=KEY_VAULT_SECRETS_USER, scope=kept.id)
-        allowed = assigned("gateway-secret", grant, self._mine)
+    def _create_secret(self, principal: pulumi.Output[str]) -> apimanagement.NamedValue:
+        """Reference the vault's secret as a named value. The gateway's identity may read this secret only."""
+        secret = self._args.vault.secrets[GATEWAY_SECRET]
+        grant = Grant(principal_id=principal, role=KEY_VAULT_SECRETS_USER, scope=secret.id)
+        assignment = assign_role("gateway-secret", grant, self._child_options)
         return apimanagement.NamedValue(
             "gateway-secret",
-            resource_group_name=self._args.site.place.group,
+            resource_group_name=self._args.context.group.name,
             service_name=self.name,
             named_value_id="gateway-secret",
             display_name="gateway-secret",
-            key_vault=apimanagement.KeyVaultContractCreatePropertiesArgs(secret_identifier=kept.url),
+            key_vault=apimanagement.KeyVaultContractCreatePropertiesArgs(secret_identifier=secret.url),
             secret=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[assignment]),
         )
 
-    def _logger(self, principal: pulumi.Output[str]) -> apimanagement.Logger:
-        insights = self._args.site.observability
-        grant = Grant(principal_id=principal, role=MONITORING_METRICS_PUBLISHER, scope=insights.insights_id)
-        allowed = assigned("gateway-telemetry", grant, self._mine)
+    def _create_logger(self, principal: pulumi.Output[str]) -> apimanagement.Logger:
+        observability = self._args.context.observability
+        grant = Grant(principal_id=principal, role=MONITORING_METRICS_PUBLISHER, scope=observability.insights_id)
+        assignment = assign_role("gateway-telemetry", grant, self._child_options)
         return apimanagement.Logger(
             LOGGER,
-            resource_group_name=self._args.site.place.group,
+            resource_group_name=self._args.context.group.name,
             service_name=self.name,
             logger_id=LOGGER,
             logger_type="applicationInsights",
-            resource_id=insights.insights_id,
-            credentials={"connectionString": insights.connection_string, "identityClientId": "SystemAssigned"},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[allowed]),
+            resource_id=observability.insights_id,
+            credentials={"connectionString": observability.connection_string, "identityClientId": "SystemAssigned"},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[assignment]),
         )

@@ -1,23 +1,23 @@
-"""Who the service is to Azure."""
+"""The managed identity of the service."""
 
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import managedidentity
 
-from components.place import Place
+from components.resource_group import ResourceGroup
 from stack import SYSTEM
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityArgs:
-    """Where the identity is."""
+    """The arguments of `Identity`."""
 
-    place: Place
+    group: ResourceGroup
 
 
 class Identity(pulumi.ComponentResource):
-    """The service's identity: opens the store, reads its secrets, pulls its image, and has no password."""
+    """The identity by which the service accesses the store, its secrets and its image. It has no password."""
 
     id: pulumi.Output[str]
     principal_id: pulumi.Output[str]
@@ -26,13 +26,13 @@ class Identity(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: IdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Identity", name, None, opts)
-        made = managedidentity.UserAssignedIdentity(
+        identity = managedidentity.UserAssignedIdentity(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
-            tags=args.place.tags,
+            resource_group_name=args.group.name,
+            location=args.group.location,
+            tags=args.group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.id, self.principal_id = made.id, made.principal_id
-        self.client_id, self.tenant_id = made.client_id, made.tenant_id
+        self.id, self.principal_id = identity.id, identity.principal_id
+        self.client_id, self.tenant_id = identity.client_id, identity.tenant_id
         self.register_outputs({"principal_id": self.principal_id})

@@ -1,4 +1,4 @@
-"""Locks on what holds data: in production nobody deletes it by mistake, nor anything that lies under it."""
+"""Management locks: in production Azure refuses to delete the resources that hold data, and everything under them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ from pulumi_azure_native import authorization
 
 @dataclass(frozen=True, kw_only=True)
 class LocksArgs:
-    """The ids of what is held, each by a name, and whatever has something under it."""
+    """The arguments of `Locks`: the resource id of each lock's scope by the lock's name."""
 
-    held: Mapping[str, pulumi.Input[str]]
-    under: Sequence[pulumi.Resource]
+    scopes: Mapping[str, pulumi.Input[str]]
+    # Every component with resources under a scope. `pulumi destroy` then deletes the locks first.
+    after: Sequence[pulumi.Resource]
 
 
 class Locks(pulumi.ComponentResource):
-    """Made last, so that they go first: a lock refuses the end of all that lies under it."""
+    """A CanNotDelete lock on each scope. Created last and deleted first: a lock blocks deletion under its scope."""
 
     def __init__(self, name: str, args: LocksArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Locks", name, None, opts)
-        for each, scope in args.held.items():
+        for lock, scope in args.scopes.items():
             authorization.ManagementLockByScope(
-                each,
+                lock,
                 scope=scope,
                 level="CanNotDelete",
-                notes="Holds what cannot be made again.",
-                opts=pulumi.ResourceOptions(parent=self, depends_on=args.under),
+                notes="Holds data that cannot be recreated.",
+                opts=pulumi.ResourceOptions(parent=self, depends_on=args.after),
             )
         self.register_outputs({})

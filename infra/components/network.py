@@ -1,4 +1,4 @@
-"""The network of production: who may reach what, and by which names."""
+"""The virtual network of production: subnets, their inbound rules, private endpoints and private DNS zones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import NamedTuple
 import pulumi
 from pulumi_azure_native import network, privatedns
 
-from components.place import Place
+from components.resource_group import ResourceGroup
 from stack import SYSTEM
 
-ADDRESSES = "10.40.0.0/16"
-ANY = ["0-65535"]
-# What is reached by private endpoints, by the endpoint's group, and the zone its names are in.
+ADDRESS_RANGE = "10.40.0.0/16"
+ANY_PORT = ["0-65535"]
+# The private DNS zone of each kind of private endpoint, by the endpoint's group id.
 ZONES = {
     "Sql": "privatelink.documents.azure.com",
     "vault": "privatelink.vaultcore.azure.net",
@@ -20,48 +20,56 @@ ZONES = {
 }
 
 
-class Range(NamedTuple):
-    """A subnet: its addresses, whom it is lent to, and who may reach it (a rule's name, from where, which ports)."""
+class InboundRule(NamedTuple):
+    """Traffic that a subnet accepts."""
+
+    name: str
+    source: str
+    ports: Sequence[str]
+
+
+class SubnetSpec(NamedTuple):
+    """A subnet: its addresses, the Azure service it is delegated to, and the traffic it accepts."""
 
     name: str
     addresses: str
-    delegate: str | None
-    reached: Sequence[tuple[str, str, Sequence[str]]]
+    delegation: str | None
+    inbound: Sequence[InboundRule]
 
 
-# Two free addresses for each replica that a release may run beside the one before, and room to grow.
-APPS = Range(
+# A replica needs one address, two while a release runs beside the previous one; the rest is room for growth.
+APPS = SubnetSpec(
     "apps",
     "10.40.0.0/24",
     "Microsoft.App/environments",
     [
-        # The environment answers by a proxy, to which 443 of its address leads.
-        ("gateway", "10.40.2.0/24", ["443", "31443"]),
-        ("itself", "10.40.0.0/24", ANY),
-        # The balancer that Azure puts before the environment looks whether it lives.
-        ("balancer", "AzureLoadBalancer", ["30000-32767"]),
+        # The environment's proxy listens on 31443, to which port 443 of its address is forwarded.
+        InboundRule("gateway", "10.40.2.0/24", ["443", "31443"]),
+        InboundRule("itself", "10.40.0.0/24", ANY_PORT),
+        # Health probes of Azure's load balancer in front of the environment.
+        InboundRule("balancer", "AzureLoadBalancer", ["30000-32767"]),
     ],
 )
-# The gateway asks the vault for its secret, by the name that leads here once it goes out into the network.
-ENDPOINTS = Range(
+# The gateway reads its secret through the vault's private endpoint, because its outbound traffic uses the network.
+ENDPOINTS = SubnetSpec(
     "endpoints",
     "10.40.1.0/24",
     None,
-    [("apps", "10.40.0.0/24", ["443"]), ("gateway", "10.40.2.0/24", ["443"])],
+    [InboundRule("apps", "10.40.0.0/24", ["443"]), InboundRule("gateway", "10.40.2.0/24", ["443"])],
 )
-# The gateway goes out by this subnet; nothing comes in by it.
-GATEWAY = Range("gateway", "10.40.2.0/24", "Microsoft.Web/serverFarms", [])
+# For the gateway's outbound traffic. It accepts no inbound traffic.
+GATEWAY = SubnetSpec("gateway", "10.40.2.0/24", "Microsoft.Web/serverFarms", [])
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """Where the network is."""
+    """The arguments of `Network`."""
 
-    place: Place
+    group: ResourceGroup
 
 
 class Network(pulumi.ComponentResource):
-    """A network with a subnet for the apps, one for private endpoints and one by which the gateway goes out."""
+    """A virtual network with subnets for apps, for private endpoints and for the gateway's outbound traffic."""
 
     id: pulumi.Output[str]
     apps_subnet_id: pulumi.Output[str]
@@ -69,107 +77,112 @@ class Network(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Network", name, None, opts)
-        self._place = args.place
-        made = network.VirtualNetwork(
+        self._group = args.group
+        virtual_network = network.VirtualNetwork(
             SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
-            address_space={"address_prefixes": [ADDRESSES]},
-            tags=args.place.tags,
+            resource_group_name=args.group.name,
+            location=args.group.location,
+            address_space={"address_prefixes": [ADDRESS_RANGE]},
+            tags=args.group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.id = made.id
-        apps = self._subnet(APPS, made, after=[])
-        endpoints = self._subnet(ENDPOINTS, made, after=[apps])
-        gateway = self._subnet(GATEWAY, made, after=[endpoints])
+        self.id = virtual_network.id
+        apps = self._create_subnet(APPS, virtual_network, after=[])
+        endpoints = self._create_subnet(ENDPOINTS, virtual_network, after=[apps])
+        gateway = self._create_subnet(GATEWAY, virtual_network, after=[endpoints])
         self.apps_subnet_id, self.gateway_subnet_id = apps.id, gateway.id
         self._endpoints_subnet_id = endpoints.id
-        self._zones = {group: self.zone(group.lower(), zone, parent=self) for group, zone in ZONES.items()}
+        self._zones = {
+            group_id: self.create_zone(group_id.lower(), zone, parent=self) for group_id, zone in ZONES.items()
+        }
         self.register_outputs({"id": self.id})
 
-    def _subnet(
-        self, wanted: Range, within: network.VirtualNetwork, *, after: Sequence[network.Subnet]
+    def _create_subnet(
+        self, spec: SubnetSpec, virtual_network: network.VirtualNetwork, *, after: Sequence[network.Subnet]
     ) -> network.Subnet:
-        """A subnet and what guards it. One after another: Azure changes a network once at a time."""
-        guard = network.NetworkSecurityGroup(
-            wanted.name,
-            resource_group_name=self._place.group,
-            location=self._place.location,
-            security_rules=_rules(wanted),
-            tags=self._place.tags,
+        """Create a subnet and its security group. Azure accepts one change of a network at a time: see `after`."""
+        security_group = network.NetworkSecurityGroup(
+            spec.name,
+            resource_group_name=self._group.name,
+            location=self._group.location,
+            security_rules=_security_rules(spec),
+            tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        lent = [network.DelegationArgs(name="lent", service_name=wanted.delegate)] if wanted.delegate else []
         return network.Subnet(
-            wanted.name,
-            resource_group_name=self._place.group,
-            virtual_network_name=within.name,
-            subnet_name=wanted.name,
-            address_prefix=wanted.addresses,
-            delegations=lent,
-            network_security_group=network.NetworkSecurityGroupArgs(id=guard.id),
-            # Or the guard would not count for private endpoints.
-            private_endpoint_network_policies=None if wanted.delegate else "NetworkSecurityGroupEnabled",
+            spec.name,
+            resource_group_name=self._group.name,
+            virtual_network_name=virtual_network.name,
+            subnet_name=spec.name,
+            address_prefix=spec.addresses,
+            delegations=[network.DelegationArgs(name="lent", service_name=spec.delegation)] if spec.delegation else [],
+            network_security_group=network.NetworkSecurityGroupArgs(id=security_group.id),
+            # By default a security group does not apply to private endpoints.
+            private_endpoint_network_policies=None if spec.delegation else "NetworkSecurityGroupEnabled",
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
-    def zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> privatedns.PrivateZone:
-        """A zone of names that only this network resolves."""
-        made = privatedns.PrivateZone(
+    def create_zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> privatedns.PrivateZone:
+        """Create a DNS zone that resolves in this network only."""
+        private_zone = privatedns.PrivateZone(
             name,
-            resource_group_name=self._place.group,
+            resource_group_name=self._group.name,
             location="global",
             private_zone_name=zone,
-            tags=self._place.tags,
+            tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
         privatedns.VirtualNetworkLink(
             name,
-            resource_group_name=self._place.group,
+            resource_group_name=self._group.name,
             location="global",
-            private_zone_name=made.name,
+            private_zone_name=private_zone.name,
             registration_enabled=False,
             virtual_network=privatedns.SubResourceArgs(id=self.id),
-            tags=self._place.tags,
+            tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        return made
+        return private_zone
 
-    def endpoint(self, name: str, group: str, target: pulumi.Input[str], *, parent: pulumi.Resource) -> None:
-        """A private way to `target`, under its own name. `group` is one of `ZONES`."""
-        way = network.PrivateEndpoint(
+    def create_private_endpoint(
+        self, name: str, group_id: str, target: pulumi.Input[str], *, parent: pulumi.Resource
+    ) -> None:
+        """Create a private endpoint for `target`, which keeps its public name. `group_id` is a key of `ZONES`."""
+        endpoint = network.PrivateEndpoint(
             name,
-            resource_group_name=self._place.group,
-            location=self._place.location,
+            resource_group_name=self._group.name,
+            location=self._group.location,
             subnet=network.SubnetArgs(id=self._endpoints_subnet_id),
             private_link_service_connections=[
-                network.PrivateLinkServiceConnectionArgs(name=name, group_ids=[group], private_link_service_id=target)
+                network.PrivateLinkServiceConnectionArgs(
+                    name=name, group_ids=[group_id], private_link_service_id=target
+                )
             ],
-            tags=self._place.tags,
+            tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
         network.PrivateDnsZoneGroup(
             name,
-            resource_group_name=self._place.group,
-            private_endpoint_name=way.name,
+            resource_group_name=self._group.name,
+            private_endpoint_name=endpoint.name,
             private_dns_zone_group_name="default",
             private_dns_zone_configs=[
-                network.PrivateDnsZoneConfigArgs(name=group.lower(), private_dns_zone_id=self._zones[group].id)
+                network.PrivateDnsZoneConfigArgs(name=group_id.lower(), private_dns_zone_id=self._zones[group_id].id)
             ],
             opts=pulumi.ResourceOptions(parent=parent),
         )
 
 
-def _rules(wanted: Range) -> Sequence[network.SecurityRuleArgs]:
-    """Who may come in is listed; nobody else may. Azure's own last rules would let in the whole network."""
-    allowed = [
-        _rule(f"allow-{name}", 100 + 10 * rank, source=source, ports=ports)
-        for rank, (name, source, ports) in enumerate(wanted.reached)
+def _security_rules(spec: SubnetSpec) -> Sequence[network.SecurityRuleArgs]:
+    """Allow the listed traffic and deny the rest. Azure's default rules would allow the whole network."""
+    allow_rules = [
+        _security_rule(f"allow-{rule.name}", 100 + 10 * rank, source=rule.source, ports=rule.ports)
+        for rank, rule in enumerate(spec.inbound)
     ]
-    return [*allowed, _rule("deny-others", 4096, source="*", ports=ANY, access="Deny")]
+    return [*allow_rules, _security_rule("deny-others", 4096, source="*", ports=ANY_PORT, access="Deny")]
 
 
-def _rule(
+def _security_rule(
     name: str, priority: int, *, source: str, ports: Sequence[str], access: str = "Allow"
 ) -> network.SecurityRuleArgs:
     return network.SecurityRuleArgs(

@@ -1,4 +1,4 @@
-"""Where everything is looked at: logs, traces and measurements in one workspace, a dashboard, and the bill."""
+"""Observability: one workspace for logs, traces and metrics, a dashboard, notifications and a budget."""
 
 import json
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ import pulumi
 from pulumi_azure_native import applicationinsights, consumption, dashboard, monitor, operationalinsights
 
 from components.identity import Identity
-from components.place import Place
-from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assigned
+from components.resource_group import ResourceGroup
+from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assign_role
 from stack import SYSTEM, Stack
 
 MONITORING = Path(__file__).parents[1] / "monitoring"
-# A loop that logs must not cost more than development itself (GB a day).
+# A logging loop must not cost more than the rest of a development stack (GB a day).
 DEVELOPMENT_GB_MAX = 1.0
 RETENTION_DAYS = {False: 30, True: 90}
-# What stands in the dashboard for the workspace, which is known when it has been made.
+# The placeholder for the workspace's id in the dashboard file.
 _WORKSPACE = "{workspace}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObservabilityArgs:
-    """Where it is, the stack it looks at, and who sends measurements."""
+    """The arguments of `Observability`: the identity may publish metrics."""
 
-    place: Place
+    group: ResourceGroup
     stack: Stack
     identity: Identity
 
 
 class Observability(pulumi.ComponentResource):
-    """A workspace, Application Insights in it, a dashboard, whom to tell, and a budget."""
+    """A workspace, Application Insights, a dashboard, an action group for alerts, and a budget."""
 
     workspace_id: pulumi.Output[str]
     insights_id: pulumi.Output[str]
@@ -40,87 +40,87 @@ class Observability(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Observability", name, None, opts)
-        self._place, self._stack = args.place, args.stack
-        self._mine = pulumi.ResourceOptions(parent=self)
-        workspace = self._workspace()
-        self.workspace_id = workspace.id
-        insights = applicationinsights.Component(
-            SYSTEM,
-            resource_group_name=args.place.group,
-            location=args.place.location,
-            kind="web",
-            application_type="web",
-            workspace_resource_id=workspace.id,
-            # The agent of Container Apps knows no other way in than the connection string.
-            disable_local_auth=False,
-            tags=args.place.tags,
-            opts=self._mine,
-        )
+        self._group, self._stack = args.group, args.stack
+        self._child_options = pulumi.ResourceOptions(parent=self)
+        self.workspace_id = self._create_workspace().id
+        insights = self._create_insights()
         self.insights_id = insights.id
-        # Whoever has it can send measurements in our name.
+        # The connection string is enough to send telemetry, so it is a secret.
         self.connection_string = pulumi.Output.secret(insights.connection_string)
-        sends = Grant(principal_id=args.identity.principal_id, role=MONITORING_METRICS_PUBLISHER, scope=insights.id)
-        assigned("telemetry", sends, self._mine)
-        self._dashboard()
-        self.action_group_id = self._action_group().id
-        self._budget()
+        grant = Grant(principal_id=args.identity.principal_id, role=MONITORING_METRICS_PUBLISHER, scope=insights.id)
+        assign_role("telemetry", grant, self._child_options)
+        self._create_dashboard()
+        self.action_group_id = self._create_action_group().id
+        self._create_budget()
         self.register_outputs({"workspace_id": self.workspace_id})
 
-    def watch(self, name: str, target: pulumi.Input[str], *, logs: Sequence[str], parent: pulumi.Resource) -> None:
-        """Send `logs` of a resource, by category, to the workspace."""
+    def send_logs(self, name: str, target: pulumi.Input[str], *, logs: Sequence[str], parent: pulumi.Resource) -> None:
+        """Send the log categories `logs` of the resource `target` to the workspace."""
         monitor.DiagnosticSetting(
             name,
             resource_uri=target,
             workspace_id=self.workspace_id,
             log_analytics_destination_type="Dedicated",
-            logs=[monitor.DiagnosticsLogSettingsArgs(category=each, enabled=True) for each in logs],
+            logs=[monitor.DiagnosticsLogSettingsArgs(category=category, enabled=True) for category in logs],
             opts=pulumi.ResourceOptions(parent=parent),
         )
 
-    def _workspace(self) -> operationalinsights.Workspace:
-        capped = None if self._stack.production else DEVELOPMENT_GB_MAX
+    def _create_workspace(self) -> operationalinsights.Workspace:
+        daily_cap = operationalinsights.WorkspaceCappingArgs(daily_quota_gb=DEVELOPMENT_GB_MAX)
         return operationalinsights.Workspace(
             SYSTEM,
-            resource_group_name=self._place.group,
-            location=self._place.location,
+            resource_group_name=self._group.name,
+            location=self._group.location,
             sku=operationalinsights.WorkspaceSkuArgs(name="PerGB2018"),
             retention_in_days=RETENTION_DAYS[self._stack.production],
-            workspace_capping=None
-            if capped is None
-            else operationalinsights.WorkspaceCappingArgs(daily_quota_gb=capped),
+            workspace_capping=None if self._stack.production else daily_cap,
             features=operationalinsights.WorkspaceFeaturesArgs(
                 disable_local_auth=True, enable_log_access_using_only_resource_permissions=True
             ),
-            tags=self._place.tags,
-            opts=self._mine,
+            tags=self._group.tags,
+            opts=self._child_options,
         )
 
-    def _dashboard(self) -> None:
-        made = dashboard.Dashboard(
+    def _create_insights(self) -> applicationinsights.Component:
+        return applicationinsights.Component(
             SYSTEM,
-            resource_group_name=self._place.group,
-            location=self._place.location,
-            tags=self._place.tags,
-            opts=self._mine,
+            resource_group_name=self._group.name,
+            location=self._group.location,
+            kind="web",
+            application_type="web",
+            workspace_resource_id=self.workspace_id,
+            # The agent of Container Apps authenticates by connection string only.
+            disable_local_auth=False,
+            tags=self._group.tags,
+            opts=self._child_options,
         )
-        shown = (MONITORING / "dashboard.json").read_text()
+
+    def _create_dashboard(self) -> None:
+        board = dashboard.Dashboard(
+            SYSTEM,
+            resource_group_name=self._group.name,
+            location=self._group.location,
+            tags=self._group.tags,
+            opts=self._child_options,
+        )
+        text = (MONITORING / "dashboard.json").read_text()
         dashboard.DashboardDefinition(
             SYSTEM,
-            resource_group_name=self._place.group,
-            dashboard_name=made.name,
+            resource_group_name=self._group.name,
+            dashboard_name=board.name,
             definition_name="default",
             properties=dashboard.DashboardDefinitionPropertiesArgs(
                 serialized_data=self.workspace_id.apply(
-                    lambda found: json.dumps(json.loads(shown.replace(_WORKSPACE, found)))
+                    lambda workspace_id: json.dumps(json.loads(text.replace(_WORKSPACE, workspace_id)))
                 )
             ),
-            opts=self._mine,
+            opts=self._child_options,
         )
 
-    def _action_group(self) -> monitor.ActionGroup:
+    def _create_action_group(self) -> monitor.ActionGroup:
         return monitor.ActionGroup(
             SYSTEM,
-            resource_group_name=self._place.group,
+            resource_group_name=self._group.name,
             location="global",
             group_short_name=SYSTEM,
             enabled=True,
@@ -129,15 +129,15 @@ class Observability(pulumi.ComponentResource):
                     name="operator", email_address=self._stack.operator_email, use_common_alert_schema=True
                 )
             ],
-            tags=self._place.tags,
-            opts=self._mine,
+            tags=self._group.tags,
+            opts=self._child_options,
         )
 
-    def _budget(self) -> None:
-        """Tell when most of a month's money is spent, and when it is going to be."""
+    def _create_budget(self) -> None:
+        """Notify the operator at 80 % of the month's budget, and when the forecast exceeds it."""
         consumption.Budget(
             SYSTEM,
-            scope=self._place.group_id,
+            scope=self._group.id,
             category="Cost",
             amount=self._stack.budget,
             time_grain="Monthly",
@@ -146,7 +146,7 @@ class Observability(pulumi.ComponentResource):
                 "spent": self._notification(80, "Actual"),
                 "expected": self._notification(100, "Forecasted"),
             },
-            opts=self._mine,
+            opts=self._child_options,
         )
 
     def _notification(self, percent: int, kind: str) -> consumption.NotificationArgs:

@@ -1,6 +1,7 @@
-"""Who may do what: Azure's built-in roles, and assignments whose names follow from what they say.
+"""Role assignments to Azure's built-in roles.
 
-A name that follows from principal, role and scope makes a change of one of them a new assignment, as Azure demands.
+The name of an assignment is derived from principal, role and scope: changing one of them creates a new assignment,
+because Azure does not allow updates.
 """
 
 import uuid
@@ -21,22 +22,22 @@ _ROLES = "/providers/Microsoft.Authorization/roleDefinitions"
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """One role for one principal, over one thing and what is in it."""
+    """One role for one principal at one scope, which includes everything under it."""
 
     principal_id: pulumi.Input[str]
     role: str
     scope: pulumi.Input[str]
 
 
-def assigned(name: str, grant: Grant, opts: pulumi.ResourceOptions) -> authorization.RoleAssignment:
-    """The assignment of a role to an identity of Azure's."""
+def assign_role(name: str, grant: Grant, opts: pulumi.ResourceOptions) -> authorization.RoleAssignment:
+    """Assign a role to a managed identity."""
     scope = pulumi.Output.from_input(grant.scope)
     return authorization.RoleAssignment(
         name,
         principal_id=grant.principal_id,
-        # Said, so that Azure does not look for an identity that its directory does not know yet.
+        # With the type set, Azure does not look up the identity, which may not be replicated in its directory yet.
         principal_type=authorization.PrincipalType.SERVICE_PRINCIPAL,
-        role_definition_id=scope.apply(lambda at: f"{_subscription(at)}{_ROLES}/{grant.role}"),
+        role_definition_id=scope.apply(lambda resource_id: f"{_subscription(resource_id)}{_ROLES}/{grant.role}"),
         role_assignment_name=assignment_name(grant),
         scope=grant.scope,
         opts=opts,
@@ -44,11 +45,11 @@ def assigned(name: str, grant: Grant, opts: pulumi.ResourceOptions) -> authoriza
 
 
 def assignment_name(grant: Grant) -> pulumi.Output[str]:
-    """The one id that this grant has."""
-    told = pulumi.Output.all(grant.principal_id, grant.scope)
-    return told.apply(lambda both: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join([grant.role, *both]))))
+    """Return the UUID that is derived from the grant."""
+    principal_and_scope = pulumi.Output.all(grant.principal_id, grant.scope)
+    return principal_and_scope.apply(lambda ids: str(uuid.uuid5(uuid.NAMESPACE_URL, "|".join([grant.role, *ids]))))
 
 
 def _subscription(resource_id: str) -> str:
-    """The subscription that a resource is in, as the beginning of ids: `/subscriptions/{id}`."""
+    """Return the subscription's id, the prefix of every resource id: `/subscriptions/{id}`."""
     return "/".join(resource_id.split("/")[:3])

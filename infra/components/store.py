@@ -1,4 +1,4 @@
-"""The log's place: a Cosmos DB account that no key opens, and containers as the engine describes them."""
+"""The event store: a Cosmos DB account without key access, with the containers that the service's engine expects."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,26 @@ from typing import NamedTuple
 import pulumi
 from pulumi_azure_native import cosmosdb
 
+from components.context import Context
 from components.identity import Identity
 from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
-from components.site import Site
 from stack import SYSTEM
 
-# Entries stay this much longer than they are shown, as the engine demands (s).
+# The engine requires that entries live this much longer than the retention (s).
 TTL_MARGIN_SECONDS = 7_200
 DAY_SECONDS = 86_400
-# The least that grows and shrinks by itself (RU/s); record, approvals and audit log need little.
+# The smallest autoscale maximum that Azure allows (RU/s). Manifest, approvals and audit log need no more.
 THROUGHPUT_MIN = 1_000
 
 
 class Container(NamedTuple):
-    """A container: its partition key, the properties that are indexed, alone and together, and whether it ages."""
+    """A container: partition key, single and composite indexes, and whether its documents expire."""
 
     name: str
     key: str
-    searched: Sequence[str]
-    together: Sequence[Sequence[str]]
-    ages: bool
+    indexes: Sequence[str]
+    composite_indexes: Sequence[Sequence[str]]
+    expires: bool
 
 
 CONTAINERS = (
@@ -43,23 +43,23 @@ CONTAINERS = (
             ["instance", "sequence"],
             ["time", "sequence"],
         ],
-        ages=True,
+        expires=True,
     ),
-    Container("control", "kind", [], [], ages=False),
-    Container("access", "kind", ["time", "organisation"], [], ages=False),
+    Container("control", "kind", [], [], expires=False),
+    Container("access", "kind", ["time", "organisation"], [], expires=False),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreArgs:
-    """Where the store is, who reads and writes it, and who looks at it."""
+    """The arguments of `Store`: the identity may read and write documents."""
 
-    site: Site
+    context: Context
     identity: Identity
 
 
 class Store(pulumi.ComponentResource):
-    """The account, its database and containers, and the one identity that may read and write in it."""
+    """The account, its database and containers, and the role assignment of the service."""
 
     url: pulumi.Output[str]
     account_id: pulumi.Output[str]
@@ -67,42 +67,32 @@ class Store(pulumi.ComponentResource):
     def __init__(self, name: str, args: StoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Store", name, None, opts)
         self._args = args
-        self._mine = pulumi.ResourceOptions(parent=self, protect=args.site.stack.production)
-        account = self._account()
-        database = cosmosdb.SqlResourceSqlDatabase(
-            SYSTEM,
-            resource_group_name=args.site.place.group,
-            account_name=account.name,
-            database_name=SYSTEM,
-            resource=cosmosdb.SqlDatabaseResourceArgs(id=SYSTEM),
-            tags=args.site.place.tags,
-            opts=self._mine,
-        )
+        self._child_options = pulumi.ResourceOptions(parent=self, protect=args.context.stack.production)
+        account = self._create_account()
+        database = self._create_database(account)
         for container in CONTAINERS:
-            self._container(container, account, database=database)
-        self._grant(account, database)
-        if args.site.network:
-            args.site.network.endpoint("store", "Sql", account.id, parent=self)
-        args.site.observability.watch("store", account.id, logs=["ControlPlaneRequests"], parent=self)
-        # https://{account}.documents.azure.com:443/, as the account itself says.
+            self._create_container(container, account, database=database)
+        self._assign_role(account, database)
+        if args.context.network:
+            args.context.network.create_private_endpoint("store", "Sql", account.id, parent=self)
+        args.context.observability.send_logs("store", account.id, logs=["ControlPlaneRequests"], parent=self)
+        # The endpoint has the form https://{account}.documents.azure.com:443/.
         host = account.document_endpoint.apply(lambda endpoint: endpoint.removeprefix("https://").split("/")[0])
         self.account_id = account.id
         self.url = pulumi.Output.concat("cosmos://", host, "/", database.name)
         self.register_outputs({"url": self.url})
 
-    def _account(self) -> cosmosdb.DatabaseAccount:
-        args, production = self._args, self._args.site.stack.production
+    def _create_account(self) -> cosmosdb.DatabaseAccount:
+        group, production = self._args.context.group, self._args.context.stack.production
         return cosmosdb.DatabaseAccount(
             SYSTEM,
-            resource_group_name=args.site.place.group,
-            location=args.site.place.location,
+            resource_group_name=group.name,
+            location=group.location,
             kind="GlobalDocumentDB",
             database_account_offer_type=cosmosdb.DatabaseAccountOfferType.STANDARD,
-            # One region: after a forced failover to another, the newest seconds might be gone.
+            # One region: a forced failover to another region could lose the newest events.
             locations=[
-                cosmosdb.LocationArgs(
-                    location_name=args.site.place.location, failover_priority=0, is_zone_redundant=production
-                )
+                cosmosdb.LocationArgs(location_name=group.location, failover_priority=0, is_zone_redundant=production)
             ],
             enable_multiple_write_locations=False,
             enable_automatic_failover=False,
@@ -110,55 +100,64 @@ class Store(pulumi.ComponentResource):
                 default_consistency_level=cosmosdb.DefaultConsistencyLevel.SESSION
             ),
             capabilities=[] if production else [cosmosdb.CapabilityArgs(name="EnableServerless")],
-            backup_policy=cosmosdb.ContinuousModeBackupPolicyArgs(
-                type="Continuous",
-                continuous_mode_properties=cosmosdb.ContinuousModePropertiesArgs(
-                    tier="Continuous30Days" if production else "Continuous7Days"
-                ),
-            ),
+            backup_policy=_backup_policy(production=production),
             disable_local_auth=True,
             disable_key_based_metadata_write_access=True,
             minimal_tls_version="Tls12",
             public_network_access="Disabled" if production else "Enabled",
-            tags=args.site.place.tags,
-            opts=self._mine,
+            tags=group.tags,
+            opts=self._child_options,
         )
 
-    def _container(
-        self, wanted: Container, account: cosmosdb.DatabaseAccount, *, database: cosmosdb.SqlResourceSqlDatabase
+    def _create_database(self, account: cosmosdb.DatabaseAccount) -> cosmosdb.SqlResourceSqlDatabase:
+        return cosmosdb.SqlResourceSqlDatabase(
+            SYSTEM,
+            resource_group_name=self._args.context.group.name,
+            account_name=account.name,
+            database_name=SYSTEM,
+            resource=cosmosdb.SqlDatabaseResourceArgs(id=SYSTEM),
+            tags=self._args.context.group.tags,
+            opts=self._child_options,
+        )
+
+    def _create_container(
+        self, container: Container, account: cosmosdb.DatabaseAccount, *, database: cosmosdb.SqlResourceSqlDatabase
     ) -> None:
-        keep_seconds = self._args.site.stack.retention_days * DAY_SECONDS + TTL_MARGIN_SECONDS
+        ttl_seconds = self._args.context.stack.retention_days * DAY_SECONDS + TTL_MARGIN_SECONDS
         cosmosdb.SqlResourceSqlContainer(
-            wanted.name,
-            resource_group_name=self._args.site.place.group,
+            container.name,
+            resource_group_name=self._args.context.group.name,
             account_name=account.name,
             database_name=database.name,
-            container_name=wanted.name,
+            container_name=container.name,
             resource=cosmosdb.SqlContainerResourceArgs(
-                id=wanted.name,
-                partition_key=cosmosdb.ContainerPartitionKeyArgs(kind="Hash", version=2, paths=[f"/{wanted.key}"]),
-                indexing_policy=_indexing(wanted),
-                default_ttl=keep_seconds if wanted.ages else None,
+                id=container.name,
+                partition_key=cosmosdb.ContainerPartitionKeyArgs(kind="Hash", version=2, paths=[f"/{container.key}"]),
+                indexing_policy=_indexing_policy(container),
+                default_ttl=ttl_seconds if container.expires else None,
             ),
-            options=self._throughput(wanted),
-            tags=self._args.site.place.tags,
-            opts=self._mine,
+            options=self._throughput(container),
+            tags=self._args.context.group.tags,
+            opts=self._child_options,
         )
 
-    def _throughput(self, wanted: Container) -> cosmosdb.CreateUpdateOptionsArgs | None:
-        """Most of it is for the log. Without servers there is nothing to set, and Azure refuses it."""
-        if not self._args.site.stack.production:
+    def _throughput(self, container: Container) -> cosmosdb.CreateUpdateOptionsArgs | None:
+        """Return the autoscale maximum; None in development, because a serverless account accepts none."""
+        stack = self._args.context.stack
+        if not stack.production:
             return None
-        most = self._args.site.stack.throughput if wanted.ages else THROUGHPUT_MIN
-        return cosmosdb.CreateUpdateOptionsArgs(autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=most))
+        maximum = stack.throughput if container.expires else THROUGHPUT_MIN
+        return cosmosdb.CreateUpdateOptionsArgs(
+            autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=maximum)
+        )
 
-    def _grant(self, account: cosmosdb.DatabaseAccount, database: cosmosdb.SqlResourceSqlDatabase) -> None:
-        """The service may read and write documents of this database, and change nothing else."""
+    def _assign_role(self, account: cosmosdb.DatabaseAccount, database: cosmosdb.SqlResourceSqlDatabase) -> None:
+        """Allow the service to read and write documents of this database, and nothing else."""
         scope = pulumi.Output.concat(account.id, "/dbs/", database.name)
         grant = Grant(principal_id=self._args.identity.principal_id, role=COSMOS_DATA_CONTRIBUTOR, scope=scope)
         cosmosdb.SqlResourceSqlRoleAssignment(
             SYSTEM,
-            resource_group_name=self._args.site.place.group,
+            resource_group_name=self._args.context.group.name,
             account_name=account.name,
             role_assignment_id=assignment_name(grant),
             role_definition_id=pulumi.Output.concat(account.id, "/sqlRoleDefinitions/", grant.role),
@@ -168,14 +167,23 @@ class Store(pulumi.ComponentResource):
         )
 
 
-def _indexing(wanted: Container) -> cosmosdb.IndexingPolicyArgs:
+def _backup_policy(*, production: bool) -> cosmosdb.ContinuousModeBackupPolicyArgs:
+    return cosmosdb.ContinuousModeBackupPolicyArgs(
+        type="Continuous",
+        continuous_mode_properties=cosmosdb.ContinuousModePropertiesArgs(
+            tier="Continuous30Days" if production else "Continuous7Days"
+        ),
+    )
+
+
+def _indexing_policy(container: Container) -> cosmosdb.IndexingPolicyArgs:
     return cosmosdb.IndexingPolicyArgs(
         automatic=True,
         indexing_mode="consistent",
-        included_paths=[cosmosdb.IncludedPathArgs(path=f"/{each}/?") for each in wanted.searched],
+        included_paths=[cosmosdb.IncludedPathArgs(path=f"/{name}/?") for name in container.indexes],
         excluded_paths=[cosmosdb.ExcludedPathArgs(path="/*")],
         composite_indexes=[
-            [cosmosdb.CompositePathArgs(path=f"/{each}", order="ascending") for each in index]
-            for index in wanted.together
+            [cosmosdb.CompositePathArgs(path=f"/{name}", order="ascending") for name in names]
+            for names in container.composite_indexes
         ],
     )

@@ -1,4 +1,4 @@
-"""What must be secret: the keys that sign tokens, and what the gateway shows to be let in."""
+"""The key vault: the keys that sign tokens, the gateway's secrets and the other secrets of the service."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ import pulumi_random
 import pulumi_tls
 from pulumi_azure_native import keyvault
 
+from components.context import Context
 from components.identity import Identity
-from components.roles import KEY_VAULT_SECRETS_USER, Grant, assigned
-from components.site import Site
+from components.roles import KEY_VAULT_SECRETS_USER, Grant, assign_role
 from stack import SYSTEM
 
-# The service takes 2048 bits and more; this is what is advised beyond 2030.
+# The service requires 2048 bits; NIST SP 800-57 recommends 3072 beyond 2030.
 RSA_BITS = 3_072
-# What the service lets the gateway in by, which may be several; and the one that the gateway says.
-GATEWAY_SECRETS, GATEWAY_SAYS = "gateway", "gateway-says"
+# The secrets that the service accepts from the gateway, separated by spaces, and the one that the gateway sends.
+GATEWAY_SECRETS, GATEWAY_SECRET = "gateway", "gateway-says"
 GATEWAY_SECRET_LENGTH = 48
 TELEMETRY, SUBSCRIPTION = "telemetry", "platform-subscription"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A secret in the vault: its id, and the address by which it is asked for, which always has the newest value."""
+class VaultSecret:
+    """A secret in the vault: its resource id, and the URL of its newest version."""
 
     id: pulumi.Output[str]
     url: pulumi.Output[str]
@@ -31,97 +31,97 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class VaultArgs:
-    """Where the vault is, who reads it, and who looks at it."""
+    """The arguments of `Vault`: the identity may read secrets."""
 
-    site: Site
+    context: Context
     identity: Identity
 
 
 class Vault(pulumi.ComponentResource):
-    """A vault that only roles open, from which nothing disappears at once, with all the service's secrets."""
+    """A vault with access by role, soft delete and purge protection, and the service's secrets by name."""
 
-    kept: Mapping[str, Kept]
+    secrets: Mapping[str, VaultSecret]
     vault_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Vault", name, None, opts)
         self._args = args
-        self._mine = pulumi.ResourceOptions(parent=self)
-        vault = self._vault()
+        self._child_options = pulumi.ResourceOptions(parent=self)
+        vault = self._create_vault()
         self.vault_id = vault.id
-        self.kept = {each: self._keep(vault, each, value) for each, value in self._secrets().items()}
-        assigned(
-            "vault",
-            Grant(principal_id=args.identity.principal_id, role=KEY_VAULT_SECRETS_USER, scope=vault.id),
-            self._mine,
-        )
-        if args.site.network:
-            args.site.network.endpoint("vault", "vault", vault.id, parent=self)
-        args.site.observability.watch("vault", vault.id, logs=["AuditEvent"], parent=self)
-        self.register_outputs({"secrets": sorted(self.kept)})
+        values = self._secret_values()
+        self.secrets = {name: self._create_secret(vault, name, value) for name, value in values.items()}
+        grant = Grant(principal_id=args.identity.principal_id, role=KEY_VAULT_SECRETS_USER, scope=vault.id)
+        assign_role("vault", grant, self._child_options)
+        if args.context.network:
+            args.context.network.create_private_endpoint("vault", "vault", vault.id, parent=self)
+        args.context.observability.send_logs("vault", vault.id, logs=["AuditEvent"], parent=self)
+        self.register_outputs({"secrets": sorted(self.secrets)})
 
-    def _vault(self) -> keyvault.Vault:
-        args, production = self._args, self._args.site.stack.production
+    def _create_vault(self) -> keyvault.Vault:
+        group, production = self._args.context.group, self._args.context.stack.production
         return keyvault.Vault(
             SYSTEM,
-            resource_group_name=args.site.place.group,
-            location=args.site.place.location,
+            resource_group_name=group.name,
+            location=group.location,
             properties=keyvault.VaultPropertiesArgs(
-                tenant_id=args.identity.tenant_id,
+                tenant_id=self._args.identity.tenant_id,
                 sku=keyvault.SkuArgs(family="A", name=keyvault.SkuName.STANDARD),
                 enable_rbac_authorization=True,
                 enable_soft_delete=True,
                 soft_delete_retention_in_days=90 if production else 7,
                 enable_purge_protection=True,
                 public_network_access="Disabled" if production else "Enabled",
-                # The gateway's own service, which stands outside the network, asks for its secret.
+                # The management service of API Management reads the gateway's secret from outside the network.
                 network_acls=keyvault.NetworkRuleSetArgs(
                     bypass="AzureServices", default_action="Deny" if production else "Allow"
                 ),
             ),
-            tags=args.site.place.tags,
+            tags=group.tags,
             opts=pulumi.ResourceOptions(parent=self, protect=production),
         )
 
-    def _secrets(self) -> Mapping[str, pulumi.Input[str]]:
-        """Every secret by its name. They are made here and known to nobody but the stack's own, encrypted state."""
-        gateway = [self._password(name) for name in self._args.site.stack.gateway_secrets]
-        keys = {signing(name): self._signing_key(name) for name in self._args.site.stack.signing_keys}
-        subscription_key = self._args.site.stack.platform.subscription_key
-        asked = {} if subscription_key is None else {SUBSCRIPTION: subscription_key}
+    def _secret_values(self) -> Mapping[str, pulumi.Input[str]]:
+        """Generate the secrets, by name. Their values are only in the vault and in the stack's encrypted state."""
+        stack = self._args.context.stack
+        passwords = [self._create_password(name) for name in stack.gateway_secrets]
+        keys = {signing_secret_name(name): self._create_signing_key(name) for name in stack.signing_keys}
+        subscription_key = stack.platform.subscription_key
         return {
             **keys,
-            **asked,
-            GATEWAY_SECRETS: pulumi.Output.all(*gateway).apply(" ".join),
-            GATEWAY_SAYS: gateway[-1],
-            TELEMETRY: self._args.site.observability.connection_string,
+            **({} if subscription_key is None else {SUBSCRIPTION: subscription_key}),
+            GATEWAY_SECRETS: pulumi.Output.all(*passwords).apply(" ".join),
+            GATEWAY_SECRET: passwords[-1],
+            TELEMETRY: self._args.context.observability.connection_string,
         }
 
-    def _password(self, name: str) -> pulumi.Output[str]:
-        made = pulumi_random.RandomPassword(
-            f"gateway-{name}", length=GATEWAY_SECRET_LENGTH, special=False, opts=self._mine
+    def _create_password(self, name: str) -> pulumi.Output[str]:
+        password = pulumi_random.RandomPassword(
+            f"gateway-{name}", length=GATEWAY_SECRET_LENGTH, special=False, opts=self._child_options
         )
-        return made.result
+        return password.result
 
-    def _signing_key(self, name: str) -> pulumi.Output[str]:
-        made = pulumi_tls.PrivateKey(signing(name), algorithm="RSA", rsa_bits=RSA_BITS, opts=self._mine)
-        return made.private_key_pem_pkcs8
+    def _create_signing_key(self, name: str) -> pulumi.Output[str]:
+        key = pulumi_tls.PrivateKey(
+            signing_secret_name(name), algorithm="RSA", rsa_bits=RSA_BITS, opts=self._child_options
+        )
+        return key.private_key_pem_pkcs8
 
-    def _keep(self, vault: keyvault.Vault, name: str, value: pulumi.Input[str]) -> Kept:
+    def _create_secret(self, vault: keyvault.Vault, name: str, value: pulumi.Input[str]) -> VaultSecret:
         secret = keyvault.Secret(
             name,
-            resource_group_name=self._args.site.place.group,
+            resource_group_name=self._args.context.group.name,
             vault_name=vault.name,
             secret_name=name,
             properties=keyvault.SecretPropertiesArgs(value=pulumi.Output.secret(value)),
-            tags=self._args.site.place.tags,
-            # It goes with its vault. To delete one takes a way into the vault, which whoever deploys has not.
+            tags=self._args.context.group.tags,
+            # Deleted with the vault. To delete a secret alone takes data-plane access, which a deployment lacks.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
-        # Not the address that the secret itself tells: that would be secret as well, and all that is made of it.
-        return Kept(id=secret.id, url=pulumi.Output.concat(vault.properties.vault_uri, "secrets/", secret.name))
+        # The secret's own `secret_uri` output is marked secret, as would be everything derived from it.
+        return VaultSecret(id=secret.id, url=pulumi.Output.concat(vault.properties.vault_uri, "secrets/", secret.name))
 
 
-def signing(name: str) -> str:
-    """What the secret of a signing key is called."""
-    return f"signing-{name}"
+def signing_secret_name(key_name: str) -> str:
+    """Return the name of the secret that holds a signing key."""
+    return f"signing-{key_name}"

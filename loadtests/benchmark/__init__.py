@@ -1,1 +1,1 @@
-"""`make bench`: ratios of speed from one run, and what the service weighs. Machines are noisy: ratios, not rates."""
+"""`make bench`: measurements of the service, most of them relative to bare handlers or bare SQLite."""

@@ -1,4 +1,4 @@
-"""One run of all measurements, as one table, and as JSON with `--json FILE`."""
+"""`make bench`: run all measurements, and print one table. `--json FILE` stores the figures too."""
 
 import argparse
 import tempfile
@@ -8,77 +8,78 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from loadtests.benchmark.effort import SHORT, WHOLE, Effort
-from loadtests.benchmark.events import authorized, fill
+from loadtests.benchmark.effort import FULL, SHORT, Effort
+from loadtests.benchmark.events import authorization, fill
 from loadtests.benchmark.figures import Figure, Report, machine, versions, with_workers
 from loadtests.benchmark.long_log import long_log_figures
-from loadtests.benchmark.pages import load_generator, page_figures
+from loadtests.benchmark.long_polls import long_poll_figures, slow_stream_figures
+from loadtests.benchmark.pages import load_generator_name, page_figures
 from loadtests.benchmark.parties import party_figures
-from loadtests.benchmark.publishes import publish_figures
-from loadtests.benchmark.serving import service, watched
-from loadtests.benchmark.sink import telemetry
-from loadtests.benchmark.waiting import slow_reader_figures, waiting_figures
+from loadtests.benchmark.publishing import publish_figures
+from loadtests.benchmark.servers import peak_memory, service
+from loadtests.benchmark.telemetry_sink import telemetry_sink
 
 
 def main() -> None:
-    """Measure, print, and keep."""
-    arguments = argparse.ArgumentParser(prog="make bench")
-    arguments.add_argument("--json", type=Path, metavar="FILE", help="keep the figures for comparison")
-    arguments.add_argument(
-        "--short", action="store_true", help="a quick look at every figure, with two workers: none to rely on"
+    """Measure, print and store."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="store the figures for comparison")
+    parser.add_argument(
+        "--short", action="store_true", help="see every figure quickly, with two workers; not for conclusions"
     )
-    chosen = arguments.parse_args()
-    effort = SHORT if chosen.short else WHOLE
+    options = parser.parse_args()
+    effort = SHORT if options.short else FULL
     with tempfile.TemporaryDirectory() as folder:
-        figures = list(_measured(Path(folder), effort))
+        figures = list(_figures(Path(folder), effort))
     report = Report(
-        machine=machine(), versions=versions(), load=load_generator(), rounds=effort.rounds, figures=figures
+        machine=machine(), versions=versions(), load=load_generator_name(), rounds=effort.rounds, figures=figures
     )
     print(report.table())
-    if chosen.json:
-        chosen.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
 
 
-def _measured(folder: Path, effort: Effort) -> Iterator[Figure]:
+def _figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     for workers in effort.workers:
-        yield from _started(_made(folder / f"started-{workers}"), workers=workers)
+        yield from _start_figures(_subfolder(folder, f"start-{workers}"), workers=workers)
     for workers in effort.workers:
-        yield from _loaded(_made(folder / f"workers-{workers}"), workers=workers, effort=effort)
-    yield from long_log_figures(_made(folder / "logs"), effort)
-    yield from party_figures(_made(folder / "parties"), effort)
-    yield from waiting_figures(_made(folder / "waiting"), effort)
-    yield from slow_reader_figures(_made(folder / "slow"), effort)
+        yield from _load_figures(_subfolder(folder, f"workers-{workers}"), workers=workers, effort=effort)
+    yield from long_log_figures(_subfolder(folder, "logs"), effort)
+    yield from party_figures(_subfolder(folder, "parties"), effort)
+    yield from long_poll_figures(_subfolder(folder, "polls"), effort)
+    yield from slow_stream_figures(_subfolder(folder, "streams"), effort)
 
 
-def _started(folder: Path, *, workers: int) -> Iterator[Figure]:
-    """How long until all workers are ready, and what they weigh then."""
-    each = with_workers(workers)
+def _start_figures(folder: Path, *, workers: int) -> Iterator[Figure]:
+    """The time until all workers are ready, and their memory then."""
+    suffix = with_workers(workers)
     with service(folder, workers=workers) as first:
-        yield Figure(name=f"start-up in an empty folder{each}", ours=first.ready_seconds, unit="s")
+        yield Figure(name=f"start-up in an empty folder{suffix}", ours=first.ready_seconds, unit="s")
     with service(folder, workers=workers) as server:
-        yield Figure(name=f"start-up again{each}", ours=server.ready_seconds, unit="s")
-        yield Figure(name=f"private memory at rest{each}", ours=server.memory_mib(), unit="MiB")
+        yield Figure(name=f"start-up again{suffix}", ours=server.ready_seconds, unit="s")
+        yield Figure(name=f"private memory at rest{suffix}", ours=server.memory_mib(), unit="MiB")
 
 
-def _loaded(folder: Path, *, workers: int, effort: Effort) -> Iterator[Figure]:
-    """Pages and publishes, everything on: tokens, scopes, filters, telemetry."""
-    each = with_workers(workers)
-    with telemetry() as sent, service(_made(folder / "served"), sent, workers=workers) as server:
-        headers = authorized(server)
+def _load_figures(folder: Path, *, workers: int, effort: Effort) -> Iterator[Figure]:
+    """Pages and publishes of a complete service: tokens, scopes, filters, telemetry."""
+    suffix = with_workers(workers)
+    with telemetry_sink() as sink, service(_subfolder(folder, "service"), sink, workers=workers) as server:
+        headers = authorization(server)
         fill(server, headers, events=effort.events)
-        with watched(server) as peak:
-            for figure in page_figures(server, headers, folder=folder, sent=sent, effort=effort):
-                yield replace(figure, name=figure.name + each)
-        yield Figure(name=f"private memory, the most during pages{each}", ours=peak.mib, unit="MiB")
-        with watched(server) as peak:
-            for figure in publish_figures(server, headers, folder=folder, sent=sent, effort=effort):
-                yield replace(figure, name=figure.name + each)
-        yield Figure(name=f"private memory, the most during publishes{each}", ours=peak.mib, unit="MiB")
+        with peak_memory(server) as peak:
+            for figure in page_figures(server, headers, folder=folder, telemetry=sink, effort=effort):
+                yield replace(figure, name=figure.name + suffix)
+        yield Figure(name=f"private memory, the most during pages{suffix}", ours=peak.mib, unit="MiB")
+        with peak_memory(server) as peak:
+            for figure in publish_figures(server, headers, folder=folder, telemetry=sink, effort=effort):
+                yield replace(figure, name=figure.name + suffix)
+        yield Figure(name=f"private memory, the most during publishes{suffix}", ours=peak.mib, unit="MiB")
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def _subfolder(folder: Path, name: str) -> Path:
+    subfolder = folder / name
+    subfolder.mkdir()
+    return subfolder
 
 
 if __name__ == "__main__":

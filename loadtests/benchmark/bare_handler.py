@@ -1,4 +1,4 @@
-"""What the service is measured against: handlers that send its bytes or write what they are given, and no more."""
+"""Bare handlers to compare the service with: they send its bytes, or write the bodies of requests, and no more."""
 
 import asyncio
 import contextlib
@@ -20,82 +20,83 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
 def create(lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """An application with each file of the folder `BARE_FOLDER` at its name.
+    """Create an application that sends each file of the folder `BARE_FOLDER` at `/` and its name.
 
-    With `BARE_ROWS` a file is the answer to a POST, once its body is durably in a log that begins with so many rows.
+    With `BARE_STORE` a file is the response to a POST, after its body is durable in a log with the tables of that
+    store, which begins with `BARE_ROWS` rows.
     """
     folder = Path(os.environ["BARE_FOLDER"])
     files = {f"/{file.name}": file.read_bytes() for file in sorted(folder.iterdir())}
-    if rows := int(os.environ.get("BARE_ROWS", "0")):
-        writer = _Writer(rows)
-        routes, lifespan = [_writing(*each, writer) for each in files.items()], [*lifespan, writer.running]
+    if store := os.environ.get("BARE_STORE"):
+        writer = _Writer(Path(store), int(os.environ["BARE_ROWS"]))
+        routes, lifespan = [_write_route(*each, writer) for each in files.items()], [*lifespan, writer.running]
     else:
-        routes = [_bare(*each) for each in files.items()]
+        routes = [_route(*each) for each in files.items()]
     return Litestar(route_handlers=routes, lifespan=lifespan, openapi_config=None, logging_config=None)
 
 
-def _bare(path: str, body: bytes) -> HTTPRouteHandler:
+def _route(path: str, body: bytes) -> HTTPRouteHandler:
     @get(path)
-    async def bare() -> Response[bytes]:
+    async def send() -> Response[bytes]:
         return Response(body, media_type="application/cloudevents-batch+json")
 
-    return bare
+    return send
 
 
-def _writing(path: str, body: bytes, writer: "_Writer") -> HTTPRouteHandler:
+def _write_route(path: str, body: bytes, writer: "_Writer") -> HTTPRouteHandler:
     @post(path, status_code=201)
-    async def writing(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def write(request: Request[Any, Any, Any]) -> Response[bytes]:
         await writer.write(await request.body())
         return Response(body, media_type="application/json")
 
-    return writing
+    return write
 
 
 class _Writer:
-    """Writes what waits in one batch, in a thread, while the next batch grows."""
+    """Writes the bodies that arrive during one batch as the next batch, in a thread."""
 
-    def __init__(self, rows: int) -> None:
-        self._rows = rows
-        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
-        self._arrived = asyncio.Event()
+    def __init__(self, store: Path, rows: int) -> None:
+        self._store, self._rows = store, rows
+        self._queue: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._is_filled = asyncio.Event()
 
     async def write(self, body: bytes) -> None:
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((body, written))
-        self._arrived.set()
-        await written
+        durable = asyncio.get_running_loop().create_future()
+        self._queue.append((body, durable))
+        self._is_filled.set()
+        await durable
 
     @contextlib.asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         with (
             tempfile.TemporaryDirectory() as folder,
-            contextlib.closing(RawLog(Path(folder) / "raw.db")) as raw,
+            contextlib.closing(RawLog(Path(folder) / "raw.db", like=self._store)) as raw,
             ThreadPoolExecutor(1) as thread,
         ):
             raw.fill(self._rows)
-            writing = asyncio.create_task(self._run(raw, thread))
+            task = asyncio.create_task(self._run(raw, thread))
             try:
                 yield
             finally:
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def _run(self, raw: RawLog, thread: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
-            batch, self._waiting = self._waiting, []
+            await self._is_filled.wait()
+            self._is_filled.clear()
+            batch, self._queue = self._queue, []
             try:
                 await loop.run_in_executor(thread, raw.append, [body for body, _ in batch])
-            except sqlite3.Error as failed:
-                fault: Exception | None = failed
+            except sqlite3.Error as failure:
+                error: Exception | None = failure
             else:
-                fault = None
-            for _, written in batch:
-                if written.done():
+                error = None
+            for _, durable in batch:
+                if durable.done():
                     continue
-                if fault:
-                    written.set_exception(fault)
+                if error:
+                    durable.set_exception(error)
                 else:
-                    written.set_result(None)
+                    durable.set_result(None)

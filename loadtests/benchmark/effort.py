@@ -1,17 +1,17 @@
-"""How much is done: by the whole benchmark, or by a short form that shows that every figure can be had."""
+"""The size of the benchmark: the full form, and a short form to see every figure quickly."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class Effort(NamedTuple):
-    """Rounds of what is compared, how long each measurement lasts (s), and how large everything is."""
+    """The rounds of each comparison, the duration of each measurement (s), and the sizes of logs and loads."""
 
     workers: Sequence[int] = (1, 2)
     rounds: int = 5
-    # Far more than the service reads from memory.
+    # Far more than the service keeps in memory.
     events: int = 30_000
-    places: int = 8_000
+    positions: int = 8_000
     page_seconds: float = 3.0
     publish_seconds: float = 4.0
     raw_seconds: float = 2.0
@@ -22,18 +22,18 @@ class Effort(NamedTuple):
     waiters: int = 2_000
     waiting_seconds: float = 15.0
     slow_readers: int = 1_000
-    # What a stream that is measured catches up with, and when all slow ones have what fits into their windows.
+    # The events that a measured stream reads, and the time until all slow streams have filled their windows.
     stream_events: int = 5_000
     settle_seconds: float = 15.0
 
 
-WHOLE = Effort()
-# Two workers are one and more; a second is the least that `wrk` can do.
+FULL = Effort()
+# Two workers stand for both forms; a second is the minimum of `wrk`.
 SHORT = Effort(
     workers=(2,),
     rounds=1,
     events=11_000,
-    places=500,
+    positions=500,
     page_seconds=1.0,
     publish_seconds=1.0,
     raw_seconds=0.2,

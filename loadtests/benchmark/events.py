@@ -1,17 +1,17 @@
-"""The events that are published and read: some 300 bytes each, all of one app."""
+"""The events of the benchmark, about 300 bytes each and all of one app, and tokens to publish and read them."""
 
 import json
 import uuid
 
 import httpx
 
-from loadtests.benchmark.serving import Server
+from loadtests.benchmark.servers import Server
 
 APP = "ttd/bench"
 FEED = f"/events/api/v1/app/{APP}"
 TYPE = "instance.process.completed"
 PUBLISH = "/events/api/v1/app"
-# What one request may hold.
+# The maximum of one request.
 BATCH_EVENTS = 100
 
 _ORGANISATION = "991825827"
@@ -19,7 +19,7 @@ _SCOPES = "altinn:events/ttd altinn:events.publish"
 
 
 def event(*, party: int = 50000001, app: str | None = None) -> bytes:
-    """An event unlike all others, about a party, of an app of this organisation or the one of all figures."""
+    """A unique event about a party, of another app of `ttd` or of the benchmark's own."""
     guid = str(uuid.uuid4())
     return json.dumps(
         {
@@ -34,8 +34,8 @@ def event(*, party: int = 50000001, app: str | None = None) -> bytes:
     ).encode()
 
 
-def authorized(server: Server, *, organisation: str = _ORGANISATION, scopes: str = _SCOPES) -> dict[str, str]:
-    """The header with a platform token to publish and read with: from the development issuer, exchanged."""
+def authorization(server: Server, *, organisation: str = _ORGANISATION, scopes: str = _SCOPES) -> dict[str, str]:
+    """The header with a platform token of an organisation, from the development issuer and the exchange."""
     form = {"org_number": organisation, "scope": scopes}
     external = server.client.post("/development/maskinporten/token", data=form).raise_for_status().text
     platform = server.client.get("/authentication/api/v1/exchange/maskinporten", headers=_bearer(external))
@@ -43,12 +43,19 @@ def authorized(server: Server, *, organisation: str = _ORGANISATION, scopes: str
 
 
 def fill(server: Server, headers: dict[str, str], *, events: int) -> None:
-    """Publish the log that pages are read from."""
+    """Publish this many events."""
     for _ in range(events // BATCH_EVENTS):
         body = b"[%b]" % b",".join(event() for _ in range(BATCH_EVENTS))
-        answer = server.client.post(PUBLISH, content=body, headers={**headers, "Content-Type": "application/json"})
-        if answer.status_code != httpx.codes.CREATED:
-            raise RuntimeError(answer.text)
+        response = server.client.post(PUBLISH, content=body, headers={**headers, "Content-Type": "application/json"})
+        if response.status_code != httpx.codes.CREATED:
+            raise RuntimeError(response.text)
+
+
+def log_end(server: Server, headers: dict[str, str]) -> tuple[str, int]:
+    """The name of the log, and its last position."""
+    response = server.client.get("/events/api/v1/head", headers=headers).raise_for_status()
+    log, _, position = response.json()["cursor"].partition(".")
+    return log, int(position)
 
 
 def _bearer(token: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is found, as one plain table and as JSON."""
+"""The figures of a benchmark, as a plain table and as JSON."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One line. What is compared holds the best of its rounds, and all of them in the order they were run."""
+    """One line. A comparison has the best of its rounds, and all rounds in their order."""
 
     name: str
     ours: float
@@ -22,7 +22,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one run, and on what it ran."""
+    """The figures of one run, with its machine and versions."""
 
     machine: str
     versions: str
@@ -34,17 +34,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """The report as text."""
         width = max(len(figure.name) for figure in self.figures)
         lines = [
-            f"{self.machine}; {self.versions}; pages asked for by {self.load}",
+            f"{self.machine}; {self.versions}; pages requested by {self.load}",
             f"Compared in turn, {self.rounds} round{'s' * (self.rounds > 1)}, the best of each.",
             f"{'':<{width}} {'ours':>9} {'bare':>9} {'ratio':>6}  unit",
         ]
         return "\n".join([*lines, *(_line(figure, width=width) for figure in self.figures)])
 
 
-def compared(name: str, ours: Callable[[], float], *, bare: Callable[[], float], rounds: int) -> Figure:
-    """Measure both in turn (1/s), so that a noisy moment meets both."""
-    measured = [(ours(), bare()) for _ in range(rounds)]
-    our_rates, bare_rates = [each[0] for each in measured], [each[1] for each in measured]
+def comparison(name: str, ours: Callable[[], float], *, bare: Callable[[], float], rounds: int) -> Figure:
+    """Measure both rates in turn (1/s), so that a noisy moment affects both."""
+    pairs = [(ours(), bare()) for _ in range(rounds)]
+    our_rates, bare_rates = [each[0] for each in pairs], [each[1] for each in pairs]
     return Figure(
         name=name,
         ours=max(our_rates),
@@ -57,17 +57,17 @@ def compared(name: str, ours: Callable[[], float], *, bare: Callable[[], float],
 
 
 def with_workers(workers: int) -> str:
-    """What the name of a figure ends in that is measured with so many."""
+    """The end of a figure's name with this many workers."""
     return f", {workers} workers" if workers > 1 else ""
 
 
 def machine() -> str:
-    """What hardware this is, as far as it matters for ratios."""
+    """The hardware, as far as it matters for ratios."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
 def versions() -> str:
-    """What the measured service is made of."""
+    """The versions of Python, SQLite and the packages that matter for ratios."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("granian", "litestar", "msgspec", "uvloop"))
     return f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
 

@@ -1,4 +1,4 @@
-"""How long a page takes in a long log, over a short one: everything is a seek, so it should be the same."""
+"""The time of a page in a long log, compared with a short one. Every page is a seek, so it should be the same."""
 
 import random
 import sqlite3
@@ -8,27 +8,26 @@ from pathlib import Path
 from statistics import median
 
 from loadtests.benchmark.effort import Effort
-from loadtests.benchmark.events import PUBLISH, authorized, event
+from loadtests.benchmark.events import PUBLISH, authorization, event, log_end
 from loadtests.benchmark.figures import Figure, with_workers
-from loadtests.benchmark.serving import Server, service
+from loadtests.benchmark.servers import Server, service
 
-# The log is that of as many apps, in turn.
+# The events of the log belong to this many apps, in turn.
 APPS = 20
-_STORE = ".eventfeed/log.db"
 
-# The rows of a log are copied from its first one: places in order, each with an identity of its own.
+# The rows of a log are copies of its first row, with consecutive sequences and identities of their own.
 _FILL = """
-WITH RECURSIVE place(n) AS (SELECT :after + 1 UNION ALL SELECT n + 1 FROM place WHERE n < :through)
+WITH RECURSIVE position(n) AS (SELECT :after + 1 UNION ALL SELECT n + 1 FROM position WHERE n < :through)
 INSERT INTO entry
 SELECT n, time + n - 1, mark, randomblob(32), content, 'id-' || n, source, type, subject, org, 'bench-' || (n % :apps),
        NULL, resource, body
-FROM place, (SELECT * FROM entry WHERE sequence = 1)
+FROM position, (SELECT * FROM entry WHERE sequence = 1)
 """
 
 
 def long_log_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
-    """Pages of 50 of one app at random places, one after another (ms)."""
-    short, long = _filled(folder / "short", effort.short_log), _filled(folder / "long", effort.long_log)
+    """Pages of 50 of one app at random positions, one after another (ms)."""
+    short, long = _log_folder(folder / "short", effort.short_log), _log_folder(folder / "long", effort.long_log)
     for workers in effort.workers:
         with service(long, workers=workers) as ours, service(short, workers=workers) as bare:
             rounds = [
@@ -50,18 +49,19 @@ def _figure(rounds: Sequence[tuple[float, float]], *, effort: Effort, workers: i
     )
 
 
-def _filled(folder: Path, entries: int) -> Path:
-    """The folder of a service on a log of so many entries."""
+def _log_folder(folder: Path, entries: int) -> Path:
+    """Create the folder of a service whose log has this many entries."""
     folder.mkdir()
     with service(folder) as server:
-        headers = {**authorized(server), "Content-Type": "application/json"}
+        headers = {**authorization(server), "Content-Type": "application/json"}
         server.client.post(PUBLISH, content=event(app="bench-0"), headers=headers).raise_for_status()
-    _fill(folder / _STORE, entries)
+        store = server.store
+    _fill(store, entries)
     return folder
 
 
 def _fill(path: Path, entries: int) -> None:
-    """Write the rows into a log that nobody has open; indexes afterwards, which is faster."""
+    """Write the rows into a closed log, and the indexes afterwards, which is faster."""
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA cache_size = -1000000")
@@ -79,15 +79,16 @@ def _fill(path: Path, entries: int) -> None:
 
 
 def _page_milliseconds(server: Server, effort: Effort) -> float:
-    headers, took = authorized(server), list[float]()
-    entries = int(server.client.get("/events/api/v1/head", headers=headers).json()["cursor"].partition(".")[2])
+    """The median time of a page."""
+    headers, times = authorization(server), list[float]()
+    _, entries = log_end(server, headers)
     rng = random.Random(entries)  # noqa: S311  # load
     for _ in range(effort.log_pages):
         after, app = rng.randrange(entries - 50 * APPS), rng.randrange(APPS)
         path = f"/events/api/v1/app/ttd/bench-{app}?after={after}&size=50"
-        started = time.perf_counter()
-        answer = server.client.get(path, headers=headers)
-        took.append(time.perf_counter() - started)
-        if answer.status_code != 200 or answer.content.count(b'"specversion"') != 50:
-            raise RuntimeError(answer.text[:500])
-    return 1_000 * median(took)
+        start = time.perf_counter()
+        response = server.client.get(path, headers=headers)
+        times.append(time.perf_counter() - start)
+        if response.status_code != 200 or response.content.count(b'"specversion"') != 50:
+            raise RuntimeError(response.text[:500])
+    return 1_000 * median(times)

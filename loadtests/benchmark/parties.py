@@ -1,4 +1,4 @@
-"""What decisions cost: pages of a party and over many parties, over the app's own page of the same events."""
+"""The cost of decisions: pages of one party and of many parties, compared with the app's own page of these events."""
 
 import functools
 import json
@@ -7,88 +7,89 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from loadtests.benchmark.effort import Effort
-from loadtests.benchmark.events import APP, FEED, PUBLISH, TYPE, authorized, event
-from loadtests.benchmark.figures import Figure, compared, with_workers
-from loadtests.benchmark.pages import PAGE_EVENTS, rate
-from loadtests.benchmark.serving import Server, service
+from loadtests.benchmark.events import APP, FEED, PUBLISH, TYPE, authorization, event
+from loadtests.benchmark.figures import Figure, comparison, with_workers
+from loadtests.benchmark.pages import PAGE_EVENTS, page_rate
+from loadtests.benchmark.servers import Server, service
 
 ORGANISATION = "310000022"
 
 _FIRST = 60_000_001
-_SUBSCRIBER = "altinn:events.subscribe altinn:events/ttd altinn:events.publish"
+_SCOPES = "altinn:events.subscribe altinn:events/ttd altinn:events.publish"
 _RESOURCE = f"urn:altinn:resource:app_{APP.replace('/', '_')}"
 
 
 def party_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
-    """Pages of 50 events: of one party; over 50 parties decided before; over 50 parties decided now."""
+    """Pages of 50 events: of one party, and of 50 parties with cached and with new decisions."""
     register = folder / "register.json"
     register.write_text(json.dumps(_population(effort.party_pages * PAGE_EVENTS)))
     settings = {"EVENTFEED_REGISTER": str(register)}
     with service(folder, settings) as server:
-        publisher = authorized(server, scopes=_SUBSCRIBER)
+        publisher = authorization(server, scopes=_SCOPES)
         for page in range(effort.party_pages):
             first = _FIRST + page * PAGE_EVENTS
             _publish(server, publisher, parties=range(first, first + PAGE_EVENTS))
         _publish(server, publisher, parties=[_FIRST] * PAGE_EVENTS)
     for workers in effort.workers:
         with service(folder, settings, workers=workers) as server:
-            yield from _read(server, effort)
+            yield from _figures(server, effort)
 
 
-def _read(server: Server, effort: Effort) -> Iterator[Figure]:
-    """Many callers ask for one page; then one caller walks all of them."""
-    owner = authorized(server, scopes=_SUBSCRIBER)
-    reader = authorized(server, organisation=ORGANISATION, scopes=_SUBSCRIBER)
-    party = f"/events/api/v1/app/party?party={_FIRST}&after=0&size={PAGE_EVENTS}"
-    own = f"{FEED}?after=0&size={PAGE_EVENTS}"
-    asking = functools.partial(rate, status=200, seconds=effort.page_seconds)
-    yield compared(
+def _figures(server: Server, effort: Effort) -> Iterator[Figure]:
+    """Many callers request one page; then one caller reads all pages."""
+    owner = authorization(server, scopes=_SCOPES)
+    reader = authorization(server, organisation=ORGANISATION, scopes=_SCOPES)
+    party_path = f"/events/api/v1/app/party?party={_FIRST}&after=0&size={PAGE_EVENTS}"
+    app_path = f"{FEED}?after=0&size={PAGE_EVENTS}"
+    rate = functools.partial(page_rate, status=200, seconds=effort.page_seconds)
+    yield comparison(
         f"page of {PAGE_EVENTS} of a party, decided before, from the store / the app's own page"
         + with_workers(server.workers),
-        functools.partial(asking, f"{server.url}{party}", reader),
-        bare=functools.partial(asking, f"{server.url}{own}", owner),
+        functools.partial(rate, f"{server.url}{party_path}", reader),
+        bare=functools.partial(rate, f"{server.url}{app_path}", owner),
         rounds=effort.rounds,
     )
-    yield from _walks(server, owner, reader=reader, effort=effort)
+    yield from _sequential_figures(server, owner, reader=reader, effort=effort)
 
 
-def _walks(server: Server, owner: Mapping[str, str], *, reader: Mapping[str, str], effort: Effort) -> Iterator[Figure]:
-    """One caller walks all pages one by one: the first time everything is decided, then everything is known."""
-    resource = f"/events/api/v1/events?resource={_RESOURCE}"
-    walked = functools.partial(_pages_a_second, server, pages=effort.party_pages)
-    decided = walked(resource, headers=reader)
-    known, own = list[float](), list[float]()
+def _sequential_figures(
+    server: Server, owner: Mapping[str, str], *, reader: Mapping[str, str], effort: Effort
+) -> Iterator[Figure]:
+    """One caller reads all pages in sequence, first with new decisions, then with cached ones."""
+    resource_path = f"/events/api/v1/events?resource={_RESOURCE}"
+    rate = functools.partial(_sequential_rate, server, pages=effort.party_pages)
+    rate_now = rate(resource_path, headers=reader)
+    rates_before, app_rates = list[float](), list[float]()
     for _ in range(effort.rounds):
-        known.append(walked(resource, headers=reader))
-        own.append(walked(f"{FEED}?type={TYPE}", headers=owner))
-    for when, ours in (("now", decided), ("before", max(known))):
+        rates_before.append(rate(resource_path, headers=reader))
+        app_rates.append(rate(f"{FEED}?type={TYPE}", headers=owner))
+    for when, ours in (("now", rate_now), ("before", max(rates_before))):
         yield Figure(
             name=f"page of {PAGE_EVENTS} over {PAGE_EVENTS} parties, decided {when} / the app's own page, one caller"
             + with_workers(server.workers),
             ours=ours,
-            bare=max(own),
-            ratio=ours / max(own),
+            bare=max(app_rates),
+            ratio=ours / max(app_rates),
             unit="1/s",
         )
 
 
-def _pages_a_second(server: Server, path: str, *, headers: Mapping[str, str], pages: int) -> float:
-    """Full pages a second, following the cursors from the beginning."""
-    cursor, started = "0", time.perf_counter()
+def _sequential_rate(server: Server, path: str, *, headers: Mapping[str, str], pages: int) -> float:
+    """Full pages a second, from the first cursor on."""
+    cursor, start = "0", time.perf_counter()
     for _ in range(pages):
-        answer = server.client.get(
-            f"{path}&size={PAGE_EVENTS}&after={cursor}", headers=dict(headers)
-        ).raise_for_status()
-        if len(answer.content) < PAGE_EVENTS * len(_RESOURCE):
-            raise RuntimeError(f"the page is not full: {answer.text[:200]}")
-        cursor = answer.headers["feed-cursor"]
-    return pages / (time.perf_counter() - started)
+        url = f"{path}&size={PAGE_EVENTS}&after={cursor}"
+        response = server.client.get(url, headers=dict(headers)).raise_for_status()
+        if len(response.content) < PAGE_EVENTS * len(_RESOURCE):
+            raise RuntimeError(f"the page is not full: {response.text[:200]}")
+        cursor = response.headers["feed-cursor"]
+    return pages / (time.perf_counter() - start)
 
 
 def _publish(server: Server, headers: Mapping[str, str], *, parties: Iterable[int]) -> None:
     body = b"[%b]" % b",".join(event(party=party) for party in parties)
-    sent = {**headers, "Content-Type": "application/json"}
-    server.client.post(PUBLISH, content=body, headers=sent).raise_for_status()
+    all_headers = {**headers, "Content-Type": "application/json"}
+    server.client.post(PUBLISH, content=body, headers=all_headers).raise_for_status()
 
 
 def _population(count: int) -> dict[str, object]:

@@ -1,5 +1,5 @@
--- What `wrk` publishes: so many events a request, each unlike all others. Arguments: a number of this run, events a request.
-local run, events, thread, made = 0, 1, 0, 0
+-- Requests with unique events. Arguments: the number of this run, and the events of a request.
+local run, events, thread, count = 0, 1, 0, 0
 local threads = 0
 
 function setup(each)
@@ -12,8 +12,8 @@ function init(arguments)
 end
 
 local function event()
-  made = made + 1
-  local guid = string.format("%08x-%04x-4000-8000-%012x", run, thread, made)
+  count = count + 1
+  local guid = string.format("%08x-%04x-4000-8000-%012x", run, thread, count)
   return string.format('{"id":"%s","source":"https://ttd.apps.example.no/ttd/bench/instances/50000001/%s",'
     .. '"specversion":"1.0","type":"instance.process.completed","subject":"/party/50000001","data":"%s"}',
     guid, guid, string.rep("x", 40))
@@ -24,8 +24,8 @@ function request()
     return wrk.format("POST", nil, nil, event())
   end
   local texts = {}
-  for place = 1, events do
-    texts[place] = event()
+  for index = 1, events do
+    texts[index] = event()
   end
   return wrk.format("POST", nil, nil, "[" .. table.concat(texts, ",") .. "]")
 end

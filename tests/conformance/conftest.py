@@ -9,14 +9,14 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from eventfeed.domain.ports import EventLog
-from eventfeed.records.cosmos import CosmosAccess
-from eventfeed.records.sqlite import SqliteAccess
-from tests.emulator.running import database, log_of
-from tests.support.engines import opened
+from eventfeed.records.cosmos import CosmosRecords
+from eventfeed.records.sqlite import SqliteRecords
+from tests.emulator.running import new_database, open_new_log, skip_without_emulator
+from tests.support.engines import open_sqlite_log
 
 
-def unblocked() -> AbstractContextManager[BlockBuster]:
-    """While it lasts, no verb may block the event loop; making a client may, once, at the start."""
+def forbid_blocking() -> AbstractContextManager[BlockBuster]:
+    """Fail on calls that block the event loop while the block lasts. The creation of a client may block."""
     return blockbuster_ctx(excluded_modules=["tests"])
 
 
@@ -24,30 +24,28 @@ def unblocked() -> AbstractContextManager[BlockBuster]:
 async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
     """An empty log of each engine."""
     if request.param == "sqlite":
-        async with opened(tmp_path / "log.db") as log:
-            with unblocked():
-                yield log
+        async with open_sqlite_log(tmp_path / "log.db") as sqlite_log:
+            with forbid_blocking():
+                yield sqlite_log
     else:
-        async with log_of(emulator_url) as cosmos:
-            with unblocked():
-                yield cosmos
+        async with open_new_log(emulator_url) as cosmos_log:
+            with forbid_blocking():
+                yield cosmos_log
 
 
 @pytest.fixture(params=["sqlite", "cosmos"])
-async def access(
+async def records(
     request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str
-) -> AsyncIterator[SqliteAccess | CosmosAccess]:
+) -> AsyncIterator[SqliteRecords | CosmosRecords]:
     """No approvals and an empty audit log of each engine."""
     if request.param == "sqlite":
-        sqlite = SqliteAccess(tmp_path / "log.access.db")
-        with unblocked():
-            await sqlite.open()
-            yield sqlite
-        await sqlite.close()
+        sqlite_records = SqliteRecords(tmp_path / "log.access.db")
+        with forbid_blocking():
+            await sqlite_records.open()
+            yield sqlite_records
+        await sqlite_records.close()
     else:
-        if not emulator_url:
-            pytest.skip("there is no emulator: `make test` installs it")
-        async with database(emulator_url) as store:
-            cosmos = CosmosAccess(store, new_write_id=lambda: uuid.uuid4().hex)
-            with unblocked():
-                yield cosmos
+        skip_without_emulator(emulator_url)
+        async with new_database(emulator_url) as database:
+            with forbid_blocking():
+                yield CosmosRecords(database, new_id=lambda: uuid.uuid4().hex)

@@ -1,83 +1,75 @@
-"""Appending: the next numbers, all or nothing, and only where the log ends."""
+"""`EventLog.append`: the next numbers, all or nothing, and only at the end of the log."""
 
 import asyncio
 
 import pytest
 
 from eventfeed.domain.errors import TailMoved
-from eventfeed.domain.feed import AppFeed, Query
-from eventfeed.domain.ports import EventLog, Head
-from tests.support.events import TTD, entries, entry, event, everything
+from eventfeed.domain.feed import app_feed
+from eventfeed.domain.ports import EventLog
+from tests.support.events import TTD, all_entries, entries, entry, event
 
 
-async def test_entries_come_back_as_they_were_appended(log: EventLog) -> None:
-    """What is appended is what is followed, in order."""
-    written = entries(1, 7)
-    await log.append(written, after=0)
+async def test_entries_return_as_they_were_appended(log: EventLog) -> None:
+    """A log returns the appended entries, in order."""
+    batch = entries(1, 7)
+    await log.append(batch, after=0)
 
-    assert written == await everything(log)
-
-
-async def test_the_head_moves_with_the_append(log: EventLog) -> None:
-    """The end of the log is the last entry appended, and its time."""
-    before = await log.head()
-    await log.append(entries(1, 3), after=0)
-
-    assert Head(log=before.log, log_start=0, end_offset=3, time=3_000_000) == await log.head()
+    assert batch == await all_entries(log)
 
 
-async def test_appends_of_any_size_follow_one_another(log: EventLog) -> None:
-    """However many entries come at once, they are followed, scanned and counted as one run."""
-    written = entries(1, 60)
+async def test_appends_of_any_size_make_one_sequence(log: EventLog) -> None:
+    """Entries of batches of any size are followed, scanned and counted as one sequence."""
+    population = entries(1, 60)
     for first, last in ((0, 5), (5, 14), (14, 15), (15, 41), (41, 42), (42, 60)):
-        await log.append(written[first:last], after=first)
-    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=8, through=33, limit=99)
+        await log.append(population[first:last], after=first)
+    scan = await log.scan(app_feed(TTD), after=8, through=33, limit=99)
 
-    assert written == await everything(log)
+    assert population == await all_entries(log)
     assert 60 == (await log.head()).end_offset
-    assert (written[8:33], 33) == (list(scan.entries), scan.examined)
+    assert (population[8:33], 33) == (list(scan.entries), scan.examined)
 
 
-async def test_a_stale_append_writes_nothing(log: EventLog) -> None:
-    """The loser of a race learns where the log ends and leaves no trace."""
+async def test_append_behind_the_end_writes_nothing(log: EventLog) -> None:
+    """The loser of a race learns the end of the log and leaves no trace."""
     first = entry(1)
     await log.append([first], after=0)
 
-    with pytest.raises(TailMoved) as lost:
+    with pytest.raises(TailMoved) as error:
         await log.append(entries(1, 2), after=0)
 
-    assert (0, 1) == (lost.value.expected, lost.value.actual)
-    assert [first] == await everything(log)
+    assert (0, 1) == (error.value.expected, error.value.actual)
+    assert [first] == await all_entries(log)
 
 
-async def test_an_append_past_the_end_writes_nothing(log: EventLog) -> None:
-    """A hole cannot be made: N+1 is created only when N exists."""
+async def test_append_past_the_end_writes_nothing(log: EventLog) -> None:
+    """Sequences have no gaps: N+1 is created only if N exists."""
     with pytest.raises(TailMoved):
         await log.append([entry(6)], after=5)
 
-    assert [] == list(await everything(log))
+    assert [] == list(await all_entries(log))
 
 
-async def test_of_many_racing_writers_one_wins_each_place(log: EventLog) -> None:
-    """Twenty writers want the same place; one gets it, the others are told."""
-    rivals = [[entry(1, write_id=str(number))] for number in range(20)]
-    outcomes = await asyncio.gather(*(log.append(rival, after=0) for rival in rivals), return_exceptions=True)
-    won = [rival for rival, outcome in zip(rivals, outcomes, strict=True) if outcome is None]
+async def test_one_of_many_racing_writers_gets_a_position(log: EventLog) -> None:
+    """Twenty writers append at one position: one succeeds, the others learn that the tail has moved."""
+    batches = [[entry(1, write_id=str(number))] for number in range(20)]
+    outcomes = await asyncio.gather(*(log.append(batch, after=0) for batch in batches), return_exceptions=True)
+    winners = [batch for batch, outcome in zip(batches, outcomes, strict=True) if outcome is None]
 
     assert 19 == sum(isinstance(outcome, TailMoved) for outcome in outcomes)
-    assert won[0] == await everything(log)
+    assert winners[0] == await all_entries(log)
 
 
-async def test_an_event_of_no_app_is_kept_whole(log: EventLog) -> None:
-    """An event without app, instance or resource comes back without them."""
+async def test_event_without_an_app_returns_unchanged(log: EventLog) -> None:
+    """An event without app, instance or resource returns without them."""
     plain = entry(1, of=event(app=None))
     await log.append([plain], after=0)
 
-    assert [plain] == await everything(log)
+    assert [plain] == await all_entries(log)
 
 
-async def test_a_whole_batch_fits(log: EventLog) -> None:
-    """An engine takes as many entries at once as it says."""
+async def test_batch_of_the_maximum_size_is_accepted(log: EventLog) -> None:
+    """An engine accepts as many entries at once as it declares."""
     await log.append(entries(1, log.batch_entries_max), after=0)
 
     assert log.batch_entries_max == (await log.head()).end_offset

@@ -1,57 +1,56 @@
-"""Approvals: the newest of each organisation counts, and a seed brings back nothing."""
+"""`Approvals`: an organisation has one approval, and a seed never replaces a decision."""
 
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import Approvals
 
 BANK = Approval(organisation="310000033", types=["estate.created"], valid_to=2**50, reason="first")
+NEWER = Approval(organisation=BANK.organisation, types=["other"], valid_to=1, reason="second")
 
 
-async def test_an_approval_is_found(access: Approvals) -> None:
-    """By the organisation's number, as it was given."""
-    before = await access.approval(BANK.organisation)
-    await access.approve(BANK)
+async def test_approval_returns_as_it_was_stored(records: Approvals) -> None:
+    """An organisation number has its own approval or none."""
+    before = await records.approval(BANK.organisation)
+    await records.approve(BANK)
 
     assert before is None
-    assert BANK == await access.approval(BANK.organisation)
-    assert await access.approval("310000044") is None
+    assert BANK == await records.approval(BANK.organisation)
+    assert await records.approval("310000044") is None
 
 
-async def test_the_newest_counts(access: Approvals) -> None:
-    """It takes the place of the one before."""
-    newer = Approval(organisation=BANK.organisation, types=["other"], valid_to=1, reason="second")
-    await access.approve(BANK)
-    await access.approve(newer)
+async def test_newer_approval_replaces_the_older_one(records: Approvals) -> None:
+    """An organisation has one approval, the newest."""
+    await records.approve(BANK)
+    await records.approve(NEWER)
 
-    assert newer == await access.approval(BANK.organisation)
-
-
-async def test_a_withdrawn_one_is_gone(access: Approvals) -> None:
-    """Withdrawing says whether there was one."""
-    await access.approve(BANK)
-    withdrawn = [await access.withdraw(BANK.organisation) for _ in range(2)]
-
-    assert [True, False] == withdrawn
-    assert await access.approval(BANK.organisation) is None
+    assert NEWER == await records.approval(BANK.organisation)
 
 
-async def test_a_seed_gives_way_to_any_decision(access: Approvals) -> None:
-    """It counts where nothing was decided, and changes nothing where something was, withdrawal included."""
-    await access.approve(BANK, seed=True)
-    changed = Approval(organisation=BANK.organisation, types=["other"], valid_to=1, reason="second")
-    await access.approve(changed)
-    await access.approve(BANK, seed=True)
-    kept = await access.approval(BANK.organisation)
-    await access.withdraw(BANK.organisation)
-    await access.approve(BANK, seed=True)
+async def test_withdrawal_removes_the_approval_once(records: Approvals) -> None:
+    """A withdrawal returns True if there was an approval."""
+    await records.approve(BANK)
+    results = [await records.withdraw(BANK.organisation) for _ in range(2)]
 
-    assert changed == kept
-    assert await access.approval(BANK.organisation) is None
+    assert [True, False] == results
+    assert await records.approval(BANK.organisation) is None
 
 
-async def test_an_organisation_may_be_approved_again(access: Approvals) -> None:
-    """Withdrawal is no ban."""
-    await access.approve(BANK)
-    await access.withdraw(BANK.organisation)
-    await access.approve(BANK)
+async def test_seed_never_replaces_an_earlier_decision(records: Approvals) -> None:
+    """A seed is stored if there was no decision before; a withdrawal is a decision too."""
+    await records.approve(BANK, seed=True)
+    await records.approve(NEWER)
+    await records.approve(BANK, seed=True)
+    after_seed = await records.approval(BANK.organisation)
+    await records.withdraw(BANK.organisation)
+    await records.approve(BANK, seed=True)
 
-    assert BANK == await access.approval(BANK.organisation)
+    assert NEWER == after_seed
+    assert await records.approval(BANK.organisation) is None
+
+
+async def test_organisation_can_be_approved_after_withdrawal(records: Approvals) -> None:
+    """A withdrawal does not prevent a new approval."""
+    await records.approve(BANK)
+    await records.withdraw(BANK.organisation)
+    await records.approve(BANK)
+
+    assert BANK == await records.approval(BANK.organisation)

@@ -1,37 +1,39 @@
-"""The audit log: every entry, in order, for any range."""
+"""`Audit`: every entry, in order, within any bounds."""
 
 import asyncio
 
 import pytest
 
-from eventfeed.domain.approval import Audited, AuditRange
+from eventfeed.domain.approval import AuditEntry, AuditRange
 from eventfeed.domain.ports import Audit
-from eventfeed.records import cosmos as cosmos_access
-from eventfeed.records import sqlite as sqlite_access
+from eventfeed.records import cosmos as cosmos_records
+from eventfeed.records import sqlite as sqlite_records
 
 
-def read(time: int, *, organisation: str = "310000033") -> Audited:
-    """A page that was read."""
-    return Audited(time=time, organisation=organisation, action="read", types=["a"], log="x", first=1, last=9, events=2)
+def read_entry(time: int, *, organisation: str = "310000033") -> AuditEntry:
+    """The audit entry of a page."""
+    return AuditEntry(
+        time=time, organisation=organisation, action="read", types=["a"], log="x", first=1, last=9, events=2
+    )
 
 
-async def listed(audit: Audit, wanted: AuditRange) -> list[Audited]:
-    """Everything in a range."""
-    return [entry async for entry in audit.recorded(wanted)]
+async def entries_within(audit: Audit, bounds: AuditRange) -> list[AuditEntry]:
+    """Return every entry within the bounds."""
+    return [entry async for entry in audit.entries(bounds)]
 
 
-async def test_an_entry_is_found_as_it_was_recorded(access: Audit) -> None:
-    """Whatever it says."""
-    decided = Audited(
+async def test_audit_entry_returns_as_it_was_recorded(records: Audit) -> None:
+    """An entry has the same members as before."""
+    approval = AuditEntry(
         time=5, organisation="1", action="approve", approved="2", valid_to=7, reason="ø", types=["b", "c"]
     )
-    await access.record(decided)
+    await records.record(approval)
 
-    assert [decided] == await listed(access, AuditRange())
+    assert [approval] == await entries_within(records, AuditRange())
 
 
 @pytest.mark.parametrize(
-    ("wanted", "times"),
+    ("bounds", "times"),
     [
         (AuditRange(), [1, 2, 3, 4, 5]),
         (AuditRange(since=2), [2, 3, 4, 5]),
@@ -43,20 +45,20 @@ async def test_an_entry_is_found_as_it_was_recorded(access: Audit) -> None:
     ],
     ids=str,
 )
-async def test_a_range_is_read_in_order(
-    access: Audit, monkeypatch: pytest.MonkeyPatch, wanted: AuditRange, times: list[int]
+async def test_audit_entries_within_bounds_return_in_order(
+    records: Audit, monkeypatch: pytest.MonkeyPatch, bounds: AuditRange, times: list[int]
 ) -> None:
-    """From inclusive, to exclusive, of one organisation or of all, however many steps it takes."""
-    monkeypatch.setattr(sqlite_access, "AUDIT_ENTRIES_MAX", 2)
-    monkeypatch.setattr(cosmos_access, "AUDIT_ENTRIES_MAX", 2)
+    """`since` is inclusive, `until` exclusive; for one organisation or all, with any number of queries."""
+    monkeypatch.setattr(sqlite_records, "AUDIT_ENTRIES_MAX", 2)
+    monkeypatch.setattr(cosmos_records, "AUDIT_ENTRIES_MAX", 2)
     for time in range(1, 6):
-        await access.record(read(time, organisation="other" if time == 3 else "310000033"))
+        await records.record(read_entry(time, organisation="other" if time == 3 else "310000033"))
 
-    assert times == [entry.time for entry in await listed(access, wanted)]
+    assert times == [entry.time for entry in await entries_within(records, bounds)]
 
 
-async def test_nothing_is_lost_when_many_record_at_once(access: Audit) -> None:
-    """Each entry stands there once."""
-    await asyncio.gather(*(access.record(read(time)) for time in range(50)))
+async def test_concurrent_audit_entries_are_all_recorded(records: Audit) -> None:
+    """Each entry is recorded once."""
+    await asyncio.gather(*(records.record(read_entry(time)) for time in range(50)))
 
-    assert list(range(50)) == sorted(entry.time for entry in await listed(access, AuditRange()))
+    assert list(range(50)) == sorted(entry.time for entry in await entries_within(records, AuditRange()))

@@ -1,6 +1,6 @@
-"""Session consistency on Cosmos DB: what this process has seen it sees again, whichever replica answers.
+"""Session consistency on Cosmos DB: a process reads the entries that it has read or written before, from any replica.
 
-The emulator has no replicas, so the network plays them: it lets a query see no more than one that lags behind would.
+The emulator has no replicas. The network simulates one that lags behind: it excludes the newest entries from a query.
 """
 
 import re
@@ -11,33 +11,32 @@ import pytest
 from msgspec.structs import replace
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
-from eventfeed.domain.feed import AppFeed, Filter, Query
+from eventfeed.domain.feed import Feed, app_feed
 from eventfeed.domain.ports import Head
-from eventfeed.log.cosmos import database as cosmos_client
+from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.log.cosmos.segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
-from tests.emulator.running import log_behind
+from tests.emulator.running import open_log_through
+from tests.support.conditions import conditions
 from tests.support.events import TTD, entries, entry
 
 SEGMENT_ENTRIES = 10
-EVERYTHING = Query(feed=AppFeed(app=TTD))
-LOG = [*entries(1, 20), *entries(21, 23)]
-LAGGING = [Fault.BEHIND] * 4
+FEED = app_feed(TTD)
+LOG = entries(1, 23)
+STALE = [Fault.STALE_REPLICA] * 4
 
 
-def of_id(position: int) -> Query:
-    """What finds the entry that stands there by its event's id."""
-    return Query(feed=AppFeed(app=TTD), filter=Filter(id=LOG[position - 1].event.identity.id))
+def feed_of_id(position: int) -> Feed:
+    """The feed of the event at a position, by its id."""
+    return FEED.where(*conditions(id=LOG[position - 1].event.identity.id))
 
 
 @asynccontextmanager
-async def filled(url: str, network: Network, *, upto: int = 23) -> AsyncIterator[CosmosLog]:
-    """A log of so many entries, just written by this process."""
-    if not url:
-        pytest.skip("there is no emulator: `make test` installs it")
-    async with log_behind(network, url, segment_entries=SEGMENT_ENTRIES) as log:
-        await log.append(LOG[:upto], after=0)
+async def open_written_log(url: str, network: Network, *, end: int = 23) -> AsyncIterator[CosmosLog]:
+    """Open a log while the block lasts. This process has just written its entries up to `end`."""
+    async with open_log_through(network, url, segment_entries=SEGMENT_ENTRIES) as log:
+        await log.append(LOG[:end], after=0)
         yield log
 
 
@@ -45,107 +44,103 @@ VERBS: dict[str, Callable[[CosmosLog, int], Awaitable[object]]] = {
     "head": lambda log, _: log.head(),
     "follow": lambda log, _: log.follow(after=0, limit=100),
     "follow from the end": lambda log, end: log.follow(after=end - 1, limit=100),
-    "scan": lambda log, end: log.scan(EVERYTHING, after=0, through=end, limit=100),
-    "scan for an id": lambda log, end: log.scan(of_id(end), after=0, through=end, limit=100),
+    "scan": lambda log, end: log.scan(FEED, after=0, through=end, limit=100),
+    "scan for an id": lambda log, end: log.scan(feed_of_id(end), after=0, through=end, limit=100),
     "find the last": lambda log, end: log.find([LOG[end - 1].event]),
-    "find the last of the segment before": lambda log, _: log.find([LOG[19].event]),
+    "find the last of the previous segment": lambda log, _: log.find([LOG[19].event]),
     "seek the last": lambda log, end: log.seek(LOG[end - 1].time),
-    "expire but the last": lambda log, end: log.expire(before=LOG[end - 1].time),
+    "expire all but the last": lambda log, end: log.expire(before=LOG[end - 1].time),
     "append": lambda log, end: log.append([entry(end + 1)], after=end),
 }
 
 
 @pytest.mark.parametrize("end", [20, 21, 23], ids=["full segment", "new segment", "within a segment"])
 @pytest.mark.parametrize("name", VERBS)
-async def test_a_replica_that_lags_behind_is_not_believed(emulator_url: str, name: str, end: int) -> None:
-    """The verb comes to the same as on one that has everything."""
+async def test_verb_on_a_stale_replica_has_the_same_result(emulator_url: str, name: str, end: int) -> None:
+    """The result is the same as from a replica that has every entry."""
     results = list[object]()
-    for lagging in ([], LAGGING):
+    for faults in ([], STALE):
         network = network_to(emulator_url)
-        async with filled(emulator_url, network, upto=end) as log:
-            network.next = [*lagging]
+        async with open_written_log(emulator_url, network, end=end) as log:
+            network.next = [*faults]
             result = await VERBS[name](log, end)
             results.append(result.end_offset if isinstance(result, Head) else result)
 
     assert results[0] == results[1]
 
 
-async def test_what_was_followed_is_found(emulator_url: str) -> None:
-    """An identity that another process wrote and this one has seen is no longer new, whoever is asked."""
+async def test_followed_event_is_found_on_a_stale_replica(emulator_url: str) -> None:
+    """An identity of another process that this process has read is not new, whichever replica responds."""
     network = network_to(emulator_url)
-    async with filled(emulator_url, network) as log:
-        log._segments.seen, log._certain = End(5, 5_000_000), False
+    async with open_written_log(emulator_url, network) as log:
+        log._segments.newest, log._can_append = End(5, 5_000_000), False
         await log.follow(after=5, limit=100)
-        network.next = [*LAGGING]
-        found = await log.find([LOG[22].event])
+        network.next = [*STALE]
+        lookup = await log.find([LOG[22].event])
 
-    assert {LOG[22].event.identity} == set(found.identities)
+    assert {LOG[22].event.identity} == set(lookup.identities)
 
 
-async def test_a_replica_that_never_catches_up_is_unavailable(
-    emulator_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is told of what it may not have."""
-    monkeypatch.setattr(cosmos_client, "BEHIND_SECONDS", 0.0)
+async def test_replica_that_never_catches_up_is_unavailable(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that may be incomplete is never returned."""
+    monkeypatch.setattr(retry, "STALE_SECONDS", 0.0)
     network = network_to(emulator_url)
-    async with filled(emulator_url, network) as log:
-        network.next = [Fault.BEHIND] * 100
+    async with open_written_log(emulator_url, network) as log:
+        network.next = [Fault.STALE_REPLICA] * 100
         with pytest.raises(Unavailable):
             await log.find([LOG[22].event])
 
 
-async def test_a_log_that_ends_before_its_record_says_is_damaged(
-    emulator_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Entries that this process, or the record, has seen are gone: no number may be given a second time."""
-    monkeypatch.setattr(cosmos_client, "BEHIND_SECONDS", 0.0)
-    async with filled(emulator_url, network_to(emulator_url)) as log:
-        await log._manifest.change("expire", lambda record: replace(record, position=24))
+async def test_log_that_ends_before_its_manifest_is_damaged(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries that this process or the manifest knows are lost: no number may be used twice."""
+    monkeypatch.setattr(retry, "STALE_SECONDS", 0.0)
+    async with open_written_log(emulator_url, network_to(emulator_url)) as log:
+        await log._manifest.change("expire", lambda manifest: replace(manifest, position=24))
         with pytest.raises(LogDamaged, match="24"):
             await log.head()
 
 
-class Sessions(Network):
-    """A store that tells a session token with each answer, one higher each time, and notes what comes back."""
+class SessionNetwork(Network):
+    """A network that adds a session token, one higher each time, to each response, and notes those of requests."""
 
-    told = 0
+    newest_token = 0
 
     def __init__(self, base: Network) -> None:
         super().__init__(base.host, base.port, base.rate, base.rng)
-        self.sent = list[int]()
+        self.request_tokens = list[int]()
 
-    def answered(self, request: bytes, answer: bytes) -> bytes:
-        """See `Network.answered`."""
+    def on_response(self, request: bytes, response: bytes) -> bytes:
+        """See `Network.on_response`."""
         if b"/pkranges" in request.split(b"\r\n", 1)[0]:
-            # The emulator's ranges are named by a number, the service's by a text: two characters more.
-            longer = re.sub(rb'"id": ?0([,}])', rb'"id":"0"\1', answer)
-            head, _, body = longer.partition(b"\r\n\r\n")
+            # The emulator's ranges have a number as id, the service's a text: two characters more.
+            response = re.sub(rb'"id": ?0([,}])', rb'"id":"0"\1', response)
+            head, _, body = response.partition(b"\r\n\r\n")
             return re.sub(rb"(?i)content-length: *[0-9]+", b"Content-Length: %d" % len(body), head) + b"\r\n\r\n" + body
         target = re.match(rb"POST /(dbs/[^/]+/colls/[^/]+)/docs/? ", request)
         if target is None:
-            return answer
+            return response
         if b" FROM c WHERE c.segment" in request:
             token = re.search(rb"\r\nx-ms-session-token: 0:-1#([0-9]+)\r\n", request)
-            self.sent.append(int(token[1]) if token else 0)
-        self.told += 1
-        line, _, rest = answer.partition(b"\r\n")
-        session = b"x-ms-session-token: 0:-1#%d\r\nx-ms-alt-content-path: %b" % (self.told, target[1])
+            self.request_tokens.append(int(token[1]) if token else 0)
+        self.newest_token += 1
+        line, _, rest = response.partition(b"\r\n")
+        session = b"x-ms-session-token: 0:-1#%d\r\nx-ms-alt-content-path: %b" % (self.newest_token, target[1])
         return b"\r\n".join((line, session, rest))
 
 
-async def test_the_session_token_of_the_end_comes_with_what_is_asked_next(emulator_url: str) -> None:
-    """The end is read before anything up to it, through the same client: each query sends what it was told before."""
-    network = Sessions(network_to(emulator_url))
-    async with filled(emulator_url, network) as log:
-        before = len(network.sent)
+async def test_query_sends_the_session_token_of_the_end(emulator_url: str) -> None:
+    """The end is read before other entries, through the same client: each query sends the token of the one before."""
+    network = SessionNetwork(network_to(emulator_url))
+    async with open_written_log(emulator_url, network) as log:
+        before = len(network.request_tokens)
         head = await log.head()
-        told = [network.told]
+        tokens = [network.newest_token]
         await log.follow(after=20, limit=100)
-        told.append(network.told)
-        await log.scan(EVERYTHING, after=20, through=head.end_offset, limit=100)
-        told.append(network.told)
+        tokens.append(network.newest_token)
+        await log.scan(FEED, after=20, through=head.end_offset, limit=100)
+        tokens.append(network.newest_token)
         await log.find([LOG[0].event])
 
-    asked = network.sent[before + 1 :]
-    assert told == asked[: len(told)]
-    assert all(each >= told[-1] for each in asked[len(told) :])
+    later_tokens = network.request_tokens[before + 1 :]
+    assert tokens == later_tokens[: len(tokens)]
+    assert all(each >= tokens[-1] for each in later_tokens[len(tokens) :])

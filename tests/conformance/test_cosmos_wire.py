@@ -1,7 +1,6 @@
-"""What goes over the wire to Cosmos DB: how often the SDK sends a request, how much at once, and the store's time."""
+"""Requests to Cosmos DB at the wire: how often and in what size they are sent, and the store's clock."""
 
 import asyncio
-import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -10,18 +9,25 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from eventfeed.app.application import now
-from eventfeed.domain.approval import Approval, Audited
+from eventfeed.app.clock_and_ids import now
+from eventfeed.domain.approval import Approval, AuditEntry
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.publishing import Submission
-from eventfeed.log.cosmos import database as cosmos_client
-from eventfeed.log.cosmos import log as cosmos
-from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos import database as database_module
+from eventfeed.log.cosmos import log as log_module
+from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.log import CosmosLog
-from eventfeed.records.cosmos import CosmosAccess
+from eventfeed.records.cosmos import CosmosRecords
 from tests.emulator.fault_proxy import Fault, Network, network_to
-from tests.emulator.running import KEY, database, log_behind
-from tests.support.engines import appending, new_name
+from tests.emulator.running import (
+    new_database,
+    open_database,
+    open_log,
+    open_log_through,
+    serve,
+    skip_without_emulator,
+)
+from tests.support.engines import new_name, running_appender
 from tests.support.events import entries, entry, event
 
 SEGMENT_ENTRIES = 1_000
@@ -29,11 +35,9 @@ BATCH = entries(1, 100)
 
 
 @asynccontextmanager
-async def behind(url: str, network: Network) -> AsyncIterator[CosmosLog]:
-    """An empty log that has been asked everything once."""
-    if not url:
-        pytest.skip("there is no emulator: `make test` installs it")
-    async with log_behind(network, url, segment_entries=SEGMENT_ENTRIES) as log:
+async def open_warm_log(url: str, network: Network) -> AsyncIterator[CosmosLog]:
+    """Open an empty log through a network. The client has already made its first requests to the account."""
+    async with open_log_through(network, url, segment_entries=SEGMENT_ENTRIES) as log:
         await log.head()
         await log.find([event()])
         yield log
@@ -46,115 +50,118 @@ VERBS: dict[str, Callable[[CosmosLog], Awaitable[object]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.RETRY_WITH])
+@pytest.mark.parametrize("fault", [Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH])
 @pytest.mark.parametrize("name", VERBS)
-async def test_a_request_that_was_not_done_is_sent_once_more(emulator_url: str, name: str, fault: Fault) -> None:
-    """By us, and not by the SDK besides: it counts as two requests."""
+async def test_request_without_effect_is_sent_twice(emulator_url: str, name: str, fault: Fault) -> None:
+    """The engine repeats it and the SDK does not: it counts as two requests."""
     network = network_to(emulator_url)
-    async with behind(emulator_url, network) as log:
-        before, network.next = network.happened.total(), [fault]
-        counted = sum(cost.requests for cost in log._database.costs.values())
+    async with open_warm_log(emulator_url, network) as log:
+        before, network.next = network.requests.total(), [fault]
+        counted_before = sum(cost.requests for cost in log._database.costs.values())
         await VERBS[name](log)
-        after = network.happened.total()
-        spent = sum(cost.requests for cost in log._database.costs.values()) - counted
+        after = network.requests.total()
+        counted_after = sum(cost.requests for cost in log._database.costs.values())
 
-    assert (2, 2) == (after - before, spent)
+    assert (2, 2) == (after - before, counted_after - counted_before)
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.ANSWER_LOST, Fault.UNAVAILABLE, Fault.UNAVAILABLE_BUT_DONE])
-async def test_a_write_in_doubt_is_sent_once(emulator_url: str, fault: Fault) -> None:
-    """What became of it is for its writer to find out."""
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.RESPONSE_LOST, Fault.UNAVAILABLE, Fault.UNAVAILABLE_BUT_DONE])
+async def test_write_with_an_unknown_outcome_is_sent_once(emulator_url: str, fault: Fault) -> None:
+    """The writer learns the outcome from the positions."""
     network = network_to(emulator_url)
-    async with behind(emulator_url, network) as log:
-        before, network.next = network.happened.total(), [fault]
+    async with open_warm_log(emulator_url, network) as log:
+        before, network.next = network.requests.total(), [fault]
         with pytest.raises(Unavailable):
             await log.append(BATCH, after=0)
-        after = network.happened.total()
+        after = network.requests.total()
 
     assert 1 == after - before
 
 
-class Watching(Network):
-    """Notes how many batches are sent and how large requests are; tells an account's endpoint as `own`, if that is set.
+class BatchNetwork(Network):
+    """A network that notes the number of batches, their segments, and the largest body.
 
-    An account in Azure tells its endpoints. The emulator's are not there.
+    If `endpoint` is set, it is the account's endpoint in responses. An account in Azure has its own endpoints; the
+    emulator reports some that do not exist.
     """
 
     def __init__(self, base: Network) -> None:
         super().__init__(base.host, base.port, base.rate, base.rng)
-        self.own = ""
+        self.endpoint = ""
         self.batches = self.largest = 0
         self.segments = list[set[bytes]]()
 
-    def asked(self, request: bytes) -> None:
-        """See `Network.asked`."""
+    def on_request(self, request: bytes) -> None:
+        """See `Network.on_request`."""
         head, _, body = request.partition(b"\r\n\r\n")
         if b"x-ms-cosmos-is-batch-request" in head.lower():
             self.batches += 1
-            self.segments += [found] if (found := set(re.findall(rb'"segment": ?([0-9]+)', body))) else []
+            if segments := set(re.findall(rb'"segment": ?([0-9]+)', body)):
+                self.segments.append(segments)
         self.largest = max(self.largest, len(body))
 
-    def answered(self, request: bytes, answer: bytes) -> bytes:
-        """See `Network.answered`."""
-        head, _, body = answer.partition(b"\r\n\r\n")
-        if not (self.own and request.startswith(b"GET / ")):
-            return answer
-        told = re.sub(rb'(?<="databaseAccountEndpoint":")[^"]*', self.own.encode(), body)
-        return re.sub(rb"(?i)content-length: *[0-9]+", b"Content-Length: %d" % len(told), head) + b"\r\n\r\n" + told
+    def on_response(self, request: bytes, response: bytes) -> bytes:
+        """See `Network.on_response`."""
+        if not (self.endpoint and request.startswith(b"GET / ")):
+            return response
+        head, _, body = response.partition(b"\r\n\r\n")
+        body = re.sub(rb'(?<="databaseAccountEndpoint":")[^"]*', self.endpoint.encode(), body)
+        return re.sub(rb"(?i)content-length: *[0-9]+", b"Content-Length: %d" % len(body), head) + b"\r\n\r\n" + body
 
 
 @asynccontextmanager
-async def discovering(url: str, network: Watching, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CosmosLog]:
-    """A log whose account's endpoints are discovered, as in Azure."""
-    if not url:
-        pytest.skip("there is no emulator: `make test` installs it")
-    client: Any = vars(cosmos_client)["CosmosClient"]
+async def open_log_with_discovery(
+    url: str, network: BatchNetwork, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[CosmosLog]:
+    """Open a log whose client discovers the endpoints of its account, as in Azure."""
+    skip_without_emulator(url)
+    client: Any = vars(database_module)["CosmosClient"]
 
-    def discovered(*arguments: str, **options: Any) -> object:
+    def discovering_client(*arguments: str, **options: Any) -> object:
         return client(*arguments, **{**options, "enable_endpoint_discovery": True})
 
-    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
-    async with database(url) as made, server:
-        network.own = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        monkeypatch.setattr(cosmos_client, "CosmosClient", discovered)
-        store = Database(network.own, made.name, key=KEY, random=random.random, clock=now)
-        await store.open()
-        log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
-        await log.open()
-        await log.head()
-        yield log
-        await store.close()
-        await asyncio.gather(*network.serving)
+    async with new_database(url) as direct, serve(network) as network.endpoint:
+        monkeypatch.setattr(database_module, "CosmosClient", discovering_client)
+        async with open_database(network.endpoint, direct.name) as database:
+            log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+            await log.head()
+            yield log
 
 
 @pytest.mark.parametrize(
-    ("fault", "sent"),
-    [(Fault.UNAVAILABLE, 3), (Fault.UNAVAILABLE_BUT_DONE, 3), (Fault.RESET, 2), (Fault.ANSWER_LOST, 2)],
+    ("fault", "attempts"),
+    [(Fault.UNAVAILABLE, 3), (Fault.UNAVAILABLE_BUT_DONE, 3), (Fault.RESET, 2), (Fault.RESPONSE_LOST, 2)],
 )
-async def test_what_the_sdk_sends_again_with_discovery_is_in_once(
-    emulator_url: str, monkeypatch: pytest.MonkeyPatch, fault: Fault, sent: int
+async def test_batch_repeated_by_the_sdk_is_written_once(
+    emulator_url: str, monkeypatch: pytest.MonkeyPatch, fault: Fault, attempts: int
 ) -> None:
-    """It asks another region, or the same again, and may be refused for its own first try. Its writer knows its own."""
-    network = Watching(network_to(emulator_url))
+    """With discovery the SDK tries another region, or the same again, and its own first attempt may be in conflict.
+
+    The appender recognises its own entries.
+    """
+    network = BatchNetwork(network_to(emulator_url))
     submission = Submission(events=[each.event for each in BATCH], pointers=["/0"] * len(BATCH), admin=True)
-    async with discovering(emulator_url, network, monkeypatch) as log, appending(log, clock=now) as (appender, _):
+    async with (
+        open_log_with_discovery(emulator_url, network, monkeypatch) as log,
+        running_appender(log, clock=now) as (appender, _),
+    ):
         network.next = [None, None, fault]
         receipts = await appender.publish(submission)
-        there = await log.follow(after=0, limit=200)
+        batch = await log.follow(after=0, limit=200)
 
-    assert sent <= network.batches
-    assert [(place, False) for place in range(1, 101)] == [(each.sequence, each.duplicate) for each in receipts]
-    assert [each.event.identity for each in BATCH] == [each.event.identity for each in there]
+    assert attempts <= network.batches
+    assert [(sequence, False) for sequence in range(1, 101)] == [(each.sequence, each.duplicate) for each in receipts]
+    assert [each.event.identity for each in BATCH] == [each.event.identity for each in batch]
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 @pytest.mark.parametrize("text", ["x", "ø", '\\"', "\\u0001"], ids=["plain", "not ascii", "quotes", "controls"])
-async def test_no_batch_is_larger_than_the_store_takes(emulator_url: str, text: str) -> None:
-    """However long an event grows inside another text: 2 MB at most, and everything is in."""
-    network = Watching(network_to(emulator_url))
+async def test_large_events_are_written_in_batches_below_the_limit(emulator_url: str, text: str) -> None:
+    """An event can grow when it is encoded as a string. A batch has at most 2 MB."""
+    network = BatchNetwork(network_to(emulator_url))
     body = ('{"data":"' + text * (60_000 // len(text.encode())) + '"}').encode()
-    batch = [entry(place, of=replace(event(), body=body)) for place in range(1, 101)]
-    async with behind(emulator_url, network) as log:
+    batch = [entry(sequence, of=replace(event(), body=body)) for sequence in range(1, 101)]
+    async with open_warm_log(emulator_url, network) as log:
         await log.append(batch, after=0)
         head = await log.head()
 
@@ -162,10 +169,10 @@ async def test_no_batch_is_larger_than_the_store_takes(emulator_url: str, text: 
     assert 1_000_000 < network.largest <= 2_000_000
 
 
-async def test_a_batch_is_of_one_partition(emulator_url: str) -> None:
-    """The service refuses another; this emulator takes it."""
-    network = Watching(network_to(emulator_url))
-    async with behind(emulator_url, network) as log:
+async def test_batch_has_entries_of_one_partition(emulator_url: str) -> None:
+    """The service refuses other batches; this emulator accepts them."""
+    network = BatchNetwork(network_to(emulator_url))
+    async with open_warm_log(emulator_url, network) as log:
         for start in range(0, 1_050, 70):
             await log.append(entries(start + 1, start + 70), after=start)
 
@@ -173,46 +180,43 @@ async def test_a_batch_is_of_one_partition(emulator_url: str) -> None:
     assert {b"0", b"1"} == set.union(*network.segments)
 
 
-@pytest.mark.parametrize("astray", [-60, 60], ids=["behind", "ahead"])
-async def test_a_clock_that_goes_wrong_is_noticed(emulator_url: str, astray: int) -> None:
-    """By the time that each answer tells, to the second; and so is that it goes right again."""
-    network, off = network_to(emulator_url), [0]
-    async with behind(emulator_url, network) as log:
-        log._database.clock = lambda: now() + off[0]
-        drifts = list[int]()
-        for wrong in (0, astray, 0):
-            off[0] = wrong * 1_000_000
+@pytest.mark.parametrize("offset", [-60, 60], ids=["behind", "ahead"])
+async def test_clock_skew_follows_the_date_of_responses(emulator_url: str, offset: int) -> None:
+    """The skew is known to the second, and it is 0 again after the clock is corrected."""
+    network, offsets = network_to(emulator_url), (0, offset, 0)
+    async with open_warm_log(emulator_url, network) as log:
+        skews = list[int]()
+        for each in offsets:
+            log._database.clock = lambda seconds=each: now() + seconds * 1_000_000  # type: ignore[misc]  # a default
             await log.head()
-            drifts.append(log.clock_skew)
+            skews.append(log.clock_skew)
 
-    assert (0, 0) == (drifts[0], drifts[2])
-    assert 58_000_000 <= drifts[1] <= 60_000_000
+    assert (0, 0) == (skews[0], skews[2])
+    assert 58_000_000 <= skews[1] <= 60_000_000
 
 
-async def test_a_slow_store_makes_a_verb_unavailable_in_its_time(
+async def test_verb_on_a_slow_store_is_unavailable_after_its_deadline(
     emulator_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over all its requests, and however often it asks a replica that does not catch up."""
+    """The deadline covers all requests of the verb, also those to a replica that does not catch up."""
     network = network_to(emulator_url)
-    async with behind(emulator_url, network) as log:
+    async with open_warm_log(emulator_url, network) as log:
         await log.append(BATCH, after=0)
-        monkeypatch.setattr(cosmos_client, "VERB_SECONDS_MAX", 0.2)
-        monkeypatch.setattr(cosmos_client, "BEHIND_SECONDS", 30.0)
-        network.next = [Fault.BEHIND] * 4
+        monkeypatch.setattr(retry, "VERB_SECONDS_MAX", 0.2)
+        monkeypatch.setattr(retry, "STALE_SECONDS", 30.0)
+        network.next = [Fault.STALE_REPLICA] * 4
         with pytest.raises(Unavailable, match="in time"):
             await log.find([BATCH[-1].event])
 
 
-async def test_several_processes_may_change_the_record_at_once(emulator_url: str) -> None:
-    """Each tries again, and the floor is the highest of theirs."""
+async def test_concurrent_changes_of_the_manifest_all_succeed(emulator_url: str) -> None:
+    """Each process tries again, and the log start is the highest of theirs."""
     network = network_to(emulator_url)
-    async with behind(emulator_url, network) as log:
+    async with open_warm_log(emulator_url, network) as log:
         await log.append(BATCH, after=0)
-        engines = [CosmosLog(log._database, new_name=new_name, segment_entries=SEGMENT_ENTRIES) for _ in range(5)]
-        for each in engines:
-            await each.open()
+        engines = [await open_log(log._database, segment_entries=SEGMENT_ENTRIES) for _ in range(5)]
         await asyncio.gather(
-            *(each.expire(before=(place + 1) * 1_000_000) for place, each in enumerate(engines, start=1))
+            *(each.expire(before=(number + 1) * 1_000_000) for number, each in enumerate(engines, start=1))
         )
         await log.open()
         head = await log.head()
@@ -220,38 +224,36 @@ async def test_several_processes_may_change_the_record_at_once(emulator_url: str
     assert 5 == head.log_start
 
 
-async def test_the_first_event_of_an_instance_is_found_among_many(
+async def test_owner_of_a_quiet_instance_is_found_among_many_events(
     emulator_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step of looking is bounded, and an instance with many events hides no other."""
-    monkeypatch.setattr(cosmos, "FIRSTS_MAX", 3)
+    """A query for first events is bounded, and an instance with many events hides no other."""
+    monkeypatch.setattr(log_module, "FIRST_EVENTS_MAX", 3)
     busy, quiet = [event(instance=900_001) for _ in range(10)], event(instance=900_002)
     network = network_to(emulator_url)
-    async with behind(emulator_url, network) as log:
-        await log.append([entry(place, of=each) for place, each in enumerate([*busy, quiet], start=1)], after=0)
-        found = await log.find([event(instance=900_001), event(instance=900_002), event(instance=900_003)])
+    async with open_warm_log(emulator_url, network) as log:
+        await log.append([entry(sequence, of=each) for sequence, each in enumerate([*busy, quiet], start=1)], after=0)
+        lookup = await log.find([event(instance=900_001), event(instance=900_002), event(instance=900_003)])
 
-    assert {busy[0].instance, quiet.instance} == set(found.owners)
+    assert {busy[0].instance, quiet.instance} == set(lookup.owners)
 
 
-async def test_what_access_costs(emulator_url: str) -> None:
-    """The table of the engine, at the wire."""
-    if not emulator_url:
-        pytest.skip("there is no emulator: `make test` installs it")
-    network, spent = network_to(emulator_url), list[int]()
+async def test_verbs_of_records_cost_the_requests_of_the_table(emulator_url: str) -> None:
+    """The table is in the docstring of the engine."""
+    network, costs = network_to(emulator_url), list[int]()
     bank = Approval(organisation="310000033", types=["x"], valid_to=1, reason="r")
-    audited = Audited(time=1, organisation="310000033", action="read")
-    async with log_behind(network, emulator_url, segment_entries=SEGMENT_ENTRIES) as log:
-        access = CosmosAccess(log._database, new_write_id=new_name)
-        await access.record(audited)
-        for ask in (
-            access.approve(bank),
-            access.approval(bank.organisation),
-            access.withdraw(bank.organisation),
-            access.record(audited),
+    audit_entry = AuditEntry(time=1, organisation="310000033", action="read")
+    async with open_log_through(network, emulator_url, segment_entries=SEGMENT_ENTRIES) as log:
+        records = CosmosRecords(log._database, new_id=new_name)
+        await records.record(audit_entry)
+        for verb in (
+            records.approve(bank),
+            records.approval(bank.organisation),
+            records.withdraw(bank.organisation),
+            records.record(audit_entry),
         ):
-            before = network.happened.total()
-            await ask
-            spent.append(network.happened.total() - before)
+            before = network.requests.total()
+            await verb
+            costs.append(network.requests.total() - before)
 
-    assert [1, 1, 2, 1] == spent
+    assert [1, 1, 2, 1] == costs

@@ -1,19 +1,19 @@
-"""Following: what comes right after a position, whatever it is."""
+"""`EventLog.follow`: the entries right after a position, of any feed."""
 
 from eventfeed.domain.ports import EventLog
 from tests.support.events import entries
 
 
-async def test_at_most_limit_entries_come(log: EventLog) -> None:
-    """A step of following is bounded, and begins right after the position."""
-    written = entries(1, 9)
-    await log.append(written, after=0)
+async def test_follow_returns_at_most_limit_entries(log: EventLog) -> None:
+    """A call is bounded, and begins right after the position."""
+    population = entries(1, 9)
+    await log.append(population, after=0)
 
-    assert written[2:6] == await log.follow(after=2, limit=4)
+    assert population[2:6] == await log.follow(after=2, limit=4)
 
 
-async def test_nothing_comes_after_the_end(log: EventLog) -> None:
-    """At the end there is nothing, and that is no error."""
+async def test_follow_at_the_end_returns_nothing(log: EventLog) -> None:
+    """The end of the log is no error."""
     await log.append(entries(1, 2), after=0)
 
     assert [] == list(await log.follow(after=2, limit=4))

@@ -1,1 +1,1 @@
-"""The Cosmos DB emulator: a real, separate process, started by whoever needs one."""
+"""The Cosmos DB emulator: a separate process, with databases and logs for tests."""

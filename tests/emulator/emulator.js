@@ -1,4 +1,4 @@
-// Starts the emulator on a free port, says which, and ends with the process that started it.
+// Starts the emulator on a free port, prints the port, and ends with the process that started it.
 "use strict";
 
 const server = require("@vercel/cosmosdb-server").createHttpServer({ keepAlive: true, keepAliveTimeout: 65000 });

@@ -1,7 +1,7 @@
-"""A bad network: stands between a client and the emulator, and does to each request what its dice say.
+"""A proxy between a client and the emulator that injects faults into random requests.
 
-`python -m tests.emulator.fault_proxy URL --seed N --rate R` prints the address it listens on, and ends when its
-standard input does.
+`python -m tests.emulator.fault_proxy URL --seed N --rate R` prints the port on which it listens, and ends with its
+standard input.
 """
 
 import argparse
@@ -17,32 +17,32 @@ import sys
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_CHUNKED_ENCODING = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 DELAY_SECONDS_MAX = 0.2
-_CREATED = re.compile(rb'"sequence": ?([0-9]+)')
-# A query for entries, and where a replica that lacks the newest ones would see less.
+_SEQUENCE = re.compile(rb'"sequence": ?([0-9]+)')
+# The part of a query for entries at which a condition excludes the newest ones, as a stale replica does.
 _ENTRIES = b" FROM c WHERE c.segment"
-BEHIND_ENTRIES_MAX = 5
+STALE_ENTRIES_MAX = 5
 
 
 class Fault(enum.Enum):
-    """What may happen to a request."""
+    """A fault of one request."""
 
     DELAY = enum.auto()
-    ANSWER_LOST = enum.auto()  # done, but nobody is told
-    RESET = enum.auto()  # not done, and nobody is told
-    THROTTLED = enum.auto()  # 429
-    RETRY_WITH = enum.auto()  # 449
+    RESPONSE_LOST = enum.auto()  # the connection is closed after the store has done the request
+    RESET = enum.auto()  # the connection is closed before that
+    TOO_MANY_REQUESTS = enum.auto()  # 429, not done
+    RETRY_WITH = enum.auto()  # 449, not done
     UNAVAILABLE = enum.auto()  # 503, not done
     UNAVAILABLE_BUT_DONE = enum.auto()  # 503, done
     SLOW_BODY = enum.auto()
-    BEHIND = enum.auto()  # a query, answered by a replica that lacks the newest entries
+    STALE_REPLICA = enum.auto()  # the response to a query lacks the newest entries
 
 
-# An answer that is lost is the worst that can happen, so it is half of all that does.
-FAULTS = [*Fault, *[Fault.ANSWER_LOST] * (len(Fault) - 2)]
+# A lost response is the hardest fault, so it is half of all faults.
+FAULTS = [*Fault, *[Fault.RESPONSE_LOST] * (len(Fault) - 2)]
 _REFUSALS = {
-    Fault.THROTTLED: (b"429 Too Many Requests", b"x-ms-retry-after-ms: 20\r\n"),
+    Fault.TOO_MANY_REQUESTS: (b"429 Too Many Requests", b"x-ms-retry-after-ms: 20\r\n"),
     Fault.RETRY_WITH: (b"449 Retry With", b""),
     Fault.UNAVAILABLE: (b"503 Service Unavailable", b""),
     Fault.UNAVAILABLE_BUT_DONE: (b"503 Service Unavailable", b""),
@@ -51,80 +51,83 @@ _REFUSALS = {
 
 @dataclasses.dataclass
 class Network:
-    """Where requests go, how often something happens to one, what happens to the `next` ones, and what has."""
+    """A network to `host` and `port`.
+
+    `next` are the faults of the next requests; after those, a share `rate` of requests has a random fault. `requests`
+    counts requests by fault, `newest` is the last entry that a client has written, `connections` serve clients.
+    """
 
     host: str
     port: int
     rate: float
     rng: random.Random
-    happened: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    requests: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     next: list[Fault | None] = dataclasses.field(default_factory=list)
     newest: int = 0
-    serving: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
+    connections: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
-    def fault(self) -> Fault | None:
-        """What happens to the next request."""
+    def choose_fault(self) -> Fault | None:
+        """Choose the fault of the next request, and count it."""
         by_chance = self.rng.choice(FAULTS) if self.rng.random() < self.rate else None
         fault = self.next.pop(0) if self.next else by_chance
-        self.happened[fault.name if fault else "NONE"] += 1
+        self.requests[fault.name if fault else "NONE"] += 1
         return fault
 
-    def asked(self, request: bytes) -> None:
-        """A request has come, whatever will happen to it."""
+    def on_request(self, request: bytes) -> None:
+        """Observe a request, before its fault."""
 
-    def answered(self, request: bytes, answer: bytes) -> bytes:  # noqa: ARG002  # of those that change answers
-        """The answer to a request, as the client gets it."""
-        return answer
+    def on_response(self, request: bytes, response: bytes) -> bytes:  # noqa: ARG002  # for networks that change it
+        """Return the response to a request, as the client gets it."""
+        return response
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client's connection, and one of ours behind it."""
-        behind, task = None, asyncio.current_task()
+        """Serve a client's connection through one to the emulator."""
+        upstream, task = None, asyncio.current_task()
         assert task is not None
-        self.serving.add(task)
+        self.connections.add(task)
         try:
-            behind = await asyncio.open_connection(self.host, self.port)
-            while (request := await _message(reader)) is not None and await self._pass(request, behind, writer):
+            upstream = await asyncio.open_connection(self.host, self.port)
+            while (request := await _read_message(reader)) and await self._forward(request, upstream, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # somebody hung up: that is what networks do
+            pass  # one side has closed its connection
         finally:
-            for each in (writer, *(behind[1:] if behind else ())):
+            for each in (writer, *(upstream[1:] if upstream else ())):
                 each.close()
                 with contextlib.suppress(ConnectionError):
                     await each.wait_closed()
-            self.serving.discard(task)
+            self.connections.discard(task)
 
-    async def _pass(
+    async def _forward(
         self,
         request: bytes,
-        behind: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         writer: asyncio.StreamWriter,
     ) -> bool:
-        """Pass a request on and its answer back, as far as its fault lets; whether the connection lives."""
-        self.asked(request)
-        fault = self.fault()
+        """Forward a request and its response, with a fault. Return True if the connection stays open."""
+        self.on_request(request)
+        fault = self.choose_fault()
         if fault is Fault.RESET:
             return False
-        if fault in (Fault.THROTTLED, Fault.RETRY_WITH, Fault.UNAVAILABLE):
+        if fault in (Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH, Fault.UNAVAILABLE):
             return await _send(writer, _refusal(fault))
         if fault is Fault.DELAY:
             await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
-        self.newest = max([self.newest, *(int(each) for each in _CREATED.findall(request))])
-        if fault is Fault.BEHIND:
-            request = _as_of(request, self.newest - self.rng.randint(1, BEHIND_ENTRIES_MAX))
-        behind[1].write(request)
-        await behind[1].drain()
-        answer = await _message(behind[0])
-        if answer is None or fault is Fault.ANSWER_LOST:
+        self.newest = max([self.newest, *(int(each) for each in _SEQUENCE.findall(request))])
+        if fault is Fault.STALE_REPLICA:
+            request = _limit_query(request, self.newest - self.rng.randint(1, STALE_ENTRIES_MAX))
+        await _send(upstream[1], request)
+        response = await _read_message(upstream[0])
+        if response is None or fault is Fault.RESPONSE_LOST:
             return False
-        answer = self.answered(request, answer)
+        response = self.on_response(request, response)
         if fault is Fault.UNAVAILABLE_BUT_DONE:
             return await _send(writer, _refusal(fault))
         if fault is Fault.SLOW_BODY:
-            await _send(writer, answer[: len(answer) // 2])
+            await _send(writer, response[: len(response) // 2])
             await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
-            answer = answer[len(answer) // 2 :]
-        return await _send(writer, answer)
+            response = response[len(response) // 2 :]
+        return await _send(writer, response)
 
 
 async def _send(writer: asyncio.StreamWriter, message: bytes) -> bool:
@@ -133,19 +136,19 @@ async def _send(writer: asyncio.StreamWriter, message: bytes) -> bool:
     return True
 
 
-async def _message(reader: asyncio.StreamReader) -> bytes | None:
-    """A whole request or answer; None when the other side is done."""
+async def _read_message(reader: asyncio.StreamReader) -> bytes | None:
+    """Read a whole request or response; None at the end of the connection."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
-    if _CHUNKED.search(head):
-        return head + await _chunks(reader)
+    if _CHUNKED_ENCODING.search(head):
+        return head + await _read_chunks(reader)
     length = _LENGTH.search(head)
     return head + (await reader.readexactly(int(length[1])) if length else b"")
 
 
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = b""
     while True:
         line = await reader.readuntil(b"\r\n")
@@ -155,8 +158,8 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
             return body
 
 
-def _as_of(request: bytes, position: int) -> bytes:
-    """The same query, if it is one for entries, of a replica that has them up to a position."""
+def _limit_query(request: bytes, position: int) -> bytes:
+    """Limit a query for entries to those up to a position. Other requests stay."""
     head, _, body = request.partition(b"\r\n\r\n")
     if _ENTRIES not in body:
         return request
@@ -167,7 +170,7 @@ def _as_of(request: bytes, position: int) -> bytes:
 
 def _refusal(fault: Fault) -> bytes:
     status, headers = _REFUSALS[fault]
-    body = b'{"code":"%b","message":"the network says so"}' % status.partition(b" ")[0]
+    body = b'{"code":"%b","message":"a fault of the test network"}' % status.partition(b" ")[0]
     head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n" % (
         status,
         len(body),
@@ -177,7 +180,7 @@ def _refusal(fault: Fault) -> bytes:
 
 
 def network_to(url: str, *, seed: str = "1", rate: float = 0.0) -> Network:
-    """A network to this address; at rate 0 nothing happens in it but counting."""
+    """Return a network to this URL. At rate 0 it only counts requests."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
@@ -189,18 +192,18 @@ async def _run(url: str, *, seed: str, rate: float) -> None:
     server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
     print(f"READY {server.sockets[0].getsockname()[1]}", flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(json.dumps(network.happened), flush=True)
+    print(json.dumps(network.requests), flush=True)
     server.close()
 
 
 def main() -> None:
-    """Stand between until standard input ends; then tell what happened."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("url")
-    arguments.add_argument("--seed", default="1")
-    arguments.add_argument("--rate", type=float, default=0.5)
-    chosen = arguments.parse_args()
-    asyncio.run(_run(chosen.url, seed=chosen.seed, rate=chosen.rate))
+    """Run the proxy until standard input ends; then print the number of requests by fault."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url")
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--rate", type=float, default=0.5)
+    arguments = parser.parse_args()
+    asyncio.run(_run(arguments.url, seed=arguments.seed, rate=arguments.rate))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`make bench STORE=cosmos`: where the time of an append and a page goes, and what caught-up consumers cost the store.
+"""`make bench STORE=cosmos`: the time of appends and pages by component, and the store requests of idle consumers.
 
-What is ours is measured with a store that answers at once; what is the emulator's, at the wire; the rest is the SDK's.
+The emulator's part is measured at the wire, the engine's with a store that responds at once; the rest is the SDK's.
 """
 
 import asyncio
@@ -9,52 +9,52 @@ import random
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from eventfeed.app.application import now
-from eventfeed.domain.feed import AppFeed, Query
-from eventfeed.log.cosmos.database import Database, Document
+from eventfeed.domain.feed import app_feed
+from eventfeed.log.cosmos.database import Document
 from eventfeed.log.cosmos.log import CosmosLog
 from tests.emulator.fault_proxy import Network, network_to
-from tests.emulator.running import KEY, database, emulator
+from tests.emulator.running import emulator, new_database, open_database, serve
 from tests.support.engines import new_name
 from tests.support.events import TTD, entry, event
-from tests.support.service import Served, bearer, serving
+from tests.support.service import RunningService, bearer, running_service
 
 EVENT_BYTES = 900
 PAGE = 1_000
 ROUNDS = 10
 CONSUMERS = 1_000
 POLLS = 10
-FEED = Query(feed=AppFeed(app=TTD))
+FEED = app_feed(TTD)
 
 
-class Timing(Network):
-    """Notes how long each request was away behind this network."""
+class TimedNetwork(Network):
+    """A network that measures the time (s) until the emulator's responses."""
 
     def __init__(self, base: Network) -> None:
         super().__init__(base.host, base.port, base.rate, base.rng)
-        self.away = 0.0
-        self._asked = 0.0
+        self.emulator_seconds = 0.0
+        self._request_time = 0.0
 
-    def asked(self, request: bytes) -> None:  # noqa: ARG002  # of those that look at it
-        """See `Network.asked`."""
-        self._asked = time.perf_counter()
+    def on_request(self, request: bytes) -> None:  # noqa: ARG002  # for networks that observe it
+        """See `Network.on_request`."""
+        self._request_time = time.perf_counter()
 
-    def answered(self, request: bytes, answer: bytes) -> bytes:  # noqa: ARG002  # of those that look at it
-        """See `Network.answered`."""
-        self.away += time.perf_counter() - self._asked
-        return answer
+    def on_response(self, request: bytes, response: bytes) -> bytes:  # noqa: ARG002  # for networks that change it
+        """See `Network.on_response`."""
+        self.emulator_seconds += time.perf_counter() - self._request_time
+        return response
 
 
-class Instant(CosmosLog):
-    """A log whose store answers at once with the documents it is given."""
+class InstantLog(CosmosLog):
+    """A log whose store responds at once."""
 
-    def answer(self, documents: Sequence[Document]) -> None:
-        """Answer every query with these, and every batch with yes."""
+    def respond_with(self, documents: Sequence[Document]) -> None:
+        """Respond to every query with these documents, and accept every batch."""
 
         async def query(*_: object, **__: object) -> Sequence[Document]:
             return documents
@@ -65,100 +65,106 @@ class Instant(CosmosLog):
         self._events.query, self._events.create = query, create  # type: ignore[method-assign]  # that is the point
 
 
-@contextlib.asynccontextmanager
-async def through(network: Network) -> AsyncIterator[str]:
-    """The network while the block lasts; its address."""
-    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+class Measurement(NamedTuple):
+    """A verb to measure, its name, and the number of its entries."""
+
+    name: str
+    verb: Callable[[CosmosLog, int], Awaitable[float]]
+    entries: int
 
 
-async def latencies(url: str) -> None:
-    """Appends of 1 and 100, pages of 50 and 1000: whole (median of some rounds), and by whose part it is."""
-    network = Timing(network_to(url))
-    async with database(url) as made, through(network) as address:
-        store = Database(address, made.name, key=KEY, random=random.random, clock=now)
-        await store.open()
-        log, instant = CosmosLog(store, new_name=new_name), Instant(store, new_name=new_name)
+async def measure_latencies(url: str) -> None:
+    """Print the time of appends and pages (median of some rounds), and the part of each component."""
+    network = TimedNetwork(network_to(url))
+    async with (
+        new_database(url) as direct,
+        serve(network) as network_url,
+        open_database(network_url, direct.name) as database,
+    ):
+        log, instant_log = CosmosLog(database, new_name=new_name), InstantLog(database, new_name=new_name)
         await log.open()
         await log.head()
         for _ in range(PAGE // 100):
             await _append(log, 100)
-        await instant.head()
-        kept = await log._events.query(
+        await instant_log.head()
+        documents = await log._events.query(
             "scan", "SELECT * FROM c WHERE c.segment = 0 ORDER BY c.sequence", partition=0, values={}
         )
-        print(f"{'':<14}{'in all':>10}{'emulator':>10}{'SDK':>10}{'ours':>10}  ms; ours of the SDK's")
-        for name, verb, count in (
-            ("append", _append, 1),
-            ("append", _append, 100),
-            ("page", _page, 50),
-            ("page", _page, PAGE),
+        print(f"{'':<14}{'total':>10}{'emulator':>10}{'SDK':>10}{'service':>10}  ms; service by SDK")
+        for measurement in (
+            Measurement("append", _append, 1),
+            Measurement("append", _append, 100),
+            Measurement("page", _page, 50),
+            Measurement("page", _page, PAGE),
         ):
-            instant.answer(kept[: count + 1])
-            wholes, aways = list[float](), list[float]()
-            for _ in range(ROUNDS):
-                before = network.away
-                wholes.append(await verb(log, count))
-                aways.append(network.away - before)
-            whole, away = median(wholes), median(aways)
-            ours = median([await verb(instant, count) for _ in range(ROUNDS)])
-            sdk = whole - away - ours
-            told = "".join(f"{1_000 * each:>10.2f}" for each in (whole, away, sdk, ours))
-            print(f"{name} of {count:<{13 - len(name) - 4}}{told}  {ours / sdk:.0%}")
-        print("requests and units:", {verb: tuple(cost) for verb, cost in sorted(store.costs.items())})
-        await store.close()
+            instant_log.respond_with(documents[: measurement.entries + 1])
+            await _measure(measurement, network, log=log, instant_log=instant_log)
+        print("requests and units:", {verb: tuple(cost) for verb, cost in sorted(database.costs.items())})
+
+
+async def _measure(measurement: Measurement, network: TimedNetwork, *, log: CosmosLog, instant_log: CosmosLog) -> None:
+    name, verb, count = measurement
+    totals, emulator_times = list[float](), list[float]()
+    for _ in range(ROUNDS):
+        before = network.emulator_seconds
+        totals.append(await verb(log, count))
+        emulator_times.append(network.emulator_seconds - before)
+    total, emulator_time = median(totals), median(emulator_times)
+    service_time = median([await verb(instant_log, count) for _ in range(ROUNDS)])
+    sdk_time = total - emulator_time - service_time
+    columns = "".join(f"{1_000 * each:>10.2f}" for each in (total, emulator_time, sdk_time, service_time))
+    print(f"{name} of {count:<{13 - len(name) - 4}}{columns}  {service_time / sdk_time:.0%}")
 
 
 async def _append(log: CosmosLog, count: int) -> float:
-    end = log._segments.seen.position
-    batch = [entry(end + place, of=event(size=EVENT_BYTES)) for place in range(1, count + 1)]
-    started = time.perf_counter()
+    end = log._segments.newest.position
+    batch = [entry(end + number, of=event(size=EVENT_BYTES)) for number in range(1, count + 1)]
+    start = time.perf_counter()
     await log.append(batch, after=end)
-    return time.perf_counter() - started
+    return time.perf_counter() - start
 
 
 async def _page(log: CosmosLog, count: int) -> float:
-    started = time.perf_counter()
-    found = await log.scan(FEED, after=0, through=PAGE, limit=count)
-    fit = time.perf_counter() - started
-    assert len(found.entries) == count
-    return fit
+    start = time.perf_counter()
+    scan = await log.scan(FEED, after=0, through=PAGE, limit=count)
+    seconds = time.perf_counter() - start
+    assert len(scan.entries) == count
+    return seconds
 
 
-async def consumers(url: str) -> None:
-    """1,000 consumers, caught up, each polling once a second: what one service process asks of the store meanwhile."""
+async def measure_consumers(url: str) -> None:
+    """Print the store requests of one process while 1,000 consumers without new events poll once a second."""
     network = network_to(url)
-    async with database(url) as made, through(network) as address:
-        account = address.removeprefix("http://").rstrip("/")
+    async with new_database(url) as database, serve(network) as network_url:
+        account = network_url.removeprefix("http://").rstrip("/")
         with tempfile.TemporaryDirectory() as folder:
-            store = f"cosmos://{account}/{made.name}"
-            start = contextlib.ExitStack()
-            served = await asyncio.to_thread(
-                start.enter_context, serving(Path(folder), "--sample", EVENTFEED_STORE=store)
+            store = f"cosmos://{account}/{database.name}"
+            stack = contextlib.ExitStack()
+            service = await asyncio.to_thread(
+                stack.enter_context, running_service(Path(folder), "--sample", EVENTFEED_STORE=store)
             )
-            token = await asyncio.to_thread(served.token, "altinn:events/ttd")
-            head = await asyncio.to_thread(served.client.get, "/events/api/v1/head", headers=bearer(token))
-            request = _request(served, token, after=head.json()["cursor"])
-            before, started = network.happened.total(), time.perf_counter()
-            answered = await asyncio.gather(*(_consumer(served, request) for _ in range(CONSUMERS)))
-            seconds, asked = time.perf_counter() - started, network.happened.total() - before
-            await asyncio.to_thread(start.close)
-    polls = f"{sum(answered):,} polls of {CONSUMERS:,} consumers in {seconds:.1f} s"
-    print(f"{polls}: {asked / seconds:.1f} store requests a second")
+            token = await asyncio.to_thread(service.token, "altinn:events/ttd")
+            head = await asyncio.to_thread(service.client.get, "/events/api/v1/head", headers=bearer(token))
+            request = _request(service, token, after=head.json()["cursor"])
+            before, start = network.requests.total(), time.perf_counter()
+            polls = sum(await asyncio.gather(*(_consumer(service, request) for _ in range(CONSUMERS))))
+            seconds, requests = time.perf_counter() - start, network.requests.total() - before
+            await asyncio.to_thread(stack.close)
+    rate = f"{requests / seconds:.1f} store requests a second"
+    print(f"{polls:,} polls of {CONSUMERS:,} consumers in {seconds:.1f} s: {rate}")
 
 
-def _request(served: Served, token: str, *, after: str) -> bytes:
+def _request(service: RunningService, token: str, *, after: str) -> bytes:
     return (
-        f"GET /events/api/v1/app/ttd/bolig?after={after} HTTP/1.1\r\nHost: {urlsplit(served.url).netloc}\r\n"
+        f"GET /events/api/v1/app/ttd/bolig?after={after} HTTP/1.1\r\nHost: {urlsplit(service.url).netloc}\r\n"
         f"Authorization: Bearer {token}\r\n\r\n"
     ).encode()
 
 
-async def _consumer(served: Served, request: bytes) -> int:
-    """Poll once a second, each consumer at another moment of it; how many polls were answered with nothing new."""
+async def _consumer(service: RunningService, request: bytes) -> int:
+    """Poll once a second, from a random start. Return the number of polls; each response must be empty."""
     await asyncio.sleep(random.random())
-    reader, writer = await asyncio.open_connection(urlsplit(served.url).hostname, urlsplit(served.url).port)
+    reader, writer = await asyncio.open_connection(urlsplit(service.url).hostname, urlsplit(service.url).port)
     for _ in range(POLLS):
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
@@ -171,6 +177,6 @@ async def _consumer(served: Served, request: bytes) -> int:
 
 
 if __name__ == "__main__":
-    for measure in (latencies, consumers):
-        with emulator() as found:
-            asyncio.run(measure(found))
+    for measure in (measure_latencies, measure_consumers):
+        with emulator() as emulator_url:
+            asyncio.run(measure(emulator_url))

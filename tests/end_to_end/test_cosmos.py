@@ -1,21 +1,29 @@
-"""The service on Cosmos DB: what it does on a file it does there."""
+"""The service on Cosmos DB."""
 
 import asyncio
 import random
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from eventfeed.app.application import EMULATOR_KEY, now
+from eventfeed.app.clock_and_ids import now
+from eventfeed.app.store import EMULATOR_KEY
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.running import KEEP_SECONDS, emulator
-from tests.end_to_end.test_party_feed import about, ids
-from tests.end_to_end.test_publishing import APP, post
-from tests.support.service import COMMAND, KARI, KARIS_PARTY, bearer, clean_environment, free_port, serving
+from tests.support.feeds import event_ids
+from tests.support.publishing import APP_PATH, party_event, post_events
+from tests.support.service import (
+    KARI,
+    KARIS_PARTY,
+    bearer,
+    free_port,
+    run_with_store,
+    running_service,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,87 +36,83 @@ def account() -> Iterator[str]:
 
 
 @pytest.fixture
-def stored(account: str) -> str:
-    """A database that nobody has made."""
+def store(account: str) -> str:
+    """The address of a database that does not exist yet."""
     return f"cosmos://{account}/{uuid.uuid4().hex}"
 
 
-def run(folder: Path, *arguments: str, store: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of the command line on this store."""
-    environment = clean_environment(EVENTFEED_STORE=store, **settings)
-    return subprocess.run([COMMAND, *arguments], env=environment, cwd=folder, capture_output=True, check=False)
+def test_the_scenarios_pass_on_a_new_cosmos_db_store(store: str, tmp_path: Path) -> None:
+    """`store create` can be repeated, and scenarios and audit work."""
+    audit_without_store = run_with_store(tmp_path, "audit", store=store)
+    codes = [run_with_store(tmp_path, "store", "create", store=store).returncode for _ in range(2)]
+    with running_service(tmp_path, "--sample", EVENTFEED_STORE=store, EVENTFEED_WORKERS="2") as service:
+        scenarios = service.run_command("scenarios", EVENTFEED_STORE=store)
+        audit = service.run_command("audit", EVENTFEED_STORE=store)
+
+    assert (1, True) == (audit_without_store.returncode, b"eventfeed store create" in audit_without_store.stderr)
+    assert [0, 0] == codes
+    assert 0 == scenarios.returncode, scenarios.stderr
+    assert 5 == scenarios.stdout.count(b"passed")
+    assert b"estate.created" in audit.stdout
 
 
-def test_the_scenarios_pass_on_cosmos_db(stored: str, tmp_path: Path) -> None:
-    """Made by command, filled with sample events, walked, and on record; made again it is as it was."""
-    nothing = run(tmp_path, "audit", store=stored)
-    made = [run(tmp_path, "store", "create", store=stored).returncode for _ in range(2)]
-    with serving(tmp_path, "--sample", EVENTFEED_STORE=stored, EVENTFEED_WORKERS="2") as served:
-        walked = served.command("scenarios", EVENTFEED_STORE=stored)
-        record = served.command("audit", EVENTFEED_STORE=stored)
-
-    assert (1, True) == (nothing.returncode, b"eventfeed store create" in nothing.stderr)
-    assert [0, 0] == made
-    assert 0 == walked.returncode, walked.stderr
-    assert 5 == walked.stdout.count(b"passed")
-    assert b"estate.created" in record.stdout
-
-
-def test_what_has_a_receipt_is_there_after_a_restart(stored: str, tmp_path: Path, app: str) -> None:
-    """A new process finds the end of the log, goes on from it, and knows what was published."""
-    run(tmp_path, "store", "create", store=stored)
-    event = about(app, KARIS_PARTY)
-    receipts, seen = list[dict[str, object]](), list[str]()
+def test_events_with_a_receipt_survive_a_restart_on_cosmos_db(store: str, tmp_path: Path, app: str) -> None:
+    """A new process continues the log and recognises repeats."""
+    run_with_store(tmp_path, "store", "create", store=store)
+    event = party_event(app, KARIS_PARTY)
+    receipts, ids = list[dict[str, object]](), list[str]()
     for _ in range(2):
-        with serving(tmp_path, EVENTFEED_STORE=stored) as served:
-            receipts.append(post(served, APP, event).raise_for_status().json())
-            token = bearer(served.person_token(KARI))
+        with running_service(tmp_path, EVENTFEED_STORE=store) as service:
+            receipts.append(post_events(service, APP_PATH, event).raise_for_status().json())
+            token = bearer(service.person_token(KARI))
             body = {"after": "0", "source": f"https://ttd.apps.example.no/ttd/{app}/"}
-            seen = ids(served.client.post("/events/api/v1/party", json=body, headers=token))
+            ids = event_ids(service.client.post("/events/api/v1/party", json=body, headers=token))
 
-    assert [event["id"]] == seen
+    assert [event["id"]] == ids
     assert [False, True] == [receipt["duplicate"] for receipt in receipts]
     assert 1 == len({receipt["sequence"] for receipt in receipts})
 
 
-def test_containers_that_somebody_else_made_are_enough(account: str, tmp_path: Path, app: str) -> None:
-    """The first service of a deployment, which may write documents and make no container, makes the log in them."""
+def test_a_service_creates_its_log_in_existing_containers(account: str, tmp_path: Path, app: str) -> None:
+    """A deployment may create the containers; its first service creates the log in them."""
     name = uuid.uuid4().hex
 
-    async def stand_up() -> None:
-        made = Database(f"http://{account}/", name, key=EMULATOR_KEY, random=random.random, clock=now)
-        await made.open()
-        await made.create(containers(keep_seconds=KEEP_SECONDS))
-        await made.close()
+    async def create_containers() -> None:
+        database = Database(
+            f"http://{account}/", name, key=EMULATOR_KEY, random=random.random, clock=now, telemetry=Telemetry()
+        )
+        await database.open()
+        await database.create(containers(keep_seconds=KEEP_SECONDS))
+        await database.close()
 
-    asyncio.run(stand_up())
-    with serving(tmp_path, EVENTFEED_STORE=f"cosmos://{account}/{name}", EVENTFEED_WORKERS="2") as served:
-        receipt = post(served, APP, about(app, KARIS_PARTY)).raise_for_status().json()
-        token = bearer(served.token("altinn:events/ttd"))
-        read = served.client.get(f"/events/api/v1/app/ttd/{app}?after=0", headers=token).raise_for_status()
+    asyncio.run(create_containers())
+    with running_service(tmp_path, EVENTFEED_STORE=f"cosmos://{account}/{name}", EVENTFEED_WORKERS="2") as service:
+        receipt = post_events(service, APP_PATH, party_event(app, KARIS_PARTY)).raise_for_status().json()
+        token = bearer(service.token("altinn:events/ttd"))
+        page = service.client.get(f"/events/api/v1/app/ttd/{app}?after=0", headers=token).raise_for_status()
 
-    assert [receipt["id"]] == ids(read)
+    assert [receipt["id"]] == event_ids(page)
 
 
-def test_a_store_that_would_delete_what_is_shown_is_not_served(stored: str, tmp_path: Path) -> None:
-    """A retention longer than the containers' time to live is told, with both, before anything is served."""
-    made = run(tmp_path, "store", "create", store=stored)
+def test_a_retention_beyond_the_containers_time_to_live_is_refused(store: str, tmp_path: Path) -> None:
+    """The error has both times, before any request is accepted."""
+    creation = run_with_store(tmp_path, "store", "create", store=store)
     longer = {"EVENTFEED_RETENTION_DAYS": "1000"}
-    refused = [
-        run(tmp_path, *command, store=stored, **longer)
+    commands = [
+        run_with_store(tmp_path, *command, store=store, **longer)
         for command in (("store", "create"), ("store", "new-log"), ("serve", "--port", str(free_port())))
     ]
 
-    assert (0, [1, 1, 1]) == (made.returncode, [each.returncode for each in refused])
-    for each in refused:
+    assert (0, [1, 1, 1]) == (creation.returncode, [each.returncode for each in commands])
+    for each in commands:
         assert b"container events deletes after 7783200 s what must stay for 86407200 s" in each.stderr, each.stderr
         assert b"Traceback" not in each.stderr
 
 
-def test_a_store_that_is_away_is_told_in_a_line(tmp_path: Path) -> None:
-    """No account listens there."""
-    away = run(tmp_path, "store", "create", store=f"cosmos://127.0.0.1:{free_port()}/x")
+def test_an_unreachable_cosmos_db_is_reported_without_traceback(tmp_path: Path) -> None:
+    """There is no listener at the address of the store."""
+    command = run_with_store(tmp_path, "store", "create", store=f"cosmos://127.0.0.1:{free_port()}/x")
 
-    assert 1 == away.returncode
-    assert b"Traceback" not in away.stderr
-    assert b"store" in away.stderr
+    assert 1 == command.returncode
+    assert b"Traceback" not in command.stderr
+    assert b"store" in command.stderr

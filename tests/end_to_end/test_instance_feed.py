@@ -1,4 +1,4 @@
-"""An instance's events for anyone who holds its id: reduced, alike, and limited (contract S5)."""
+"""The events of an instance, for anyone with its id: reduced, uniform and limited in rate (contract S5)."""
 
 import socket
 import uuid
@@ -8,93 +8,99 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.end_to_end.test_party_feed import about, ids
-from tests.end_to_end.test_publishing import APP, EVENTS, post, refused
-from tests.support.service import KARIS_PARTY, Served, bearer, serving
+from tests.support.feeds import assert_problem, event_ids
+from tests.support.publishing import APP_PATH, EVENTS_PATH, party_event, post_events
+from tests.support.service import KARIS_PARTY, RunningService, bearer, running_service
 
 SAFE = {"id", "source", "type", "time", "specversion", "sequence"}
-PLACES = ["/events", "/events/api/v1"]
+PREFIXES = ["/events", "/events/api/v1"]
 
 
 @pytest.fixture
-def instance(served: Served, app: str) -> str:
-    """An instance with three events, the last of them feedback, full of what is not for everyone."""
-    place = f"{KARIS_PARTY}/{uuid.uuid4()}"
-    source = f"https://ttd.apps.example.no/ttd/{app}/instances/{place}"
+def instance(service: RunningService, app: str) -> str:
+    """An instance with three events, the last of them feedback, with personal data in every event."""
+    instance_id = f"{KARIS_PARTY}/{uuid.uuid4()}"
+    source = f"https://ttd.apps.example.no/ttd/{app}/instances/{instance_id}"
     extra = {"alternativesubject": "/person/01838012345", "data": {"secret": "it"}, "traceparent": "00-1-2-03"}
     types = ["instance.created", "instance.process.completed", "instance.feedback.received"]
-    events = [about(app, KARIS_PARTY, source=source, type=type_, **extra) for type_ in types]
-    post(served, APP, events).raise_for_status()
-    return place
+    events = [party_event(app, KARIS_PARTY, source=source, type=type_, **extra) for type_ in types]
+    post_events(service, APP_PATH, events).raise_for_status()
+    return instance_id
 
 
-def ask(served: Served, instance: str, *, place: str = "/events", **body: object) -> httpx.Response:
-    """What anyone sees of an instance."""
-    return served.client.post(f"{place}/instanceeventsforinstance/{instance}", json=body)
+def read_instance(service: RunningService, instance: str, *, prefix: str = "/events", **body: object) -> httpx.Response:
+    """Request the events of an instance without a token."""
+    return service.client.post(f"{prefix}/instanceeventsforinstance/{instance}", json=body)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("spelling", ["whole", "guid", "capitals"])
-def test_whoever_holds_the_id_hears_of_feedback(served: Served, instance: str, place: str, spelling: str) -> None:
-    """At both paths, by party and guid or the guid alone, with nothing but what is safe."""
-    named = {"whole": instance, "guid": instance.partition("/")[2], "capitals": instance.upper()}[spelling]
-    events = ask(served, named, place=place).raise_for_status().json()
+def test_the_instance_id_gives_access_to_its_feedback_event(
+    service: RunningService, instance: str, prefix: str, spelling: str
+) -> None:
+    """Both paths accept the guid with or without the party, and return safe attributes only."""
+    name = {"whole": instance, "guid": instance.partition("/")[2], "capitals": instance.upper()}[spelling]
+    events = read_instance(service, name, prefix=prefix).raise_for_status().json()
 
     assert "instance.feedback.received" == events[-1]["type"]
     assert [SAFE] * 3 == [event.keys() for event in events]
 
 
-def test_it_needs_no_body_and_no_start(served: Served, instance: str) -> None:
-    """It starts at the beginning; a cursor, times, types and a size are understood."""
+def test_an_instance_request_needs_no_body_and_no_cursor(service: RunningService, instance: str) -> None:
+    """The default is the first event; cursor, times, types and size are optional."""
     path = f"/events/instanceeventsforinstance/{instance}"
-    bare = served.client.post(path)
-    first = ask(served, instance, size=2)
-    rest = served.client.post(first.headers["next"], json={"size": 2})
+    default_page = service.client.post(path)
+    first = read_instance(service, instance, size=2)
+    rest = service.client.post(first.headers["next"], json={"size": 2})
 
-    assert ids(bare) == [*ids(first), *ids(rest)]
-    assert 1 == len(ids(ask(served, instance, eventType="instance.feedback.received")))
-    assert [] == ids(ask(served, instance, **{"from": "2999-01-01T00:00:00Z"}))
+    assert event_ids(default_page) == [*event_ids(first), *event_ids(rest)]
+    assert 1 == len(event_ids(read_instance(service, instance, eventType="instance.feedback.received")))
+    assert [] == event_ids(read_instance(service, instance, **{"from": "2999-01-01T00:00:00Z"}))
 
 
-def test_unknown_foreign_and_empty_instances_look_alike(served: Served, instance: str) -> None:
-    """One that never was, one under another party's id, one asked about after its end: the same but for the URL."""
+def test_unknown_foreign_and_empty_instances_get_equal_pages(service: RunningService, instance: str) -> None:
+    """Only the URL in the headers differs."""
     guid = instance.partition("/")[2]
-    unknown, foreign = ask(served, f"{KARIS_PARTY}/{uuid.uuid4()}"), ask(served, f"50000002/{guid}")
-    empty = ask(served, instance, after=unknown.headers["feed-cursor"])
-    told = ["feed-cursor", "feed-more", "content-type", "cache-control", "vary", "content-length"]
+    unknown_page = read_instance(service, f"{KARIS_PARTY}/{uuid.uuid4()}")
+    foreign_page = read_instance(service, f"50000002/{guid}")
+    empty_page = read_instance(service, instance, after=unknown_page.headers["feed-cursor"])
+    names = ["feed-cursor", "feed-more", "content-type", "cache-control", "vary", "content-length"]
 
     assert 1 == len(
-        {(each.status_code, each.content, *(each.headers[name] for name in told)) for each in (unknown, foreign, empty)}
+        {
+            (each.status_code, each.content, *(each.headers[name] for name in names))
+            for each in (unknown_page, foreign_page, empty_page)
+        }
     )
-    assert 1 == len({tuple(sorted(each.headers.keys())) for each in (unknown, foreign, empty)})
+    assert 1 == len({tuple(sorted(each.headers.keys())) for each in (unknown_page, foreign_page, empty_page)})
 
 
-def test_a_token_changes_nothing(served: Served, instance: str) -> None:
-    """Not a good one, and not a bad one."""
+def test_a_token_does_not_change_the_instance_page(service: RunningService, instance: str) -> None:
+    """Neither a valid nor an invalid token has an effect."""
     path = f"/events/instanceeventsforinstance/{instance}"
-    tokens = [served.token("altinn:events/ttd"), "garbage"]
+    tokens = [service.token("altinn:events/ttd"), "garbage"]
 
-    assert {served.client.post(path).content} == {
-        served.client.post(path, headers=bearer(token)).content for token in tokens
+    assert {service.client.post(path).content} == {
+        service.client.post(path, headers=bearer(token)).content for token in tokens
     }
 
 
 @pytest.mark.parametrize("name", ["party", "unit", "person", "resource"])
-def test_nobody_is_told_who_stands_behind_an_instance(served: Served, instance: str, name: str) -> None:
-    """A filter by party or person would be a question about them."""
-    problem = refused(ask(served, instance, **{name: "01838012345"}), 400, "invalid-request")
+def test_filters_by_party_or_person_are_rejected(service: RunningService, instance: str, name: str) -> None:
+    """Such a filter could reveal the party of an instance."""
+    problem = assert_problem(read_instance(service, instance, **{name: "01838012345"}), 400, "invalid-request")
 
     assert [{"pointer": f"/{name}", "detail": "is no parameter of this feed"}] == problem["errors"]
 
 
 @pytest.mark.parametrize("instance", ["x", "50000001/x", "x/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", "1/2/3", ""])
-def test_what_cannot_be_an_instance_is_not_there(served: Served, instance: str) -> None:
-    """404, for the form of the id alone."""
-    refused(ask(served, instance), 404, "not-found")
+def test_a_malformed_instance_id_is_not_found(service: RunningService, instance: str) -> None:
+    """The form of the id alone decides."""
+    assert_problem(read_instance(service, instance), 404, "not-found")
 
 
-def test_an_instance_that_an_admins_event_names(served: Served, app: str) -> None:
-    """An event that names its instance as an attribute belongs to it too, under its own party alone."""
+def test_an_instance_attribute_adds_the_event_to_the_instance(service: RunningService, app: str) -> None:
+    """The event belongs to the instance under its own party only."""
     guid = str(uuid.uuid4())
     event = {
         "specversion": "1.0",
@@ -104,39 +110,41 @@ def test_an_instance_that_an_admins_event_names(served: Served, app: str) -> Non
         "resourceinstance": f"77/{guid.upper()}",
     }
     media_type = "application/cloudevents+json"
-    post(served, EVENTS, event, scope="altinn:events.publish.admin", media_type=media_type).raise_for_status()
+    post_events(
+        service, EVENTS_PATH, event, scope="altinn:events.publish.admin", media_type=media_type
+    ).raise_for_status()
 
-    assert [app] == ids(ask(served, guid)) == ids(ask(served, f"77/{guid}"))
-    assert [] == ids(ask(served, f"78/{guid}"))
+    assert [app] == event_ids(read_instance(service, guid)) == event_ids(read_instance(service, f"77/{guid}"))
+    assert [] == event_ids(read_instance(service, f"78/{guid}"))
 
 
-def test_one_address_may_not_ask_for_ever(tmp_path: Path) -> None:
-    """429 with Retry-After for whichever instances, counted by the address that the trusted header names."""
+def test_requests_of_one_address_are_limited(tmp_path: Path) -> None:
+    """429 has `Retry-After`, and counts requests by the address in the trusted header."""
     settings = {"EVENTFEED_ADDRESS_REQUESTS": "5", "EVENTFEED_CLIENT_ADDRESS_HEADER": "X-Forwarded-For"}
     path = "/events/instanceeventsforinstance/{}"
-    with serving(tmp_path, **settings) as served:
+    with running_service(tmp_path, **settings) as service:
 
         def statuses(address: str, count: int) -> list[int]:
             headers = {"X-Forwarded-For": f"192.0.2.200, {address}"}
-            return [served.client.post(path.format(uuid.uuid4()), headers=headers).status_code for _ in range(count)]
+            return [service.client.post(path.format(uuid.uuid4()), headers=headers).status_code for _ in range(count)]
 
         first, other = statuses("192.0.2.1", 7), statuses("192.0.2.2", 5)
         network = [*statuses("2001:db8::1", 3), *statuses("2001:db8::2", 3)]
-        answer = served.client.post(path.format(uuid.uuid4()), headers={"X-Forwarded-For": "192.0.2.1"})
-        nothing = served.client.post(path.format("x" * 500), headers={"X-Forwarded-For": "192.0.2.1"})
+        response = service.client.post(path.format(uuid.uuid4()), headers={"X-Forwarded-For": "192.0.2.1"})
+        invalid_id_response = service.client.post(path.format("x" * 500), headers={"X-Forwarded-For": "192.0.2.1"})
 
     assert ([200] * 5 + [429] * 2, [200] * 5) == (first, other)
     assert [200] * 5 + [429] == network
-    refused(answer, 429, "too-many-requests")
-    refused(nothing, 429, "too-many-requests")
-    assert 1 <= int(answer.headers["retry-after"]) <= 12
+    assert_problem(response, 429, "too-many-requests")
+    assert_problem(invalid_id_response, 429, "too-many-requests")
+    assert 1 <= int(response.headers["retry-after"]) <= 12
 
 
-def test_a_header_that_is_not_trusted_is_not_believed(tmp_path: Path) -> None:
-    """Without the setting the connection's own address counts, whatever the caller says."""
-    with serving(tmp_path, EVENTFEED_ADDRESS_REQUESTS="3") as served:
+def test_an_untrusted_address_header_is_ignored(tmp_path: Path) -> None:
+    """Without the setting, the address of the connection counts."""
+    with running_service(tmp_path, EVENTFEED_ADDRESS_REQUESTS="3") as service:
         statuses = [
-            served.client.post(
+            service.client.post(
                 f"/events/instanceeventsforinstance/{uuid.uuid4()}", headers={"X-Forwarded-For": f"192.0.2.{number}"}
             ).status_code
             for number in range(4)
@@ -145,36 +153,36 @@ def test_a_header_that_is_not_trusted_is_not_believed(tmp_path: Path) -> None:
     assert [200, 200, 200, 429] == statuses
 
 
-def test_what_is_asked_is_small(served: Served, instance: str) -> None:
-    """A body that nobody needs is refused before it is read as JSON; what is no instance counts for its address."""
+def test_an_oversized_body_is_rejected_with_413(service: RunningService, instance: str) -> None:
+    """The size is checked before the JSON."""
     path = f"/events/instanceeventsforinstance/{instance}"
     headers = {"Content-Type": "application/json"}
-    answer = served.client.post(path, content=b'{"a":' + b"[" * 20_000, headers=headers)
+    response = service.client.post(path, content=b'{"a":' + b"[" * 20_000, headers=headers)
 
-    refused(answer, 413, "too-large")
+    assert_problem(response, 413, "too-large")
 
 
-def test_a_body_that_breaks_off_is_no_defect(tmp_path: Path) -> None:
-    """Whoever hangs up has asked for nothing; nobody is woken."""
-    with serving(tmp_path) as served:
-        where = urlsplit(served.url)
-        with socket.create_connection((where.hostname, where.port or 0)) as line:
+def test_a_request_that_breaks_off_logs_no_error(tmp_path: Path) -> None:
+    """A client that disconnects causes neither a traceback nor an error entry."""
+    with running_service(tmp_path) as service:
+        address = urlsplit(service.url)
+        with socket.create_connection((address.hostname, address.port or 0)) as connection:
             head = f"POST /events/instanceeventsforinstance/{uuid.uuid4()} HTTP/1.1"
-            line.sendall(f"{head}\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n{{".encode())
-        served.client.get("/health/live").raise_for_status()
+            connection.sendall(f"{head}\r\nHost: {address.netloc}\r\nContent-Length: 100\r\n\r\n{{".encode())
+        service.client.get("/health/live").raise_for_status()
     output = (tmp_path / "output").read_text()
 
-    assert "defect" not in output
+    assert "error" not in output.lower()
     assert "Traceback" not in output
 
 
-def test_one_instance_may_not_be_asked_for_ever(tmp_path: Path) -> None:
-    """However its guid is spelt, and whoever asks."""
+def test_requests_for_one_instance_are_limited(tmp_path: Path) -> None:
+    """Every spelling of the guid counts for the same instance."""
     guid = str(uuid.uuid4())
-    with serving(tmp_path, EVENTFEED_INSTANCE_REQUESTS="3") as served:
+    with running_service(tmp_path, EVENTFEED_INSTANCE_REQUESTS="3") as service:
         spellings = [guid, guid.upper(), f"1/{guid}", f"2/{guid}"]
-        statuses = [ask(served, spelling).status_code for spelling in spellings]
-        other = ask(served, str(uuid.uuid4()))
+        statuses = [read_instance(service, spelling).status_code for spelling in spellings]
+        other = read_instance(service, str(uuid.uuid4()))
 
     assert [200, 200, 200, 429] == statuses
     assert 200 == other.status_code

@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.test_app_feed import read
-from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.support.browser import dumped
-from tests.support.service import serving, start, stop
+from tests.support.browser import rendered_document
+from tests.support.feeds import read_app_feed
+from tests.support.publishing import APP_PATH, app_event, post_events
+from tests.support.service import running_service, start, stop
 
 SECONDS_MAX = 20.0
 
@@ -26,13 +26,15 @@ def page_of(folder: Path) -> str:
     raise AssertionError("no page was announced")
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(600)
 def test_what_was_just_done_can_be_looked_at(tmp_path: Path) -> None:
     """An event's trace with its spans and where it was read, and charts; it ends with the service."""
-    with serving(tmp_path / "service", "--observe") as served:
-        page, trace = page_of(served.folder), uuid.uuid4().hex
-        post(served, APP, app_event("bolig"), traceparent=f"00-{trace}-{uuid.uuid4().hex[:16]}-01").raise_for_status()
-        read(served, "bolig", "after=0").raise_for_status()
+    with running_service(tmp_path / "service", "--observe") as service:
+        page, trace = page_of(service.folder), uuid.uuid4().hex
+        post_events(
+            service, APP_PATH, app_event("bolig"), traceparent=f"00-{trace}-{uuid.uuid4().hex[:16]}-01"
+        ).raise_for_status()
+        read_app_feed(service, "bolig", "after=0").raise_for_status()
         deadline = time.monotonic() + SECONDS_MAX
         while time.monotonic() < deadline:
             told = httpx.get(f"{page}/data").json()
@@ -40,7 +42,7 @@ def test_what_was_just_done_can_be_looked_at(tmp_path: Path) -> None:
             if followed.get(trace) and any(chart["lines"] for chart in told["charts"]):
                 break
             time.sleep(0.1)
-        document = dumped(page, profile=tmp_path / "profile")
+        document = rendered_document(page, profile=tmp_path / "profile")
     with pytest.raises(httpx.TransportError):
         httpx.get(page)
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: about the routes there are, and about what they answer."""
+"""The OpenAPI document matches the routes and their responses."""
 
 import json
 from pathlib import Path
@@ -18,11 +18,12 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from eventfeed.app.application import application
+from eventfeed.app.application import create_application
 from eventfeed.http.operations.openapi import document
 from eventfeed.http.problems import KINDS
 from eventfeed.settings import load
-from tests.support.service import Served, bearer
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.service import RunningService, bearer
 
 AnyCase = schemathesis.Case[Any]  # the library names no narrower kind of operation here
 SCOPES = "altinn:events.publish altinn:events/ttd altinn:events/reportees altinn:events.subscribe altinn:events.admin"
@@ -34,47 +35,47 @@ CHECKS = [
     response_schema_conformance,
     unsupported_method,
 ]
-GIVEN = Path(__file__).parents[2] / "infra" / "gateway" / "openapi.json"
-# Described in words or files of their own: not part of the interface that the document describes.
-UNDESCRIBED = {"/schema", "/schema/page.js", "/schema/assets/{name:str}"}
+COMMITTED_DOCUMENT = Path(__file__).parents[2] / "infra" / "gateway" / "openapi.json"
+# The page of the document and its files are not part of the interface.
+OUTSIDE_PATHS = {"/schema", "/schema/page.js", "/schema/assets/{name:str}"}
 
 
 @pytest.fixture
 def app(tmp_path: object) -> Litestar:
     """The application, not started."""
-    return application(load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"}))
+    return create_application(load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"}), Telemetry())
 
 
-def test_the_document_has_every_route_and_no_other(app: Litestar) -> None:
-    """Paths and methods of the document are those of the application; development routes are not described."""
-    served = {
+def test_the_document_lists_exactly_the_routes(app: Litestar) -> None:
+    """Paths and methods are those of the application, without the development routes."""
+    routes = {
         (route.path_format, method.lower())
         for route in app.routes
         for method in getattr(route, "methods", ["GET"])
         if method not in ("OPTIONS", "HEAD")
         and not route.path.startswith("/development")
-        and route.path not in UNDESCRIBED
+        and route.path not in OUTSIDE_PATHS
     }
     paths = msgspec.convert(document()["paths"], dict[str, dict[str, object]])
 
-    assert {(path, method) for path, methods in paths.items() for method in methods} == served
+    assert {(path, method) for path, methods in paths.items() for method in methods} == routes
 
 
-def test_every_problem_that_can_come_is_named_in_the_document() -> None:
-    """Each code stands in some response's description."""
-    described = msgspec.json.encode(document()).decode()
-    missing = {code for code in KINDS if f"`{code}`" not in described}
+def test_the_document_names_every_problem_code() -> None:
+    """Each code is in the description of some response."""
+    text = msgspec.json.encode(document()).decode()
+    missing = {code for code in KINDS if f"`{code}`" not in text}
 
-    # Told by the framework for any path, or to those who do not use the interface at all; defects are not promised.
+    # The framework sends the first for any path. The others are no part of the interface.
     assert {"method-not-allowed", "not-through-the-gateway", "internal"} == missing
 
 
-def test_the_gateway_is_given_the_document_that_is_served(served: Served) -> None:
-    """What is committed for it to import, by `make documents`, is what the service says of itself, but where it is."""
-    told = served.client.get("/schema/openapi.json").raise_for_status().json()
+def test_the_gateway_imports_the_document_of_the_service(service: RunningService) -> None:
+    """The committed document equals the one that the service returns, apart from the server's URL."""
+    document_of_service = service.client.get("/schema/openapi.json").raise_for_status().json()
 
-    assert [{"url": served.url}] == told.pop("servers")
-    assert json.loads(GIVEN.read_text()) == told
+    assert [{"url": service.url}] == document_of_service.pop("servers")
+    assert json.loads(COMMITTED_DOCUMENT.read_text()) == document_of_service
 
 
 schema = schemathesis.openapi.from_dict(dict(document()))
@@ -82,9 +83,9 @@ schema = schemathesis.openapi.from_dict(dict(document()))
 
 @schema.parametrize()
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-def test_nothing_answers_otherwise_than_documented(case: AnyCase, served: Served) -> None:
-    """Whatever is sent: no 5xx, no undocumented status, every error a valid problem."""
-    headers = bearer(served.token(SCOPES))
+def test_every_response_conforms_to_the_document(case: AnyCase, service: RunningService) -> None:
+    """Random requests get no 5xx, no undocumented status, and valid problems only."""
+    headers = bearer(service.token(SCOPES))
     if case.headers:
-        case.headers.pop("Prefer", None)  # it may have understood to wait
-    case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS)
+        case.headers.pop("Prefer", None)  # the service might wait
+    case.call_and_validate(base_url=service.url, headers=headers, checks=CHECKS)

@@ -1,6 +1,5 @@
-"""Hearing of changes for everyone: scope, approval, and a record of every page (contract S4)."""
+"""The reportees feed: scope, approval, and an audit entry for every page (contract S4)."""
 
-import json
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -10,192 +9,199 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.end_to_end.test_party_feed import about, ids
-from tests.end_to_end.test_publishing import APP, post, refused
-from tests.support.service import BANK, KARI, KARIS_PARTY, OTHER_BANK, Served, bearer, serving
+from tests.support.feeds import ADMIN_SCOPE, APPROVALS_PATH, assert_problem, audit_entries, event_ids
+from tests.support.publishing import APP_PATH, party_event, post_events
+from tests.support.service import BANK, KARI, KARIS_PARTY, OTHER_BANK, RunningService, bearer, running_service
 
 REPORTEES = "/events/api/v1/reportees"
-SCOPE, ADMIN = "altinn:events/reportees", "altinn:events.admin"
-APPROVALS = "/events/api/v1/approvals"
+SCOPE = "altinn:events/reportees"
 
 
 @pytest.fixture(scope="module")
-def banked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service whose approvals no other test changes."""
-    with serving(tmp_path_factory.mktemp("banked")) as served:
-        yield served
+def bank_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service whose approvals no other module changes."""
+    with running_service(tmp_path_factory.mktemp("bank")) as service:
+        yield service
 
 
-def hear(served: Served, *types: str, who: str = BANK, scope: str = SCOPE, query: str = "after=0") -> httpx.Response:
-    """A page of everybody's events of these types."""
+def read_reportees(
+    service: RunningService, *types: str, organisation: str = BANK, scope: str = SCOPE, query: str = "after=0"
+) -> httpx.Response:
+    """Request a page of every party's events of these types."""
     params = "".join(f"&eventType={each}" for each in types)
-    token = served.token(scope, organisation=who)
-    return served.client.get(f"{REPORTEES}?{query}{params}", headers=bearer(token))
+    token = service.token(scope, organisation=organisation)
+    return service.client.get(f"{REPORTEES}?{query}{params}", headers=bearer(token))
 
 
-def decide(served: Served, number: str, *types: str, valid_to: str = "2099-01-01T00:00:00Z") -> httpx.Response:
+def approve(
+    service: RunningService, number: str, *types: str, valid_to: str = "2099-01-01T00:00:00Z"
+) -> httpx.Response:
     """Approve an organisation."""
     body = {"types": types, "validTo": valid_to, "reason": "a test"}
-    return served.client.put(f"{APPROVALS}/{number}", json=body, headers=bearer(served.token(ADMIN)))
+    return service.client.put(f"{APPROVALS_PATH}/{number}", json=body, headers=bearer(service.token(ADMIN_SCOPE)))
 
 
-def audited(served: Served, *arguments: str) -> list[dict[str, object]]:
-    """The audit log as the command prints it."""
-    printed = served.command("audit", *arguments).stdout
-    return [json.loads(line) for line in printed.splitlines()]
-
-
-def an_organisation() -> str:
-    """A number that no other test uses."""
+def unused_organisation() -> str:
+    """An organisation number that no other test uses."""
     return str(400000000 + uuid.uuid4().int % 99_999_999)
 
 
-def test_an_approved_organisation_hears_of_everyone(banked: Served, app: str) -> None:
-    """Events of the approved type for every party, and of no other type."""
-    events = [about(app, party, type=type_) for party in (KARIS_PARTY, "123") for type_ in ("estate.created", "other")]
-    post(banked, APP, events).raise_for_status()
-    heard = hear(banked, "estate.created", query=f"after=0&source=https://ttd.apps.example.no/ttd/{app}/")
-    of_one = hear(banked, "estate.created", query=f"after=0&party=123&source=https://ttd.apps.example.no/ttd/{app}/")
+def test_an_approved_organisation_reads_events_of_every_party(bank_service: RunningService, app: str) -> None:
+    """The page has the events of the approved type, and no other type."""
+    events = [
+        party_event(app, party, type=type_) for party in (KARIS_PARTY, "123") for type_ in ("estate.created", "other")
+    ]
+    post_events(bank_service, APP_PATH, events).raise_for_status()
+    page = read_reportees(
+        bank_service, "estate.created", query=f"after=0&source=https://ttd.apps.example.no/ttd/{app}/"
+    )
+    party_page = read_reportees(
+        bank_service, "estate.created", query=f"after=0&party=123&source=https://ttd.apps.example.no/ttd/{app}/"
+    )
 
-    assert [events[0]["id"], events[2]["id"]] == ids(heard)
-    assert [events[2]["id"]] == ids(of_one)
+    assert [events[0]["id"], events[2]["id"]] == event_ids(page)
+    assert [events[2]["id"]] == event_ids(party_page)
 
 
-def test_every_page_with_events_is_on_record(banked: Served, app: str) -> None:
-    """Who, for what, which range, when; a page without events, or one that was not sent again, is not."""
-    number, type_ = an_organisation(), f"audited.{app}"
-    decide(banked, number, type_).raise_for_status()
-    empty = hear(banked, type_, who=number)
-    receipts = post(banked, APP, [about(app, KARIS_PARTY, type=type_) for _ in range(3)]).json()
-    page = hear(banked, type_, who=number)
-    token = bearer(banked.token(SCOPE, organisation=number))
-    again = banked.client.get(str(page.request.url), headers={**token, "If-None-Match": page.headers["etag"]})
-    (entry,) = audited(banked, "--org-number", number)
+def test_every_page_with_events_has_an_audit_entry(bank_service: RunningService, app: str) -> None:
+    """The entry has organisation, types, range and count. An empty page and a 304 have none."""
+    number, type_ = unused_organisation(), f"audited.{app}"
+    approve(bank_service, number, type_).raise_for_status()
+    empty = read_reportees(bank_service, type_, organisation=number)
+    receipts = post_events(bank_service, APP_PATH, [party_event(app, KARIS_PARTY, type=type_) for _ in range(3)]).json()
+    page = read_reportees(bank_service, type_, organisation=number)
+    token = bearer(bank_service.token(SCOPE, organisation=number))
+    unchanged_page = bank_service.client.get(
+        str(page.request.url), headers={**token, "If-None-Match": page.headers["etag"]}
+    )
+    (entry,) = audit_entries(bank_service, "--org-number", number)
 
-    assert ([], 304) == (empty.json(), again.status_code)
+    assert ([], 304) == (empty.json(), unchanged_page.status_code)
     assert (number, "read", [type_], 3) == (entry["organisation"], entry["action"], entry["types"], entry["events"])
     assert [int(receipts[0]["sequence"]), int(receipts[2]["sequence"])] == [entry["first"], entry["last"]]
     assert page.headers["feed-cursor"].startswith(f"{entry['log']}.")
 
 
-def test_a_condition_does_not_read_unrecorded(banked: Served, app: str) -> None:
-    """`*` is no tag of a page; whoever has none gets the page, and it goes on record."""
-    post(banked, APP, about(app, KARIS_PARTY, type="estate.created")).raise_for_status()
-    before = len(audited(banked))
-    token = bearer(banked.token(SCOPE, organisation=BANK))
+def test_a_wildcard_condition_still_makes_an_audit_entry(bank_service: RunningService, app: str) -> None:
+    """`If-None-Match: *` never matches, so the page is sent and recorded."""
+    post_events(bank_service, APP_PATH, party_event(app, KARIS_PARTY, type="estate.created")).raise_for_status()
+    count = len(audit_entries(bank_service))
+    token = bearer(bank_service.token(SCOPE, organisation=BANK))
     url = f"{REPORTEES}?after=0&eventType=estate.created&size=1"
 
-    assert 200 == banked.client.get(url, headers={**token, "If-None-Match": "*"}).status_code
-    assert before + 1 == len(audited(banked))
+    assert 200 == bank_service.client.get(url, headers={**token, "If-None-Match": "*"}).status_code
+    assert count + 1 == len(audit_entries(bank_service))
 
 
-def test_no_record_no_page(tmp_path: Path, app: str) -> None:
-    """A page that cannot be put on record is not sent: 503, and the cursor stays where it was."""
-    with serving(tmp_path) as served:
-        post(served, APP, about(app, KARIS_PARTY, type="estate.created")).raise_for_status()
+def test_a_page_without_audit_entry_is_not_sent(tmp_path: Path, app: str) -> None:
+    """If the entry cannot be stored, the response is 503, and a repeat gets the same page."""
+    with running_service(tmp_path) as service:
+        post_events(service, APP_PATH, party_event(app, KARIS_PARTY, type="estate.created")).raise_for_status()
         with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
             db.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk full'); END")
-        refusal = hear(served, "estate.created")
+        refusal = read_reportees(service, "estate.created")
         with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
             db.execute("DROP TRIGGER full")
         db.close()
 
-        refused(refusal, 503, "unavailable")
-        assert 1 == len(ids(hear(served, "estate.created")))
+        assert_problem(refusal, 503, "unavailable")
+        assert 1 == len(event_ids(read_reportees(service, "estate.created")))
 
 
 @pytest.mark.parametrize("statement", ["UPDATE audit SET time = 0", "DELETE FROM audit"])
-def test_the_record_is_only_added_to(banked: Served, statement: str) -> None:
-    """Not even by whoever has the file."""
-    decide(banked, an_organisation(), "x").raise_for_status()
-    db = sqlite3.connect(banked.folder / ".eventfeed" / "log.access.db")
+def test_audit_entries_cannot_be_changed_or_deleted(bank_service: RunningService, statement: str) -> None:
+    """The database itself refuses both statements."""
+    approve(bank_service, unused_organisation(), "x").raise_for_status()
+    db = sqlite3.connect(bank_service.folder / ".eventfeed" / "log.access.db")
     with closing(db), pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute(statement)
 
 
-def test_an_organisation_without_approval_is_refused(banked: Served) -> None:
-    """With the scope, but not approved."""
-    answer = hear(banked, "estate.created", who=OTHER_BANK)
-    refused(answer, 403, "not-approved")
+def test_an_organisation_without_approval_is_rejected_with_403(bank_service: RunningService) -> None:
+    """The scope alone is not enough."""
+    response = read_reportees(bank_service, "estate.created", organisation=OTHER_BANK)
+    assert_problem(response, 403, "not-approved")
 
-    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
-    assert "scope=" not in answer.headers["www-authenticate"]
+    assert 'error="insufficient_scope"' in response.headers["www-authenticate"]
+    assert "scope=" not in response.headers["www-authenticate"]
 
 
-def test_every_type_must_be_covered(banked: Served) -> None:
-    """One that is not makes all of it refused, and is named."""
-    problem = refused(hear(banked, "estate.created", "bankruptcy.opened"), 403, "not-approved")
+def test_a_type_without_approval_is_rejected_by_name(bank_service: RunningService) -> None:
+    """One type without approval refuses the whole request, and the problem names it."""
+    problem = assert_problem(read_reportees(bank_service, "estate.created", "bankruptcy.opened"), 403, "not-approved")
 
     assert [{"parameter": "eventType", "detail": "bankruptcy.opened is not covered by the approval"}] == problem[
         "errors"
     ]
 
 
-def test_an_expired_approval_is_none(banked: Served) -> None:
-    """From the second it says on."""
-    number = an_organisation()
-    decide(banked, number, "estate.created", valid_to="2020-01-01T00:00:00Z").raise_for_status()
+def test_an_expired_approval_is_rejected_with_403(bank_service: RunningService) -> None:
+    """An approval is valid until `validTo`, exclusive."""
+    number = unused_organisation()
+    approve(bank_service, number, "estate.created", valid_to="2020-01-01T00:00:00Z").raise_for_status()
 
-    refused(hear(banked, "estate.created", who=number), 403, "not-approved")
+    assert_problem(read_reportees(bank_service, "estate.created", organisation=number), 403, "not-approved")
 
 
-def test_the_token_decides_whose_approval_counts(banked: Served) -> None:
-    """An organisation number in a header or the query is not believed."""
-    token = bearer(banked.token(SCOPE, organisation=OTHER_BANK))
+def test_the_organisation_of_the_token_determines_the_approval(bank_service: RunningService) -> None:
+    """An organisation number in a header or the query has no effect."""
+    token = bearer(bank_service.token(SCOPE, organisation=OTHER_BANK))
     headers = {**token, "orgNumber": BANK}
-    refused(banked.client.get(f"{REPORTEES}?after=0&eventType=estate.created", headers=headers), 403, "not-approved")
+    assert_problem(
+        bank_service.client.get(f"{REPORTEES}?after=0&eventType=estate.created", headers=headers), 403, "not-approved"
+    )
     query = f"{REPORTEES}?after=0&eventType=estate.created&unit={BANK}"
-    refused(banked.client.get(query, headers=token), 403, "not-approved")
+    assert_problem(bank_service.client.get(query, headers=token), 403, "not-approved")
 
 
 @pytest.mark.parametrize("scope", ["altinn:events", "altinn:events/reportee", "altinn:events/reportees2", "", "x y"])
-def test_the_scope_is_needed_whole(banked: Served, scope: str) -> None:
-    """An approval alone is not enough."""
-    problem = refused(hear(banked, "estate.created", scope=scope), 403, "insufficient-scope")
+def test_an_approval_without_the_full_scope_is_rejected(bank_service: RunningService, scope: str) -> None:
+    """A shorter or longer scope gets 403."""
+    problem = assert_problem(read_reportees(bank_service, "estate.created", scope=scope), 403, "insufficient-scope")
 
     assert SCOPE == problem["scope"]
 
 
-def test_people_hear_of_themselves_alone(banked: Served) -> None:
-    """A person's token opens no feed that goes by scope, whatever scope it claims."""
-    form = {"person": KARI, "scope": f"{SCOPE} {ADMIN}"}
-    external = banked.client.post("/development/id-porten/token", data=form).text
-    token = bearer(banked.exchanged(external, provider="id-porten").text)
-    answer = banked.client.get(f"{REPORTEES}?after=0&eventType=estate.created", headers=token)
+def test_a_person_cannot_read_the_reportees_feed(bank_service: RunningService) -> None:
+    """A person's token opens no feed by scope, whatever scopes it claims."""
+    form = {"person": KARI, "scope": f"{SCOPE} {ADMIN_SCOPE}"}
+    external = bank_service.client.post("/development/id-porten/token", data=form).text
+    token = bearer(bank_service.exchange(external, provider="id-porten").text)
+    response = bank_service.client.get(f"{REPORTEES}?after=0&eventType=estate.created", headers=token)
 
-    refused(answer, 403, "insufficient-scope")
-    refused(banked.client.get(f"{APPROVALS}/{BANK}", headers=token), 403, "insufficient-scope")
+    assert_problem(response, 403, "insufficient-scope")
+    assert_problem(bank_service.client.get(f"{APPROVALS_PATH}/{BANK}", headers=token), 403, "insufficient-scope")
 
 
-def test_types_are_required(banked: Served) -> None:
-    """There is no feed of everything of everyone."""
-    problem = refused(hear(banked), 400, "invalid-request")
+def test_a_request_without_event_types_is_rejected(bank_service: RunningService) -> None:
+    """The parameter `eventType` is required."""
+    problem = assert_problem(read_reportees(bank_service), 400, "invalid-request")
 
     assert [{"parameter": "eventType", "detail": "is required"}] == problem["errors"]
 
 
-def test_an_approval_is_given_changed_and_withdrawn(banked: Served) -> None:
-    """What is put is what is got; each decision is on record before it counts."""
-    number, admin = an_organisation(), bearer(banked.token(ADMIN))
-    before = banked.client.get(f"{APPROVALS}/{number}", headers=admin)
-    decide(banked, number, "b", "a", "b").raise_for_status()
-    decide(banked, number, "c").raise_for_status()
-    got = banked.client.get(f"{APPROVALS}/{number}", headers=admin).json()
-    gone = banked.client.delete(f"{APPROVALS}/{number}", headers=admin)
-    after = banked.client.delete(f"{APPROVALS}/{number}", headers=admin)
-    entries = [entry for entry in audited(banked) if entry.get("approved") == number]
+def test_an_approval_can_be_created_replaced_and_withdrawn(bank_service: RunningService) -> None:
+    """GET returns what PUT stored, and every decision has an audit entry."""
+    number, admin = unused_organisation(), bearer(bank_service.token(ADMIN_SCOPE))
+    before = bank_service.client.get(f"{APPROVALS_PATH}/{number}", headers=admin)
+    approve(bank_service, number, "b", "a", "b").raise_for_status()
+    approve(bank_service, number, "c").raise_for_status()
+    stored_approval = bank_service.client.get(f"{APPROVALS_PATH}/{number}", headers=admin).json()
+    withdrawal = bank_service.client.delete(f"{APPROVALS_PATH}/{number}", headers=admin)
+    repeat = bank_service.client.delete(f"{APPROVALS_PATH}/{number}", headers=admin)
+    entries = [entry for entry in audit_entries(bank_service) if entry.get("approved") == number]
 
-    assert (404, 204, 404) == (before.status_code, gone.status_code, after.status_code)
+    assert (404, 204, 404) == (before.status_code, withdrawal.status_code, repeat.status_code)
     assert {
         "orgNumber": number,
         "types": ["c"],
         "validTo": "2099-01-01T00:00:00.000000Z",
         "reason": "a test",
-    } == got
+    } == stored_approval
     assert [("approve", ["a", "b"]), ("approve", ["c"]), ("withdraw", None)] == [
         (entry["action"], entry.get("types")) for entry in entries
     ]
-    refused(hear(banked, "c", who=number), 403, "not-approved")
+    assert_problem(read_reportees(bank_service, "c", organisation=number), 403, "not-approved")
 
 
 @pytest.mark.parametrize(
@@ -211,54 +217,56 @@ def test_an_approval_is_given_changed_and_withdrawn(banked: Served) -> None:
         (b'{"types": ["x"], "valid-to": "2099-01-01T00:00:00Z", "reason": "x", "orgNumber": "1"}', ["/orgNumber"]),
     ],
 )
-def test_an_approval_that_is_wrong_changes_nothing(banked: Served, body: bytes, pointers: list[str]) -> None:
-    """Every fault at once, by pointer."""
-    headers = {**bearer(banked.token(ADMIN)), "Content-Type": "application/json"}
-    answer = banked.client.put(f"{APPROVALS}/{OTHER_BANK}", content=body, headers=headers)
-    errors = refused(answer, 400, "invalid-request")["errors"]
+def test_an_invalid_approval_changes_nothing(bank_service: RunningService, body: bytes, pointers: list[str]) -> None:
+    """The problem has a pointer for each error."""
+    headers = {**bearer(bank_service.token(ADMIN_SCOPE)), "Content-Type": "application/json"}
+    response = bank_service.client.put(f"{APPROVALS_PATH}/{OTHER_BANK}", content=body, headers=headers)
+    errors = assert_problem(response, 400, "invalid-request")["errors"]
     assert isinstance(errors, list)
 
     assert pointers == sorted(error["pointer"] for error in errors)
-    assert 404 == banked.client.get(f"{APPROVALS}/{OTHER_BANK}", headers=headers).status_code
+    assert 404 == bank_service.client.get(f"{APPROVALS_PATH}/{OTHER_BANK}", headers=headers).status_code
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_only_an_admin_decides(banked: Served, method: str) -> None:
-    """With the scope of that name; and organisation numbers have nine digits."""
-    path = f"{APPROVALS}/{BANK}"
-    answer = banked.client.request(method, path, headers=bearer(banked.token(SCOPE)))
-    assert ADMIN == refused(answer, 403, "insufficient-scope")["scope"]
-    refused(banked.client.request(method, path), 401, "unauthenticated")
-    bad = banked.client.request(method, f"{APPROVALS}/12345", headers=bearer(banked.token(ADMIN)))
-    refused(bad, 400, "invalid-request")
+def test_approvals_require_the_admin_scope(bank_service: RunningService, method: str) -> None:
+    """Other scopes get 403, no token 401, and an organisation number without nine digits 400."""
+    path = f"{APPROVALS_PATH}/{BANK}"
+    response = bank_service.client.request(method, path, headers=bearer(bank_service.token(SCOPE)))
+    assert ADMIN_SCOPE == assert_problem(response, 403, "insufficient-scope")["scope"]
+    assert_problem(bank_service.client.request(method, path), 401, "unauthenticated")
+    response = bank_service.client.request(
+        method, f"{APPROVALS_PATH}/12345", headers=bearer(bank_service.token(ADMIN_SCOPE))
+    )
+    assert_problem(response, 400, "invalid-request")
 
 
-def test_a_withdrawn_first_approval_stays_withdrawn(tmp_path: Path) -> None:
-    """A restart does not bring back what the development population begins with."""
-    with serving(tmp_path) as served:
-        first = hear(served, "estate.created")
-        gone = served.client.delete(f"{APPROVALS}/{BANK}", headers=bearer(served.token(ADMIN)))
-    with serving(tmp_path) as served:
-        after = hear(served, "estate.created")
+def test_a_withdrawn_initial_approval_stays_withdrawn(tmp_path: Path) -> None:
+    """A restart does not restore the approval of the development population."""
+    with running_service(tmp_path) as service:
+        first = read_reportees(service, "estate.created")
+        withdrawal = service.client.delete(f"{APPROVALS_PATH}/{BANK}", headers=bearer(service.token(ADMIN_SCOPE)))
+    with running_service(tmp_path) as service:
+        after = read_reportees(service, "estate.created")
 
-    assert (200, 204) == (first.status_code, gone.status_code)
-    refused(after, 403, "not-approved")
+    assert (200, 204) == (first.status_code, withdrawal.status_code)
+    assert_problem(after, 403, "not-approved")
 
 
 @pytest.mark.parametrize("option", ["--from", "--to"])
-def test_the_audit_log_is_asked_for_a_range(banked: Served, option: str) -> None:
-    """Before or after a moment; what is no moment is told."""
-    decide(banked, an_organisation(), "x").raise_for_status()
-    every = audited(banked)
-    ended = banked.command("audit", option, "yesterday")
+def test_the_audit_command_selects_a_time_range(bank_service: RunningService, option: str) -> None:
+    """`--from` and `--to` select by time, and an invalid time is an error."""
+    approve(bank_service, unused_organisation(), "x").raise_for_status()
+    entries = audit_entries(bank_service)
+    command = bank_service.run_command("audit", option, "yesterday")
 
-    assert (len(every), 0) == tuple(
+    assert (len(entries), 0) == tuple(
         sorted(
             (
-                len(audited(banked, option, "2099-01-01T00:00:00Z")),
-                len(audited(banked, option, "2001-01-01T00:00:00Z")),
+                len(audit_entries(bank_service, option, "2099-01-01T00:00:00Z")),
+                len(audit_entries(bank_service, option, "2001-01-01T00:00:00Z")),
             ),
             reverse=True,
         )
     )
-    assert (2, True) == (ended.returncode, option.encode() in ended.stderr)
+    assert (2, True) == (command.returncode, option.encode() in command.stderr)

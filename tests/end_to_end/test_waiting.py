@@ -1,122 +1,133 @@
-"""Polls that wait: answered when there is something, or when the time is up, as if they came then."""
+"""Long polls: the response comes with the first event, or at the end of the wait."""
 
-import threading
+import select
 import time
-from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
-from tests.end_to_end.test_publishing import APP, app_event, post
-from tests.support.service import Served, bearer, serving
+from tests.support.publishing import APP_PATH, app_event, post_events
+from tests.support.service import REQUEST_SECONDS_MAX, STOP_SECONDS_MAX, RunningService, bearer, running_service
 
-LONG = "wait=30"
-
-
-def ask(served: Served, app: str, *, after: str, **headers: str) -> httpx.Response:
-    """A page of an app's feed on a connection of its own."""
-    sent = {
-        **bearer(served.token("altinn:events/ttd")),
-        **{name.replace("_", "-"): value for name, value in headers.items()},
-    }
-    return httpx.get(f"{served.url}/events/api/v1/app/ttd/{app}?after={after}", headers=sent, timeout=60)
+WAIT_SECONDS = 60
+LONG = f"wait={WAIT_SECONDS}"
+# A response that comes sooner did not come at the end of the wait.
+EARLY_SECONDS_MAX = 50.0
 
 
-def newest(served: Served) -> str:
-    """Where the log ends."""
-    answer = served.client.get("/events/api/v1/head", headers=bearer(served.token("altinn:events/ttd")))
-    return str(answer.raise_for_status().json()["cursor"])
+class Poll:
+    """A request for a page of an app's feed, on a connection of its own. Its response may still be to come."""
+
+    def __init__(self, service: RunningService, app: str, *, after: str, **headers: str) -> None:
+        token = bearer(service.token("altinn:events/ttd"))
+        self._connection = HTTPConnection(urlsplit(service.url).netloc, timeout=REQUEST_SECONDS_MAX)
+        self._connection.request("GET", "/health/live")
+        self._connection.getresponse().read()
+        path = f"/events/api/v1/app/ttd/{app}?after={after}"
+        self._connection.request("GET", path, headers={**token, **headers})
+        # The response to a later request: the service has read this one.
+        service.client.get("/health/live").raise_for_status()
+
+    def is_waiting(self, *, seconds: float = 0.3) -> bool:
+        """True if there is no response within this time."""
+        readable, _, _ = select.select([self._connection.sock], [], [], seconds)
+        return not readable
+
+    def response(self) -> httpx.Response:
+        """Wait for the response."""
+        response = self._connection.getresponse()
+        body = response.read()
+        self._connection.close()
+        return httpx.Response(response.status, headers=response.getheaders(), content=body)
 
 
-def test_a_publish_answers_who_waits(served: Served, app: str) -> None:
-    """With the event and everything that a page has."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ask, served, app, after=newest(served), Prefer=LONG)
-        time.sleep(0.3)
-        waited = not waiting.done()
-        (receipt,) = post(served, APP, [app_event(app)]).json()
-        answer = waiting.result(timeout=10)
-
-    assert (True, 200, "wait=30") == (waited, answer.status_code, answer.headers["preference-applied"])
-    assert [receipt["sequence"]] == [event["sequence"] for event in answer.json()]
-    assert str(int(receipt["sequence"])) == answer.headers["feed-cursor"].partition(".")[2]
+def newest_cursor(service: RunningService) -> str:
+    """The cursor at the end of the log."""
+    response = service.client.get("/events/api/v1/head", headers=bearer(service.token("altinn:events/ttd")))
+    return str(response.raise_for_status().json()["cursor"])
 
 
-def test_what_is_there_is_answered_at_once(served: Served, app: str) -> None:
-    """Nobody waits for a second event."""
-    post(served, APP, [app_event(app)])
-    started = time.monotonic()
-    answer = ask(served, app, after="0", Prefer=LONG)
+def test_a_publish_ends_a_long_poll_with_the_event(service: RunningService, app: str) -> None:
+    """The response has the event and all page headers."""
+    poll = Poll(service, app, after=newest_cursor(service), Prefer=LONG)
+    assert poll.is_waiting()
+    (receipt,) = post_events(service, APP_PATH, [app_event(app)]).json()
+    response = poll.response()
 
-    assert 1 == len(answer.json())
-    assert time.monotonic() - started < 15
-
-
-def test_when_the_time_is_up_the_cursor_has_moved(served: Served, app: str) -> None:
-    """Past what is not of this feed: 200, nothing, and the new place."""
-    before = newest(served)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(ask, served, app, after=before, Prefer="wait=1")
-        post(served, APP, [app_event(f"{app}-other")])
-        answer = waiting.result(timeout=10)
-
-    assert (200, []) == (answer.status_code, answer.json())
-    assert int(answer.headers["feed-cursor"].partition(".")[2]) > int(before.partition(".")[2])
+    assert (200, LONG) == (response.status_code, response.headers["preference-applied"])
+    assert [receipt["sequence"]] == [event["sequence"] for event in response.json()]
+    assert str(int(receipt["sequence"])) == response.headers["feed-cursor"].partition(".")[2]
 
 
-def test_what_the_caller_has_is_waited_past(tmp_path: Path) -> None:
-    """Nothing new: 304 when the time is up; a new event: 200 before that."""
-    with serving(tmp_path) as served:
-        post(served, APP, [app_event("bolig")])
-        first = ask(served, "bolig", after="0")
-        same = ask(served, "bolig", after="0", Prefer="wait=1", If_None_Match=first.headers["etag"])
-        with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(ask, served, "bolig", after="0", Prefer=LONG, If_None_Match=first.headers["etag"])
-            time.sleep(0.3)
-            post(served, APP, [app_event("bolig")])
-            more = waiting.result(timeout=10)
+def test_a_long_poll_with_events_returns_at_once(service: RunningService, app: str) -> None:
+    """A poll does not wait for a second event."""
+    post_events(service, APP_PATH, [app_event(app)])
+    start = time.monotonic()
+    response = Poll(service, app, after="0", Prefer=LONG).response()
 
-    assert (304, "wait=1") == (same.status_code, same.headers["preference-applied"])
-    assert (200, 2) == (more.status_code, len(more.json()))
+    assert 1 == len(response.json())
+    assert time.monotonic() - start < EARLY_SECONDS_MAX
 
 
-def test_polls_without_a_place_are_answered_at_once(tmp_path: Path) -> None:
-    """And told that they did not wait, by saying nothing of it."""
-    with serving(tmp_path, EVENTFEED_WAITS="0") as served:
-        answer = ask(served, "bolig", after="0", Prefer=LONG)
+def test_a_long_poll_without_events_returns_a_new_cursor(service: RunningService, app: str) -> None:
+    """At the end of the wait, the cursor has passed the events of other feeds."""
+    cursor = newest_cursor(service)
+    poll = Poll(service, app, after=cursor, Prefer="wait=1")
+    post_events(service, APP_PATH, [app_event(f"{app}-other")])
+    response = poll.response()
 
-    assert (200, []) == (answer.status_code, answer.json())
-    assert "preference-applied" not in answer.headers
-
-
-@pytest.mark.timeout(90)
-def test_a_publish_to_one_process_wakes_those_of_another(tmp_path: Path) -> None:
-    """Two processes on one store: sixteen wait, so that some do at each; one publish answers all."""
-    with serving(tmp_path, EVENTFEED_WORKERS="2") as served, ThreadPoolExecutor(16) as pool:
-        after = newest(served)
-        waiting = [pool.submit(ask, served, "bolig", after=after, Prefer=LONG) for _ in range(16)]
-        time.sleep(1)
-        waited = not any(each.done() for each in waiting)
-        receipt = post(served, APP, app_event("bolig")).json()
-        answers = [each.result(timeout=20) for each in waiting]
-
-    assert waited
-    assert [[receipt["sequence"]]] * 16 == [[event["sequence"] for event in answer.json()] for answer in answers]
+    assert (200, []) == (response.status_code, response.json())
+    assert int(response.headers["feed-cursor"].partition(".")[2]) > int(cursor.partition(".")[2])
 
 
-def test_a_stop_answers_who_waits(tmp_path: Path) -> None:
-    """As if the time were up; the process ends soon and well."""
-    answers = list[httpx.Response]()
-    with serving(tmp_path) as served:
-        after = newest(served)
-        thread = threading.Thread(target=lambda: answers.append(ask(served, "bolig", after=after, Prefer="wait=60")))
-        thread.start()
-        time.sleep(0.5)
-        started = time.monotonic()
-        served.process.terminate()
-        ended = served.process.wait(timeout=20)
-        thread.join()
+def test_a_long_poll_with_etag_waits_for_a_new_page(tmp_path: Path) -> None:
+    """Without a new event, the response is 304 at the end of the wait; with one, it is 200."""
+    with running_service(tmp_path) as service:
+        post_events(service, APP_PATH, [app_event("bolig")])
+        condition = {"If-None-Match": Poll(service, "bolig", after="0").response().headers["etag"]}
+        unchanged_page = Poll(service, "bolig", after="0", Prefer="wait=1", **condition).response()
+        poll = Poll(service, "bolig", after="0", Prefer=LONG, **condition)
+        assert poll.is_waiting()
+        post_events(service, APP_PATH, [app_event("bolig")])
+        changed_page = poll.response()
 
-    assert (0, [200]) == (ended, [answer.status_code for answer in answers])
-    assert time.monotonic() - started < 20
+    assert (304, "wait=1") == (unchanged_page.status_code, unchanged_page.headers["preference-applied"])
+    assert (200, 2) == (changed_page.status_code, len(changed_page.json()))
+
+
+def test_a_poll_over_the_limit_of_waits_returns_at_once(tmp_path: Path) -> None:
+    """The response has no `Preference-Applied`."""
+    with running_service(tmp_path, EVENTFEED_WAITS="0") as service:
+        response = Poll(service, "bolig", after="0", Prefer=LONG).response()
+
+    assert (200, []) == (response.status_code, response.json())
+    assert "preference-applied" not in response.headers
+
+
+def test_a_publish_at_one_worker_ends_long_polls_at_the_other(tmp_path: Path) -> None:
+    """Of sixteen polls, some wait at each of two workers; one publish ends all."""
+    with running_service(tmp_path, EVENTFEED_WORKERS="2") as service:
+        after = newest_cursor(service)
+        polls = [Poll(service, "bolig", after=after, Prefer=LONG) for _ in range(16)]
+        were_waiting = all(poll.is_waiting(seconds=0.1) for poll in polls)
+        receipt = post_events(service, APP_PATH, app_event("bolig")).json()
+        responses = [poll.response() for poll in polls]
+
+    assert were_waiting
+    assert [[receipt["sequence"]]] * 16 == [[event["sequence"] for event in response.json()] for response in responses]
+
+
+def test_a_stop_ends_long_polls_with_a_response(tmp_path: Path) -> None:
+    """The polls get a page, and the process exits with 0."""
+    with running_service(tmp_path) as service:
+        poll = Poll(service, "bolig", after=newest_cursor(service), Prefer=LONG)
+        assert poll.is_waiting()
+        start = time.monotonic()
+        service.process.terminate()
+        exit_code = service.process.wait(timeout=STOP_SECONDS_MAX)
+        status_code = poll.response().status_code
+
+    assert (0, 200) == (exit_code, status_code)
+    assert time.monotonic() - start < EARLY_SECONDS_MAX

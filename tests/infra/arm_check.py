@@ -1,8 +1,8 @@
-"""Checks a resource's inputs against Azure's own description of its type, where that is beside the repository.
+"""A check of a resource's inputs against Azure's own type descriptions, when they are available.
 
-The description (`../shared/data/armtypes.json`, not part of the project) is the official one at exactly the version of
-Azure's interface that the SDK uses. The SDK flattens what Azure nests in `properties`, and spells some names in its
-own way; both are undone here while checking.
+`../shared/data/armtypes.json`, which is not a part of the project, contains the official descriptions at exactly the
+API versions that the SDK uses. The SDK flattens the objects that Azure nests in `properties`, and spells some names
+differently; the check reverses both.
 """
 
 import json
@@ -11,19 +11,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.infra.simulation.catalog import Kind, kind
+from tests.infra.simulation.catalog import ResourceType, resource_type
 from tests.infra.simulation.wire import UNKNOWN, reveal
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "armtypes.json"
 
-_REQUIRED, _READ_ONLY = 1, 2
-# What every type has of itself: the first two are the address.
-_OWN = {"id", "name", "type", "apiversion"}
-# As long as what Pulumi puts behind a logical name.
+_REQUIRED_FLAG, _READ_ONLY_FLAG = 1, 2
+# Properties that every type has and that are not inputs.
+_COMMON_PROPERTIES = {"id", "name", "type", "apiversion"}
+# Stands for the eight characters that Pulumi appends to a logical name.
 _SUFFIX = "0" * 8
 
-# What the SDK calls by other names than Azure does.
-_RENAMED = {
+# Azure's names of inputs that the SDK spells differently.
+_AZURE_NAMES = {
     "apimanagement:Api": {"translateRequiredQueryParametersConduct": "translateRequiredQueryParameters"},
     "applicationinsights:WebTest": {"webTestKind": "Kind", "webTestName": "Name", "location": "Id"},
 }
@@ -31,171 +31,186 @@ _RENAMED = {
 _Type = Mapping[str, Any]
 
 
-class Types:
-    """The types that are described, by Pulumi's token without its package."""
+class ArmTypes:
+    """The descriptions by Pulumi's token without its package."""
 
-    def __init__(self, described: Mapping[str, Any]) -> None:
-        self._described = described
+    def __init__(self, descriptions: Mapping[str, Any]) -> None:
+        self._descriptions = descriptions
 
     @classmethod
-    def read(cls) -> "Types":
-        """Those of the file. It must be there."""
+    def read(cls) -> "ArmTypes":
+        """Read the descriptions. Raises `OSError` when the file is missing."""
         return cls(json.loads(DATA.read_text()))
 
-    def arm(self, token: str) -> tuple[str, str] | None:
-        """A type's name in Azure and the version of its description; None when it is not described."""
-        found = self._described.get(_short(token))
-        return (found["arm"], found["version"]) if found else None
+    def name_and_version(self, token: str) -> tuple[str, str] | None:
+        """Return a type's ARM name and the API version of its description; None when it has none."""
+        description = self._descriptions.get(_short_token(token))
+        return (description["arm"], description["version"]) if description else None
 
-    def faults(self, token: str, name: str, inputs: Mapping[str, Any]) -> Sequence[str]:
-        """What is wrong with a resource of this type, logical name and inputs on the wire, in words."""
-        found, known = self._described[_short(token)], kind(token)
-        if known is None:
+    def input_faults(self, token: str, name: str, inputs: Mapping[str, Any]) -> Sequence[str]:
+        """Return a sentence for each fault of a resource with this logical name and these inputs in wire format."""
+        description, azure_type = self._descriptions[_short_token(token)], resource_type(token)
+        if azure_type is None:
             return [f"{token}: is not in the catalog"]
-        renamed, named = _RENAMED.get(_short(token), {}), {known.names[-1]: _name(known, name, inputs)}
+        name_input = azure_type.name_inputs[-1]
+        names = _AZURE_NAMES.get(_short_token(token), {})
+        resource_name = _resource_name(azure_type, name, inputs)
         body = {
             key: value
-            for key, value in {**reveal(inputs), **named}.items()
-            if key not in known.address_inputs or key in renamed
+            for key, value in {**reveal(inputs), name_input: resource_name}.items()
+            if key not in azure_type.id_inputs or key in names
         }
-        checker, root = _Checker(found["types"], renamed), found["types"][found["root"]]
-        own = root["properties"]["name"]["type"]
+        checker, root = _Checker(description["types"], names), description["types"][description["root"]]
+        name_type = root["properties"]["name"]["type"]
         return [
-            *checker.value(named[known.names[-1]], own, f"{token} name"),
-            *checker.body(body, root, token),
+            *checker.value_faults(resource_name, name_type, f"{token} name"),
+            *checker.body_faults(body, root, token),
         ]
 
 
-def _short(token: str) -> str:
+def _short_token(token: str) -> str:
     return token.removeprefix("azure-native:")
 
 
-def _name(known: Kind, name: str, inputs: Mapping[str, Any]) -> Any:
-    made_up = name if len(known.names) > 1 else f"{name}{_SUFFIX}"
-    return inputs.get(known.names[-1], made_up)
+def _resource_name(azure_type: ResourceType, name: str, inputs: Mapping[str, Any]) -> Any:
+    generated_name = name if len(azure_type.name_inputs) > 1 else f"{name}{_SUFFIX}"
+    return inputs.get(azure_type.name_inputs[-1], generated_name)
 
 
 class _Checker:
-    """Walks a value and the description of its type side by side."""
+    """Compares values with the descriptions of their types."""
 
-    def __init__(self, types: Sequence[_Type], renamed: Mapping[str, str]) -> None:
+    def __init__(self, types: Sequence[_Type], azure_names: Mapping[str, str]) -> None:
         self._types = types
-        self._renamed = renamed
+        self._azure_names = azure_names
 
-    def body(self, value: Mapping[str, Any], root: _Type, path: str) -> Iterator[str]:
-        """The faults of a whole resource."""
-        own = {key: each for key, each in root["properties"].items() if _plain(key) not in _OWN}
-        yield from self._object(value, {**root, "properties": own}, path)
+    def body_faults(self, value: Mapping[str, Any], root: _Type, path: str) -> Iterator[str]:
+        """Yield the faults of a whole resource."""
+        properties = {key: each for key, each in root["properties"].items() if _plain(key) not in _COMMON_PROPERTIES}
+        yield from self._object_faults(value, {**root, "properties": properties}, path)
 
-    def value(self, value: Any, reference: Any, path: str) -> Iterator[str]:
-        """The faults of a value of the type that is referred to."""
-        described = self._types[reference["$ref"]]
-        if value is None or value == UNKNOWN or described["$type"] == "AnyType":
+    def value_faults(self, value: Any, reference: Any, path: str) -> Iterator[str]:
+        """Yield the faults of a value of the referenced type."""
+        arm_type = self._types[reference["$ref"]]
+        if value is None or value == UNKNOWN or arm_type["$type"] == "AnyType":
             return
         checks = {
-            "ObjectType": self._object,
-            "DiscriminatedObjectType": self._discriminated,
-            "ArrayType": self._array,
-            "UnionType": self._union,
-            "StringType": _string,
-            "IntegerType": _number,
-            "BooleanType": _boolean,
-            "StringLiteralType": _literal,
+            "ObjectType": self._object_faults,
+            "DiscriminatedObjectType": self._discriminated_object_faults,
+            "ArrayType": self._array_faults,
+            "UnionType": self._union_faults,
+            "StringType": _string_faults,
+            "IntegerType": _number_faults,
+            "BooleanType": _boolean_faults,
+            "StringLiteralType": _literal_faults,
         }
-        yield from checks[described["$type"]](value, described, path)
+        yield from checks[arm_type["$type"]](value, arm_type, path)
 
-    def _object(self, value: Any, described: _Type, path: str) -> Iterator[str]:
-        if isinstance(value, list) and "additionalProperties" in described:
-            # The SDK takes a list of ids where Azure has them as the keys of a map.
+    def _object_faults(self, value: Any, arm_type: _Type, path: str) -> Iterator[str]:
+        if isinstance(value, list) and "additionalProperties" in arm_type:
+            # The SDK has a list of ids where Azure has a map with the ids as keys.
             value = {str(each): {} for each in value}
         if not isinstance(value, Mapping):
-            yield f"{path}: {value!r} is no {described['name']}"
+            yield f"{path}: {value!r} is not a {arm_type['name']}"
             return
-        own = {_plain(key): (key, each) for key, each in described["properties"].items()}
-        value = {
-            self._renamed[key] if self._renamed.get(key) in described["properties"] else key: each
-            for key, each in value.items()
-        }
-        direct = {key: each for key, each in value.items() if _plain(key) in own}
-        rest = {key: each for key, each in value.items() if _plain(key) not in own}
-        for key, each in direct.items():
-            yield from self._property(each, own[_plain(key)][1], f"{path}.{key}")
-        given = {_plain(key) for key in direct}
-        if "properties" in own and "properties" not in given and (rest or own["properties"][1]["flags"] & _REQUIRED):
-            yield from self.value(rest, own["properties"][1]["type"], path)
-            given.add("properties")
-        elif "additionalProperties" in described:
-            for key, each in rest.items():
-                yield from self.value(each, described["additionalProperties"], f"{path}.{key}")
+        properties = {_plain(key): (key, each) for key, each in arm_type["properties"].items()}
+        value = {self._azure_name(key, arm_type): each for key, each in value.items()}
+        rest = {key: each for key, each in value.items() if _plain(key) not in properties}
+        present = {_plain(key) for key in value} & properties.keys()
+        for key, each in value.items():
+            if key not in rest:
+                yield from self._property_faults(each, properties[_plain(key)][1], f"{path}.{key}")
+        if self._has_flattened_properties(properties, present, rest):
+            yield from self.value_faults(rest, properties["properties"][1]["type"], path)
+            present.add("properties")
         else:
-            yield from (f"{path}.{key}: {described['name']} has no such property" for key in rest)
-        for plain, (key, each) in own.items():
-            if each["flags"] & _REQUIRED and plain not in given:
+            yield from self._additional_faults(rest, arm_type, path)
+        for plain, (key, each) in properties.items():
+            if each["flags"] & _REQUIRED_FLAG and plain not in present:
                 yield f"{path}.{key}: is required"
 
-    def _property(self, value: Any, described: _Type, path: str) -> Iterator[str]:
-        if described["flags"] & _READ_ONLY:
-            yield f"{path}: is Azure's to say"
-        yield from self.value(value, described["type"], path)
+    def _azure_name(self, key: str, arm_type: _Type) -> str:
+        name = self._azure_names.get(key, key)
+        return name if name in arm_type["properties"] else key
 
-    def _discriminated(self, value: Any, described: _Type, path: str) -> Iterator[str]:
-        word = _plain(described["discriminator"])
-        chosen = next((each for key, each in value.items() if _plain(key) == word), None)
-        if chosen not in described["elements"]:
-            yield f"{path}.{described['discriminator']}: {chosen!r} is none of {sorted(described['elements'])}"
+    @staticmethod
+    def _has_flattened_properties(
+        properties: Mapping[str, tuple[str, _Type]], present: set[str], rest: Mapping[str, Any]
+    ) -> bool:
+        if "properties" not in properties or "properties" in present:
+            return False
+        return bool(rest or properties["properties"][1]["flags"] & _REQUIRED_FLAG)
+
+    def _additional_faults(self, rest: Mapping[str, Any], arm_type: _Type, path: str) -> Iterator[str]:
+        for key, each in rest.items():
+            if "additionalProperties" in arm_type:
+                yield from self.value_faults(each, arm_type["additionalProperties"], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}: {arm_type['name']} has no such property"
+
+    def _property_faults(self, value: Any, arm_property: _Type, path: str) -> Iterator[str]:
+        if arm_property["flags"] & _READ_ONLY_FLAG:
+            yield f"{path}: is read-only"
+        yield from self.value_faults(value, arm_property["type"], path)
+
+    def _discriminated_object_faults(self, value: Any, arm_type: _Type, path: str) -> Iterator[str]:
+        discriminator, elements = arm_type["discriminator"], arm_type["elements"]
+        choice = next((each for key, each in value.items() if _plain(key) == _plain(discriminator)), None)
+        if choice not in elements:
+            yield f"{path}.{discriminator}: {choice!r} is not one of {sorted(elements)}"
             return
-        element = self._types[described["elements"][chosen]["$ref"]]
-        yield from self._object(
-            value, {**element, "properties": {**described["baseProperties"], **element["properties"]}}, path
-        )
+        element = self._types[elements[choice]["$ref"]]
+        properties = {**arm_type["baseProperties"], **element["properties"]}
+        yield from self._object_faults(value, {**element, "properties": properties}, path)
 
-    def _array(self, value: Any, described: _Type, path: str) -> Iterator[str]:
+    def _array_faults(self, value: Any, arm_type: _Type, path: str) -> Iterator[str]:
         if not isinstance(value, list):
-            yield f"{path}: {value!r} is no list"
+            yield f"{path}: {value!r} is not a list"
             return
-        if not described.get("minLength", 0) <= len(value) <= described.get("maxLength", len(value)):
+        if not arm_type.get("minLength", 0) <= len(value) <= arm_type.get("maxLength", len(value)):
             yield f"{path}: {len(value)} elements are too few or too many"
-        for place, each in enumerate(value):
-            yield from self.value(each, described["itemType"], f"{path}[{place}]")
+        for index, each in enumerate(value):
+            yield from self.value_faults(each, arm_type["itemType"], f"{path}[{index}]")
 
-    def _union(self, value: Any, described: _Type, path: str) -> Iterator[str]:
-        elements = [(each, self._types[each["$ref"]]) for each in described["elements"]]
+    def _union_faults(self, value: Any, arm_type: _Type, path: str) -> Iterator[str]:
+        elements = [(each, self._types[each["$ref"]]) for each in arm_type["elements"]]
         literals = [each["value"] for _, each in elements if each["$type"] == "StringLiteralType"]
         if literals and isinstance(value, str):
-            # Azure leaves most of its enumerations open; what is not in them is a slip all the same.
+            # Azure declares most enumerations as open; a value outside one is a mistake all the same.
             if value not in literals:
-                yield f"{path}: {value!r} is none of {literals}"
+                yield f"{path}: {value!r} is not one of {literals}"
             return
-        yield from min((list(self.value(value, each, path)) for each, _ in elements), key=len)
+        yield from min((list(self.value_faults(value, each, path)) for each, _ in elements), key=len)
 
 
-def _string(value: Any, described: _Type, path: str) -> Iterator[str]:
+def _string_faults(value: Any, arm_type: _Type, path: str) -> Iterator[str]:
     if not isinstance(value, str):
-        yield f"{path}: {value!r} is no text"
+        yield f"{path}: {value!r} is not a string"
         return
-    if not described.get("minLength", 0) <= len(value) <= described.get("maxLength", len(value)):
+    if not arm_type.get("minLength", 0) <= len(value) <= arm_type.get("maxLength", len(value)):
         yield f"{path}: {value!r} is too short or too long"
-    if "pattern" in described and not re.search(described["pattern"], value):
-        yield f"{path}: {value!r} does not look like {described['pattern']}"
+    if "pattern" in arm_type and not re.search(arm_type["pattern"], value):
+        yield f"{path}: {value!r} does not match {arm_type['pattern']}"
 
 
-def _number(value: Any, described: _Type, path: str) -> Iterator[str]:
-    # The description knows whole numbers only, and calls every number one.
+def _number_faults(value: Any, arm_type: _Type, path: str) -> Iterator[str]:
+    # The descriptions have one type, IntegerType, for all numbers.
     if not isinstance(value, int | float) or isinstance(value, bool):
-        yield f"{path}: {value!r} is no number"
-    elif not described.get("minValue", value) <= value <= described.get("maxValue", value):
+        yield f"{path}: {value!r} is not a number"
+    elif not arm_type.get("minValue", value) <= value <= arm_type.get("maxValue", value):
         yield f"{path}: {value} is too small or too large"
 
 
-def _boolean(value: Any, _: _Type, path: str) -> Iterator[str]:
+def _boolean_faults(value: Any, _: _Type, path: str) -> Iterator[str]:
     if not isinstance(value, bool):
-        yield f"{path}: {value!r} is neither true nor false"
+        yield f"{path}: {value!r} is not a boolean"
 
 
-def _literal(value: Any, described: _Type, path: str) -> Iterator[str]:
-    if value != described["value"]:
-        yield f"{path}: {value!r} is not {described['value']!r}"
+def _literal_faults(value: Any, arm_type: _Type, path: str) -> Iterator[str]:
+    if value != arm_type["value"]:
+        yield f"{path}: {value!r} is not {arm_type['value']!r}"
 
 
 def _plain(name: str) -> str:
+    """Return the name in lower case, without separators."""
     return re.sub(r"[^a-z0-9]", "", name.casefold())

@@ -1,28 +1,42 @@
-"""The runs that policies look at, each made once in a process."""
+"""Fixtures for the runs of the program under mocks."""
 
 import os
 
 import pytest
 
-# A value that is not known yet must not end up as text about itself. Pulumi reads it when it is first imported.
+# Without this, Pulumi formats an unknown output as a text instead of raising. It is read when Pulumi is imported.
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "1"
 
-from tests.infra.recording import Recording, recorded
+from tests.infra.mock_run import MockRun
+from tests.infra.session_cache import SessionCache
+from tests.infra.session_runs import SessionRuns
 
 
 @pytest.fixture(scope="session")
-def dev() -> Recording:
-    """The cheap one."""
-    return recorded("dev")
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> SessionCache:
+    """The results that all processes of this session share."""
+    return SessionCache(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def prod() -> Recording:
-    """The one for real users."""
-    return recorded("prod")
+def session_runs(session_cache: SessionCache) -> SessionRuns:
+    """The runs of this session under mocks."""
+    return SessionRuns(session_cache)
+
+
+@pytest.fixture(scope="session")
+def dev(session_runs: SessionRuns) -> MockRun:
+    """The run of the development stack."""
+    return session_runs.get("dev")
+
+
+@pytest.fixture(scope="session")
+def prod(session_runs: SessionRuns) -> MockRun:
+    """The run of the production stack."""
+    return session_runs.get("prod")
 
 
 @pytest.fixture(scope="session", params=["dev", "prod"])
-def recording(request: pytest.FixtureRequest) -> Recording:
-    """Either."""
-    return recorded(str(request.param))
+def run(request: pytest.FixtureRequest, session_runs: SessionRuns) -> MockRun:
+    """The run of each stack."""
+    return session_runs.get(str(request.param))

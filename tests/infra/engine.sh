@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The image by an engine for containers: built, started on a root that is read-only, healthy, and ended with 0.
+# Builds the image with a container engine, starts it on a read-only root, waits until it is healthy, and expects exit code 0.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 docker build --file service/Dockerfile --tag eventfeed:engine .

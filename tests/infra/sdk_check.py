@@ -1,6 +1,6 @@
-"""Checks a resource's inputs against the SDK's own classes: names, what is required, types, enumerated values.
+"""A check of a resource's inputs against the SDK's classes: names, required inputs, types, enumerated values.
 
-An SDK that writes a value nobody knows says nothing; Azure would, after minutes. Enumerations are taken as closed.
+The SDK itself accepts a value outside an enumeration; Azure would reject it minutes later.
 """
 
 import collections.abc
@@ -17,120 +17,120 @@ from pulumi import _types
 
 from tests.infra.simulation.wire import UNKNOWN, is_secret
 
-# Two types of Azure's have one name in the SDK here, and the enumeration is the other one's.
-_CLASHES = {"azure-native:monitor:ScheduledQueryRule.criteria.allOf.operator"}
+# In the SDK this input has the enumeration of another type with the same name.
+_NAME_CLASHES = {"azure-native:monitor:ScheduledQueryRule.criteria.allOf.operator"}
 
 
-def faults(token: str, inputs: Mapping[str, Any]) -> Sequence[str]:
-    """What is wrong with the inputs, on the wire, of a resource of this type, in words."""
-    return list(_object(inputs, _arguments(token), token))
+def input_faults(token: str, inputs: Mapping[str, Any]) -> Sequence[str]:
+    """Return a sentence for each fault in the inputs of a resource, which are in wire format."""
+    return list(_object_faults(inputs, _arguments_class(token), token))
 
 
 def api_version(token: str) -> str:
-    """The version of Azure's interface that the SDK uses for this type."""
-    module, name = _place(token)
+    """Return the version of the Azure API that the SDK uses for a type."""
+    module, name = _module_and_name(token)
     constructor = vars(getattr(module, name))["__init__"]
-    documented = typing.get_overloads(constructor)[0].__doc__ or ""
-    found = re.search(r"Uses Azure REST API version ([0-9a-z-]+)\.", documented)
-    return found[1] if found else ""
+    docstring = typing.get_overloads(constructor)[0].__doc__ or ""
+    version = re.search(r"Uses Azure REST API version ([0-9a-z-]+)\.", docstring)
+    return version[1] if version else ""
 
 
-def _place(token: str) -> tuple[Any, str]:
+def _module_and_name(token: str) -> tuple[Any, str]:
     package, module, name = token.split(":")
-    imported = f"pulumi_{package.replace('-', '_')}"
+    module_name = f"pulumi_{package.replace('-', '_')}"
     if package == "azure-native":
-        imported += f".{module}"
-    return importlib.import_module(imported), name
+        module_name += f".{module}"
+    return importlib.import_module(module_name), name
 
 
-def _arguments(token: str) -> type:
-    module, name = _place(token)
-    # Where a nested input has the name, the resource's own arguments have the longer one.
-    found: type = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
-    return found
+def _arguments_class(token: str) -> type:
+    module, name = _module_and_name(token)
+    # The longer name is used where a nested input has the shorter one.
+    arguments: type = getattr(module, f"{name}InitArgs", None) or getattr(module, f"{name}Args")
+    return arguments
 
 
-def _object(value: Any, cls: type, path: str) -> Iterator[str]:
+def _object_faults(value: Any, cls: type, path: str) -> Iterator[str]:
     if not isinstance(value, Mapping):
-        yield f"{path}: {value!r} is no {cls.__name__}"
+        yield f"{path}: {value!r} is not a {cls.__name__}"
         return
     types = _types.input_type_types(cls)
-    given = {key: each for key, each in value.items() if each is not None}
-    yield from (f"{path}.{key}: {cls.__name__} has no such input" for key in sorted(given.keys() - types.keys()))
-    yield from (f"{path}.{key}: is required" for key in sorted(_required(cls) - given.keys()))
-    for key in sorted(given.keys() & types.keys()):
-        yield from _value(given[key], types[key], f"{path}.{key}")
+    present = {key: each for key, each in value.items() if each is not None}
+    yield from (f"{path}.{key}: {cls.__name__} has no such input" for key in sorted(present.keys() - types.keys()))
+    yield from (f"{path}.{key}: is required" for key in sorted(_required_inputs(cls) - present.keys()))
+    for key in sorted(present.keys() & types.keys()):
+        yield from _value_faults(present[key], types[key], f"{path}.{key}")
 
 
-def _required(cls: type) -> set[str]:
+def _required_inputs(cls: type) -> set[str]:
     names = _types.input_type_py_to_pulumi_names(cls)
     parameters = inspect.signature(cls).parameters.values()
     return {names[each.name] for each in parameters if each.name in names and each.default is each.empty}
 
 
-def _value(value: Any, wanted: Any, path: str) -> Iterator[str]:
+def _value_faults(value: Any, annotation: Any, path: str) -> Iterator[str]:
     if is_secret(value):
         value = value["value"]
     if value is None or value == UNKNOWN:
         return
-    options = list(_options(wanted))
-    if re.sub(r"\[\d+\]", "", path) in _CLASHES:
+    options = list(_options(annotation))
+    if re.sub(r"\[\d+\]", "", path) in _NAME_CLASHES:
         options = [str]
-    if enumerated := [each for each in options if isinstance(each, type) and issubclass(each, Enum)]:
-        options = enumerated
-    found = [list(_one(value, option, path)) for option in options]
-    yield from min(found, key=len, default=[])
+    if enumerations := [each for each in options if isinstance(each, type) and issubclass(each, Enum)]:
+        options = enumerations
+    faults = [list(_option_faults(value, option, path)) for option in options]
+    yield from min(faults, key=len, default=[])
 
 
-def _options(wanted: Any) -> Iterator[Any]:
-    """What a type may be, without the ways in which Pulumi lets it come later or be absent."""
-    if typing.get_origin(wanted) is typing.Union:
-        for each in typing.get_args(wanted):
+def _options(annotation: Any) -> Iterator[Any]:
+    """Yield the members of a union, without None, typed dictionaries and the awaitable forms of an input."""
+    if typing.get_origin(annotation) is typing.Union:
+        for each in typing.get_args(annotation):
             yield from _options(each)
     elif (
-        wanted is not type(None)
-        and typing.get_origin(wanted) not in (collections.abc.Awaitable, pulumi.Output)
-        and not typing.is_typeddict(wanted)
+        annotation is not type(None)
+        and typing.get_origin(annotation) not in (collections.abc.Awaitable, pulumi.Output)
+        and not typing.is_typeddict(annotation)
     ):
-        yield wanted
+        yield annotation
 
 
-def _one(value: Any, wanted: Any, path: str) -> Iterator[str]:
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+def _option_faults(value: Any, option: Any, path: str) -> Iterator[str]:
+    origin, arguments = typing.get_origin(option), typing.get_args(option)
     if origin is collections.abc.Sequence:
-        yield from _list(value, arguments[0], path)
+        yield from _list_faults(value, arguments[0], path)
     elif origin is collections.abc.Mapping:
-        yield from _map(value, arguments[1], path)
-    elif not isinstance(wanted, type):
+        yield from _map_faults(value, arguments[1], path)
+    elif not isinstance(option, type):
         return
-    elif _types.is_input_type(wanted):
-        yield from _object(value, wanted, path)
-    elif issubclass(wanted, Enum):
-        known = [each.value for each in wanted]
-        if value not in known:
-            yield f"{path}: {value!r} is none of {known}"
-    elif not _is(value, wanted):
-        yield f"{path}: {value!r} is no {wanted.__name__}"
+    elif _types.is_input_type(option):
+        yield from _object_faults(value, option, path)
+    elif issubclass(option, Enum):
+        members = [each.value for each in option]
+        if value not in members:
+            yield f"{path}: {value!r} is not one of {members}"
+    elif not _is_instance(value, option):
+        yield f"{path}: {value!r} is not a {option.__name__}"
 
 
-def _list(value: Any, element: Any, path: str) -> Iterator[str]:
+def _list_faults(value: Any, element: Any, path: str) -> Iterator[str]:
     if not isinstance(value, list):
-        yield f"{path}: {value!r} is no list"
+        yield f"{path}: {value!r} is not a list"
         return
-    for place, each in enumerate(value):
-        yield from _value(each, element, f"{path}[{place}]")
+    for index, each in enumerate(value):
+        yield from _value_faults(each, element, f"{path}[{index}]")
 
 
-def _map(value: Any, element: Any, path: str) -> Iterator[str]:
+def _map_faults(value: Any, element: Any, path: str) -> Iterator[str]:
     if not isinstance(value, Mapping):
-        yield f"{path}: {value!r} is no map"
+        yield f"{path}: {value!r} is not a map"
         return
     for key, each in value.items():
-        yield from _value(each, element, f"{path}.{key}")
+        yield from _value_faults(each, element, f"{path}.{key}")
 
 
-def _is(value: Any, wanted: type) -> bool:
-    if wanted in (int, float):
-        # The wire has one kind of number.
-        return isinstance(value, int | float) and not isinstance(value, bool) and value == wanted(value)
-    return isinstance(value, wanted) or wanted is object
+def _is_instance(value: Any, cls: type) -> bool:
+    if cls in (int, float):
+        # The wire format has one kind of number.
+        return isinstance(value, int | float) and not isinstance(value, bool) and value == cls(value)
+    return isinstance(value, cls) or cls is object

@@ -1,4 +1,4 @@
-"""What the gateway's policies do, judged by their parsed XML as it is sent, and what it tells of those who pass."""
+"""The gateway's policies as parsed XML, the imported API, and the gateway's telemetry."""
 
 import dataclasses
 import json
@@ -9,10 +9,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.infra.recording import INFRA, Recorded, Recording, record
+from tests.infra.mock_run import INFRA, MockRun, RegisteredResource
+from tests.infra.session_runs import SessionRuns
 
-# Contract section 9: open to everyone, by method and path.
-OPEN = {
+# Contract section 9: the operations that require no token.
+OPEN_OPERATIONS = {
     "GET /health/live",
     "GET /health/ready",
     "GET /authentication/api/v1/openid/.well-known/openid-configuration",
@@ -26,113 +27,118 @@ OPEN = {
     "POST /events/api/v1/instanceeventsforinstance/{party}/{guid}",
     "POST /events/api/v1/instanceeventsforinstance/{guid}",
 }
-ANONYMOUS = "instanceeventsforinstance"
-# Which tiers know a policy: https://learn.microsoft.com/azure/api-management/api-management-policies
-LACKING = {
+INSTANCE_FEED = "instanceeventsforinstance"
+# The policies that a tier lacks: https://learn.microsoft.com/azure/api-management/api-management-policies
+UNSUPPORTED_POLICIES = {
     "Consumption": {"rate-limit-by-key", "quota-by-key", "cache-lookup", "cache-store"},
     "BasicV2": {"quota-by-key", "set-backend-service-fabric"},
     "StandardV2": {"quota-by-key", "set-backend-service-fabric"},
 }
 ADDRESS = "@(context.Request.IpAddress)"
+SECTIONS = ("inbound", "backend", "outbound", "on-error")
 
 
-class Route(NamedTuple):
-    """An operation of the document: its method and path, and the policy that counts for it."""
+class Operation(NamedTuple):
+    """An operation of the imported document: its method and path, and the policy that applies to it."""
 
-    path: str
+    name: str
     policy: ET.Element
 
 
-def parsed(text: str) -> ET.Element:
-    """A policy as the gateway reads it."""
-    return ET.fromstring(text)  # noqa: S314  # our own
+def parse_policy(text: str) -> ET.Element:
+    """Parse a policy's XML."""
+    return ET.fromstring(text)  # noqa: S314  # a file of the project
 
 
-def routes(recording: Recording) -> Iterator[Route]:
-    """Every operation that the gateway serves, with its own policy or, without one, everyone's."""
-    document = json.loads(recording.one("apimanagement:Api").plain["value"])
-    everyones = parsed(recording.one("apimanagement:ApiPolicy").plain["value"])
-    own = {each.plain["operationId"]: each.plain["value"] for each in recording.of("apimanagement:ApiOperationPolicy")}
+def api_policy(run: MockRun) -> ET.Element:
+    """Return the policy of the whole API."""
+    return parse_policy(run.one("apimanagement:ApiPolicy").plain["value"])
+
+
+def operations(run: MockRun) -> Iterator[Operation]:
+    """Yield every operation with its own policy, or with the API's policy when it has none."""
+    document = json.loads(run.one("apimanagement:Api").plain["value"])
+    default = api_policy(run)
+    own_policies = {
+        each.plain["operationId"]: each.plain["value"] for each in run.of("apimanagement:ApiOperationPolicy")
+    }
     for path, methods in document["paths"].items():
-        for method, described in methods.items():
-            text = own.pop(described["operationId"].lower(), None)
-            yield Route(f"{method.upper()} {path}", everyones if text is None else parsed(text))
-    assert {} == own
+        for method, operation in methods.items():
+            text = own_policies.pop(operation["operationId"].lower(), None)
+            yield Operation(f"{method.upper()} {path}", default if text is None else parse_policy(text))
+    assert {} == own_policies
 
 
-def fragments(recording: Recording) -> Mapping[str, ET.Element]:
-    """What policies have in common, by name."""
-    return {each.name: parsed(each.plain["value"]) for each in recording.of("apimanagement:PolicyFragment")}
+def fragments(run: MockRun) -> Mapping[str, ET.Element]:
+    """Return the policy fragments by name."""
+    return {each.name: parse_policy(each.plain["value"]) for each in run.of("apimanagement:PolicyFragment")}
 
 
-def steps(recording: Recording, policy: ET.Element, section: str) -> list[ET.Element]:
-    """What a section does, in order, with its fragments' steps in their place."""
-    found = policy.find(section)
-    assert found is not None
-    known = fragments(recording)
+def statements(run: MockRun, policy: ET.Element, section: str) -> list[ET.Element]:
+    """Return the statements of a policy's section in order, with fragments replaced by their statements."""
+    elements = policy.find(section)
+    assert elements is not None
+    contents = fragments(run)
     return [
-        step
-        for each in found
-        for step in (known[str(each.get("fragment-id"))] if each.tag == "include-fragment" else [each])
+        statement
+        for each in elements
+        for statement in (contents[str(each.get("fragment-id"))] if each.tag == "include-fragment" else [each])
     ]
 
 
-def names(recording: Recording, policy: ET.Element, section: str = "inbound") -> list[str]:
-    """The kinds of steps of a section, in order."""
-    return [each.tag for each in steps(recording, policy, section)]
+def statement_names(run: MockRun, policy: ET.Element, section: str = "inbound") -> list[str]:
+    """Return the names of a section's statements in order."""
+    return [each.tag for each in statements(run, policy, section)]
 
 
-def test_only_what_the_contract_lists_is_open(recording: Recording) -> None:
-    """Everything else asks for a token; a route that somebody adds does too, for nobody has to remember it."""
-    unvalidated = {route.path for route in routes(recording) if "validate-jwt" not in names(recording, route.policy)}
-    everyones = parsed(recording.one("apimanagement:ApiPolicy").plain["value"])
+def statements_named(run: MockRun, name: str) -> list[ET.Element]:
+    """Return every distinct statement with this name in all policies."""
+    distinct = {
+        ET.tostring(each): each
+        for operation in operations(run)
+        for section in SECTIONS
+        for statement in statements(run, operation.policy, section)
+        for each in statement.iter(name)
+    }
+    return list(distinct.values())
 
-    assert OPEN == unvalidated
-    assert "validate-jwt" in names(recording, everyones)
+
+def environment(run: MockRun) -> Mapping[str, str | None]:
+    """Return the container's environment variables; None for a reference to a secret."""
+    (container,) = run.one("app:ContainerApp").plain["template"]["containers"]
+    return {each["name"]: each.get("value") for each in container["env"]}
 
 
-def test_tokens_are_the_platforms_own(recording: Recording) -> None:
-    """By its discovery document, under the address that the service gives as its own; signed, and not for ever."""
-    url = recording.outputs["url"]
-    (check,) = steps_of(recording, "validate-jwt")
-    configuration, issuer = check.find("openid-config"), check.find("issuers/issuer")
-    env = {each["name"]: each.get("value") for each in container_env(recording)}
+def test_operations_without_token_are_those_of_the_contract(run: MockRun) -> None:
+    """Every other operation requires a token, and so does one that is added without a policy of its own."""
+    without_token = {each.name for each in operations(run) if "validate-jwt" not in statement_names(run, each.policy)}
+
+    assert OPEN_OPERATIONS == without_token
+    assert "validate-jwt" in statement_names(run, api_policy(run))
+
+
+def test_tokens_are_validated_by_the_services_discovery_document(run: MockRun) -> None:
+    """The document is at the service's public address; tokens must be signed and must expire."""
+    url = run.outputs["url"]
+    (statement,) = statements_named(run, "validate-jwt")
+    configuration, issuer = statement.find("openid-config"), statement.find("issuers/issuer")
     assert configuration is not None
     assert issuer is not None
 
-    assert env["EVENTFEED_PUBLIC_URL"] == url
+    assert environment(run)["EVENTFEED_PUBLIC_URL"] == url
     assert f"{url}/authentication/api/v1/openid/.well-known/openid-configuration" == configuration.get("url")
     assert f"{url}/authentication/api/v1/openid/" == issuer.text
-    wanted = {"header-name": "Authorization", "require-scheme": "Bearer", "failed-validation-httpcode": "401"}
-    wanted |= {"require-expiration-time": "true", "require-signed-tokens": "true"}
-    assert wanted.items() <= check.attrib.items()
+    attributes = {"header-name": "Authorization", "require-scheme": "Bearer", "failed-validation-httpcode": "401"}
+    attributes |= {"require-expiration-time": "true", "require-signed-tokens": "true"}
+    assert attributes.items() <= statement.attrib.items()
 
 
-def steps_of(recording: Recording, kind: str) -> list[ET.Element]:
-    """Every different step of a kind, over all policies."""
-    found = {
-        ET.tostring(each): each
-        for route in routes(recording)
-        for section in ("inbound", "backend", "outbound", "on-error")
-        for step in steps(recording, route.policy, section)
-        for each in step.iter(kind)
-    }
-    return list(found.values())
-
-
-def container_env(recording: Recording) -> list[dict[str, str]]:
-    """What the service is told."""
-    (container,) = recording.one("app:ContainerApp").plain["template"]["containers"]
-    found = container["env"]
-    assert isinstance(found, list)
-    return found
-
-
-def test_nobody_asks_without_limit(recording: Recording) -> None:
-    """A caller by its organisation or person, once its token is believed; whoever needs no token by address."""
-    for route in routes(recording):
-        order = names(recording, route.policy)
-        (limit,) = [each for each in steps(recording, route.policy, "inbound") if each.tag == "rate-limit-by-key"]
+def test_every_operation_has_a_rate_limit(run: MockRun) -> None:
+    """With a token by organisation or person, after the token's validation; without one by address."""
+    for operation in operations(run):
+        order = statement_names(run, operation.policy)
+        inbound = statements(run, operation.policy, "inbound")
+        (limit,) = [each for each in inbound if each.tag == "rate-limit-by-key"]
         key = limit.get("counter-key", "")
 
         if "validate-jwt" in order:
@@ -144,278 +150,288 @@ def test_nobody_asks_without_limit(recording: Recording) -> None:
         assert "60" == limit.get("renewal-period")
 
 
-def test_limits_stand_only_in_tiers_that_have_them(recording: Recording) -> None:
-    """Of what the policies do, nothing is unknown to the tier."""
-    tier = recording.one("apimanagement:ApiManagementService").plain["sku"]["name"]
-    used = {
+def test_statements_are_supported_by_the_tier(run: MockRun) -> None:
+    """No policy uses a statement that the gateway's tier lacks."""
+    tier = run.one("apimanagement:ApiManagementService").plain["sku"]["name"]
+    names = {
         each.tag
-        for route in routes(recording)
-        for section in ("inbound", "backend", "outbound", "on-error")
-        for step in steps(recording, route.policy, section)
-        for each in step.iter()
+        for operation in operations(run)
+        for section in SECTIONS
+        for statement in statements(run, operation.policy, section)
+        for each in statement.iter()
     }
 
-    assert set() == used & LACKING[tier]
-    assert "rate-limit-by-key" in used
+    assert set() == names & UNSUPPORTED_POLICIES[tier]
+    assert "rate-limit-by-key" in names
 
 
-def test_streams_are_not_held_back(recording: Recording) -> None:
-    """Neither bodies coming nor answers going are gathered first, and the longest wait of a poll is waited for."""
-    for route in routes(recording):
-        (forward,) = steps(recording, route.policy, "backend")
-        waits = route.path not in OPEN or ANONYMOUS in route.path
+def test_bodies_are_not_buffered(run: MockRun) -> None:
+    """Requests and responses are streamed, and the timeout is longer than the longest poll."""
+    for operation in operations(run):
+        (forward,) = statements(run, operation.policy, "backend")
+        can_wait = operation.name not in OPEN_OPERATIONS or INSTANCE_FEED in operation.name
+        outbound = set(statement_names(run, operation.policy, "outbound"))
 
         assert "forward-request" == forward.tag
         assert {"buffer-response": "false", "buffer-request-body": "false"}.items() <= forward.attrib.items()
-        assert int(forward.get("timeout", "0")) > 60 or not waits
-        assert not {"set-body", "find-and-replace", "json-to-xml", "cache-store"} & set(
-            names(recording, route.policy, "outbound")
-        )
+        assert int(forward.get("timeout", "0")) > 60 or not can_wait
+        assert not {"set-body", "find-and-replace", "json-to-xml", "cache-store"} & outbound
 
 
-def test_only_the_gateway_says_where_a_caller_is(recording: Recording) -> None:
-    """What the caller says of it is overwritten or taken away, on every route, and so is the gateway's secret."""
-    told = {each["name"]: each.get("value") for each in container_env(recording)}["EVENTFEED_CLIENT_ADDRESS_HEADER"]
-    for route in routes(recording):
+def test_address_and_secret_headers_come_from_the_gateway_alone(run: MockRun) -> None:
+    """On every operation, values that the caller sends are overwritten or deleted."""
+    address_header = environment(run)["EVENTFEED_CLIENT_ADDRESS_HEADER"]
+    for operation in operations(run):
         headers = {
             each.get("name"): (each.get("exists-action"), [value.text for value in each])
-            for each in steps(recording, route.policy, "inbound")
+            for each in statements(run, operation.policy, "inbound")
             if each.tag == "set-header"
         }
 
-        assert ("override", [ADDRESS]) == headers[told]
+        assert ("override", [ADDRESS]) == headers[address_header]
         assert ("override", ["{{gateway-secret}}"]) == headers["X-Gateway-Secret"]
         assert [("delete", [])] * 2 == [headers.get("X-Forwarded-For"), headers.get("Forwarded")]
 
 
-def test_every_route_leads_to_the_one_backend(recording: Recording) -> None:
-    """The service, under its own name, over TLS that is checked."""
-    backend = recording.one("apimanagement:Backend").plain
+def test_every_operation_uses_the_services_backend(run: MockRun) -> None:
+    """The backend is the service at its own name, over TLS with a validated certificate."""
+    backend = run.one("apimanagement:Backend").plain
 
-    assert {"service"} == {each.get("backend-id") for each in steps_of(recording, "set-backend-service")}
-    assert all("set-backend-service" in names(recording, route.policy) for route in routes(recording))
+    assert {"service"} == {each.get("backend-id") for each in statements_named(run, "set-backend-service")}
+    assert all("set-backend-service" in statement_names(run, each.policy) for each in operations(run))
     assert "service" == backend["backendId"]
-    assert backend["url"].startswith(f"https://{recording.one('app:ContainerApp').id.rpartition('/')[2]}.")
+    assert backend["url"].startswith(f"https://{run.one('app:ContainerApp').id.rpartition('/')[2]}.")
     assert {"validateCertificateChain": True, "validateCertificateName": True} == backend["tls"]
 
 
-def test_a_failing_service_is_left_alone_and_a_full_one_is_not(recording: Recording) -> None:
-    """503 is an answer of its own, with the time to come back; nothing is repeated in a caller's name."""
-    (rule,) = recording.one("apimanagement:Backend").plain["circuitBreaker"]["rules"]
+def test_circuit_breaker_ignores_throttling_responses(run: MockRun) -> None:
+    """Server errors open it; 429 and 503 carry a retry time and do not. The gateway itself retries nothing."""
+    (rule,) = run.one("apimanagement:Backend").plain["circuitBreaker"]["rules"]
     ranges = [range(each["min"], each["max"] + 1) for each in rule["failureCondition"]["statusCodeRanges"]]
 
     assert any(502 in each for each in ranges)
     assert not any(status in each for each in ranges for status in (429, 503))
-    assert [] == steps_of(recording, "retry")
+    assert [] == statements_named(run, "retry")
 
 
-def anonymous(recording: Recording) -> list[ET.Element]:
-    """The policies of the routes that anybody may ask."""
-    return [route.policy for route in routes(recording) if ANONYMOUS in route.path]
+def test_instance_feed_accepts_only_after_and_size(run: MockRun) -> None:
+    """Another query parameter or a body over 16 KiB is refused, and a token is not forwarded."""
+    policies = [each.policy for each in operations(run) if INSTANCE_FEED in each.name]
+    for policy in policies:
+        inbound, order = statements(run, policy, "inbound"), statement_names(run, policy)
+        (when,) = [condition for each in inbound if each.tag == "choose" for condition in each.findall("when")]
+        (content,) = [each for each in inbound if each.tag == "validate-content"]
+        condition = when.get("condition", "")
 
-
-def test_the_open_feed_takes_after_and_size_and_little_else(recording: Recording) -> None:
-    """Any other word in the query is refused, a body over 16 KiB too, and a token goes no further."""
-    for policy in anonymous(recording):
-        (choice,) = [each for each in steps(recording, policy, "inbound") if each.tag == "choose"]
-        (when,) = choice.findall("when")
-        (content,) = [each for each in steps(recording, policy, "inbound") if each.tag == "validate-content"]
-        order = names(recording, policy)
-
-        words = set(re.findall(r'name != "(\w+)"', when.get("condition", "")))
-        assert {"after", "size"} == words
-        assert "context.Request.Url.Query.Keys.Any" in when.get("condition", "")
-        assert "400" == when.find("return-response/set-status").get("code")  # type: ignore[union-attr]  # it is there
+        assert {"after", "size"} == set(re.findall(r'name != "(\w+)"', condition))
+        assert "context.Request.Url.Query.Keys.Any" in condition
+        assert "400" == when.find("return-response/set-status").get("code")  # type: ignore[union-attr]  # it exists
         assert ("16384", "prevent") == (content.get("max-size"), content.get("size-exceeded-action"))
         assert order.index("rate-limit-by-key") < order.index("choose") < order.index("set-backend-service")
-    assert 4 == len(anonymous(recording))
+    assert 4 == len(policies)
 
 
-def test_large_requests_are_turned_away(recording: Recording) -> None:
-    """Before a token is looked at."""
-    everyones = parsed(recording.one("apimanagement:ApiPolicy").plain["value"])
-    inbound = steps(recording, everyones, "inbound")
+def test_large_request_is_refused_before_token_validation(run: MockRun) -> None:
+    """The API's policy refuses a Content-Length over 2 MiB with 413."""
+    inbound = statements(run, api_policy(run), "inbound")
     (choice,) = [each for each in inbound if each.tag == "choose"]
     condition = str(choice[0].get("condition"))
 
     assert "Content-Length" in condition
     assert condition.endswith("> 2097152)")
-    assert "413" == choice[0].find("return-response/set-status").get("code")  # type: ignore[union-attr]  # it is there
+    assert "413" == choice[0].find("return-response/set-status").get("code")  # type: ignore[union-attr]  # it exists
 
 
-def test_pages_may_call_only_where_they_are_listed() -> None:
-    """From those origins and no other, without credentials of the browser's; from none when none is listed."""
-    listed = record("dev", {"corsOrigins": "https://a.example.no https://b.example.no"})
-    for route in routes(listed):
-        (cors,) = [each for each in steps(listed, route.policy, "inbound") if each.tag == "cors"]
+def test_cors_allows_exactly_the_configured_origins(session_runs: SessionRuns) -> None:
+    """Only the listed origins may call, without the browser's credentials."""
+    run = session_runs.get("dev", {"corsOrigins": "https://a.example.no https://b.example.no"})
+    for operation in operations(run):
+        (cors,) = [each for each in statements(run, operation.policy, "inbound") if each.tag == "cors"]
 
         assert ["https://a.example.no", "https://b.example.no"] == [each.text for each in cors.iter("origin")]
         assert "false" == cors.get("allow-credentials")
         assert {"*"}.isdisjoint(each.text for each in cors.iter())
 
 
-def test_no_page_may_call_when_none_is_listed(recording: Recording) -> None:
-    """As it is in the files of both stacks."""
-    assert [] == steps_of(recording, "cors")
+def test_cors_is_absent_without_configured_origins(run: MockRun) -> None:
+    """The files of both stacks configure no origin."""
+    assert [] == statements_named(run, "cors")
 
 
-def test_a_trace_goes_on(recording: Recording) -> None:
-    """The caller's `traceparent` is passed on as it came."""
-    touched = {str(each.get("name")).lower() for each in steps_of(recording, "set-header")}
+def test_trace_context_is_forwarded_unchanged(run: MockRun) -> None:
+    """No policy sets `traceparent` or `tracestate`, and the gateway's telemetry uses W3C Trace Context."""
+    headers = {str(each.get("name")).lower() for each in statements_named(run, "set-header")}
 
-    assert not {"traceparent", "tracestate"} & touched
-    assert "W3C" == recording.one("apimanagement:ApiDiagnostic").plain["httpCorrelationProtocol"]
-
-
-def test_nothing_is_kept_that_is_somebodys(recording: Recording) -> None:
-    """Nothing is cached at all."""
-    kinds = ("cache-store", "cache-lookup", "cache-store-value", "cache-lookup-value")
-
-    assert [] == [each for kind in kinds for each in steps_of(recording, kind)]
+    assert not {"traceparent", "tracestate"} & headers
+    assert "W3C" == run.one("apimanagement:ApiDiagnostic").plain["httpCorrelationProtocol"]
 
 
-def test_nothing_personal_is_logged(recording: Recording) -> None:
-    """No bodies, no headers, no addresses, and no query that tells whose events are asked for."""
-    telemetry = recording.one("apimanagement:ApiDiagnostic").plain
-    sides = [telemetry[way][side] for way in ("frontend", "backend") for side in ("request", "response")]
-    told = [step for kind in ("trace", "log-to-eventhub", "emit-metric") for step in steps_of(recording, kind)]
+def test_responses_are_never_cached(run: MockRun) -> None:
+    """No policy contains a statement for a cache: responses are personal."""
+    names = ("cache-store", "cache-lookup", "cache-store-value", "cache-lookup-value")
 
-    assert not telemetry["logClientIp"]
-    assert "verbose" != telemetry["verbosity"]
-    for side in sides:
-        assert (0, []) == (side["body"]["bytes"], side["headers"])
-        hidden = {each["value"] for each in side["dataMasking"]["queryParams"] if each["mode"] == "Hide"}
-        assert {"party", "unit", "person"} <= hidden
-    assert [] == told
+    assert [] == [each for name in names for each in statements_named(run, name)]
 
 
-def test_the_gateway_answers_in_the_services_own_words(recording: Recording) -> None:
-    """What it refuses itself is a problem (RFC 9457) as well, on every route."""
-    types = {each.text for each in fragments(recording)["problem"].iter("value")}
+def test_telemetry_contains_no_personal_data(run: MockRun) -> None:
+    """No bodies, headers, addresses or personal query parameters, and no policy logs anything itself."""
+    diagnostic = run.one("apimanagement:ApiDiagnostic").plain
+    messages = [diagnostic[side][message] for side in ("frontend", "backend") for message in ("request", "response")]
+    log_statements = [
+        each for name in ("trace", "log-to-eventhub", "emit-metric") for each in statements_named(run, name)
+    ]
 
-    for route in routes(recording):
-        assert "set-body" in names(recording, route.policy, "on-error")
-    assert "application/problem+json" in types
-
-
-def test_an_operations_policy_stands_for_itself(recording: Recording) -> None:
-    """Only what everyone has takes over what stands above; an open route takes over nothing."""
-    everyones = parsed(recording.one("apimanagement:ApiPolicy").plain["value"])
-    own = [parsed(each.plain["value"]) for each in recording.of("apimanagement:ApiOperationPolicy")]
-
-    assert "base" in [each.tag for each in everyones.iter()]
-    assert [] == [each for policy in own for each in policy.iter("base")]
-
-
-def test_policies_wait_for_what_they_name(recording: Recording) -> None:
-    """Fragments for the backend and the secret, policies for the fragments."""
-    made = [recording.one("apimanagement:Backend"), recording.one("apimanagement:NamedValue")]
-    shared = recording.of("apimanagement:PolicyFragment")
-    policies = [*recording.of("apimanagement:ApiPolicy"), *recording.of("apimanagement:ApiOperationPolicy")]
-
-    assert all(each.urn in fragment.dependencies for each in made for fragment in shared)
-    assert all(each.urn in policy.dependencies for each in shared for policy in policies)
+    assert not diagnostic["logClientIp"]
+    assert "verbose" != diagnostic["verbosity"]
+    for message in messages:
+        assert (0, []) == (message["body"]["bytes"], message["headers"])
+        parameters = {each["value"] for each in message["dataMasking"]["queryParams"] if each["mode"] == "Hide"}
+        assert {"party", "unit", "person"} <= parameters
+    assert [] == log_statements
 
 
-PLANTED: list[tuple[str, str, str, Callable[[Recording], None]]] = [
-    (
+def test_gateway_errors_are_problem_details(run: MockRun) -> None:
+    """On every operation, an error of the gateway itself has a problem body (RFC 9457)."""
+    values = {each.text for each in fragments(run)["problem"].iter("value")}
+
+    for operation in operations(run):
+        assert "set-body" in statement_names(run, operation.policy, "on-error")
+    assert "application/problem+json" in values
+
+
+def test_operation_policies_inherit_nothing(run: MockRun) -> None:
+    """Only the API's policy contains <base />; the policy of an operation is complete."""
+    own_policies = [parse_policy(each.plain["value"]) for each in run.of("apimanagement:ApiOperationPolicy")]
+
+    assert "base" in [each.tag for each in api_policy(run).iter()]
+    assert [] == [each for policy in own_policies for each in policy.iter("base")]
+
+
+def test_policies_depend_on_their_references(run: MockRun) -> None:
+    """Fragments depend on the backend and the secret, policies on the fragments."""
+    references = [run.one("apimanagement:Backend"), run.one("apimanagement:NamedValue")]
+    shared_fragments = run.of("apimanagement:PolicyFragment")
+    policies = [*run.of("apimanagement:ApiPolicy"), *run.of("apimanagement:ApiOperationPolicy")]
+
+    assert all(each.urn in fragment.dependencies for each in references for fragment in shared_fragments)
+    assert all(each.urn in policy.dependencies for each in shared_fragments for policy in policies)
+
+
+class PolicyMutation(NamedTuple):
+    """A text of a policy file, its replacement, and the test that must fail."""
+
+    file: str
+    original: str
+    replacement: str
+    test: Callable[[MockRun], None]
+
+
+MUTATIONS = (
+    PolicyMutation("caller.xml", "validate-jwt", "check-jwt", test_operations_without_token_are_those_of_the_contract),
+    PolicyMutation(
         "caller.xml",
-        "validate-jwt",
-        "check-jwt",
-        test_only_what_the_contract_lists_is_open,
+        'require-signed-tokens="true"',
+        'require-signed-tokens="false"',
+        test_tokens_are_validated_by_the_services_discovery_document,
     ),
-    ("caller.xml", 'require-signed-tokens="true"', 'require-signed-tokens="false"', test_tokens_are_the_platforms_own),
-    (
+    PolicyMutation(
         "open.xml",
         "@(context.Request.IpAddress)",
         "@(context.Request.Headers.GetValueOrDefault(&quot;X&quot;, &quot;&quot;))",
-        test_nobody_asks_without_limit,
+        test_every_operation_has_a_rate_limit,
     ),
-    ("open.xml", "<rate-limit-by-key", "<quota-by-key", test_limits_stand_only_in_tiers_that_have_them),
-    ("caller.xml", 'buffer-response="false"', 'buffer-response="true"', test_streams_are_not_held_back),
-    ("caller.xml", 'timeout="75"', 'timeout="30"', test_streams_are_not_held_back),
-    (
+    PolicyMutation("open.xml", "<rate-limit-by-key", "<quota-by-key", test_statements_are_supported_by_the_tier),
+    PolicyMutation("caller.xml", 'buffer-response="false"', 'buffer-response="true"', test_bodies_are_not_buffered),
+    PolicyMutation("caller.xml", 'timeout="75"', 'timeout="30"', test_bodies_are_not_buffered),
+    PolicyMutation(
         "to-service.xml",
         '"X-Client-Address" exists-action="override"',
         '"X-Client-Address" exists-action="skip"',
-        test_only_the_gateway_says_where_a_caller_is,
+        test_address_and_secret_headers_come_from_the_gateway_alone,
     ),
-    (
+    PolicyMutation(
         "to-service.xml",
         '<set-header name="X-Forwarded-For" exists-action="delete" />',
         "",
-        test_only_the_gateway_says_where_a_caller_is,
+        test_address_and_secret_headers_come_from_the_gateway_alone,
     ),
-    ("to-service.xml", "<set-backend-service", "<set-some-service", test_every_route_leads_to_the_one_backend),
-    (
+    PolicyMutation(
+        "to-service.xml",
+        "<set-backend-service",
+        "<set-some-service",
+        test_every_operation_uses_the_services_backend,
+    ),
+    PolicyMutation(
         "instance.xml",
         "name != &quot;size&quot;",
         "name != &quot;person&quot;",
-        test_the_open_feed_takes_after_and_size_and_little_else,
+        test_instance_feed_accepts_only_after_and_size,
     ),
-    ("instance.xml", 'max-size="16384"', 'max-size="1638400"', test_the_open_feed_takes_after_and_size_and_little_else),
-    ("caller.xml", "2097152", "20971520", test_large_requests_are_turned_away),
-    ("to-service.xml", '"Forwarded"', '"traceparent"', test_a_trace_goes_on),
-    (
+    PolicyMutation(
+        "instance.xml", 'max-size="16384"', 'max-size="1638400"', test_instance_feed_accepts_only_after_and_size
+    ),
+    PolicyMutation("caller.xml", "2097152", "20971520", test_large_request_is_refused_before_token_validation),
+    PolicyMutation("to-service.xml", '"Forwarded"', '"traceparent"', test_trace_context_is_forwarded_unchanged),
+    PolicyMutation(
         "open.xml",
         "<outbound />",
         '<outbound><cache-store duration="60" /></outbound>',
-        test_nothing_is_kept_that_is_somebodys,
+        test_responses_are_never_cached,
     ),
-    (
+    PolicyMutation(
         "caller.xml",
         "</inbound>",
         '<trace source="gateway"><message>x</message></trace></inbound>',
-        test_nothing_personal_is_logged,
+        test_telemetry_contains_no_personal_data,
     ),
-    ("open.xml", '<include-fragment fragment-id="problem" />', "", test_the_gateway_answers_in_the_services_own_words),
-    ("open.xml", "<inbound>", "<inbound><base />", test_an_operations_policy_stands_for_itself),
-    (
+    PolicyMutation(
+        "open.xml", '<include-fragment fragment-id="problem" />', "", test_gateway_errors_are_problem_details
+    ),
+    PolicyMutation("open.xml", "<inbound>", "<inbound><base />", test_operation_policies_inherit_nothing),
+    PolicyMutation(
         "caller.xml",
         "<inbound>",
         '<inbound><retry condition="true" count="3" interval="1" />',
-        test_a_failing_service_is_left_alone_and_a_full_one_is_not,
+        test_circuit_breaker_ignores_throttling_responses,
     ),
-]
+)
 
 
-@pytest.mark.parametrize(("file", "right", "wrong", "rule"), PLANTED, ids=lambda each: getattr(each, "__name__", ""))
-def test_a_planted_fault_is_noticed(
-    prod: Recording, file: str, right: str, wrong: str, rule: Callable[[Recording], None]
-) -> None:
-    """Each rule fails on a policy that breaks it."""
-    text = (INFRA / "gateway" / file).read_text()
-    assert right in text
-    faulty = with_policy(prod, file, right=right, wrong=wrong)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda each: f"{each.test.__name__}-{each.original}")
+def test_gateway_test_fails_for_a_mutated_policy(prod: MockRun, mutation: PolicyMutation) -> None:
+    """Each test detects a policy with a fault."""
+    text = (INFRA / "gateway" / mutation.file).read_text()
+    assert mutation.original in text
+    mutant = with_mutated_policy(prod, mutation)
 
     with pytest.raises(AssertionError):
-        rule(faulty)
+        mutation.test(mutant)
 
 
-def with_policy(recording: Recording, file: str, *, right: str, wrong: str) -> Recording:
-    """A run whose policies were made of a file with a fault in it."""
-    marks = {"caller.xml": "validate-jwt", "open.xml": 'calls="600"', "instance.xml": "validate-content"}
-    mark = marks.get(file, "<fragment>")
+def with_mutated_policy(run: MockRun, mutation: PolicyMutation) -> MockRun:
+    """Return the run with the mutation in every policy that comes from the file."""
+    markers = {"caller.xml": "validate-jwt", "open.xml": 'calls="600"', "instance.xml": "validate-content"}
+    marker = markers.get(mutation.file, "<fragment>")
     resources = [
-        replaced(each, right, wrong=wrong) if mark in str(each.plain.get("value", "")) else each
-        for each in recording.resources
+        with_mutated_text(each, mutation) if marker in str(each.plain.get("value", "")) else each
+        for each in run.resources
     ]
-    return dataclasses.replace(recording, resources=resources)
+    return dataclasses.replace(run, resources=resources)
 
 
-def replaced(resource: Recorded, right: str, *, wrong: str) -> Recorded:
-    """A policy with one text in the place of another."""
-    text = str(resource.plain["value"]).replace(right, wrong)
+def with_mutated_text(resource: RegisteredResource, mutation: PolicyMutation) -> RegisteredResource:
+    """Return the policy resource with the original text replaced."""
+    text = str(resource.plain["value"]).replace(mutation.original, mutation.replacement)
     return dataclasses.replace(resource, inputs={**resource.inputs, "value": text})
 
 
-def test_each_spelling_of_a_partys_feed_is_served(recording: Recording) -> None:
-    """With a slash at its end, as the contract and existing clients write it, and without; both ask for a token."""
-    policies = {route.path: route.policy for route in routes(recording)}
+def test_party_feed_is_served_with_and_without_trailing_slash(run: MockRun) -> None:
+    """Existing clients add a slash at the end. Both paths require a token."""
+    policies = {each.name: each.policy for each in operations(run)}
 
     assert policies["POST /events/api/v1/party"] is policies["POST /events/api/v1/party/"]
 
 
-def test_a_parameter_that_is_forgotten_is_the_services_to_refuse(recording: Recording) -> None:
-    """None becomes a part of a path, which the gateway would answer with 404."""
-    assert "query" == recording.one("apimanagement:Api").plain["translateRequiredQueryParametersConduct"]
+def test_missing_parameter_is_refused_by_the_service(run: MockRun) -> None:
+    """Required parameters stay in the query: as parts of the path, the gateway would respond with 404."""
+    assert "query" == run.one("apimanagement:Api").plain["translateRequiredQueryParametersConduct"]

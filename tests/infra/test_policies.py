@@ -1,4 +1,4 @@
-"""What must be true of all that is made, whatever the program looks like. Each rule is tripped in test_planted."""
+"""Policies that the resources of every stack must satisfy. test_policy_mutants.py proves that each can fail."""
 
 import importlib
 import inspect
@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.infra.recording import AZURE, Recorded, Recording
+from tests.infra.mock_run import AZURE, MockRun, RegisteredResource
 from tests.infra.simulation.wire import is_secret, reveal
 
 TAGS = {"system": "eventfeed", "managed-by": "pulumi"}
-# What holds events or the keys that sign for them.
-DATA = (
+# The types that hold events or signing keys.
+DATA_TYPES = (
     "cosmosdb:DatabaseAccount",
     "cosmosdb:SqlResourceSqlDatabase",
     "cosmosdb:SqlResourceSqlContainer",
@@ -22,35 +22,35 @@ ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 DATA_CONTRIBUTOR = "00000000-0000-0000-0000-000000000002"
-# Cosmos DB's own assignments are no resources of Azure's access control.
+# Cosmos DB's data plane has role assignments of its own.
 SQL_ASSIGNMENT = "cosmosdb:SqlResourceSqlRoleAssignment"
 
 
-def inputs_of(token: str) -> Mapping[str, inspect.Parameter]:
-    """What a type of Azure's can be given, by the SDK."""
+def sdk_parameters(token: str) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of an Azure type in the SDK."""
     module, name = token.removeprefix(AZURE).split(":")
-    made = getattr(importlib.import_module(f"pulumi_azure_native.{module}"), name)
-    return inspect.signature(made._internal_init).parameters
+    cls = getattr(importlib.import_module(f"pulumi_azure_native.{module}"), name)
+    return inspect.signature(cls._internal_init).parameters
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value in inputs that is not marked secret, with its path."""
+def plain_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the path and value of every leaf that is not marked secret."""
     if is_secret(value):
         return
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from leaves(each, f"{path}.{key}")
+            yield from plain_leaves(each, f"{path}.{key}")
     elif isinstance(value, list):
         for each in value:
-            yield from leaves(each, f"{path}[]")
+            yield from plain_leaves(each, f"{path}[]")
     else:
         yield path, value
 
 
 def secrets(value: Any) -> Iterator[str]:
-    """Every value in inputs that is marked secret."""
+    """Yield every leaf that is marked secret, as a text."""
     if is_secret(value):
-        yield from (str(each) for _, each in leaves(reveal(value)))
+        yield from (str(each) for _, each in plain_leaves(reveal(value)))
     elif isinstance(value, Mapping):
         for each in value.values():
             yield from secrets(each)
@@ -59,87 +59,91 @@ def secrets(value: Any) -> Iterator[str]:
             yield from secrets(each)
 
 
-def app(recording: Recording) -> Recorded:
-    """The service."""
-    return recording.one("app:ContainerApp")
+def container_app(run: MockRun) -> RegisteredResource:
+    """Return the service's container app."""
+    return run.one("app:ContainerApp")
 
 
-def container(recording: Recording) -> Mapping[str, Any]:
-    """The service's only container."""
-    (found,) = app(recording).plain["template"]["containers"]
-    assert isinstance(found, Mapping)
-    return found
+def container(run: MockRun) -> Mapping[str, Any]:
+    """Return the service's only container."""
+    (only,) = container_app(run).plain["template"]["containers"]
+    assert isinstance(only, Mapping)
+    return only
 
 
-def principal(recording: Recording) -> str:
-    """Who the service is, as its role for the database says."""
-    return str(recording.one(SQL_ASSIGNMENT).plain["principalId"])
+def service_principal(run: MockRun) -> str:
+    """Return the principal id of the service, from its role assignment for the database."""
+    return str(run.one(SQL_ASSIGNMENT).plain["principalId"])
 
 
-def test_no_key_opens_the_store(recording: Recording) -> None:
-    """Neither a key of the account, nor the registry's administrator, nor the workspace's key."""
-    account = recording.one("cosmosdb:DatabaseAccount").plain
-    registry = recording.one("containerregistry:Registry").plain
-    workspace = recording.one("operationalinsights:Workspace").plain
+def roles_of(run: MockRun, *, service: bool) -> set[tuple[str, str]]:
+    """Return role and scope of each role assignment of the service, or of the other principal, the gateway."""
+    return {
+        (each.plain["roleDefinitionId"].rpartition("/")[2], each.plain["scope"])
+        for each in run.of("authorization:RoleAssignment")
+        if (each.plain["principalId"] == service_principal(run)) == service
+    }
+
+
+def environment_name(run: MockRun) -> str:
+    """Return the name of the stack."""
+    return run.resources[0].urn.split("::")[0].rpartition(":")[2]
+
+
+def test_store_registry_and_workspace_accept_no_key(run: MockRun) -> None:
+    """The account's keys, the registry's administrator and the workspace's key are disabled."""
+    account = run.one("cosmosdb:DatabaseAccount").plain
+    registry = run.one("containerregistry:Registry").plain
+    workspace = run.one("operationalinsights:Workspace").plain
 
     assert (True, True) == (account["disableLocalAuth"], account["disableKeyBasedMetadataWriteAccess"])
     assert (False, False) == (registry["adminUserEnabled"], registry["anonymousPullEnabled"])
     assert workspace["features"]["disableLocalAuth"]
-    assert "EVENTFEED_COSMOS_KEY" not in {each["name"] for each in container(recording)["env"]}
+    assert "EVENTFEED_COSMOS_KEY" not in {each["name"] for each in container(run)["env"]}
 
 
-def test_the_service_may_read_and_write_data_and_nothing_more(recording: Recording) -> None:
-    """In this one database; besides, it reads its secrets, pulls its image and sends measurements."""
-    (granted,) = recording.of(SQL_ASSIGNMENT)
-    roles = {
-        (each.plain["roleDefinitionId"].rpartition("/")[2], each.plain["scope"])
-        for each in recording.of("authorization:RoleAssignment")
-        if each.plain["principalId"] == principal(recording)
-    }
-    wanted = {
-        (SECRETS_USER, recording.one("keyvault:Vault").id),
-        (ACR_PULL, recording.one("containerregistry:Registry").id),
-        (METRICS_PUBLISHER, recording.one("applicationinsights:Component").id),
-    }
-    account = recording.one("cosmosdb:DatabaseAccount").id
-
-    assert f"{account}/sqlRoleDefinitions/{DATA_CONTRIBUTOR}" == granted.plain["roleDefinitionId"]
-    assert f"{account}/dbs/eventfeed" == granted.plain["scope"]
-    assert wanted == roles
-
-
-def test_the_gateway_may_read_one_secret_and_send_what_it_sees(recording: Recording) -> None:
-    """It has an identity of its own, without a word of the store."""
-    gateway = {
-        (each.plain["roleDefinitionId"].rpartition("/")[2], each.plain["scope"])
-        for each in recording.of("authorization:RoleAssignment")
-        if each.plain["principalId"] != principal(recording)
-    }
-    wanted = {
-        (SECRETS_USER, recording.one("keyvault:Secret", "gateway-says").id),
-        (METRICS_PUBLISHER, recording.one("applicationinsights:Component").id),
+def test_service_roles_are_the_least_it_needs(run: MockRun) -> None:
+    """The service may use the data of one database, read its secrets, pull its image and publish metrics."""
+    (assignment,) = run.of(SQL_ASSIGNMENT)
+    account = run.one("cosmosdb:DatabaseAccount").id
+    minimum = {
+        (SECRETS_USER, run.one("keyvault:Vault").id),
+        (ACR_PULL, run.one("containerregistry:Registry").id),
+        (METRICS_PUBLISHER, run.one("applicationinsights:Component").id),
     }
 
-    assert wanted == gateway
+    assert f"{account}/sqlRoleDefinitions/{DATA_CONTRIBUTOR}" == assignment.plain["roleDefinitionId"]
+    assert f"{account}/dbs/eventfeed" == assignment.plain["scope"]
+    assert minimum == roles_of(run, service=True)
 
 
-def test_roles_are_given_to_identities_under_names_that_follow_from_them(recording: Recording) -> None:
-    """So that one that changes is another one; and none is given to a person."""
-    given = recording.of("authorization:RoleAssignment")
-    names = [each.plain["roleAssignmentName"] for each in given]
+def test_gateway_roles_are_the_least_it_needs(run: MockRun) -> None:
+    """The gateway's own identity may read one secret and publish metrics, and has no access to the store."""
+    minimum = {
+        (SECRETS_USER, run.one("keyvault:Secret", "gateway-says").id),
+        (METRICS_PUBLISHER, run.one("applicationinsights:Component").id),
+    }
 
-    assert {"ServicePrincipal"} == {each.plain["principalType"] for each in given}
-    assert len(given) == len(set(names))
+    assert minimum == roles_of(run, service=False)
+
+
+def test_role_assignment_names_are_derived_from_the_grant(run: MockRun) -> None:
+    """Each name is a UUID of version 5, so that a changed grant is a new assignment; no principal is a person."""
+    assignments = run.of("authorization:RoleAssignment")
+    names = [each.plain["roleAssignmentName"] for each in assignments]
+
+    assert {"ServicePrincipal"} == {each.plain["principalType"] for each in assignments}
+    assert len(assignments) == len(set(names))
     assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", name) for name in names)
 
 
-def test_nothing_but_the_gateway_is_reachable(prod: Recording) -> None:
-    """Whatever can be closed to the world is, and is reached by a private endpoint under its own name."""
-    closable = [each for each in prod.azure if "public_network_access" in inputs_of(each.token)]
+def test_only_the_gateway_has_public_network_access(prod: MockRun) -> None:
+    """Every type that supports it has public network access disabled, except the gateway."""
+    supporting_types = [each for each in prod.azure if "public_network_access" in sdk_parameters(each.token)]
     vault = prod.one("keyvault:Vault").plain["properties"]
-    closed = {each.token.removeprefix(AZURE): each.plain.get("publicNetworkAccess") for each in closable}
+    access = {each.token.removeprefix(AZURE): each.plain.get("publicNetworkAccess") for each in supporting_types}
 
-    assert closed == {
+    assert access == {
         "cosmosdb:DatabaseAccount": "Disabled",
         "containerregistry:Registry": "Disabled",
         "app:ManagedEnvironment": "Disabled",
@@ -149,132 +153,135 @@ def test_nothing_but_the_gateway_is_reachable(prod: Recording) -> None:
     assert prod.one("app:ManagedEnvironment").plain["vnetConfiguration"]["internal"]
 
 
-def test_what_is_closed_is_reached_privately(prod: Recording) -> None:
-    """Store, vault and registry each have an endpoint in the network, and a zone in which its name leads there."""
-    closed = {
+def test_private_resources_have_an_endpoint_and_a_dns_zone(prod: MockRun) -> None:
+    """Store, vault and registry have a private endpoint, and a zone of the network that resolves their name to it."""
+    private_ids = {
         prod.one(each).id for each in ("cosmosdb:DatabaseAccount", "keyvault:Vault", "containerregistry:Registry")
     }
-    ways = {
+    endpoints = {
         each.plain["privateLinkServiceConnections"][0]["privateLinkServiceId"]: each.id
         for each in prod.of("network:PrivateEndpoint")
     }
-    named = {
+    zones = {
         each.id.rpartition("/privateDnsZoneGroups/")[0]: each.plain["privateDnsZoneConfigs"][0]["privateDnsZoneId"]
         for each in prod.of("network:PrivateDnsZoneGroup")
     }
-    linked = {each.id.rpartition("/virtualNetworkLinks/")[0] for each in prod.of("privatedns:VirtualNetworkLink")}
+    network_zones = {
+        each.id.rpartition("/virtualNetworkLinks/")[0] for each in prod.of("privatedns:VirtualNetworkLink")
+    }
 
-    assert closed == ways.keys()
-    assert set(ways.values()) == named.keys()
-    assert set(named.values()) < linked
-    assert {each.id for each in prod.of("privatedns:PrivateZone")} == linked
+    assert private_ids == endpoints.keys()
+    assert set(endpoints.values()) == zones.keys()
+    assert set(zones.values()) < network_zones
+    assert {each.id for each in prod.of("privatedns:PrivateZone")} == network_zones
 
 
-def test_within_the_network_only_who_must_comes_in(prod: Recording) -> None:
-    """Every subnet has a guard that lets in who is listed, never the internet, and nobody else."""
-    guards = {each.id: each.plain["securityRules"] for each in prod.of("network:NetworkSecurityGroup")}
+def test_subnets_accept_only_listed_sources(prod: MockRun) -> None:
+    """Every subnet has a security group that allows listed sources, never the internet, and denies the rest."""
+    groups = {each.id: each.plain["securityRules"] for each in prod.of("network:NetworkSecurityGroup")}
     subnets = {each.name: each.plain for each in prod.of("network:Subnet")}
-    comers = {
-        name: {rule["sourceAddressPrefix"] for rule in guards[each["networkSecurityGroup"]["id"]][:-1]}
+    sources = {
+        name: {rule["sourceAddressPrefix"] for rule in groups[each["networkSecurityGroup"]["id"]][:-1]}
         for name, each in subnets.items()
     }
-    last = [guards[each["networkSecurityGroup"]["id"]][-1] for each in subnets.values()]
+    last_rules = [groups[each["networkSecurityGroup"]["id"]][-1] for each in subnets.values()]
     gateway, apps = subnets["gateway"]["addressPrefix"], subnets["apps"]["addressPrefix"]
 
-    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps, gateway}, "gateway": set()} == comers
+    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps, gateway}, "gateway": set()} == sources
     assert {("Deny", "*", "0-65535", 4096)} == {
-        (each["access"], each["sourceAddressPrefix"], *each["destinationPortRanges"], each["priority"]) for each in last
+        (each["access"], each["sourceAddressPrefix"], *each["destinationPortRanges"], each["priority"])
+        for each in last_rules
     }
 
 
-def test_subnets_are_made_one_after_another(prod: Recording) -> None:
-    """Each for itself and none in the network's own inputs, which would take the others away."""
+def test_subnets_are_created_one_after_another(prod: MockRun) -> None:
+    """Each is a resource of its own: listed in the network's inputs, they would be deleted by its next update."""
     subnets = prod.of("network:Subnet")
 
     assert "subnets" not in prod.one("network:VirtualNetwork").plain
     assert all(before.urn in after.dependencies for before, after in itertools.pairwise(subnets))
 
 
-def test_only_the_gateway_knows_what_opens_the_service(recording: Recording) -> None:
-    """A secret that is made here, kept in the vault, taken from there by both, and told to nobody else."""
-    kept, said = (recording.one("keyvault:Secret", each).plain["properties"] for each in ("gateway", "gateway-says"))
-    (password,) = [each for each in recording.resources if each.token.endswith(":RandomPassword")]
-    value = recording.one("apimanagement:NamedValue").plain
-    env = {each["name"]: each for each in container(recording)["env"]}
-    read = {each["name"]: each for each in app(recording).plain["configuration"]["secrets"]}
+def test_gateway_secret_is_read_only_by_gateway_and_service(run: MockRun) -> None:
+    """The password is generated, stored in the vault, and read from there by both."""
+    accepted_value, sent_value = (
+        run.one("keyvault:Secret", name).plain["properties"]["value"] for name in ("gateway", "gateway-says")
+    )
+    (password,) = [each for each in run.resources if each.token.endswith(":RandomPassword")]
+    named_value = run.one("apimanagement:NamedValue").plain
+    env = {each["name"]: each for each in container(run)["env"]}
+    app_secrets = {each["name"]: each for each in container_app(run).plain["configuration"]["secrets"]}
 
-    assert "a password gateway-2026-12" == kept["value"] == said["value"]
+    assert "a password gateway-2026-12" == accepted_value == sent_value
     assert password.plain["length"] >= 32
     assert {"name": "EVENTFEED_GATEWAY_SECRET", "secretRef": "gateway"} == env["EVENTFEED_GATEWAY_SECRET"]
-    assert value["secret"]
-    assert value["keyVault"]["secretIdentifier"].endswith("/secrets/gateway-says")
-    assert read["gateway"]["keyVaultUrl"].endswith("/secrets/gateway")
+    assert named_value["secret"]
+    assert named_value["keyVault"]["secretIdentifier"].endswith("/secrets/gateway-says")
+    assert app_secrets["gateway"]["keyVaultUrl"].endswith("/secrets/gateway")
 
 
-def test_every_secret_is_marked_secret(recording: Recording) -> None:
-    """Wherever a value is that is secret in one place, it is secret in all, the outputs included."""
-    told = {value for each in recording.resources for value in secrets(each.inputs)}
-    told |= {"a private key", "a password"}
-    shown = [
+def test_secret_values_are_marked_secret_everywhere(run: MockRun) -> None:
+    """A value that is secret in one place is secret in all inputs and in the stack's outputs."""
+    values = {value for each in run.resources for value in secrets(each.inputs)} | {"a private key", "a password"}
+    leaks = [
         f"{each.name}{path}"
-        for each in recording.resources
-        for path, value in leaves(each.inputs)
-        if any(secret in str(value) for secret in told)
+        for each in run.resources
+        for path, leaf in plain_leaves(each.inputs)
+        if any(value in str(leaf) for value in values)
     ]
-    shown += [path for path, value in leaves(recording.outputs) if any(secret in str(value) for secret in told)]
+    leaks += [path for path, leaf in plain_leaves(run.outputs) if any(value in str(leaf) for value in values)]
 
-    assert [] == shown
-    assert all(is_secret(each.inputs["properties"]["value"]) for each in recording.of("keyvault:Secret"))
-    assert len(told) >= 3
-
-
-def test_the_container_holds_no_secret_itself(recording: Recording) -> None:
-    """All come from the vault by the service's identity, so nothing that is read from the app becomes secret."""
-    identity = recording.one("managedidentity:UserAssignedIdentity").id
-    read = app(recording).inputs["configuration"]["secrets"]
-
-    assert [] == list(secrets(app(recording).inputs))
-    assert all({"name", "keyVaultUrl", "identity"} == each.keys() and each["identity"] == identity for each in read)
-    assert {each["name"] for each in read} == {each.name for each in recording.of("keyvault:Secret")} - {"gateway-says"}
+    assert [] == leaks
+    assert all(is_secret(each.inputs["properties"]["value"]) for each in run.of("keyvault:Secret"))
+    assert len(values) >= 3
 
 
-def test_data_is_protected_from_deletion(prod: Recording) -> None:
-    """By Pulumi, by a lock in Azure, and by copies of what was."""
-    unprotected = [each.urn for token in DATA for each in prod.of(token) if not each.protect]
-    locked = {each.plain["scope"]: each.plain["level"] for each in prod.of("authorization:ManagementLockByScope")}
+def test_container_app_inputs_contain_no_secret(run: MockRun) -> None:
+    """The app refers to the vault's secrets by its identity, so no output of the app becomes secret."""
+    identity = run.one("managedidentity:UserAssignedIdentity").id
+    app_secrets = container_app(run).inputs["configuration"]["secrets"]
+    keys = {"name", "keyVaultUrl", "identity"}
+
+    assert [] == list(secrets(container_app(run).inputs))
+    assert all(keys == each.keys() and each["identity"] == identity for each in app_secrets)
+    assert {each["name"] for each in app_secrets} == {each.name for each in run.of("keyvault:Secret")} - {
+        "gateway-says"
+    }
+
+
+def test_production_data_is_protected_from_deletion(prod: MockRun) -> None:
+    """Pulumi and a lock in Azure refuse the deletion, and there are continuous backups."""
+    not_protected = [each.urn for token in DATA_TYPES for each in prod.of(token) if not each.protect]
+    locks = {each.plain["scope"]: each.plain["level"] for each in prod.of("authorization:ManagementLockByScope")}
     account, vault = prod.one("cosmosdb:DatabaseAccount"), prod.one("keyvault:Vault")
     backup = account.plain["backupPolicy"]
 
-    assert [] == unprotected
-    assert {account.id: "CanNotDelete", vault.id: "CanNotDelete"} == locked
+    assert [] == not_protected
+    assert {account.id: "CanNotDelete", vault.id: "CanNotDelete"} == locks
     assert ("Continuous", "Continuous30Days") == (backup["type"], backup["continuousModeProperties"]["tier"])
     assert vault.plain["properties"]["enableSoftDelete"]
     assert vault.plain["properties"]["enablePurgeProtection"]
 
 
-def test_every_resource_is_tagged(recording: Recording) -> None:
-    """All that can carry tags: which system, which environment, made by what."""
-    untagged = [
+def test_resources_that_support_tags_have_all_tags(run: MockRun) -> None:
+    """The tags name the system, the environment and the tool."""
+    tags = {*TAGS.items(), ("environment", environment_name(run))}
+    without_tags = [
         each.urn
-        for each in recording.azure
-        if "tags" in inputs_of(each.token)
-        and "Mapping" in str(inputs_of(each.token)["tags"].annotation)
-        and not {*TAGS.items(), ("environment", environment(recording))} <= set(each.plain.get("tags", {}).items())
+        for each in run.azure
+        if "tags" in sdk_parameters(each.token)
+        and "Mapping" in str(sdk_parameters(each.token)["tags"].annotation)
+        and not tags <= set(each.plain.get("tags", {}).items())
     ]
 
-    assert [] == untagged
+    assert [] == without_tags
 
 
-def environment(recording: Recording) -> str:
-    """The name of the stack, as its urns say."""
-    return recording.resources[0].urn.split("::")[0].rpartition(":")[2]
-
-
-def test_the_app_waits_for_its_permissions(recording: Recording) -> None:
-    """And for the names of what it asks, for its secrets, and for the containers of the log."""
-    needed = [
+def test_container_app_depends_on_its_roles_and_names(run: MockRun) -> None:
+    """The app depends on its role assignments, DNS records, secrets and the containers of the log."""
+    prerequisites = [
         each.urn
-        for each in recording.azure
+        for each in run.azure
         if each.token.removeprefix(AZURE)
         in {
             SQL_ASSIGNMENT,
@@ -284,37 +291,37 @@ def test_the_app_waits_for_its_permissions(recording: Recording) -> None:
             "privatedns:PrivateRecordSet",
         }
     ]
-    needed += [
+    prerequisites += [
         each.urn
-        for each in recording.of("authorization:RoleAssignment")
-        if each.plain["principalId"] == principal(recording)
+        for each in run.of("authorization:RoleAssignment")
+        if each.plain["principalId"] == service_principal(run)
     ]
 
-    assert set() == set(needed) - app(recording).dependencies
-    assert len(needed) >= 9
+    assert set() == set(prerequisites) - container_app(run).dependencies
+    assert len(prerequisites) >= 9
 
 
-def test_the_gateway_waits_for_its_permissions(recording: Recording) -> None:
-    """What it reads by its identity is not made before it may."""
-    allowed = {
+def test_gateway_resources_depend_on_its_roles(run: MockRun) -> None:
+    """The named value and the logger are created after the role assignments that they use."""
+    assignments = {
         each.name: each.urn
-        for each in recording.of("authorization:RoleAssignment")
-        if each.plain["principalId"] != principal(recording)
+        for each in run.of("authorization:RoleAssignment")
+        if each.plain["principalId"] != service_principal(run)
     }
 
-    assert allowed["gateway-secret"] in recording.one("apimanagement:NamedValue").dependencies
-    assert allowed["gateway-telemetry"] in recording.one("apimanagement:Logger").dependencies
+    assert assignments["gateway-secret"] in run.one("apimanagement:NamedValue").dependencies
+    assert assignments["gateway-telemetry"] in run.one("apimanagement:Logger").dependencies
 
 
-def test_no_call_anywhere_returns_a_key(recording: Recording) -> None:
-    """Nothing is asked of Azure at all but to make things."""
-    assert [] == list(recording.calls)
+def test_program_calls_no_azure_function(run: MockRun) -> None:
+    """A function could return a key; the program only registers resources."""
+    assert [] == list(run.calls)
 
 
-def test_without_servers_no_throughput_is_set(dev: Recording) -> None:
-    """Azure refuses it: neither on the database nor on a container, and there is one region."""
+def test_serverless_account_has_no_throughput(dev: MockRun) -> None:
+    """Azure rejects a throughput there, on the database and on containers, and more than one region."""
     account = dev.one("cosmosdb:DatabaseAccount").plain
-    set_anyway = [
+    with_options = [
         each.name
         for token in ("cosmosdb:SqlResourceSqlDatabase", "cosmosdb:SqlResourceSqlContainer")
         for each in dev.of(token)
@@ -322,24 +329,24 @@ def test_without_servers_no_throughput_is_set(dev: Recording) -> None:
     ]
 
     assert [{"name": "EnableServerless"}] == account["capabilities"]
-    assert [] == set_anyway
+    assert [] == with_options
     assert 1 == len(account["locations"])
 
 
-def test_throughput_grows_and_shrinks_by_itself(prod: Recording) -> None:
-    """For each container, never shared by the database, never by hand: Azure lets nobody switch later."""
+def test_production_containers_have_autoscale_throughput(prod: MockRun) -> None:
+    """Each container has its own: Azure does not allow a later change from shared or manual throughput."""
     options = [each.plain["options"] for each in prod.of("cosmosdb:SqlResourceSqlContainer")]
-    most = [each["autoscaleSettings"]["maxThroughput"] for each in options]
+    maxima = [each["autoscaleSettings"]["maxThroughput"] for each in options]
 
     assert [] == prod.one("cosmosdb:DatabaseAccount").plain["capabilities"]
     assert not prod.one("cosmosdb:SqlResourceSqlDatabase").plain.get("options")
     assert [["autoscaleSettings"]] * 3 == [list(each) for each in options]
-    assert all(each >= 1000 and each % 1000 == 0 for each in most)
+    assert all(each >= 1000 and each % 1000 == 0 for each in maxima)
 
 
-def test_the_store_is_one_region_with_session_consistency(recording: Recording) -> None:
-    """One that writes and no other: after a failover the newest seconds might be gone. Not spoken to by old TLS."""
-    account = recording.one("cosmosdb:DatabaseAccount").plain
+def test_store_has_one_region_and_session_consistency(run: MockRun) -> None:
+    """A failover to a second region could lose the newest events. TLS 1.2 is the minimum."""
+    account = run.one("cosmosdb:DatabaseAccount").plain
     (region,) = account["locations"]
 
     assert 0 == region["failoverPriority"]
@@ -349,43 +356,44 @@ def test_the_store_is_one_region_with_session_consistency(recording: Recording) 
     assert "Continuous" == account["backupPolicy"]["type"]
 
 
-def test_partition_keys_state_their_version(recording: Recording) -> None:
-    """Left out, a later write of the same container is a conflict."""
-    keys = [each.plain["resource"]["partitionKey"] for each in recording.of("cosmosdb:SqlResourceSqlContainer")]
+def test_partition_keys_have_an_explicit_version(run: MockRun) -> None:
+    """Without a version, Azure reports a conflict when the same container is written again."""
+    keys = [each.plain["resource"]["partitionKey"] for each in run.of("cosmosdb:SqlResourceSqlContainer")]
 
     assert [("Hash", 2)] * 3 == [(each["kind"], each["version"]) for each in keys]
 
 
-def test_the_image_is_named_by_its_digest(recording: Recording) -> None:
-    """In the stack's own registry, pulled by the service's identity and by no password."""
-    (registry,) = app(recording).plain["configuration"]["registries"]
-    identity = recording.one("managedidentity:UserAssignedIdentity").id
+def test_image_reference_is_a_digest_in_the_registry(run: MockRun) -> None:
+    """The image is in the stack's own registry and pulled by the service's identity, without a password."""
+    (registry,) = container_app(run).plain["configuration"]["registries"]
+    identity = run.one("managedidentity:UserAssignedIdentity").id
+    image = container(run)["image"]
 
-    assert re.fullmatch(r"[a-z0-9]+\.azurecr\.io/eventfeed@sha256:[0-9a-f]{64}", container(recording)["image"])
-    assert {"server": container(recording)["image"].partition("/")[0], "identity": identity} == registry
+    assert re.fullmatch(r"[a-z0-9]+\.azurecr\.io/eventfeed@sha256:[0-9a-f]{64}", image)
+    assert {"server": image.partition("/")[0], "identity": identity} == registry
 
 
-def test_the_service_is_looked_after(recording: Recording) -> None:
-    """While it starts, while it lives, and whether it should be sent requests."""
-    probes = {each["type"]: each["httpGet"]["path"] for each in container(recording)["probes"]}
+def test_container_has_startup_liveness_and_readiness_probes(run: MockRun) -> None:
+    """Each probe requests the health endpoint of its purpose."""
+    probes = {each["type"]: each["httpGet"]["path"] for each in container(run)["probes"]}
 
     assert {"Startup": "/health/live", "Liveness": "/health/live", "Readiness": "/health/ready"} == probes
 
 
-def test_replicas_are_few_and_grow_by_load(recording: Recording) -> None:
-    """Waiting polls are no load. Where nothing runs, a request must wake it: CPU alone cannot."""
-    scale = app(recording).plain["template"]["scale"]
+def test_replicas_scale_by_cpu_within_bounds(run: MockRun) -> None:
+    """Waiting polls are no load. From zero replicas, where there is no CPU to measure, a request starts one."""
+    scale = container_app(run).plain["template"]["scale"]
     rules = {each["name"]: each for each in scale["rules"]}
-    bounds = {"dev": (0, 2), "prod": (2, 6)}[environment(recording)]
+    bounds = {"dev": (0, 2), "prod": (2, 6)}[environment_name(run)]
 
     assert bounds == (scale["minReplicas"], scale["maxReplicas"])
     assert "cpu" == rules["busy"]["custom"]["type"]
     assert ("http" in rules.get("waking", {})) == (scale["minReplicas"] == 0)
 
 
-def test_traffic_goes_to_revisions_by_weight(recording: Recording) -> None:
-    """All of it to the newest, unless a stable one keeps a part; never in the clear."""
-    configuration = app(recording).plain["configuration"]
+def test_traffic_weights_of_revisions_add_up(run: MockRun) -> None:
+    """The newest revision gets all traffic that a stable one does not get; plain HTTP is refused."""
+    configuration = container_app(run).plain["configuration"]
     traffic = configuration["ingress"]["traffic"]
 
     assert "Multiple" == configuration["activeRevisionsMode"]
@@ -394,49 +402,50 @@ def test_traffic_goes_to_revisions_by_weight(recording: Recording) -> None:
     assert not configuration["ingress"]["allowInsecure"]
 
 
-def test_what_happens_is_kept_in_the_workspace(recording: Recording) -> None:
-    """Of store, vault, registry and environment; traces and logs through the agent, which takes no metrics."""
-    workspace = recording.one("operationalinsights:Workspace").id
-    watched = {
-        each.plain["resourceUri"]: each.plain["workspaceId"] for each in recording.of("monitor:DiagnosticSetting")
-    }
+def test_logs_and_traces_go_to_the_workspace(run: MockRun) -> None:
+    """Logs of store, vault, registry and environment; traces and logs by the agent, which accepts no metrics."""
+    workspace = run.one("operationalinsights:Workspace").id
+    targets = {each.plain["resourceUri"]: each.plain["workspaceId"] for each in run.of("monitor:DiagnosticSetting")}
     tokens = ("cosmosdb:DatabaseAccount", "keyvault:Vault", "containerregistry:Registry", "app:ManagedEnvironment")
-    agent = recording.one("app:ManagedEnvironment").plain["openTelemetryConfiguration"]
+    agent = run.one("app:ManagedEnvironment").plain["openTelemetryConfiguration"]
 
-    assert {recording.one(each).id: workspace for each in tokens} == watched
+    assert {run.one(each).id: workspace for each in tokens} == targets
     assert {
         "tracesConfiguration": {"destinations": ["appInsights"]},
         "logsConfiguration": {"destinations": ["appInsights"]},
     } == agent
 
 
-def test_somebody_is_told(recording: Recording) -> None:
-    """Every alert has a way to somebody, and so has the bill."""
-    group = recording.one("monitor:ActionGroup")
-    queries = [each.plain["actions"]["actionGroups"] for each in recording.of("monitor:ScheduledQueryRule")]
-    metrics = [[way["actionGroupId"] for way in each.plain["actions"]] for each in recording.of("monitor:MetricAlert")]
-    budget = recording.one("consumption:Budget").plain
+def test_alerts_and_budget_notify_the_operator(run: MockRun) -> None:
+    """Every alert uses the action group with the operator's address, and the budget covers the resource group."""
+    group = run.one("monitor:ActionGroup")
+    query_actions = [each.plain["actions"]["actionGroups"] for each in run.of("monitor:ScheduledQueryRule")]
+    metric_actions = [
+        [action["actionGroupId"] for action in each.plain["actions"]] for each in run.of("monitor:MetricAlert")
+    ]
+    budget = run.one("consumption:Budget").plain
 
-    assert [[group.id]] * len(queries + metrics) == queries + metrics
-    assert len(queries) >= 2
+    assert [[group.id]] * len(query_actions + metric_actions) == query_actions + metric_actions
+    assert len(query_actions) >= 2
     assert ["drift@example.no"] == [each["emailAddress"] for each in group.plain["emailReceivers"]]
     assert {"Actual", "Forecasted"} == {each["thresholdType"] for each in budget["notifications"].values()}
-    assert recording.one("resources:ResourceGroup").id == budget["scope"]
+    assert run.one("resources:ResourceGroup").id == budget["scope"]
 
 
-def test_production_notices_every_alert(prod: Recording) -> None:
-    """Those of the service's telemetry, and that the gateway does not answer from outside."""
-    health = prod.one("apimanagement:ApiManagementService")
-    asked = prod.one("applicationinsights:WebTest").plain
+def test_production_has_every_alert(prod: MockRun) -> None:
+    """All alerts of the service's telemetry, and alerts for availability from outside and for restarts."""
+    gateway = prod.one("apimanagement:ApiManagementService")
+    availability_test = prod.one("applicationinsights:WebTest").plain
+    url = f"https://{gateway.id.rpartition('/')[2]}.azure-api.net/health/ready"
 
     assert 9 == len(prod.of("monitor:ScheduledQueryRule"))
     assert {"away", "restarts"} == {each.name for each in prod.of("monitor:MetricAlert")}
-    assert f"https://{health.id.rpartition('/')[2]}.azure-api.net/health/ready" == asked["request"]["requestUrl"]
-    assert len(asked["locations"]) >= 5
+    assert url == availability_test["request"]["requestUrl"]
+    assert len(availability_test["locations"]) >= 5
 
 
-def test_everything_is_part_of_a_component(recording: Recording) -> None:
-    """But the resource group, in which all are."""
-    loose = [each.token for each in recording.azure if "eventfeed:infra:" not in each.parent]
+def test_resources_belong_to_a_component(run: MockRun) -> None:
+    """The only exception is the resource group."""
+    without_component = [each.token for each in run.azure if "eventfeed:infra:" not in each.parent]
 
-    assert ["azure-native:resources:ResourceGroup"] == loose
+    assert ["azure-native:resources:ResourceGroup"] == without_component

@@ -1,4 +1,4 @@
-"""Every resource of both stacks is one that the SDK and Azure know, at the versions that were looked at."""
+"""Every resource of both stacks against the types of the SDK and of Azure, at the API versions that were reviewed."""
 
 import json
 from collections.abc import Mapping
@@ -7,60 +7,61 @@ from pathlib import Path
 import pytest
 
 from tests.infra import arm_check, sdk_check
-from tests.infra.arm_check import Types
-from tests.infra.recording import Recorded, Recording, record, recorded
-from tests.infra.simulation.catalog import KINDS
+from tests.infra.arm_check import ArmTypes
+from tests.infra.mock_run import MockRun, RegisteredResource
+from tests.infra.session_runs import SessionRuns
+from tests.infra.simulation.catalog import RESOURCE_TYPES
 
 VERSIONS: dict[str, str] = json.loads(Path(__file__).with_name("api_versions.json").read_text())
-
-
-BUILT = {"image": None, "source": f"https://example.no/eventfeed.git#{'1' * 40}"}
+BUILD_SETTINGS = {"image": None, "source": f"https://example.no/eventfeed.git#{'1' * 40}"}
+RUNS = ("dev", "prod", "dev with a build")
 
 
 @pytest.fixture(scope="module")
-def runs() -> Mapping[str, Recording]:
-    """Both stacks, and the one whose registry builds the image."""
-    return {"dev": recorded("dev"), "prod": recorded("prod"), "dev that builds": record("dev", BUILT)}
+def runs(dev: MockRun, prod: MockRun, session_runs: SessionRuns) -> Mapping[str, MockRun]:
+    """Both stacks, and a development stack whose registry builds the image."""
+    return {"dev": dev, "prod": prod, "dev with a build": session_runs.get("dev", BUILD_SETTINGS)}
 
 
-@pytest.fixture(params=["dev", "prod", "dev that builds"])
-def resources(request: pytest.FixtureRequest, runs: Mapping[str, Recording]) -> list[Recorded]:
-    """What a stack registers, without its components."""
+@pytest.fixture(params=RUNS)
+def resources(request: pytest.FixtureRequest, runs: Mapping[str, MockRun]) -> list[RegisteredResource]:
+    """The resources of a stack without its components."""
     return [each for each in runs[request.param].resources if each.id]
 
 
-@pytest.fixture
-def types() -> Types:
-    """Azure's own description of its types."""
+@pytest.fixture(scope="module")
+def types() -> ArmTypes:
+    """Azure's descriptions of its types."""
     if not arm_check.DATA.is_file():
-        pytest.skip(f"Azure's types are not beside the repository ({arm_check.DATA.name}): checked by the SDK alone")
-    return Types.read()
+        pytest.skip(f"{arm_check.DATA.name} is not available: the inputs are checked by the SDK's classes only")
+    return ArmTypes.read()
 
 
-def test_every_input_is_one_that_the_sdk_knows(resources: list[Recorded]) -> None:
-    """By name, type and enumerated value, and none that is required is missing."""
-    assert [] == [fault for each in resources for fault in sdk_check.faults(each.token, each.inputs)]
+def test_inputs_match_the_classes_of_the_sdk(resources: list[RegisteredResource]) -> None:
+    """Names, types and enumerated values are known, and every required input is present."""
+    assert [] == [fault for each in resources for fault in sdk_check.input_faults(each.token, each.inputs)]
 
 
-def test_every_resource_is_as_azure_describes_its_type(resources: list[Recorded], types: Types) -> None:
-    """Nested names, discriminators, ranges and patterns too; and the name it has or will be given."""
-    described = [each for each in resources if types.arm(each.token)]
+def test_inputs_match_the_types_of_azure(resources: list[RegisteredResource], types: ArmTypes) -> None:
+    """The check includes nested names, discriminators, ranges and patterns, and the resource's name."""
+    checkable = [each for each in resources if types.name_and_version(each.token)]
 
-    assert [] == [fault for each in described for fault in types.faults(each.token, each.name, each.inputs)]
-
-
-def test_the_versions_of_azures_interface_are_those_that_were_looked_at(runs: Mapping[str, Recording]) -> None:
-    """A newer SDK may silently use others: then the list, and what was verified with it, must be looked at again."""
-    used = {each.token for run in runs.values() for each in run.azure}
-
-    assert VERSIONS == {token: sdk_check.api_version(token) for token in sorted(used)}
+    assert [] == [fault for each in checkable for fault in types.input_faults(each.token, each.name, each.inputs)]
 
 
-def test_the_description_is_of_the_very_same_versions(types: Types) -> None:
-    """What was checked is what will be asked for."""
-    described = {token: arm for token in VERSIONS if (arm := types.arm(token))}
+def test_api_versions_are_those_of_the_review(runs: Mapping[str, MockRun]) -> None:
+    """A newer SDK may use other versions: then review the list and everything that was verified with it."""
+    tokens = {each.token for run in runs.values() for each in run.azure}
 
-    assert {token: VERSIONS[token] for token in described} == {token: arm[1] for token, arm in described.items()}
-    assert {} == {
-        token: arm[0] for token, arm in described.items() if KINDS[token.removeprefix("azure-native:")].arm != arm[0]
+    assert VERSIONS == {token: sdk_check.api_version(token) for token in sorted(tokens)}
+
+
+def test_type_descriptions_have_the_same_api_versions(types: ArmTypes) -> None:
+    """Azure's descriptions are those of the versions and ARM names that the program uses."""
+    descriptions = {token: name for token in VERSIONS if (name := types.name_and_version(token))}
+    arm_names = {token: RESOURCE_TYPES[token.removeprefix("azure-native:")].arm_name for token in descriptions}
+
+    assert {token: VERSIONS[token] for token in descriptions} == {
+        token: version for token, (_, version) in descriptions.items()
     }
+    assert arm_names == {token: name for token, (name, _) in descriptions.items()}

@@ -1,281 +1,214 @@
-"""The life of each stack of the real program, simulated: foreseen, made, changed, reduced, taken down."""
+"""The simulation itself, with small programs: it rejects the faults that Azure or Pulumi would, and follows Pulumi."""
 
-import fcntl
-import json
-import os
-import pickle
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Protocol
 
+import grpc
 import pytest
+from google.protobuf.empty_pb2 import Empty
+from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
-from tests.infra.planting import planted
-from tests.infra.simulation.cloud import Refused
-from tests.infra.simulation.simulation import ProgramFailed, Run, Simulation
-from tests.infra.simulation.stack_files import EXAMPLE
-from tests.infra.simulation.state import Goal
-from tests.infra.simulation.wire import UNKNOWN, has_unknown, is_secret
+from tests.infra.simulation.cloud import RejectedError
+from tests.infra.simulation.simulation import ROOT, ProgramError, Run, Simulation
+from tests.infra.simulation.wire import UNKNOWN, is_secret, reveal
 
-NEXT = {**EXAMPLE, "image": f"eventfeed@sha256:{'2' * 64}"}
-ELSEWHERE = {**EXAMPLE, "azure-native:location": "swedencentral"}
-STACKS = ("dev", "prod")
-AZURE = "azure-native:"
-APP = f"{AZURE}app:ContainerApp"
-ALERTS = "eventfeed:infra:Alerts"
-
-
-class Life(NamedTuple):
-    """The runs of a stack one after the other."""
-
-    foreseen: Run
-    # What the cloud held after the first preview.
-    foreseen_ids: set[str]
-    made: Run
-    again: Run
-    next_foreseen: Run
-    next: Run
-    reduced: Run
-    # What was said to a move to another region, and to a first try to destroy the stack; "" where nothing is protected.
-    refusals: tuple[str, str]
-    # What was there before the stack moved or was refused to, after that, and when it was destroyed.
-    ids: tuple[set[str], set[str], set[str]]
-    ended: Run
+HEADER = """
+import pulumi
+from pulumi import Output, ResourceOptions
+from pulumi_azure_native import authorization, containerregistry, managedidentity, resources
+config = pulumi.Config()
+group = resources.ResourceGroup("group", location="norwayeast")
+"""
+IDENTITY = """
+identity = managedidentity.UserAssignedIdentity("identity", resource_group_name=group.name, location=group.location)
+"""
+READER_ROLE = "/subscriptions/1/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
 
-@pytest.fixture(scope="session")
-def lives(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Life]:
-    """The life of each stack, both at once, and once for all processes that test."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
-    kept = tmp_path_factory.getbasetemp().parent / f"lives-{run}"
-    with kept.with_suffix(".lock").open("w") as lock, ThreadPoolExecutor() as threads:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            reduced = without_alerts(tmp_path_factory.mktemp("reduced"))
-            found = threads.map(lambda stack: lived(stack, reduced), STACKS)
-            kept.write_bytes(pickle.dumps(dict(zip(STACKS, found, strict=True))))
-    return pickle.loads(kept.read_bytes())  # type: ignore[no-any-return]  # noqa: S301  # our own, of a moment ago
+class RunProgram(Protocol):
+    """Runs a program of the header and these lines, in a stack that exists for one test."""
 
-
-@pytest.fixture(params=STACKS)
-def stack(request: pytest.FixtureRequest) -> str:
-    """Each stack."""
-    return str(request.param)
+    def __call__(self, *lines: str, preview: bool = False) -> Run:
+        """Return the result of `up`, or of a preview."""
 
 
 @pytest.fixture
-def life(lives: Mapping[str, Life], stack: str) -> Life:
-    """A stack's life."""
-    return lives[stack]
+def simulation() -> Iterator[Simulation]:
+    """An empty stack."""
+    with Simulation("toy") as stack:
+        yield stack
 
 
-def lived(name: str, reduced_project: Path) -> Life:
-    """One life of a stack, from an empty subscription to an empty subscription."""
-    with Simulation(name) as stack:
-        foreseen, foreseen_ids = stack.preview(EXAMPLE), stack.cloud.ids
-        made, again = stack.up(EXAMPLE), stack.up(EXAMPLE)
-        next_foreseen, following = stack.preview(NEXT), stack.up(NEXT)
-        reduced, ids = stack.up(NEXT, root=reduced_project), stack.cloud.ids
-        # Where something is protected, `pulumi up` goes no further than its preview.
-        move, end = stack.preview if protects(stack) else stack.up, stack.destroy if protects(stack) else list
-        refusals, moved_ids = (refused(lambda: move(ELSEWHERE, root=reduced_project)), refused(end)), stack.cloud.ids
-        stack.unprotect()
-        ended = stack.destroy()
-        return Life(
-            foreseen=foreseen,
-            foreseen_ids=foreseen_ids,
-            made=made,
-            again=again,
-            next_foreseen=next_foreseen,
-            next=following,
-            reduced=reduced,
-            refusals=refusals,
-            ids=(ids, moved_ids, stack.cloud.ids),
-            ended=ended,
-        )
+@pytest.fixture
+def run_program(simulation: Simulation, tmp_path: Path) -> RunProgram:
+    """A project whose program differs from run to run."""
+    (tmp_path / "Pulumi.yaml").write_text("name: toy\nmain: program/\n")
+    (tmp_path / "Pulumi.toy.yaml").write_text("config: {}\n")
+    (tmp_path / "program").mkdir()
+
+    def run(*lines: str, preview: bool = False) -> Run:
+        (tmp_path / "program" / "__main__.py").write_text("\n".join([HEADER, *lines]))
+        return (simulation.preview if preview else simulation.up)({}, root=tmp_path)
+
+    return run
 
 
-def protects(stack: Simulation) -> bool:
-    """Whether anything is protected."""
-    return any(state.goal.protect for state in stack.state.values())
+def names(run: Run, verb: str) -> list[str]:
+    """Return the names of the resources with this step, in order."""
+    return [step.urn.rpartition("::")[2] for step in run.steps if step.verb == verb]
 
 
-def refused(verb: Callable[[], object]) -> str:
-    """What is said to what is refused; "" when it is not."""
-    try:
-        verb()
-    except (ProgramFailed, Refused) as refusal:
-        return str(refusal)
-    return ""
+def verbs(run: Run) -> list[str]:
+    """Return the steps that change something, in order."""
+    return [step.verb for step in run.steps if step.verb != "same"]
 
 
-def without_alerts(folder: Path) -> Path:
-    """The project without its alerts."""
-    return planted(folder, file="infra/__main__.py", sound="\nAlerts(", faulty="\n_ = (")
+INVALID_PROGRAMS = {
+    "is registered twice": 'resources.ResourceGroup("group", location="norwayeast")',
+    "has no parent": 'managedidentity.UserAssignedIdentity("other", resource_group_name="elsewhere", location="x")',
+    "refers to /subscriptions/1/resourceGroups/none, which does not exist": (
+        'authorization.RoleAssignment("role", scope=group.id, principal_id="p", '
+        'role_definition_id="/subscriptions/1/resourceGroups/none")'
+    ),
+    "already exists": "\n".join(
+        f'managedidentity.UserAssignedIdentity("{name}", resource_name_="one", resource_group_name=group.name)'
+        for name in ("first", "second")
+    ),
+    "listRegistryCredentials": (
+        'pulumi.export("key", containerregistry.list_registry_credentials_output('
+        'registry_name="r", resource_group_name="g").username)'
+    ),
+    "Calling __str__ on an Output": 'managedidentity.UserAssignedIdentity("i", resource_group_name=f"{group.name}")',
+    "is not in the simulation's catalog": 'containerregistry.Webhook("w", registry_name="r", resource_group_name="g", '
+    'actions=["push"], service_uri="https://example.no")',
+    "importId is not simulated": (
+        'resources.ResourceGroup("old", location="x", opts=ResourceOptions(import_="/subscriptions/1"))'
+    ),
+}
 
 
-def test_a_preview_touches_nothing(life: Life) -> None:
-    """It asks nobody to make anything."""
-    assert set() == life.foreseen_ids
+@pytest.mark.parametrize("message", INVALID_PROGRAMS)
+def test_invalid_program_fails_with_a_message(run_program: RunProgram, message: str) -> None:
+    """The program's error names the fault."""
+    with pytest.raises(ProgramError) as error:
+        run_program(INVALID_PROGRAMS[message])
+
+    assert message in str(error.value)
 
 
-def test_a_preview_foresees_the_whole_graph(life: Life) -> None:
-    """With everything unknown that is known only afterwards: the same resources, in the same places and order."""
-    foreseen = {urn: replace(goal, inputs={}) for urn, goal in life.foreseen.goals.items()}
-    made = {urn: replace(goal, inputs={}) for urn, goal in life.made.goals.items()}
+def test_computed_values_are_unknown_in_a_preview(run_program: RunProgram, simulation: Simulation) -> None:
+    """A preview creates nothing, and lacks a resource whose registration depends on an unknown value."""
+    lines = [IDENTITY, 'identity.principal_id.apply(lambda _: resources.ResourceGroup("late", location="x"))']
+    lines.append('pulumi.export("principal", identity.principal_id)')
+    preview = run_program(*lines, preview=True)
 
-    assert foreseen == made
-
-
-def test_what_a_preview_knows_comes_true(life: Life) -> None:
-    """Each input is then what it was said to be, or was unknown; and what was secret is secret."""
-    untrue = {
-        urn: goal.inputs
-        for urn, goal in life.foreseen.goals.items()
-        if not comes_true(goal.inputs, life.made.goals[urn].inputs)
+    assert UNKNOWN == preview.outputs["principal"]
+    assert not simulation.cloud.ids
+    assert {"late"} == {goal.name for goal in run_program(*lines).goals.values()} - {
+        goal.name for goal in preview.goals.values()
     }
 
-    assert {} == untrue
-    assert any(has_unknown(goal.inputs) for goal in life.foreseen.goals.values())
+
+def test_values_derived_from_a_secret_are_secret(run_program: RunProgram) -> None:
+    """A secret mark is kept through outputs, and added to outputs that the program declares as secret."""
+    secret_tag = (
+        'identity = managedidentity.UserAssignedIdentity("i", resource_group_name=group.name, location="x", '
+        'tags={"word": Output.secret("hush")}, opts=ResourceOptions(additional_secret_outputs=["clientId"]))'
+    )
+    exports = 'pulumi.export("word", identity.tags); pulumi.export("client", identity.client_id)'
+    outputs = run_program(secret_tag, exports, 'pulumi.export("open", identity.principal_id)').outputs
+
+    assert {"word": "hush"} == reveal(outputs["word"])
+    assert [True, True, False] == [is_secret(outputs[key]) for key in ("word", "client", "open")]
 
 
-def comes_true(foreseen: Any, made: Any) -> bool:
-    """Whether a value is as foreseen, as far as it was known."""
-    if isinstance(foreseen, Mapping) and isinstance(made, Mapping):
-        return foreseen.keys() == made.keys() and all(comes_true(foreseen[key], made[key]) for key in made)
-    if isinstance(foreseen, list) and isinstance(made, list):
-        return len(foreseen) == len(made) and all(map(comes_true, foreseen, made))
-    return bool(foreseen in (UNKNOWN, made))
+def test_unregistered_resources_are_deleted_dependents_first(run_program: RunProgram, simulation: Simulation) -> None:
+    """Resources that the program no longer registers are deleted, and no others."""
+    role = f'principal_id="p", role_definition_id="{READER_ROLE}"'
+    run_program(IDENTITY, f'authorization.RoleAssignment("role", scope=identity.id, {role})')
+    second = run_program()
+
+    assert ["role", "identity"] == names(second, "delete")
+    assert 1 == len(simulation.cloud.ids)
 
 
-def test_everything_is_made_once(life: Life) -> None:
-    """The first run creates each resource and does nothing else."""
-    assert life.made.goals.keys() == life.made.urns("create") == life.made.changes
+def test_lock_prevents_deletion_under_its_scope(run_program: RunProgram, simulation: Simulation) -> None:
+    """A lock that depends on the resources under its scope is deleted before them."""
+    lock = 'authorization.ManagementLockByScope("lock", scope=group.id, level="CanNotDelete", opts=ResourceOptions({}))'
+    run_program(IDENTITY, lock.format("depends_on=[identity]"))
+    second = run_program()
+    run_program(IDENTITY, lock.format(""))
+    before = simulation.cloud.ids
+
+    assert ["lock", "identity"] == names(second, "delete")
+    with pytest.raises((RejectedError, ProgramError), match="ScopeLocked"):
+        run_program(lock.format(""))
+    assert before == simulation.cloud.ids
 
 
-def test_a_second_run_changes_nothing(life: Life) -> None:
-    """What is there is as it should be."""
-    assert set() == life.again.changes
-    assert life.made.outputs == life.again.outputs
+def test_protected_resource_is_neither_deleted_nor_replaced(run_program: RunProgram, simulation: Simulation) -> None:
+    """Both runs are rejected and change nothing."""
+    program = IDENTITY.replace("location=group.location", "location='{}', opts=ResourceOptions(protect=True)")
+    run_program(program.format("norwayeast"))
+    before = simulation.cloud.ids
+    for lines in ([], [program.format("westeurope")]):
+        with pytest.raises((RejectedError, ProgramError), match="is protected"):
+            run_program(*lines)
+
+    assert before == simulation.cloud.ids
 
 
-def test_another_image_changes_the_app_alone(life: Life) -> None:
-    """Foreseen and done."""
-    app = {urn for urn, goal in life.next.goals.items() if goal.token == APP}
+def test_retained_resource_stays_in_the_cloud(run_program: RunProgram, simulation: Simulation) -> None:
+    """The stack forgets an unregistered resource with `retain_on_delete`; the cloud keeps it."""
+    run_program(IDENTITY.replace("group.location", "group.location, opts=ResourceOptions(retain_on_delete=True)"))
+    second = run_program()
 
-    assert 1 == len(app)
-    assert (app, app) == (life.next_foreseen.changes, life.next.changes)
-    assert app == life.next.urns("update")
-
-
-def test_a_component_that_is_removed_takes_only_its_own_with_it(life: Life) -> None:
-    """Each of its resources, those that need others first; the rest stays as it is."""
-    own = {urn for urn in life.made.goals if ALERTS in urn}
-
-    assert own
-    assert own == life.reduced.urns("delete") == life.reduced.changes
+    assert ["retain"] == verbs(second)
+    assert any("identity" in each for each in simulation.cloud.ids)
 
 
-def test_dependents_go_before_what_they_depend_on(life: Life) -> None:
-    """When a component is removed, and at the end."""
-    for run in (life.reduced, life.ended):
-        gone = [step.urn for step in run.steps if step.verb == "delete"]
-        late = {
-            (urn, needed)
-            for urn in gone
-            for needed in needs(life.made.goals[urn])
-            if needed in gone and gone.index(needed) < gone.index(urn)
-        }
+def test_ignored_change_causes_no_step(run_program: RunProgram) -> None:
+    """An input in `ignore_changes` keeps its old value."""
+    program = IDENTITY.replace(
+        "group.location", "'x', tags={{'at': '{}'}}, opts=ResourceOptions(ignore_changes=['tags'])"
+    )
+    run_program(program.format("first"))
 
-        assert set() == late
+    assert set() == run_program(program.format("second")).changes
 
 
-def needs(goal: Goal) -> set[str]:
-    """What a resource needs: its parent and what it depends on."""
-    return {goal.parent, *goal.dependencies} - {""}
+def test_replacement_is_created_before_the_deletion(run_program: RunProgram, simulation: Simulation) -> None:
+    """The new resource has a name of its own, so dependents always have one of the two."""
+    program = IDENTITY.replace("group.location", "'{}'")
+    run_program(program.format("norwayeast"))
+    before = simulation.cloud.ids
+    second = run_program(program.format("westeurope"))
+
+    assert ["replace", "delete"] == verbs(second)
+    assert 1 == len(simulation.cloud.ids - before)
 
 
-def test_the_end_leaves_nothing(life: Life) -> None:
-    """Once nothing is protected any more."""
-    *before, after = life.ids
-
-    assert all(before)
-    assert set() == after
+COMMAND = [sys.executable, "-m", "tests.infra.simulation"]
 
 
-def test_no_secret_travels_in_the_clear(life: Life) -> None:
-    """No value that is marked secret anywhere is found unmarked in what is registered or given out."""
-    everything = [*(goal.inputs for goal in life.made.goals.values()), life.made.outputs]
-    clear = json.dumps([unmarked(each) for each in everything])
-    secrets = {each for inputs in everything for each in texts(inputs)}
+def test_command_line_prints_every_step() -> None:
+    """The first line says that this is a simulation."""
+    process = subprocess.run([*COMMAND, "preview"], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, *steps = process.stdout.splitlines()
 
-    assert secrets
-    assert set() == {each for each in secrets if json.dumps(each)[1:-1] in clear}
-
-
-def unmarked(value: Any) -> Any:
-    """A value without what is marked secret in it."""
-    if is_secret(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: unmarked(each) for key, each in value.items()}
-    return [unmarked(each) for each in value] if isinstance(value, list) else value
+    assert "simulation of preview in memory, not Pulumi's own engine and not Azure" in first
+    assert any(step.startswith("create") and "azure-native:app:ContainerApp::eventfeed" in step for step in steps)
 
 
-def texts(value: Any, *, secret: bool = False) -> Iterator[str]:
-    """The texts in a value that are marked secret."""
-    if is_secret(value):
-        yield from texts(value["value"], secret=True)
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from texts(each, secret=secret)
-    elif isinstance(value, list):
-        for each in value:
-            yield from texts(each, secret=secret)
-    elif secret and isinstance(value, str):
-        yield value
+def test_provider_command_serves_the_azure_provider() -> None:
+    """It prints its port, for an engine that attaches to it."""
+    with subprocess.Popen([*COMMAND, "provider"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        port = process.stdout.readline().strip() if process.stdout else ""
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            plugin = ResourceProviderStub(channel).GetPluginInfo(Empty())
+        process.terminate()
 
-
-def test_production_neither_moves_nor_ends(lives: Mapping[str, Life]) -> None:
-    """Its data is protected: what would replace or delete it is refused, and everything stays."""
-    move, end = lives["prod"].refusals
-    before, after, _ = lives["prod"].ids
-
-    assert "is protected and cannot be replaced" in move
-    assert "is protected and cannot be deleted" in end
-    assert before == after
-
-
-def test_development_moves_to_another_region_whole(lives: Mapping[str, Life]) -> None:
-    """What cannot move is made there anew, and nothing stays behind."""
-    before, after, _ = lives["dev"].ids
-
-    assert ("", "") == lives["dev"].refusals
-    assert set() == before & after
-    assert len(before) == len(after)
-
-
-def test_a_stack_begins_without_an_image_and_goes_on_without_touching_what_is_there() -> None:
-    """First nothing runs; then what the registry builds; then a second signing key, and the first one goes."""
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    built = {**EXAMPLE, "image": "", "source": f"https://example.no/eventfeed.git#{commit}"}
-    with Simulation("dev") as stack:
-        stack.up({**EXAMPLE, "image": "none"})
-        first = stack.up(built)
-        joined = stack.up({**built, "signingKeys": "2026-12 2027-06"})
-        left = stack.up({**built, "signingKeys": "2027-06"})
-        stack.destroy()
-
-        assert first.changes == first.urns("create")
-        assert {APP, f"{AZURE}containerregistry:TaskRun"} <= tokens(first, "create")
-        assert ({APP}, {APP}) == (tokens(joined, "update"), tokens(left, "update"))
-        assert {f"{AZURE}keyvault:Secret", "tls:index/privateKey:PrivateKey"} == tokens(joined, "create")
-        assert [] == sorted(stack.cloud.ids)
-
-
-def tokens(run: Run, verb: str) -> set[str]:
-    """The types of the resources that a run did this with."""
-    return {run.goals[urn].token for urn in run.urns(verb)}
+    assert "0.0.0" == plugin.version

@@ -1,4 +1,4 @@
-"""How it is delivered: who may do what in the workflows, and in which order."""
+"""The workflows of GitHub Actions: permissions, and the order of tests and deployments."""
 
 import re
 import shutil
@@ -15,69 +15,71 @@ FILES = sorted((ROOT / ".github").rglob("*.yml"))
 WORKFLOWS = {file.stem: yaml.safe_load(file.read_text()) for file in (ROOT / ".github" / "workflows").glob("*.yml")}
 DEPLOY = WORKFLOWS["deploy"]["jobs"]
 
-Job = Mapping[str, Any]  # as YAML has it
+Job = Mapping[str, Any]  # a job's YAML
 
 
 def jobs() -> Iterator[tuple[str, Job]]:
-    """Every job that runs somewhere, with its name."""
-    for workflow, told in WORKFLOWS.items():
-        for name, job in told["jobs"].items():
+    """Yield every job that runs on a machine, with its workflow's and its own name."""
+    for workflow_name, workflow in WORKFLOWS.items():
+        for name, job in workflow["jobs"].items():
             if "runs-on" in job:
-                yield f"{workflow} {name}", job
+                yield f"{workflow_name} {name}", job
 
 
 def commands(job: Job) -> str:
-    """Everything that a job runs."""
+    """Return all commands of a job."""
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
-def test_actions_are_pinned_by_commit() -> None:
-    """What is not of this repository is named by its commit, with its version beside it; one commit each."""
-    used = {line.strip(" -") for file in FILES for line in file.read_text().splitlines() if "uses:" in line}
-    foreign = {each.removeprefix("uses: ") for each in used if "uses: ./" not in each}
+def test_actions_are_pinned_to_one_commit_each() -> None:
+    """An action of another repository is referenced by commit, with the version as a comment."""
+    lines = {line.strip(" -") for file in FILES for line in file.read_text().splitlines() if "uses:" in line}
+    actions = {line.removeprefix("uses: ") for line in lines if "uses: ./" not in line}
 
-    assert [] == [each for each in foreign if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)]
-    assert len({each.partition("@")[0] for each in foreign}) == len(foreign)
+    assert [] == [each for each in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)]
+    assert len({each.partition("@")[0] for each in actions}) == len(actions)
 
 
-def test_every_job_ends() -> None:
-    """None runs on for the six hours that are the default."""
+def test_every_job_has_a_timeout() -> None:
+    """The default of six hours is too long."""
     assert [] == [name for name, job in jobs() if "timeout-minutes" not in job]
 
 
-def test_no_workflow_may_write_to_the_repository() -> None:
-    """It is read; and who goes to Azure may ask for a proof of who it is."""
-    given = [told["permissions"] for told in WORKFLOWS.values()]
-    given += [
-        job["permissions"] for told in WORKFLOWS.values() for job in told["jobs"].values() if "permissions" in job
+def test_workflow_permissions_exclude_writing_to_the_repository() -> None:
+    """Workflows may read the repository, and a job that uses Azure may request an identity token."""
+    permissions = [workflow["permissions"] for workflow in WORKFLOWS.values()]
+    permissions += [
+        job["permissions"]
+        for workflow in WORKFLOWS.values()
+        for job in workflow["jobs"].values()
+        if "permissions" in job
     ]
 
-    assert {("contents", "read"), ("id-token", "write")} == {right for each in given for right in each.items()}
+    assert {("contents", "read"), ("id-token", "write")} == {pair for each in permissions for pair in each.items()}
 
 
-def test_only_a_job_with_an_environment_goes_to_azure() -> None:
-    """The environment says as whom, and who must approve; there is no password anywhere."""
-    going = {name: job for name, job in jobs() if "id-token" in job.get("permissions", {})}
+def test_jobs_that_use_azure_have_an_environment() -> None:
+    """The environment names the identity and the reviewers. There is no password."""
+    azure_jobs = {name: job for name, job in jobs() if "id-token" in job.get("permissions", {})}
 
-    assert {"deploy preview", "deploy image", "deploy dev", "deploy prod", "drift compare"} == going.keys()
-    assert [] == [name for name, job in going.items() if "environment" not in job]
+    assert {"deploy preview", "deploy image", "deploy dev", "deploy prod", "drift compare"} == azure_jobs.keys()
+    assert [] == [name for name, job in azure_jobs.items() if "environment" not in job]
     assert ["LOADTEST_TOKEN_SCRIPT"] == re.findall(r"secrets\.(\w+)", "".join(file.read_text() for file in FILES))
 
 
-def test_a_pull_request_changes_nothing() -> None:
-    """It is previewed with rights to look, unless it comes from a fork; what deploys runs on main alone."""
-    told = WORKFLOWS["deploy"]
-    on = told[True]  # YAML reads `on` so
+def test_pull_request_deploys_nothing() -> None:
+    """A pull request is previewed with read access, unless it comes from a fork; only main deploys."""
+    triggers = WORKFLOWS["deploy"][True]  # YAML 1.1 reads the key `on` as true
 
-    assert ["main"] == on["push"]["branches"]
+    assert ["main"] == triggers["push"]["branches"]
     assert "head.repo.full_name == github.repository" in DEPLOY["preview"]["if"]
     assert "pulumi up" not in commands(DEPLOY["preview"])
     assert "-preview" in DEPLOY["preview"]["environment"]
     assert "github.event_name == 'push'" == DEPLOY["tests"]["if"]
 
 
-def test_production_runs_what_was_tested_and_ran_in_development() -> None:
-    """Tests, then one image, then dev, then prod: the same digest, brought over."""
+def test_production_deploys_the_image_of_development() -> None:
+    """The order is tests, image, dev, prod. Production imports the digest that development runs."""
     order = {name: job.get("needs") for name, job in DEPLOY.items()}
 
     assert {"preview": None, "tests": None, "image": "tests", "dev": "image", "prod": ["image", "dev"]} == order
@@ -87,15 +89,15 @@ def test_production_runs_what_was_tested_and_ran_in_development() -> None:
     assert all('"eventfeed@$DIGEST"' in commands(DEPLOY[name]) for name in ("dev", "prod"))
 
 
-def test_nothing_deploys_twice_at_once() -> None:
-    """A deployment that has begun is not cut off; a preview that is old is."""
+def test_running_deployment_is_not_cancelled() -> None:
+    """Only an outdated preview is."""
     concurrency = WORKFLOWS["deploy"]["concurrency"]
 
     assert "${{ github.event_name == 'pull_request' }}" == concurrency["cancel-in-progress"]
 
 
-def test_what_pulumi_is_pinned_to_is_what_runs_it() -> None:
-    """The command line and the library are of one version."""
+def test_pulumi_command_has_the_version_of_the_library() -> None:
+    """The action installs the version that the requirements pin."""
     action = (ROOT / ".github" / "actions" / "stack" / "action.yml").read_text()
     (library,) = re.findall(r"^pulumi==(\S+)", (ROOT / "requirements" / "infra.in").read_text(), re.MULTILINE)
 
@@ -105,8 +107,8 @@ def test_what_pulumi_is_pinned_to_is_what_runs_it() -> None:
 @pytest.mark.parametrize(
     "script", [*ROOT.glob("infra/*.sh"), *ROOT.glob("tests/infra/*.sh")], ids=lambda file: file.name
 )
-def test_scripts_can_be_read(script: Path) -> None:
-    """By the shell that runs them."""
+def test_shell_scripts_have_valid_syntax(script: Path) -> None:
+    """Bash parses each script without an error."""
     shell = shutil.which("bash")
     assert shell is not None
 

@@ -1,1 +1,1 @@
-"""The load tests themselves: what they compare, what they promise, and that they notice."""
+"""Tests of the load tests: their checks, their goals, and that a run notices faults."""

@@ -1,169 +1,185 @@
-"""A short run of the load test itself: it passes, it notices each planted fault, and its page shows what it sees."""
+"""Short runs of the load test: a good run, runs with faults that it must notice, and Locust's page."""
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.loadtests.planting import (
+from tests.loadtests.faulty_proxy import (
     Fault,
-    doubled,
-    dropped,
-    of_another,
-    planted,
-    reordered,
-    rotated,
-    standing_still,
-    unreadable,
+    drop_event,
+    faulty_proxy,
+    remove_header,
+    repeat_event,
+    replace_party,
+    rotate_ids,
+    stop_feed,
+    swap_events,
 )
-from tests.support.browser import driving
-from tests.support.service import Served, free_port, serving
+from tests.support.browser import controlled_window
+from tests.support.service import RunningService, free_port, running_service
+from tests.support.waiting import WAIT_SECONDS_MAX, wait_until
 
 ROOT = Path(__file__).parents[2]
-OPEN = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}
-SHORT = {"LOADTEST_SECONDS": "7", "LOADTEST_USERS": "20", "LOADTEST_PUBLISHES_A_SECOND": "8"}
+NO_RATE_LIMITS = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS": "1000000"}
+SMALL = {"LOADTEST_USERS": "20", "LOADTEST_PUBLISHES_A_SECOND": "8"}
+# On a busy machine a short run may not get far enough: it is repeated with more time.
+RUN_SECONDS = (7, 20, 60)
+
+Run = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A service for all runs."""
-    with serving(tmp_path_factory.mktemp("service"), **OPEN) as found:
-        yield found
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service for all runs of this module."""
+    with running_service(tmp_path_factory.mktemp("service"), **NO_RATE_LIMITS) as running:
+        yield running
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """A run of the load test."""
+def run(folder: Path, *arguments: str, seconds: float = RUN_SECONDS[0], **settings: str) -> Run:
+    """Run the load test once."""
     return subprocess.run(
         [sys.executable, "-m", "loadtests", "--reports", str(folder), *arguments],
         cwd=ROOT,
-        env={**os.environ, **SHORT, **settings},
+        env={**os.environ, **SMALL, "LOADTEST_SECONDS": str(seconds), **settings},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=seconds + 300,
         check=False,
     )
 
 
-@pytest.mark.timeout(120)
-def test_a_run_against_a_service_of_its_own_finds_nothing(tmp_path: Path) -> None:
-    """No violation and no failure; its promises are another machine's business. There is a report with charts."""
-    done = run(tmp_path)
+def run_until(condition: Callable[[Run], bool], folder: Path, *arguments: str) -> Run:
+    """Run the load test until the condition holds, with more time in each run. Return the last run."""
+    process = run(folder, *arguments)
+    for seconds in RUN_SECONDS[1:]:
+        if condition(process):
+            break
+        process = run(folder, *arguments, seconds=seconds)
+    return process
 
-    assert done.returncode in (0, 3), done.stderr
-    assert "violat" not in done.stderr.replace("0 violations", ""), done.stderr
-    assert "failed requests" not in done.stderr
-    assert "nothing was measured" not in done.stderr, done.stderr
-    assert "memory of the service" in done.stderr
+
+@pytest.mark.timeout(900)
+def test_a_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
+    """The report has all figures. A slow machine may miss the goals for response times."""
+    process = run_until(lambda process: "nothing was measured" not in process.stderr, tmp_path)
+
+    assert process.returncode in (0, 3), process.stderr
+    assert "violat" not in process.stderr.replace("0 violations", ""), process.stderr
+    assert "failed requests" not in process.stderr
+    assert "nothing was measured" not in process.stderr, process.stderr
+    assert "memory of the service" in process.stderr
     assert (tmp_path / "memory.csv").read_text().count("\n") >= 3
     assert (tmp_path / "run_stats.csv").read_text().count("\n") > 10
     assert "S5 instance, page" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("fault", "named"),
+    ("fault", "messages"),
     [
-        (Fault(dropped), [": missed"]),
-        (Fault(doubled), [": doubled"]),
-        (Fault(reordered), [": out of order"]),
-        (Fault(of_another), [": another's"]),
-        (Fault(rotated), [": another event"]),
+        (Fault(drop_event), [": missed"]),
+        (Fault(repeat_event), [": doubled"]),
+        (Fault(swap_events), [": out of order"]),
+        (Fault(replace_party), [": another's"]),
+        (Fault(rotate_ids), [": another event"]),
         (
-            Fault(standing_still, every=1, events=1),
-            [f"{who}: held back" for who in ("S2 citizen", "S3 organisation", "S5 instance")],
+            Fault(stop_feed, every=1, events=1),
+            [f"{scenario}: held back" for scenario in ("S2 citizen", "S3 organisation", "S5 instance")],
         ),
     ],
-    ids=["dropped", "doubled", "reordered", "of another", "rotated", "standing still"],
+    ids=["event dropped", "event repeated", "events swapped", "party replaced", "ids rotated", "feed stopped"],
 )
-def test_a_planted_fault_is_noticed_and_named(
-    served: Served, tmp_path: Path, fault: Fault, named: Sequence[str]
+def test_a_faulty_page_fails_the_run_with_its_violation(
+    service: RunningService, tmp_path: Path, fault: Fault, messages: Sequence[str]
 ) -> None:
-    """With the exit code, and evidence."""
-    with planted(served.url, fault) as url:
-        done = run(tmp_path, "--host", url)
+    """The exit code is 3, and the messages have evidence."""
+    with faulty_proxy(service.url, fault) as url:
+        process = run_until(lambda run: all(each in run.stderr for each in messages), tmp_path, "--host", url)
 
-    assert 3 == done.returncode, done.stderr
-    for each in named:
-        assert each in done.stderr
-    assert "violations: something was missed" in done.stderr
-
-
-@pytest.mark.timeout(120)
-def test_an_answer_that_nobody_can_read_fails_a_run(served: Served, tmp_path: Path) -> None:
-    """Also where the people's own program stumbles over it."""
-    with planted(served.url, Fault(unreadable, events=1)) as url:
-        done = run(tmp_path, "--host", url)
-
-    assert 3 == done.returncode, done.stderr
-    assert "times a person failed: 'feed-more'" in done.stderr
+    assert 3 == process.returncode, process.stderr
+    for each in messages:
+        assert each in process.stderr
+    assert "violations: events missed" in process.stderr
 
 
-@pytest.mark.timeout(120)
-def test_machines_that_share_a_run_share_its_verdict(served: Served, tmp_path: Path) -> None:
-    """What a worker finds is judged by the master."""
-    with planted(served.url, Fault(dropped)) as url:
-        done = run(tmp_path, "--host", url, "--processes", "2")
+@pytest.mark.timeout(900)
+def test_a_response_that_cannot_be_parsed_fails_the_run(service: RunningService, tmp_path: Path) -> None:
+    """The exception of a user counts as a missed goal."""
+    message = "times a user failed: 'feed-more'"
+    with faulty_proxy(service.url, Fault(remove_header, events=1)) as url:
+        process = run_until(lambda run: message in run.stderr, tmp_path, "--host", url)
 
-    assert 3 == done.returncode, done.stderr
-    assert ": missed" in done.stderr
-    assert "violations: something was missed" in done.stderr
+    assert 3 == process.returncode, process.stderr
+    assert message in process.stderr
 
 
-def test_a_shape_that_is_none_is_refused(tmp_path: Path) -> None:
-    """With those that there are."""
-    done = run(tmp_path, "--host", "http://127.0.0.1:1", LOADTEST_SHAPE="wild")
-    assert 0 != done.returncode
-    assert "choose one of steady, step, spike, soak" in done.stderr
+@pytest.mark.timeout(900)
+def test_a_violation_of_a_worker_fails_the_run_of_the_master(service: RunningService, tmp_path: Path) -> None:
+    """The master collects the violations of all processes."""
+    with faulty_proxy(service.url, Fault(drop_event)) as url:
+        process = run_until(lambda run: ": missed" in run.stderr, tmp_path, "--host", url, "--processes", "2")
+
+    assert 3 == process.returncode, process.stderr
+    assert ": missed" in process.stderr
+    assert "violations: events missed" in process.stderr
+
+
+def test_an_unknown_shape_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
+    """The run does not start."""
+    process = run(tmp_path, "--host", "http://127.0.0.1:1", LOADTEST_SHAPE="wild")
+
+    assert 0 != process.returncode
+    assert "choose one of steady, step, spike, soak" in process.stderr
 
 
 @contextmanager
-def page(url: str) -> Iterator[str]:
-    """Locust's page for a run against a service."""
+def locust_page(url: str) -> Iterator[str]:
+    """Run Locust's page for a service while the block lasts."""
     port = str(free_port())
+    page = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "-m", "loadtests", "--ui", "--host", url, "--web-port", port]
-    environment = {**os.environ, **SHORT, "LOADTEST_SECONDS": "60"}
+    environment = {**os.environ, **SMALL, "LOADTEST_SECONDS": "900"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+
+    def is_ready() -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(page, timeout=WAIT_SECONDS_MAX).is_success
+        return False
+
     try:
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/").raise_for_status()
-                break
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline, "there is no page"
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/"
+        wait_until(is_ready)
+        yield page
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=WAIT_SECONDS_MAX)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/")
+        httpx.get(page)
 
 
-@pytest.mark.timeout(120)
-def test_its_page_starts_a_run_and_shows_lag_and_violations(served: Served, tmp_path: Path) -> None:
-    """In a browser: a click starts it, its charts move, and a tab of its own tells of the feeds."""
-    with page(served.url) as url, driving(url, profile=tmp_path / "profile") as window:
-        window.until("!!document.querySelector('button[type=submit]')")
+@pytest.mark.timeout(900)
+def test_the_page_starts_a_run_and_shows_lag_and_violations(service: RunningService, tmp_path: Path) -> None:
+    """In a browser: a click starts the run, the charts change, and the tab `Feeds` has the scenarios."""
+    with locust_page(service.url) as url, controlled_window(url, profile=tmp_path / "profile") as window:
+        window.wait_until("!!document.querySelector('button[type=submit]')")
         window.evaluate("document.querySelector('button[type=submit]').click()")
-        window.until("document.body.innerText.includes('RUNNING')")
-        window.until("document.body.innerText.includes('S1 app, lag')")
+        window.wait_until("document.body.innerText.includes('RUNNING')")
+        window.wait_until("document.body.innerText.includes('S1 app, lag')")
         window.evaluate("[...document.querySelectorAll('[role=tab]')].find(e => /charts/i.test(e.innerText)).click()")
-        window.until("document.querySelectorAll('canvas').length > 0")
-        drawn = "[...document.querySelectorAll('canvas')].map(each => each.toDataURL()).join()"
-        first = window.until(drawn)
-        window.until(f"{drawn} !== {first!r}")
+        window.wait_until("document.querySelectorAll('canvas').length > 0")
+        pixels = "[...document.querySelectorAll('canvas')].map(each => each.toDataURL()).join()"
+        first = window.wait_until(pixels)
+        window.wait_until(f"{pixels} !== {first!r}")
         window.evaluate("[...document.querySelectorAll('[role=tab]')].find(e => /feeds/i.test(e.innerText)).click()")
-        shown = window.until(
+        text = window.wait_until(
             "/Lag p99[^]*S1 app[^]*S5 instance/.test(document.body.innerText) && document.body.innerText"
         )
         window.screenshot(tmp_path / "page.png")
 
-    assert "Violations" in shown
+    assert "Violations" in text
     assert (tmp_path / "page.png").stat().st_size > 10_000

@@ -1,49 +1,60 @@
-"""Memory of a service under load: what is looked at, and when it is said to grow."""
+"""The memory of a service under load, and the goal for its growth."""
 
 from pathlib import Path
 
 import pytest
-from loadtests.benchmark.serving import service
-from loadtests.memory import JUDGED_SECONDS, SLOPE_MAX, TOLD_SECONDS, Memory, Sample, remembered
+from loadtests.benchmark.servers import service
+from loadtests.memory import GOAL_SECONDS_MIN, REPORT_SECONDS_MIN, SLOPE_MAX, Memory, Sample, recorded_memory
 
 MINUTE = 60.0
 
 
-def grown(*, seconds: float, hourly: float) -> Memory:
-    """A run that fills memory for the first third of its time, and then goes on by so much an hour (MB)."""
+def growing_memory(*, seconds: float, hourly: float) -> Memory:
+    """A run with a steep growth in its first third, and then one of `hourly` MB an hour."""
     memory = Memory()
-    moments = [number * MINUTE for number in range(round(seconds / MINUTE) + 1)]
+    times = [number * MINUTE for number in range(round(seconds / MINUTE) + 1)]
     memory.samples += [
         Sample(each, min(50 + 150 * each / seconds, 100) + hourly * each / 3_600 + (-1) ** round(each / MINUTE))
-        for each in moments
+        for each in times
     ]
     return memory
 
 
 @pytest.mark.parametrize("hourly", [-3.0, 0.0, 1.0, 5.0])
-def test_a_slope_is_of_what_comes_after_the_warm_up(hourly: float) -> None:
-    """By least squares, so that what goes up and down says little."""
-    assert hourly == pytest.approx(grown(seconds=JUDGED_SECONDS, hourly=hourly).slope(), abs=0.6)
+def test_the_slope_ignores_the_warm_up(hourly: float) -> None:
+    """The slope is by least squares, so that noise has little effect."""
+    assert hourly == pytest.approx(growing_memory(seconds=GOAL_SECONDS_MIN, hourly=hourly).slope(), abs=0.6)
 
 
-def test_a_long_run_that_grows_breaks_a_promise() -> None:
-    """A shorter one tells, if it is not too short for that too."""
-    assert f"promised are {SLOPE_MAX}" in grown(seconds=JUDGED_SECONDS, hourly=5).broken()
-    assert "+5" in grown(seconds=JUDGED_SECONDS, hourly=5).told()
-    assert not grown(seconds=JUDGED_SECONDS, hourly=1).broken()
-    assert not grown(seconds=JUDGED_SECONDS - MINUTE, hourly=5).broken()
-    assert "is judged" not in grown(seconds=JUDGED_SECONDS, hourly=5).told()
-    assert "+5" in grown(seconds=TOLD_SECONDS, hourly=5).told()
-    assert "is judged" in grown(seconds=TOLD_SECONDS, hourly=5).told()
-    assert "an hour" not in grown(seconds=TOLD_SECONDS - MINUTE, hourly=5).told()
-    assert ("memory: nothing was seen", "", 0.0) == (Memory().told(), Memory().broken(), Memory().slope())
+def test_a_long_run_with_growing_memory_misses_its_goal() -> None:
+    """A shorter run has no goal."""
+    assert f"the limit is {SLOPE_MAX}" in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).missed_goal()
+    assert not growing_memory(seconds=GOAL_SECONDS_MIN, hourly=1).missed_goal()
+    assert not growing_memory(seconds=GOAL_SECONDS_MIN - MINUTE, hourly=5).missed_goal()
 
 
-def test_memory_is_kept_while_a_run_lasts(tmp_path: Path) -> None:
-    """Of every serving process, without the pages of its files; the end is looked at however short it was."""
+def test_the_summary_has_the_slope_of_a_run_of_half_an_hour() -> None:
+    """A shorter run has no slope, and a run without goal says so."""
+    assert "+5" in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).summary()
+    assert "has a goal" not in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).summary()
+    assert "+5" in growing_memory(seconds=REPORT_SECONDS_MIN, hourly=5).summary()
+    assert "has a goal" in growing_memory(seconds=REPORT_SECONDS_MIN, hourly=5).summary()
+    assert "an hour" not in growing_memory(seconds=REPORT_SECONDS_MIN - MINUTE, hourly=5).summary()
+
+
+def test_a_run_without_samples_has_neither_slope_nor_goal() -> None:
+    """The summary says that nothing was measured."""
+    memory = Memory()
+
+    assert ("memory: nothing was measured", "", 0.0) == (memory.summary(), memory.missed_goal(), memory.slope())
+
+
+def test_memory_is_sampled_at_the_end_of_a_short_run(tmp_path: Path) -> None:
+    """The sample is the anonymous memory of all workers, and is in the CSV file too."""
     with service(tmp_path, workers=2) as server:
-        with remembered(server, tmp_path / "memory.csv") as memory:
+        with recorded_memory(server, tmp_path / "memory.csv") as memory:
             pass
-        (sample,) = memory.samples
+        sample = memory.samples[-1]
         assert 40 < sample.megabytes < server.memory_mib() * 2
-    assert f"seconds,megabytes\n{sample.seconds:.1f},{sample.megabytes:.3f}\n" == (tmp_path / "memory.csv").read_text()
+    assert (tmp_path / "memory.csv").read_text().startswith("seconds,megabytes\n")
+    assert (tmp_path / "memory.csv").read_text().endswith(f"\n{sample.seconds:.1f},{sample.megabytes:.3f}\n")

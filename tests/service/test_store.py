@@ -1,25 +1,47 @@
-"""The store of a process: what runs beside the requests."""
+"""The store of a process: its background work."""
 
 import asyncio
 from pathlib import Path
 
-from eventfeed.app.application import Store
+from eventfeed.app.store import Store
 from eventfeed.domain.publishing import Submission
 from eventfeed.settings import Settings
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.events import event
 
 
-async def test_a_process_that_starts_knows_the_newest_events(tmp_path: Path) -> None:
-    """Its readers need not go to the store for what was there before."""
+async def test_process_reads_the_newest_events_into_memory_at_start(tmp_path: Path) -> None:
+    """Readers get earlier events without a read of the store."""
     settings = Settings(store=f"sqlite:///{tmp_path}/log.db")
-    async with (before := Store(settings)).running():
+    async with (before := Store(settings, Telemetry())).run():
         await before.appender.publish(Submission(events=[event(), event()], pointers=["", ""], admin=True))
-    async with (store := Store(settings)).running():
-        known = store.tail.recent(after=0)
+    async with (store := Store(settings, Telemetry())).run():
+        entries = store.tail.entries_after(0)
         for _ in range(1_000):
-            if known is not None:
+            if entries is not None:
                 break
             await asyncio.sleep(0.01)
-            known = store.tail.recent(after=0)
+            entries = store.tail.entries_after(0)
 
-    assert [1, 2] == [each.sequence for each in known or ()]
+    assert [1, 2] == [each.sequence for each in entries or ()]
+
+
+async def test_open_store_gives_log_and_records_without_background_work(tmp_path: Path) -> None:
+    """Commands use the log and the records of a store without running it."""
+    settings = Settings(store=f"sqlite:///{tmp_path}/log.db")
+    async with (store := Store(settings, Telemetry())).open():
+        head = await store.log.head()
+        approval = await store.records.approval("310000033")
+
+    assert (0, None) == (head.end_offset, approval)
+
+
+async def test_running_store_reports_its_queue_and_its_end(tmp_path: Path) -> None:
+    """Gauges read the appender and the tail of this store."""
+    telemetry = Telemetry()
+    async with (store := Store(Settings(store=f"sqlite:///{tmp_path}/log.db"), telemetry)).run():
+        await store.appender.publish(Submission(events=[event()], pointers=[""], admin=True))
+        gauges = {name: read() for name, read in telemetry.gauges.items()}
+
+    assert (0, 1) == (gauges["eventfeed.queue.depth"], gauges["eventfeed.tail.sequence"])
+    assert gauges["eventfeed.tail.staleness"] >= 0

@@ -1,4 +1,4 @@
-"""A real browser, headless, that knows nothing of the world outside this machine."""
+"""A headless browser without network access beyond this machine."""
 
 import base64
 import itertools
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +15,10 @@ import httpx
 import pytest
 from websocket import WebSocket, create_connection
 
+from tests.support.waiting import WAIT_SECONDS_MAX, wait_until
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-_QUIET = (
+_OPTIONS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -27,78 +28,75 @@ _QUIET = (
 )
 
 
-def browser() -> str:
-    """The browser of this machine; where there is none the test is skipped, and in CI fails."""
-    found = next((path for name in _NAMES if (path := shutil.which(name))), "")
-    if not found:
+def browser_path() -> str:
+    """Return the path of a browser. Without one, skip the test; in CI, fail it."""
+    path = next((path for name in _NAMES if (path := shutil.which(name))), "")
+    if not path:
         assert not os.environ.get("CI"), "there is no browser: `.ci/run` installs one"
         pytest.skip("there is no browser on this machine")
-    return found
+    return path
 
 
-def dumped(url: str, *, profile: Path) -> str:
-    """The document at this address as its scripts have made it."""
-    command = [browser(), *_QUIET, f"--user-data-dir={profile}", "--virtual-time-budget=8000", "--dump-dom", url]
-    return subprocess.run(command, capture_output=True, timeout=60, check=True).stdout.decode()
+def rendered_document(url: str, *, profile: Path) -> str:
+    """The document at this address after its scripts have run."""
+    options = [*_OPTIONS, f"--user-data-dir={profile}", "--virtual-time-budget=8000", "--dump-dom"]
+    command = [browser_path(), *options, url]
+    return subprocess.run(command, capture_output=True, timeout=WAIT_SECONDS_MAX, check=True).stdout.decode()
 
 
 @contextmanager
-def looking_at(url: str, *, profile: Path) -> Iterator[None]:
-    """A window on this address while the block lasts, in real time."""
-    command = [browser(), *_QUIET, f"--user-data-dir={profile}", "--remote-debugging-port=0", url]
+def open_window(url: str, *, profile: Path) -> Iterator[None]:
+    """Open a window on this address while the block lasts, in real time."""
+    command = [browser_path(), *_OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-port=0", url]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=WAIT_SECONDS_MAX)
 
 
 class Window:
-    """A window of the browser that can be asked and told things, by the browser's own protocol (CDP)."""
+    """A window of the browser, under control of the test by the Chrome DevTools Protocol."""
 
     def __init__(self, connection: WebSocket) -> None:
         self._connection, self._numbers = connection, itertools.count(1)
 
     def evaluate(self, expression: str) -> Any:
-        """What a script says in the page."""
-        told = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told
-        return told["result"].get("value")
+        """Evaluate a script in the page, and return its value."""
+        outcome = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in outcome, outcome
+        return outcome["result"].get("value")
 
-    def until(self, expression: str, *, seconds: float = 30.0) -> Any:
-        """Wait until a script says something that is true, and what it was."""
-        deadline = time.monotonic() + seconds
-        while not (found := self.evaluate(expression)):
-            assert time.monotonic() < deadline, (expression, self.evaluate("document.body.innerText"))
-            time.sleep(0.1)
-        return found
+    def wait_until(self, expression: str) -> Any:
+        """Evaluate a script until its value is true, and return that value."""
+        try:
+            return wait_until(lambda: self.evaluate(expression))
+        except AssertionError as failure:
+            raise AssertionError(expression, self.evaluate("document.body.innerText")) from failure
 
     def screenshot(self, path: Path) -> None:
-        """What it looks like, as a PNG file."""
+        """Write a picture of the page as a PNG file."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def _call(self, method: str, **parameters: object) -> Any:
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
-            told = json.loads(self._connection.recv())
-            if told.get("id") == number:
-                return told["result"]
+            message = json.loads(self._connection.recv())
+            if message.get("id") == number:
+                return message["result"]
 
 
 @contextmanager
-def driving(url: str, *, profile: Path) -> Iterator[Window]:
-    """A window on this address while the block lasts."""
-    with looking_at(url, profile=profile):
-        deadline, announced = time.monotonic() + 20, profile / "DevToolsActivePort"
-        while not (announced.exists() and announced.read_text().strip()):
-            assert time.monotonic() < deadline, "the browser did not start"
-            time.sleep(0.05)
-        port = announced.read_text().split()[0]
-        pages = httpx.get(f"http://127.0.0.1:{port}/json").json()
-        where = next(each["webSocketDebuggerUrl"] for each in pages if each["type"] == "page")
-        connection = create_connection(where, suppress_origin=True, timeout=30)
+def controlled_window(url: str, *, profile: Path) -> Iterator[Window]:
+    """Open a window on this address, under control of the test, while the block lasts."""
+    with open_window(url, profile=profile):
+        port_file = profile / "DevToolsActivePort"
+        port = wait_until(lambda: port_file.read_text().split() if port_file.exists() else [])[0]
+        pages = httpx.get(f"http://127.0.0.1:{port}/json", timeout=WAIT_SECONDS_MAX).json()
+        address = next(each["webSocketDebuggerUrl"] for each in pages if each["type"] == "page")
+        connection = create_connection(address, suppress_origin=True, timeout=WAIT_SECONDS_MAX)
         try:
             yield Window(connection)
         finally:

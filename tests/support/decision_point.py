@@ -1,7 +1,4 @@
-"""The platform at the wire: a policy decision point that speaks the JSON profile of XACML 3.0, and a register.
-
-It answers as it is told to, and remembers what it was asked.
-"""
+"""A double of the platform at the wire: a register, and a decision point with the JSON profile of XACML 3.0."""
 
 import json
 import random
@@ -21,17 +18,17 @@ Attributes = Mapping[str, str]
 
 
 def result(decision: str, *, level: str | None = None, organisations: str | None = None) -> Json:
-    """One decision, with the levels of authentication that it obliges to, as Altinn's decision point writes it."""
+    """Return one decision with the levels of authentication that it requires, as Altinn's decision point writes it."""
     categories = {"urn:altinn:minimum-authenticationlevel": level}
     categories["urn:altinn:minimum-authenticationlevel-org"] = organisations
     obligations = [
         {
-            "Id": f"urn:altinn:obligation:authenticationLevel{place}",
+            "Id": f"urn:altinn:obligation:authenticationLevel{number}",
             "AttributeAssignment": [
                 {"AttributeId": "a", "Value": value, "Category": category, "DataType": "integer", "Issuer": None}
             ],
         }
-        for place, (category, value) in enumerate(categories.items(), 1)
+        for number, (category, value) in enumerate(categories.items(), 1)
         if value is not None
     ]
     status = {"StatusCode": {"Value": "urn:oasis:names:tc:xacml:1.0:status:ok"}}
@@ -39,49 +36,49 @@ def result(decision: str, *, level: str | None = None, organisations: str | None
 
 
 class PlatformDouble:
-    """Permits what `decide` says; `spoil` turns a whole answer into another one, `known` are the parties it knows."""
+    """A platform: `decide` makes the decisions, `respond` the responses, and `parties` are the register by URN."""
 
     def __init__(self) -> None:
         self.decide: Callable[[Attributes], Json | None] = lambda _: result("Permit", level="3")
-        self.spoil: Callable[[httpx.Request, Json], httpx.Response] = lambda _, answer: httpx.Response(200, json=answer)
-        self.known: dict[str, Json] = {}
+        self.respond: Callable[[httpx.Request, Json], httpx.Response] = lambda _, body: httpx.Response(200, json=body)
+        self.parties: dict[str, Json] = {}
         self.names = httpx.Response(200, json={"orgs": {"ttd": {"orgnr": "991825827"}, "old": {"orgnr": None}}})
         self.requests: list[httpx.Request] = []
         self.platform = Platform(
             url=URL,
-            client=httpx.AsyncClient(transport=httpx.MockTransport(self._answer)),
+            client=httpx.AsyncClient(transport=httpx.MockTransport(self._handle)),
             subscription_key="key",
             token=lambda: "a.b.c",
         )
 
     @property
     def calls(self) -> int:
-        """How often decisions were asked for."""
+        """The number of requests for decisions."""
         return sum(request.url.path == "/authorization/api/v1/authorize" for request in self.requests)
 
-    def asked(self) -> Json:
-        """The last request for decisions."""
+    def last_request(self) -> Json:
+        """Return the last request for decisions."""
         request: Json = json.loads(self.requests[-1].content)["Request"]
         return request
 
-    def _answer(self, request: httpx.Request) -> httpx.Response:
+    def _handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if str(request.url) == NAMES_URL:
             return self.names
         if request.url.path.startswith("/register/"):
-            found = [self.known[urn] for urn in json.loads(request.content)["data"] if urn in self.known]
-            return self.spoil(request, {"data": found})
-        return self.spoil(request, {"Response": self._decisions(json.loads(request.content)["Request"])})
+            urns = json.loads(request.content)["data"]
+            return self.respond(request, {"data": [self.parties[urn] for urn in urns if urn in self.parties]})
+        return self.respond(request, {"Response": self._decisions(json.loads(request.content)["Request"])})
 
-    def _decisions(self, asked: Json) -> list[Json]:
-        """A result for each reference, in any order: the profile promises none."""
-        resources = {resource["Id"]: resource["Attribute"] for resource in asked["Resource"]}
+    def _decisions(self, request: Json) -> list[Json]:
+        """Return a result for each reference, in random order: the profile promises none."""
+        resources = {resource["Id"]: resource["Attribute"] for resource in request["Resource"]}
         results = []
-        for reference in asked["MultiRequests"]["RequestReference"]:
+        for reference in request["MultiRequests"]["RequestReference"]:
             attributes = resources[reference["ReferenceId"][2]]
-            decided = self.decide({each["AttributeId"]: each["Value"] for each in attributes})
-            if decided is not None:
-                told = [each for each in attributes if each["IncludeInResult"]]
-                results.append({**decided, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": told}]})
+            decision = self.decide({each["AttributeId"]: each["Value"] for each in attributes})
+            if decision is not None:
+                included = [each for each in attributes if each["IncludeInResult"]]
+                results.append({**decision, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": included}]})
         random.Random(len(results)).shuffle(results)
         return results

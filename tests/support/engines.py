@@ -1,4 +1,4 @@
-"""Engines and what stands on them, put together the way the service does."""
+"""Engines, and an appender and a decision point for them, assembled as the service assembles them."""
 
 import asyncio
 import random
@@ -10,23 +10,24 @@ from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from eventfeed.domain.cursor import LOG_NAME_LETTERS
-from eventfeed.domain.feed import Question
+from eventfeed.domain.cursor import LOG_NAME_LENGTH
+from eventfeed.domain.decision import Question
 from eventfeed.domain.ports import EventLog
 from eventfeed.domain.principal import Principal
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.telemetry.telemetry import Telemetry
 
 
 def new_name() -> str:
-    """A name for a new log."""
-    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(LOG_NAME_LETTERS))
+    """Return a random name for a new log."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(LOG_NAME_LENGTH))
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteLog]:
-    """The SQLite log in this file."""
+async def open_sqlite_log(path: Path) -> AsyncIterator[SqliteLog]:
+    """Open the SQLite log in this file while the block lasts."""
     log = SqliteLog(path, new_name=new_name)
     await log.open()
     try:
@@ -36,39 +37,41 @@ async def opened(path: Path) -> AsyncIterator[SqliteLog]:
 
 
 @asynccontextmanager
-async def appending(log: EventLog, *, clock: Callable[[], int]) -> AsyncIterator[tuple[Appender, Tail]]:
-    """A running appender, as one process has it, and its tail."""
+async def running_appender(log: EventLog, *, clock: Callable[[], int]) -> AsyncIterator[tuple[Appender, Tail]]:
+    """Run an appender and its tail, as one process has them, while the block lasts."""
     tail = Tail(log)
     await tail.start()
-    appender = Appender(log, tail, clock=clock, new_write_id=lambda: uuid.uuid4().hex, random=random.random)
-    running = asyncio.create_task(appender.run())
+    appender = Appender(
+        log, tail, clock=clock, new_write_id=lambda: uuid.uuid4().hex, random=random.random, telemetry=Telemetry()
+    )
+    task = asyncio.create_task(appender.run())
     try:
         yield appender, tail
     finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
-class Allowing:
-    """A decision point that allows what it is told to, and counts what it was asked."""
+class StubDecisionPoint:
+    """A decision point that permits the questions for which `allows` is true, and records every request."""
 
     def __init__(self, allows: Callable[[Question], bool] = lambda _: True) -> None:
         self.allows = allows
-        self.asked: list[AbstractSet[Question]] = []
+        self.requests: list[AbstractSet[Question]] = []
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
         assert principal.token
-        self.asked.append(questions)
+        self.requests.append(questions)
         return {question for question in questions if self.allows(question)}
 
 
-class Watch:
-    """A clock that is set by hand (µs since 1970)."""
+class ManualClock:
+    """A clock that stands still until a test changes `now` (µs since 1970)."""
 
     def __init__(self, now: int = 1_700_000_000_000_000) -> None:
         self.now = now
 
     def __call__(self) -> int:
-        """What it shows."""
+        """The current time."""
         return self.now

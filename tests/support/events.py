@@ -1,4 +1,4 @@
-"""Events and entries for tests, each unlike the others unless told otherwise."""
+"""Events, entries and callers for tests. Events differ from each other unless a test sets their attributes."""
 
 import itertools
 import uuid
@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 
 
 def guid(number: int) -> str:
-    """An instance's guid."""
+    """The guid of an instance."""
     return str(uuid.UUID(int=number, version=4))
 
 
@@ -29,19 +29,19 @@ def event(
     resource: str | None = None,
     size: int = 0,
 ) -> Event:
-    """A valid event; `name` is its id, `size` makes its body at least that long, `resource` one that is no app's."""
+    """A valid event. `name` is its id, `size` the minimum length of its body, `resource` applies without an app."""
     number = next(_numbers)
     id_ = name or f"event-{number}"
-    place = guid(instance or number)
+    instance_guid = guid(instance or number)
     owner = app or App(org="other", name="thing")
-    source = f"https://{owner.org}.apps.example.no/{owner.org}/{owner.name}/instances/{party}/{place}"
+    source = f"https://{owner.org}.apps.example.no/{owner.org}/{owner.name}/instances/{party}/{instance_guid}"
     body = f'{{"id":"{id_}","source":"{source}","type":"{type_}","data":"{"x" * size}"}}'.encode()
     return Event(
         identity=Identity(source=source, id=id_),
         type=type_,
         subject=f"/party/{party}",
         app=app,
-        instance=place if app else None,
+        instance=instance_guid if app else None,
         resource=f"urn:altinn:resource:app_{owner.org}_{owner.name}" if app else resource,
         content=content or id_.encode(),
         body=body,
@@ -51,7 +51,7 @@ def event(
 def caller(
     *, user: str | None = None, organisation: str | None = None, party: str | None = None, level: int = 4
 ) -> Principal:
-    """Someone with a platform token: a user, or an organisation."""
+    """A caller with a platform token: a user or an organisation."""
     method = Method.ID_PORTEN if user else Method.MASKINPORTEN
     return Principal(
         method=method,
@@ -66,7 +66,7 @@ def caller(
 
 
 def entry(sequence: int, *, of: Event | None = None, time: int | None = None, write_id: str = "m") -> Entry:
-    """An entry at this place, registered `sequence` seconds after 1970 unless told otherwise."""
+    """An entry at this position, by default of a new event and registered `sequence` seconds after 1970."""
     return Entry(
         sequence=sequence,
         time=sequence * 1_000_000 if time is None else time,
@@ -76,15 +76,15 @@ def entry(sequence: int, *, of: Event | None = None, time: int | None = None, wr
 
 
 def entries(first: int, last: int) -> list[Entry]:
-    """Entries with these sequences, both included."""
+    """Entries with the sequences from `first` to `last`, both included."""
     return [entry(sequence) for sequence in range(first, last + 1)]
 
 
 def submission(*events: Event, admin: bool = False) -> Submission:
-    """What a request with these events submits."""
-    return Submission(events=events, pointers=[f"/{place}" for place in range(len(events))], admin=admin)
+    """The submission of a request with these events."""
+    return Submission(events=events, pointers=[f"/{index}" for index in range(len(events))], admin=admin)
 
 
-async def everything(log: EventLog) -> Sequence[Entry]:
-    """The whole log."""
+async def all_entries(log: EventLog) -> Sequence[Entry]:
+    """Return every entry of the log."""
     return await log.follow(after=0, limit=1_000_000)

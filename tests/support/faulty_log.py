@@ -1,4 +1,4 @@
-"""A real log whose answers can be lost: between the appender and the engine, where a network would be."""
+"""A log that loses requests and responses: it stands between the appender and the engine, in place of a network."""
 
 import asyncio
 import enum
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 
 from eventfeed.domain.errors import OutcomeUnknown
 from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.feed import Query
+from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import EventLog, Head, Lookup, Scan
 
 
 class Fault(enum.Enum):
-    """What happens to one append."""
+    """The outcome of one append."""
 
     NONE = enum.auto()
-    ANSWER_LOST = enum.auto()  # done, but the appender is not told
-    REQUEST_LOST = enum.auto()  # not done, and the appender is not told
-    FIRST_ONLY = enum.auto()  # the first entry is in, the rest is not: no store should, some emulators do
+    RESPONSE_LOST = enum.auto()  # done, but the appender gets no response
+    REQUEST_LOST = enum.auto()  # not done, and the appender gets no response
+    FIRST_ONLY = enum.auto()  # only the first entry is written: no store should do this, some emulators do
     LATE = enum.auto()  # not done now: the request arrives after the next one
 
 
 class FaultyLog:
-    """Passes everything on to `log`; each append meets the next fault of the plan, or none when it is used up."""
+    """Passes every call on to `log`. Each append meets the next fault of the plan, and none after its end."""
 
     def __init__(self, log: EventLog, *plan: Fault) -> None:
         self._log, self.plan = log, deque(plan)
@@ -30,62 +30,62 @@ class FaultyLog:
         self.engine = log.engine
         self.end_ages, self.clock_skew = log.end_ages, log.clock_skew
         self.appends: list[tuple[int, Sequence[Entry]]] = []
-        self.tried = asyncio.Event()
+        self.append_started = asyncio.Event()
         self._late: tuple[int, Sequence[Entry]] | None = None
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
-        """Append, with the next fault."""
+        """Append, with the next fault of the plan."""
         self.appends.append((after, entries))
-        self.tried.set()
+        self.append_started.set()
         match self.plan.popleft() if self.plan else Fault.NONE:
             case Fault.NONE:
                 await self._log.append(entries, after=after)
-            case Fault.ANSWER_LOST:
+            case Fault.RESPONSE_LOST:
                 await self._log.append(entries, after=after)
-                raise OutcomeUnknown("the answer was lost")
+                raise OutcomeUnknown("the response was lost")
             case Fault.REQUEST_LOST:
                 raise OutcomeUnknown("the request was lost")
             case Fault.FIRST_ONLY:
                 await self._log.append(entries[:1], after=after)
-                raise OutcomeUnknown("the answer was lost")
+                raise OutcomeUnknown("the response was lost")
             case Fault.LATE:
                 self._late = after, entries
                 raise OutcomeUnknown("the request is late")
 
     async def deliver_late(self) -> None:
-        """Let the late request arrive."""
+        """Execute the late request."""
         assert self._late is not None
         after, entries = self._late
         await self._log.append(entries, after=after)
 
     async def head(self) -> Head:
-        """Pass on."""
+        """See `EventLog.head`."""
         return await self._log.head()
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """Pass on."""
+        """See `EventLog.follow`."""
         return await self._log.follow(after=after, limit=limit)
 
-    async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
-        """Pass on."""
-        return await self._log.scan(query, after=after, through=through, limit=limit)
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+        """See `EventLog.scan`."""
+        return await self._log.scan(feed, after=after, through=through, limit=limit)
 
     async def find(self, events: Sequence[Event]) -> Lookup:
-        """Pass on."""
+        """See `EventLog.find`."""
         return await self._log.find(events)
 
     async def seek(self, time: int) -> int:
-        """Pass on."""
+        """See `EventLog.seek`."""
         return await self._log.seek(time)
 
     async def expire(self, *, before: int) -> int:
-        """Pass on."""
+        """See `EventLog.expire`."""
         return await self._log.expire(before=before)
 
     async def rename(self) -> str:
-        """Pass on."""
+        """See `EventLog.rename`."""
         return await self._log.rename()
 
     async def close(self) -> None:
-        """Pass on."""
+        """See `EventLog.close`."""
         await self._log.close()

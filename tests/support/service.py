@@ -1,4 +1,4 @@
-"""A real service in a process of its own, and callers with real tokens."""
+"""A service in a process of its own, and tokens for its callers."""
 
 import os
 import signal
@@ -7,12 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 
-READY_SECONDS_MAX = 30.0
+# A busy machine needs many times longer than an idle one: these limits only end what hangs.
+READY_SECONDS_MAX = 120.0
+STOP_SECONDS_MAX = 120.0
+REQUEST_SECONDS_MAX = 120.0
+COMMAND_SECONDS_MAX = 300.0
 TTD, SKD = "991825827", "974761076"
 BAKERY, ACCOUNTANT, BANK, OTHER_BANK = "310000011", "310000022", "310000033", "310000044"
 KARI, OLA = "01838012345", "02838012346"
@@ -20,63 +24,82 @@ KARIS_PARTY, OLAS_PARTY, BAKERYS_PARTY = "50000001", "50000002", "51000011"
 COMMAND = str(Path(sys.executable).with_name("eventfeed"))
 
 
-class Served:
-    """A running service: where it is, and its process."""
+class RunningService:
+    """A running service: its URL, the folder of its files, its process, and an HTTP client for it."""
 
     def __init__(self, url: str, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self.url, self.folder, self.process = url, folder, process
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = httpx.Client(base_url=url, timeout=REQUEST_SECONDS_MAX)
 
     def token(self, scope: str, *, organisation: str = TTD) -> str:
-        """A platform token, through the development Maskinporten and the exchange."""
+        """Get a platform token of an organisation from the development issuer and the exchange."""
         form = {"org_number": organisation, "scope": scope}
         external = self.client.post("/development/maskinporten/token", data=form).raise_for_status().text
-        return self.exchanged(external).raise_for_status().text
+        return self.exchange(external).raise_for_status().text
 
     def person_token(self, number: str, *, level: str = "high") -> str:
-        """A platform token of a person, through the development ID-porten and the exchange."""
+        """Get a platform token of a person from the development issuer and the exchange."""
         form = {"person": number, "level": level}
         external = self.client.post("/development/id-porten/token", data=form).raise_for_status().text
-        return self.exchanged(external, provider="id-porten").raise_for_status().text
+        return self.exchange(external, provider="id-porten").raise_for_status().text
 
-    def exchanged(self, external: str, *, provider: str = "maskinporten") -> httpx.Response:
-        """The exchange's answer to a token of a provider."""
+    def exchange(self, external: str, *, provider: str = "maskinporten") -> httpx.Response:
+        """Send a provider's token to the exchange, and return the response."""
         return self.client.get(f"/authentication/api/v1/exchange/{provider}", headers=bearer(external))
 
-    def command(self, *arguments: str, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-        """Run the command line against this service."""
+    def worker_pids(self) -> list[int]:
+        """The process ids of the workers, the oldest first."""
+        command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)]
+        output = subprocess.run(command, capture_output=True, check=True).stdout
+        return [int(line.split()[0]) for line in output.splitlines() if b"spawn_main" in line]
+
+    def run_command(
+        self, *arguments: str, stdin: bytes = b"", **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run `eventfeed` with these arguments against this service."""
         return subprocess.run(
             [COMMAND, *arguments],
             cwd=self.folder,
             env=clean_environment(EVENTFEED_PUBLIC_URL=self.url, **environment),
             input=stdin,
             capture_output=True,
-            timeout=60,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
 
 
 def bearer(token: str) -> dict[str, str]:
-    """The header that carries a token."""
+    """The request header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def clean_environment(**settings: str) -> Mapping[str, str]:
-    """This process's environment with these settings and no others."""
+    """The environment of this process, with these settings of the service and no others."""
     return {**{name: value for name, value in os.environ.items() if not name.startswith("EVENTFEED_")}, **settings}
 
 
+def run_with_store(folder: Path, *arguments: str, store: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
+    """Run `eventfeed` with these arguments on a store."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        cwd=folder,
+        env=clean_environment(EVENTFEED_STORE=store, **settings),
+        capture_output=True,
+        timeout=COMMAND_SECONDS_MAX,
+        check=False,
+    )
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port without a listener."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, *arguments: str, **settings: str) -> Served:
-    """Start a service with its files in `folder`, on a free port unless told, and wait until it is ready."""
+def start(folder: Path, *arguments: str, **settings: str) -> RunningService:
+    """Start a service with its files in `folder`, on `EVENTFEED_PORT` or a free port, and wait until it is ready."""
     port = settings.pop("EVENTFEED_PORT", str(free_port()))
-    url = f"http://127.0.0.1:{port}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
@@ -87,33 +110,37 @@ def start(folder: Path, *arguments: str, **settings: str) -> Served:
             stderr=output,
             start_new_session=True,
         )
-    served = Served(url, folder, process)
+    service = RunningService(f"http://127.0.0.1:{port}", folder, process)
+    if not _becomes_ready(service):
+        stop(service)
+        raise AssertionError(f"the service did not start: {(folder / 'output').read_text()}")
+    return service
+
+
+def _becomes_ready(service: RunningService) -> bool:
+    """Wait until the service is ready. Return False if its process ends or the time is up."""
     deadline = time.monotonic() + READY_SECONDS_MAX
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        try:
-            if served.client.get("/health/ready").is_success:
-                return served
-        except httpx.TransportError:
-            time.sleep(0.05)
-    stop(served)
-    raise AssertionError(f"the service did not start: {(folder / 'output').read_text()}")
+    while time.monotonic() < deadline and service.process.poll() is None:
+        with suppress(httpx.TransportError):
+            if service.client.get("/health/ready").is_success:
+                return True
+        time.sleep(0.05)
+    return False
 
 
-def stop(served: Served) -> int:
-    """Stop it as an operator would; its exit code."""
-    served.client.close()
-    if served.process.poll() is None:
-        served.process.send_signal(signal.SIGTERM)
-    return served.process.wait(timeout=30)
+def stop(service: RunningService) -> int:
+    """Stop the service with SIGTERM, and return its exit code."""
+    service.client.close()
+    if service.process.poll() is None:
+        service.process.send_signal(signal.SIGTERM)
+    return service.process.wait(timeout=STOP_SECONDS_MAX)
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[Served]:
-    """A service while the block lasts."""
-    served = start(folder, *arguments, **settings)
+def running_service(folder: Path, *arguments: str, **settings: str) -> Iterator[RunningService]:
+    """Run a service while the block lasts."""
+    service = start(folder, *arguments, **settings)
     try:
-        yield served
+        yield service
     finally:
-        stop(served)
+        stop(service)

@@ -1,1 +1,1 @@
-"""Access: who exists, and who may act for whom."""
+"""Access: the register of organisations and people, and decisions on who may read an event."""

@@ -1,29 +1,28 @@
-"""Decisions, remembered for a while: each asked once, however many callers wait for it."""
+"""Decisions, cached for a while: each is requested once, however many requests wait for it."""
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question, Undecided, Verdicts
-from eventfeed.domain.ports import DecisionPoint
-from eventfeed.domain.principal import Method, Principal
-from eventfeed.telemetry.instruments import measured
-from eventfeed.telemetry.metrics import DECISIONS, DECISIONS_DURATION
-from eventfeed.telemetry.tracing import CLIENT, doing
+from cachetools import FIFOCache, TTLCache
 
-# A right that was taken away is gone within 60 s: this, and what asking takes at most.
-REMEMBERED_SECONDS = 45.0
-# An answer later than this is no answer.
-ANSWER_SECONDS_MAX = 10.0
+from eventfeed.domain.decision import Question, Undecided, Verdicts
+from eventfeed.domain.errors import Unavailable
+from eventfeed.domain.ports import DecisionPoint
+from eventfeed.domain.principal import Principal
+from eventfeed.telemetry.telemetry import Telemetry
+
+# A revoked right is gone within 60 s: this, and the longest response.
+CACHE_SECONDS = 45.0
+RESPONSE_SECONDS_MAX = 10.0
 # Some 500 bytes each.
-REMEMBERED_MAX = 100_000
-# An answer that is no decision may pass; after this it will not.
-IN_VAIN_SECONDS = 600.0
-IN_VAIN_MAX = 10_000
+CACHE_DECISIONS_MAX = 100_000
+# A failure to decide may pass; one that lasts longer does not.
+UNDECIDED_SECONDS_MAX = 600.0
+UNDECIDED_QUESTIONS_MAX = 10_000
 
 _OUTCOMES = {True: "allowed", False: "hidden", None: "undecided"}
 
@@ -31,122 +30,114 @@ _log = logging.getLogger(__name__)
 
 
 class Key(NamedTuple):
-    """What a decision depends on: who asks, how surely that is known, and the question with its party."""
+    """Everything that a decision depends on."""
 
-    method: Method
-    user: str | None
-    organisation: str | None
+    caller: str
     level: int
     question: Question
 
 
-class Asked(NamedTuple):
-    """A question put together with others: when (s, on the event loop's clock), and what was or will be said."""
-
-    at: float
-    verdicts: asyncio.Future[Verdicts]
+Keys = Mapping[Question, Key]
 
 
 class Decisions:
-    """A `DecisionPoint` that remembers what another one said, for at most `REMEMBERED_SECONDS` from the asking.
+    """A `DecisionPoint` that caches the decisions of another one, for `CACHE_SECONDS` from the request.
 
-    What nobody can decide on holds up the events after it. When it has done so for `IN_VAIN_SECONDS`, in which others
-    were decided, it is a no: anybody may publish an event that a decision point chokes on.
+    A question without a decision holds up the events after it. After `UNDECIDED_SECONDS_MAX`, in which others were
+    decided, the decision is no: anybody may publish an event that makes a decision point fail.
     """
 
-    def __init__(self, point: DecisionPoint) -> None:
-        self._point = point
-        # The first of a plain dictionary is found past all that were deleted before it.
-        self._asked = OrderedDict[Key, Asked]()
-        # Since when a question is asked in vain, and when any was last answered.
-        self._in_vain: dict[Key, float] = {}
-        self._answered = float("-inf")
+    def __init__(
+        self, point: DecisionPoint, *, telemetry: Telemetry | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._point, self._clock = point, clock
+        self._telemetry = telemetry or Telemetry()  # TRANSITION: required
+        # The responses, also those that are still to come.
+        self._cache = TTLCache[Key, asyncio.Future[Verdicts]](CACHE_DECISIONS_MAX, CACHE_SECONDS, timer=clock)
+        # The time of the first failure to decide on a question, and of the last decision on any.
+        self._undecided_since = FIFOCache[Key, float](UNDECIDED_QUESTIONS_MAX)
+        self._last_decision = float("-inf")
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
-        now = asyncio.get_running_loop().time()
-        keys = {question: _key(principal, question) for question in questions}
-        asked = {question: self._remembered(key, now=now) for question, key in keys.items()}
-        unknown = frozenset(question for question, task in asked.items() if task is None)
+        now = self._clock()
+        keys = {question: Key(principal.caller, principal.level, question) for question in questions}
+        responses = {question: response for question, key in keys.items() if (response := self._cached(key))}
+        unknown = frozenset(questions - responses.keys())
         if unknown:
-            task = asyncio.create_task(self._ask(principal, unknown))
-            task.add_done_callback(_heard)
+            response = self._request(principal, unknown)
             for question in unknown:
-                asked[question] = task
-                self._remember(keys[question], Asked(now, task))
-        tasks = {question: task for question, task in asked.items() if task is not None}
-        for future in set(tasks.values()):
-            # Shielded: what others wait for as well is not given up when this caller goes.
-            await asyncio.shield(future)
-        verdicts = {question: task.result()[question] for question, task in tasks.items() if question in task.result()}
-        for question in questions:
-            outcome = _OUTCOMES[verdicts.get(question)]
-            DECISIONS.add(1, outcome, "asked" if question in unknown else "memory")
-        return self._decided(keys, verdicts, now=now)
+                responses[question] = self._cache[keys[question]] = response
+        for response in set(responses.values()):
+            # Shielded: others may wait for it after this request is cancelled.
+            await asyncio.shield(response)
+        verdicts = {
+            question: results[question]
+            for question, response in responses.items()
+            if question in (results := response.result())
+        }
+        self._telemetry.decisions_made(
+            (_OUTCOMES[verdicts.get(question)], "asked" if question in unknown else "memory") for question in questions
+        )
+        return self._decide(keys, verdicts, now=now)
 
-    def _decided(self, keys: Mapping[Question, Key], verdicts: Verdicts, *, now: float) -> AbstractSet[Question]:
-        """Those allowed. Raises `Undecided` when a question is left that may be decided yet."""
-        decided = dict(verdicts)
+    def _cached(self, key: Key) -> asyncio.Future[Verdicts] | None:
+        """Return the response to a recent request, unless it has no decision."""
+        try:
+            response = self._cache[key]
+        except KeyError:
+            return None
+        if response.done() and (
+            response.cancelled() or response.exception() or response.result().get(key.question) is None
+        ):
+            return None
+        return response
+
+    def _decide(self, keys: Keys, verdicts: Verdicts, *, now: float) -> AbstractSet[Question]:
+        """Return the questions that are allowed. Raises `Undecided` if one is left that may be decided later."""
+        decisions = dict(verdicts)
         for question, verdict in verdicts.items():
             if verdict is not None:
-                self._in_vain.pop(keys[question], None)
-            elif self._given_up(keys[question], now=now):
-                decided[question] = False
-        if any(decided.get(question) is None for question in keys):
-            raise Undecided(decided)
-        return {question for question, verdict in decided.items() if verdict}
+                self._undecided_since.pop(keys[question], None)
+            elif self._is_given_up(keys[question], now=now):
+                decisions[question] = False
+        if any(decisions.get(question) is None for question in keys):
+            raise Undecided(decisions)
+        return {question for question, verdict in decisions.items() if verdict}
 
-    def _given_up(self, key: Key, *, now: float) -> bool:
-        """Whether this question was asked in vain for so long that it is a no for a while."""
-        since = self._in_vain.setdefault(key, now)
-        if len(self._in_vain) > IN_VAIN_MAX:
-            del self._in_vain[next(iter(self._in_vain))]
-        if now - since < IN_VAIN_SECONDS or self._answered <= since:
+    def _is_given_up(self, key: Key, *, now: float) -> bool:
+        """True if the question had no decision for so long that the answer is no for a while."""
+        since = self._undecided_since.setdefault(key, now)
+        if now - since < UNDECIDED_SECONDS_MAX or self._last_decision <= since:
             return False
-        _log.warning("The decision point left a question undecided for %d s: it is a no.", now - since)
-        no = asyncio.get_running_loop().create_future()
-        no.set_result({key.question: False})
-        self._remember(key, Asked(now, no))
+        _log.warning("The decision point left a question undecided for %d s: the decision is no.", now - since)
+        response = asyncio.get_running_loop().create_future()
+        response.set_result({key.question: False})
+        self._cache[key] = response
         return True
 
-    def _remembered(self, key: Key, *, now: float) -> asyncio.Future[Verdicts] | None:
-        """What was asked a short while ago, unless there was no answer."""
-        asked = self._asked.get(key)
-        if asked is None or now - asked.at >= REMEMBERED_SECONDS:
-            return None
-        said = asked.verdicts
-        failed = said.done() and (said.cancelled() or said.exception() or said.result().get(key.question) is None)
-        return None if failed else said
-
-    def _remember(self, key: Key, asked: Asked) -> None:
-        """Keep this as the newest; the oldest go when they are too old, or there are too many."""
-        self._asked.pop(key, None)
-        self._asked[key] = asked
-        forgotten = asked.at - REMEMBERED_SECONDS
-        while self._asked[oldest := next(iter(self._asked))].at < forgotten or len(self._asked) > REMEMBERED_MAX:
-            del self._asked[oldest]
+    def _request(self, principal: Principal, questions: AbstractSet[Question]) -> asyncio.Future[Verdicts]:
+        task = asyncio.create_task(self._ask(principal, questions))
+        task.add_done_callback(_retrieve_exception)
+        return task
 
     async def _ask(self, principal: Principal, questions: AbstractSet[Question]) -> Verdicts:
         verdicts: Verdicts
         try:
-            with measured(DECISIONS_DURATION), doing("decide", kind=CLIENT):
-                async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            with self._telemetry.decision_request():
+                async with asyncio.timeout(RESPONSE_SECONDS_MAX):
                     allowed = await self._point.allowed(principal, questions)
                     verdicts = {question: question in allowed for question in questions}
         except TimeoutError:
-            raise Unavailable("The decision point did not answer in time.") from None
+            raise Unavailable("The decision point did not respond in time.") from None
         except Undecided as failure:
             verdicts = failure.verdicts
         if any(verdict is not None for verdict in verdicts.values()):
-            self._answered = asyncio.get_running_loop().time()
+            self._last_decision = self._clock()
         return verdicts
 
 
-def _heard(task: asyncio.Future[Verdicts]) -> None:
-    """Whoever asked may have gone: the failure is theirs, and was told to those who stayed."""
+def _retrieve_exception(task: asyncio.Future[Verdicts]) -> None:
+    """Mark a failure as retrieved: every request that waited for it may have been cancelled."""
     if not task.cancelled():
         task.exception()
-
-
-def _key(principal: Principal, question: Question) -> Key:
-    return Key(principal.method, principal.user, principal.organisation, principal.level, question)

@@ -21,15 +21,15 @@ PersonNumber = Annotated[str, Meta(pattern=r"^[0-9]{11}\Z")]
 # At most 18 digits fit a 64-bit number, which is what a platform token says of a party.
 PartyId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
 UserId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
-# A short name stands in paths and resource names, where `_` separates.
+# Short names are parts of paths and of resource names, where `_` separates.
 ShortName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+\Z")]
 
-# Wherever it stands in a bad file, a person number is not repeated in what is told of it.
+# A message about an invalid file never repeats a person number.
 _MAYBE_PERSON = re.compile(r"[0-9]{11,}")
 
 
 class OrganisationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An organisation; `org` is the short name of one that owns apps, `acts_for` the parties it may act for."""
+    """An organisation: `org` is the short name if it owns apps, `acts_for` the parties it may act for."""
 
     number: OrganisationNumber
     party: PartyId
@@ -39,7 +39,7 @@ class OrganisationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 
 class PersonEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person, known to the platform as a user; `acts_for` the parties they may act for besides their own."""
+    """A person and their user of the platform: `acts_for` are the parties they may act for besides their own."""
 
     number: PersonNumber
     party: PartyId
@@ -49,7 +49,7 @@ class PersonEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an organisation is approved for in the beginning, until somebody decides otherwise."""
+    """The first approval of an organisation, valid until it is replaced or withdrawn."""
 
     organisation: OrganisationNumber
     types: Annotated[Sequence[str], Meta(min_length=1, max_length=APPROVAL_TYPES_MAX)]
@@ -58,90 +58,91 @@ class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Population(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everybody the file knows."""
+    """All entries of a file."""
 
     organisations: Sequence[OrganisationEntry]
     people: Sequence[PersonEntry]
     approvals: Sequence[ApprovalEntry] = ()
 
     def first_approvals(self) -> Iterator[Approval]:
-        """What is approved until somebody decides otherwise."""
+        """Yield the first approvals, which count until they are replaced or withdrawn."""
         for entry in self.approvals:
             valid_to = int(entry.valid_to.timestamp()) * 1_000_000
             yield Approval(organisation=entry.organisation, types=entry.types, valid_to=valid_to, reason=entry.reason)
 
 
 def population_file(path: Path | None) -> WatchedFile[Population]:
-    """A register file, or the development population. Raises `SettingsError` that tells where it is wrong."""
-    bundled = files(__package__).joinpath("population.json")
-    return WatchedFile("EVENTFEED_REGISTER", path, bundled=bundled, read=_population)
+    """Return the register file at `path`, or the development population. Raises `SettingsError` if it is invalid."""
+    builtin = files(__package__).joinpath("population.json")
+    return WatchedFile("EVENTFEED_REGISTER", path, builtin=builtin, parse=_population)
 
 
 class LocalRegister:
-    """A `Register` that knows the population of a file."""
+    """A `Register` of the population of a file."""
 
     def __init__(self, file: WatchedFile[Population]) -> None:
         self._file = file
-        self._known: Population | None = None
+        # Made from this population.
+        self._source: Population | None = None
         self._organisations: Mapping[str, Organisation] = {}
         self._people: Mapping[str, Person] = {}
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
-        await self._learn()
+        await self._refresh()
         return self._organisations.get(number)
 
     async def person(self, number: str) -> Person | None:
         """See `Register.person`."""
-        await self._learn()
+        await self._refresh()
         return self._people.get(number)
 
-    async def _learn(self) -> None:
+    async def _refresh(self) -> None:
         population = await self._file.current()
-        if population is not self._known:
+        if population is not self._source:
             self._organisations = {
                 entry.number: Organisation(number=entry.number, party=entry.party, org=entry.org)
                 for entry in population.organisations
             }
             self._people = {entry.number: Person(user=entry.user, party=entry.party) for entry in population.people}
-            self._known = population
+            self._source = population
 
 
 def _population(text: bytes) -> Population:
-    """The population that a file describes. Raises `ValueError` that names everything wrong."""
+    """Parse a population. Raises `ValueError` with all faults."""
     try:
         population = msgspec.json.decode(text, type=Population)
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
-        raise ValueError(f"{_safe(str(failure))}; correct the file") from None
+        raise ValueError(f"{_mask(str(failure))}; correct the file") from None
     if faults := list(_contradictions(population)):
-        raise ValueError("\n".join(map(_safe, faults)))
+        raise ValueError("\n".join(map(_mask, faults)))
     return population
 
 
 def _contradictions(population: Population) -> Iterator[str]:
-    """What must be given once and is not, and who acts for nobody."""
+    """Yield the values that must be unique and are not, and the rights for parties that do not exist."""
     organisations, people = population.organisations, population.people
-    everybody: Sequence[OrganisationEntry | PersonEntry] = [*organisations, *people]
-    parties = [entry.party for entry in everybody]
-    for number in _repeated(entry.number for entry in organisations):
-        yield f"organisation {number} stands there twice; keep one"
-    for name in _repeated(entry.org for entry in organisations if entry.org):
-        yield f"the short name {name} is given to two organisations; keep one"
-    for _ in _repeated(entry.number for entry in people):
+    entries: Sequence[OrganisationEntry | PersonEntry] = [*organisations, *people]
+    parties = [entry.party for entry in entries]
+    for number in _duplicates(entry.number for entry in organisations):
+        yield f"organisation {number} occurs twice; keep one"
+    for name in _duplicates(entry.org for entry in organisations if entry.org):
+        yield f"two organisations have the short name {name}; keep one"
+    for _ in _duplicates(entry.number for entry in people):
         yield "two people have the same number; correct one"
-    for user in _repeated(entry.user for entry in people):
-        yield f"user {user} is given twice; correct one"
-    for party in _repeated(parties):
-        yield f"party {party} is given twice; correct one"
-    for number in _repeated(entry.organisation for entry in population.approvals):
+    for user in _duplicates(entry.user for entry in people):
+        yield f"user {user} occurs twice; correct one"
+    for party in _duplicates(parties):
+        yield f"party {party} occurs twice; correct one"
+    for number in _duplicates(entry.organisation for entry in population.approvals):
         yield f"organisation {number} has two approvals; keep one"
-    for party in sorted({*chain.from_iterable(entry.acts_for for entry in everybody)} - {*parties}):
-        yield f"someone acts for party {party}, which does not exist; add it or remove the right"
+    for party in sorted({*chain.from_iterable(entry.acts_for for entry in entries)} - {*parties}):
+        yield f"an entry acts for party {party}, which does not exist; add the party or remove the right"
 
 
-def _repeated(values: Iterable[str]) -> Sequence[str]:
+def _duplicates(values: Iterable[str]) -> Sequence[str]:
     return [value for value, count in Counter(values).items() if count > 1]
 
 
-def _safe(text: str) -> str:
+def _mask(text: str) -> str:
     return _MAYBE_PERSON.sub("(digits)", text)

@@ -1,7 +1,7 @@
 """Register and decision point of the platform, over its HTTP APIs.
 
-Numbers of people travel in bodies, never in a URL. The platform knows this service by a short-lived token that is
-signed with the key of its own tokens.
+Person numbers are sent in bodies, never in a URL. This service authenticates with a short-lived token that is signed
+with the key of the platform tokens.
 """
 
 import asyncio
@@ -14,19 +14,19 @@ import httpx
 import msgspec
 
 from eventfeed.access.xacml import request_of, verdicts_of
+from eventfeed.domain.decision import Question, Undecided, Verdicts
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question, Undecided, Verdicts
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.domain.principal import Principal
 
-# Slower than this, the platform is as good as silent.
-ANSWER_SECONDS_MAX = 5.0
-# What one call decides; a page of 50 fits.
+RESPONSE_SECONDS_MAX = 5.0
+# The questions of one call; those of a page of 50 fit.
 CALL_QUESTIONS_MAX = 200
-# How often it is asked in smaller parts when that says nothing: a bad question among 200 is found in 16 calls.
+# Calls with parts of the questions after a response without decisions: 16 calls find one bad question among 200.
 CALLS_MAX = 64
-CALLS_IN_VAIN = 10
-# Short names of organisations are given a few times a year.
+# Fewer as long as no part has a decision either.
+CALLS_WITHOUT_DECISION_MAX = 10
+# Short names of organisations change a few times a year.
 NAMES_SECONDS = 3_600.0
 RETRY_SECONDS = 5
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class Platform(NamedTuple):
-    """Where the platform is, how to reach it, and what to show: a subscription key, and a fresh token each time."""
+    """The platform's URL, an HTTP client, and credentials: a subscription key, and a new token for each request."""
 
     url: str
     client: httpx.AsyncClient
@@ -47,13 +47,13 @@ class Platform(NamedTuple):
     token: Callable[[], str]
 
     async def post(self, path: str, body: object) -> bytes:
-        """The body of the platform's answer. Raises `Unavailable` when that is no success."""
+        """Return the body of the platform's response. Raises `Unavailable` if that is no success."""
         token = self.token()
         headers = {"Authorization": f"Bearer {token}", "PlatformAccessToken": token, "Content-Type": "application/json"}
         if self.subscription_key:
             headers["Ocp-Apim-Subscription-Key"] = self.subscription_key
         request = self.client.build_request("POST", self.url + path, content=msgspec.json.encode(body), headers=headers)
-        return await _answer(self.client, request)
+        return await _send(self.client, request)
 
 
 class _User(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,12 +78,12 @@ class _Orgs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlatformRegister:
-    """A `Register` that asks the platform's, and a list of organisations' short names at a URL of its own."""
+    """The `Register` of the platform, with the list of organisations' short names at `names_url`."""
 
     def __init__(self, platform: Platform, *, names_url: str) -> None:
         self._platform, self._names_url = platform, names_url
         self._names: Mapping[str, str] = {}
-        self._named = float("-inf")
+        self._names_time = float("-inf")
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
@@ -101,72 +101,77 @@ class PlatformRegister:
         return Person(user=str(party.user.user_id) if party.user else None, party=str(party.party_id))
 
     async def _party(self, urn: str) -> _Party | None:
-        found = _read(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
-        return found[0] if len(found) == 1 else None
+        parties = _decode(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
+        return parties[0] if len(parties) == 1 else None
 
     async def _short_names(self) -> Mapping[str, str]:
-        """The short name of each organisation number. Old ones will do while there are no newer ones."""
+        """Return the short name of each organisation number. The last list counts while there is no newer one."""
         now, client = asyncio.get_running_loop().time(), self._platform.client
-        if self._names_url and now - self._named >= NAMES_SECONDS:
+        if self._names_url and now - self._names_time >= NAMES_SECONDS:
             try:
-                listed = _read(await _answer(client, client.build_request("GET", self._names_url)), _Orgs).orgs
+                orgs = _decode(await _send(client, client.build_request("GET", self._names_url)), _Orgs).orgs
             except Unavailable:
                 if not self._names:
                     raise
-                self._named = now - NAMES_SECONDS + RETRY_SECONDS
+                self._names_time = now - NAMES_SECONDS + RETRY_SECONDS
             else:
-                self._names = {org.orgnr: name for name, org in listed.items() if org.orgnr}
-                self._named = now
+                self._names = {org.orgnr: name for name, org in orgs.items() if org.orgnr}
+                self._names_time = now
         return self._names
 
 
 class PlatformDecisionPoint:
-    """A `DecisionPoint` that asks the platform's: XACML 3.0 in JSON, many decisions in one call."""
+    """The `DecisionPoint` of the platform: XACML 3.0 in JSON, many decisions in one call."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
-        """See `DecisionPoint.allowed`. Calls that go out together take no longer than the slowest."""
-        left = iter(questions)
-        calls = list(iter(lambda: list(islice(left, CALL_QUESTIONS_MAX)), []))
-        answers = await asyncio.gather(*(self._verdicts(principal, asked) for asked in calls))
-        verdicts = {question: verdict for answer in answers for question, verdict in answer.items()}
+        """See `DecisionPoint.allowed`. The calls run at the same time."""
+        rest = iter(questions)
+        calls = list(iter(lambda: list(islice(rest, CALL_QUESTIONS_MAX)), []))
+        responses = await asyncio.gather(*(self._verdicts(principal, call) for call in calls))
+        verdicts = {question: verdict for response in responses for question, verdict in response.items()}
         if any(verdicts.get(question) is None for question in questions):
             raise Undecided(verdicts)
         return {question for question, verdict in verdicts.items() if verdict}
 
-    async def _verdicts(self, principal: Principal, asked: Sequence[Question]) -> Verdicts:
-        """What one call says. One bad question can spoil it all: then what smaller calls say, until that one is found.
+    async def _verdicts(self, principal: Principal, questions: Sequence[Question]) -> Verdicts:
+        """Return the decisions of one call. If it has none, a bad question may be the cause: ask in halves to find it.
 
-        When the first few of these say nothing either, it is the point that fails, not a question.
+        If the first few parts have no decision either, the decision point fails, whatever the question.
         """
-        verdicts, waiting, calls = dict[Question, bool | None](), [asked], 0
-        while waiting and calls < (CALLS_MAX if any(each is not None for each in verdicts.values()) else CALLS_IN_VAIN):
-            part, calls = waiting.pop(), calls + 1
+        verdicts, parts, calls = dict[Question, bool | None](), [questions], 0
+        while parts and calls < _calls_max(verdicts):
+            part, calls = parts.pop(), calls + 1
             body = await self._platform.post(AUTHORIZE, request_of(principal, part))
-            found = verdicts_of(body, part, principal=principal)
-            verdicts |= found
-            if not found and len(part) > 1:
+            decisions = verdicts_of(body, part, principal=principal)
+            verdicts |= decisions
+            if not decisions and len(part) > 1:
                 middle = len(part) // 2
-                waiting += [part[middle:], part[:middle]]
+                parts += [part[middle:], part[:middle]]
         return verdicts
 
 
-async def _answer(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
-    """The body of a success. Raises `Unavailable` for anything else, and tells nothing of what was asked."""
+def _calls_max(verdicts: Verdicts) -> int:
+    has_decision = any(verdict is not None for verdict in verdicts.values())
+    return CALLS_MAX if has_decision else CALLS_WITHOUT_DECISION_MAX
+
+
+async def _send(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
+    """Return the body of a success. Raises `Unavailable` for anything else, without details of the request."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS_MAX):
-            answer = await client.send(request)
+        async with asyncio.timeout(RESPONSE_SECONDS_MAX):
+            response = await client.send(request)
     except (httpx.HTTPError, TimeoutError):
-        raise Unavailable("The platform did not answer.", retry_seconds=RETRY_SECONDS) from None
-    if not answer.is_success:
-        raise Unavailable(f"The platform answered {answer.status_code}.", retry_seconds=RETRY_SECONDS)
-    return answer.content
+        raise Unavailable("The platform did not respond.", retry_seconds=RETRY_SECONDS) from None
+    if not response.is_success:
+        raise Unavailable(f"The platform responded with {response.status_code}.", retry_seconds=RETRY_SECONDS)
+    return response.content
 
 
-def _read(body: bytes, kind: type[T]) -> T:
+def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Unavailable("The platform's answer cannot be read.", retry_seconds=RETRY_SECONDS) from None
+        raise Unavailable("The platform's response cannot be read.", retry_seconds=RETRY_SECONDS) from None

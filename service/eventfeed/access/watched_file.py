@@ -1,4 +1,4 @@
-"""A file that means something, and is read again when it changes."""
+"""A file of a setting that is read again when it changes."""
 
 import asyncio
 import logging
@@ -10,57 +10,57 @@ from typing import Generic, TypeVar
 from eventfeed.domain.errors import Unavailable
 from eventfeed.settings import SettingsError
 
-# A right that is taken away in a file is gone after at most this, and whatever time decisions are remembered.
-LOOK_SECONDS = 1.0
+# A right that is removed from a file is gone after this time and the time for which decisions are cached.
+CHECK_SECONDS = 1.0
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# What changes when a file does: when it was written, how long it is, and which one it is.
+# Modification time, size and inode: one of them changes with the file.
 _Stamp = tuple[int, int, int]
 
 
 class WatchedFile(Generic[T]):
-    """What the file of a setting means, or what comes with the service when the setting is empty.
+    """The value of a setting's file, or of the built-in file if the setting is empty.
 
-    Raises `SettingsError` when the first reading finds the file wrong. `read` raises `ValueError` on bad contents.
+    `parse` raises `ValueError` on invalid content. The constructor raises `SettingsError` if the file is invalid.
     """
 
-    def __init__(self, setting: str, path: Path | None, *, bundled: Traversable, read: Callable[[bytes], T]) -> None:
-        self._setting, self._path, self._read = setting, path, read
-        self._looked = float("-inf")
-        self._looking = asyncio.Lock()
+    def __init__(self, setting: str, path: Path | None, *, builtin: Traversable, parse: Callable[[bytes], T]) -> None:
+        self._setting, self._path, self._parse = setting, path, parse
+        self._check_time = float("-inf")
+        self._lock = asyncio.Lock()
         try:
             self._stamp = _stamp(path) if path else None
-            self.value = read((path or bundled).read_bytes())
+            self.value = parse((path or builtin).read_bytes())
         except (OSError, ValueError) as failure:
-            raise SettingsError(self._told(failure)) from None
+            raise SettingsError(self._message(failure)) from None
 
     async def current(self) -> T:
-        """What the file means now, at most `LOOK_SECONDS` late. Raises `Unavailable` while it means nothing."""
+        """Return the value of the file, at most `CHECK_SECONDS` old. Raises `Unavailable` while the file is invalid."""
         now = asyncio.get_running_loop().time()
-        if self._path is None or now - self._looked < LOOK_SECONDS:
+        if self._path is None or now - self._check_time < CHECK_SECONDS:
             return self.value
-        async with self._looking:
-            if now - self._looked >= LOOK_SECONDS:
-                await self._look(self._path)
-                self._looked = now
+        async with self._lock:
+            if now - self._check_time >= CHECK_SECONDS:
+                await self._check(self._path)
+                self._check_time = now
         return self.value
 
-    async def _look(self, path: Path) -> None:
+    async def _check(self, path: Path) -> None:
         try:
             stamp = await asyncio.to_thread(_stamp, path)
             if stamp != self._stamp:
-                self.value = self._read(await asyncio.to_thread(path.read_bytes))
+                self.value = self._parse(await asyncio.to_thread(path.read_bytes))
                 self._stamp = stamp
         except (OSError, ValueError) as failure:
-            # What it meant before may be what somebody has just taken away.
-            _log.error("%s", self._told(failure))
+            # The last value may hold a right that was just removed.
+            _log.error("%s", self._message(failure))
             raise Unavailable(f"{self._setting} cannot be read at the moment.") from None
 
-    def _told(self, failure: Exception) -> str:
-        """The failure, each line with the setting it belongs to."""
-        source = f"{self._setting}={self._path or 'what comes with the service'}"
+    def _message(self, failure: Exception) -> str:
+        """Return the faults, each on a line that begins with the setting."""
+        source = f"{self._setting}={self._path or 'the built-in file'}"
         if isinstance(failure, OSError):
             return f"{source}: cannot be read: {failure.strerror}"
         return "\n".join(f"{source}: {line}" for line in str(failure).splitlines())

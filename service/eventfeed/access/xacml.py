@@ -1,17 +1,17 @@
-"""Questions and answers in the JSON profile of XACML 3.0 (v1.1), many decisions in one call.
+"""Requests and responses in the JSON profile of XACML 3.0 (v1.1), many decisions in one call.
 
 Requests follow the Multiple Decision profile: one subject, one action, a resource for each question, and a reference
-to each combination. Answers may come in any order, so each is recognised by the attributes of its resource, which we
-ask to be included.
+to each combination. Results may be in any order. Each is matched by the attributes of its resource, which the request
+marks to be included.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from eventfeed.domain.app_source import app_of
+from eventfeed.domain.decision import Question, Verdicts
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.event import app_of
-from eventfeed.domain.feed import Question, Verdicts
 from eventfeed.domain.principal import Method, Principal
 
 ACTION = "urn:oasis:names:tc:xacml:1.0:action:action-id"
@@ -25,12 +25,12 @@ PARTY = "urn:altinn:partyid"
 LEVEL = "urn:altinn:minimum-authenticationlevel"
 LEVEL_OF_ORGANISATIONS = "urn:altinn:minimum-authenticationlevel-org"
 
-# Attributes with a meaning of their own: a resource that calls itself by one of them is none of these.
-_TAKEN = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
+# Attributes with a meaning of their own. A resource id that begins with one of them is sent as a plain resource.
+_RESERVED = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
 _STRENGTH = (False, None, True)
 
 Json = Mapping[str, object]
-# A resource as its attributes say: their ids and values.
+# The ids and values of the attributes that identify a resource.
 Attributes = frozenset[tuple[str, str]]
 
 
@@ -67,7 +67,7 @@ class _Response(_Wire, frozen=True, kw_only=True):
 
 
 def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
-    """One request for all questions: may this caller read?"""
+    """Return one request for the decisions on all questions."""
     resources = [
         {"Id": f"r{number}", "Attribute": _attributes(question)} for number, question in enumerate(questions, 1)
     ]
@@ -84,44 +84,53 @@ def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
 
 
 def verdicts_of(body: bytes, questions: Collection[Question], *, principal: Principal) -> Verdicts:
-    """Whether each question is permitted, obligations included. Raises `Unavailable` when nothing can be read.
+    """Return the decisions, with obligations applied. Raises `Unavailable` if the response cannot be read.
 
-    A no may come without the resource it is about. As many of them as there are questions left are the answers to
-    these; nothing else is taken without its resource, but that a single question was not decided.
+    A denial may come without its resource. If there are as many of those as questions left, they are the decisions on
+    these. No other result counts without its resource, except that a single question has no decision.
     """
     try:
-        response = msgspec.convert(_uncapitalised(msgspec.json.decode(body)), _Response)
+        response = msgspec.convert(_with_lower_initials(msgspec.json.decode(body)), _Response)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise Unavailable("The decision point's answer cannot be read.") from None
+        raise Unavailable("The decision point's response cannot be read.") from None
+    by_attributes, bare = _verdicts(response.response, principal)
+    keys = {question: _identifying(question) for question in questions}
+    verdicts = {question: by_attributes[key] for question, key in keys.items() if key in by_attributes}
+    rest = [question for question in questions if question not in verdicts]
+    if bare == [False] * len(rest) or (bare == [None] and len(questions) == 1):
+        verdicts |= dict.fromkeys(rest, bare[0] if bare else None)
+    return verdicts
+
+
+def _verdicts(
+    results: Sequence[_Result], principal: Principal
+) -> tuple[Mapping[Attributes, bool | None], Sequence[bool | None]]:
+    """Return the verdicts by the attributes of their resource, and those without a resource."""
     verdicts, bare = dict[Attributes, bool | None](), list[bool | None]()
-    for result in response.response:
-        about, permitted = _about(result), _permitted(result, principal)
-        if not about:
-            bare.append(permitted)
-            continue
-        # Two answers to one question: a no beats no decision, and both beat a yes.
-        verdicts[about] = min(permitted, verdicts.get(about, True), key=_STRENGTH.index)
-    found = {question: verdicts[_known(question)] for question in questions if _known(question) in verdicts}
-    left = [question for question in questions if question not in found]
-    if bare == [False] * len(left) or (bare == [None] and len(questions) == 1):
-        found |= dict.fromkeys(left, bare[0] if bare else None)
-    return found
+    for result in results:
+        attributes, verdict = _result_attributes(result), _verdict(result, principal)
+        if attributes:
+            # Of two results for one resource, a denial beats no decision, and both beat a permit.
+            verdicts[attributes] = min(verdict, verdicts.get(attributes, True), key=_STRENGTH.index)
+        else:
+            bare.append(verdict)
+    return verdicts, bare
 
 
-def _permitted(result: _Result, principal: Principal) -> bool | None:
-    """Whether a result lets this caller read; None when it decides nothing."""
+def _verdict(result: _Result, principal: Principal) -> bool | None:
+    """True if a result permits this caller to read; None if it is no decision."""
     match result.decision:
         case "Permit":
-            return _discharged(result.obligations or (), principal)
+            return _meets_obligations(result.obligations or (), principal)
         case "Deny" | "NotApplicable":
             return False
     return None
 
 
-def _discharged(obligations: Sequence[_Obligation], principal: Principal) -> bool | None:
-    """Whether the caller meets every obligation; one that we do not know cannot be met (XACML 3.0 §7.18).
+def _meets_obligations(obligations: Sequence[_Obligation], principal: Principal) -> bool | None:
+    """True if the caller meets every obligation. An obligation of an unknown kind cannot be met (XACML 3.0 §7.18).
 
-    None when it cannot be read what is asked for.
+    None if a level cannot be read.
     """
     levels: dict[str, int] = {}
     for obligation in obligations:
@@ -135,54 +144,54 @@ def _discharged(obligations: Sequence[_Obligation], principal: Principal) -> boo
             except ValueError:
                 return None
             levels[assignment.category] = max(level, levels.get(assignment.category, 0))
-    needed = levels.get(LEVEL, 0)
+    required = levels.get(LEVEL, 0)
     if principal.method is Method.MASKINPORTEN:
-        needed = levels.get(LEVEL_OF_ORGANISATIONS, needed)
-    return principal.level >= needed
+        required = levels.get(LEVEL_OF_ORGANISATIONS, required)
+    return principal.level >= required
 
 
 def _subject(principal: Principal) -> Sequence[Json]:
     if principal.user is not None:
         return [_attribute(USER, principal.user)]
-    known = [(ORGANISATION, principal.organisation), (ORG, principal.org)]
-    return [_attribute(name, value) for name, value in known if value is not None]
+    numbers = [(ORGANISATION, principal.organisation), (ORG, principal.org)]
+    return [_attribute(name, value) for name, value in numbers if value is not None]
 
 
 def _attributes(question: Question) -> Sequence[Json]:
-    """A question's resource. What tells it from the others comes back with the answer."""
-    named = [_attribute(name, value, told=True) for name, value in sorted(_known(question))]
-    return [*named, _attribute(APP_RESOURCE, "events")] if app_of("", question.resource) else named
+    """Return the attributes of a question's resource. The result repeats those that identify it."""
+    attributes = [_attribute(name, value, in_result=True) for name, value in sorted(_identifying(question))]
+    return [*attributes, _attribute(APP_RESOURCE, "events")] if app_of("", question.resource) else attributes
 
 
-def _known(question: Question) -> Attributes:
+def _identifying(question: Question) -> Attributes:
     app = app_of("", question.resource)
     if app is not None:
-        named = {(ORG, app.org), (APP, app.name)}
+        resource = {(ORG, app.org), (APP, app.name)}
     else:
         kind, _, value = question.resource.rpartition(":")
-        named = {(RESOURCE, question.resource)} if kind in _TAKEN else {(kind, value)}
-    return frozenset(named | ({(PARTY, question.party)} if question.party is not None else set()))
+        resource = {(RESOURCE, question.resource)} if kind in _RESERVED else {(kind, value)}
+    return frozenset(resource | ({(PARTY, question.party)} if question.party is not None else set()))
 
 
-def _about(result: _Result) -> Attributes:
+def _result_attributes(result: _Result) -> Attributes:
     attributes = [each for category in result.category or () for each in category.attribute or ()]
     return frozenset((each.attribute_id, str(each.value)) for each in attributes)
 
 
-def _attribute(name: str, value: str, *, told: bool = False) -> Json:
+def _attribute(name: str, value: str, *, in_result: bool = False) -> Json:
     return {
         "AttributeId": name,
         "Value": value,
         "DataType": "http://www.w3.org/2001/XMLSchema#string",
-        "IncludeInResult": told,
+        "IncludeInResult": in_result,
     }
 
 
-def _uncapitalised(value: object) -> object:
-    """Members by names that begin with a small letter: answers are seen with either."""
+def _with_lower_initials(value: object) -> object:
+    """Return the value with member names that begin with a small letter: responses use both spellings."""
     match value:
         case dict():
-            return {name[:1].lower() + name[1:]: _uncapitalised(inner) for name, inner in value.items()}
+            return {name[:1].lower() + name[1:]: _with_lower_initials(inner) for name, inner in value.items()}
         case list():
-            return [_uncapitalised(inner) for inner in value]
+            return [_with_lower_initials(inner) for inner in value]
     return value

@@ -1,78 +1,35 @@
-"""`eventfeed audit`: who was shown what of every party, read from the store itself."""
+"""`eventfeed audit`: the audit log of the reportees feed, read from the store itself."""
 
-import asyncio
-import sys
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from eventfeed.cli.options import stored_here
-from eventfeed.domain.approval import Audited, AuditRange
-from eventfeed.domain.errors import Failure
+from eventfeed.cli.options import run_on_store
+from eventfeed.domain.approval import AuditRange
 from eventfeed.domain.moment import format_moment, parse_moment
 
-
-class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """An entry as an operator reads it."""
-
-    time: str
-    organisation: str
-    action: str
-    types: tuple[str, ...] = ()
-    log: str = ""
-    first: int = 0
-    last: int = 0
-    events: int = 0
-    subject: str = ""
-    source: str = ""
-    approved: str = ""
-    valid_to: str = ""
-    reason: str = ""
-    trace: str = ""
+if TYPE_CHECKING:
+    from eventfeed.app.store import Store
 
 
 @click.command()
-@click.option("--org-number", "organisation", metavar="N", help="Of this organisation alone.")
-@click.option("--from", "since", metavar="T", help="At this time or later (RFC 3339).")
-@click.option("--to", "until", metavar="T", help="Before this time (RFC 3339).")
+@click.option("--org-number", "organisation", metavar="N", help="Only entries of this organisation.")
+@click.option("--from", "since", metavar="T", help="Only entries at this time or later (RFC 3339).")
+@click.option("--to", "until", metavar="T", help="Only entries before this time (RFC 3339).")
 def audit(organisation: str | None, since: str | None, until: str | None) -> None:
-    """Print the audit log, one entry a line: who read what for every party, and who was let to."""
+    """Print the audit log, one entry a line: each page of the reportees feed, and each decision on an approval."""
     start, end = _moment(since, "--from"), _moment(until, "--to")
-    wanted = AuditRange(since=start or 0, until=end, organisation=organisation)
-    try:
-        asyncio.run(_print(wanted))
-    except (Failure, OSError) as failure:
-        raise click.ClickException(str(failure)) from None
+    selection = AuditRange(since=start or 0, until=end, organisation=organisation)
 
+    async def print_entries(store: "Store") -> None:
+        async for entry in store.records.entries(selection):
+            members: dict[str, object] = {**msgspec.to_builtins(entry), "time": format_moment(entry.time)}
+            if members.pop("valid_to", None):
+                members["validTo"] = format_moment(entry.valid_to)
+            click.echo(msgspec.json.encode(members))
 
-async def _print(wanted: AuditRange) -> None:
-    # Not at the top: other commands start faster without a server.
-    from eventfeed.app.application import Store  # noqa: PLC0415
-
-    store = Store(stored_here())
-    async with store.opened():
-        async for entry in store.access.recorded(wanted):
-            sys.stdout.buffer.write(msgspec.json.encode(_line(entry)) + b"\n")
-    sys.stdout.flush()
-
-
-def _line(entry: Audited) -> Line:
-    return Line(
-        time=format_moment(entry.time),
-        organisation=entry.organisation,
-        action=entry.action,
-        types=tuple(entry.types),
-        log=entry.log,
-        first=entry.first,
-        last=entry.last,
-        events=entry.events,
-        subject=entry.subject,
-        source=entry.source,
-        approved=entry.approved,
-        valid_to=format_moment(entry.valid_to) if entry.valid_to else "",
-        reason=entry.reason,
-        trace=entry.trace,
-    )
+    run_on_store(print_entries)
 
 
 def _moment(text: str | None, option: str) -> int | None:

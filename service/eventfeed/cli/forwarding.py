@@ -1,37 +1,42 @@
-"""Handing events on to an address of the consumer's own."""
+"""Forwarding events to a URL of the consumer."""
 
+import random
 import time
 
 import click
 import httpx
 
-from eventfeed.cli.service import TRIES_MAX, backoff_seconds, client_for
+from eventfeed.backoff import Backoff
 from eventfeed.client import Event
+from eventfeed.client.sender import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, TRIES_MAX
+from eventfeed.client.wire import client_options
+
+RESPONSE_SECONDS_MAX = 60.0
 
 
 class Forwarder:
-    """Posts each event, as it is served, until it is taken: answered with 2xx. `for_ever`, or for about two minutes."""
+    """Posts events one by one, each until the response is 2xx: without a limit, or for about two minutes."""
 
-    def __init__(self, url: str, *, for_ever: bool) -> None:
-        self._url, self._for_ever = url, for_ever
-        self._client = client_for(url)
+    def __init__(self, url: str, *, without_limit: bool) -> None:
+        self._url, self._without_limit = url, without_limit
+        self._http = httpx.Client(timeout=RESPONSE_SECONDS_MAX, **client_options(url))
 
-    def take(self, event: Event) -> None:
-        """Post one event. Raises `ClickException` when it is not taken in time."""
-        tried = 0
-        while (refusal := self._refused(event)) is not None:
-            tried += 1
-            if tried >= TRIES_MAX and not self._for_ever:
-                raise click.ClickException(f"{self._url} did not take {event.cursor}: {refusal}")
-            if tried == 1:
-                click.echo(f"{self._url} did not take {event.cursor}: {refusal}. Trying again.", err=True)
-            time.sleep(backoff_seconds(tried))
+    def forward(self, event: Event) -> None:
+        """Post one event. Raises `ClickException` if no attempt is left."""
+        backoff, attempts = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=random.random), 0
+        while failure := self._post(event):
+            attempts += 1
+            if attempts >= TRIES_MAX and not self._without_limit:
+                raise click.ClickException(f"{self._url} did not accept {event.cursor}: {failure}")
+            if attempts == 1:
+                click.echo(f"{self._url} did not accept {event.cursor}: {failure}. Trying again.", err=True)
+            time.sleep(backoff.next_delay())
 
-    def _refused(self, event: Event) -> str | None:
-        """Why an event was not taken; None when it was."""
+    def _post(self, event: Event) -> str:
+        """Return the reason why the event was not accepted; "" if it was."""
         try:
             headers = {"Content-Type": "application/cloudevents+json"}
-            answer = self._client.post(self._url, content=event.raw, headers=headers)
+            response = self._http.post(self._url, content=event.raw, headers=headers)
         except httpx.TransportError as failure:
             return str(failure) or type(failure).__name__
-        return None if answer.is_success else f"status {answer.status_code}"
+        return "" if response.is_success else f"status {response.status_code}"

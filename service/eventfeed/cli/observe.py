@@ -1,4 +1,4 @@
-"""The page beside a service that shows what it tells of itself."""
+"""The page that shows traces and charts of the service."""
 
 import os
 import socket
@@ -6,13 +6,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from eventfeed.settings import SettingsError
 
 STOP_SECONDS_MAX = 10.0
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-# Everything, and soon: whoever looks wants to see what was just done.
-_OFTEN = {
+# All traces, and without a delay: the page shows the latest requests.
+_EXPORT = {
     "OTEL_TRACES_SAMPLER_ARG": "1.0",
     "OTEL_BSP_SCHEDULE_DELAY": "500",
     "OTEL_METRIC_EXPORT_INTERVAL": "1000",
@@ -21,18 +22,20 @@ _OFTEN = {
 
 
 @contextmanager
-def observed(port: int) -> Iterator[str]:
-    """The page while the block lasts, at the next port or any that is free; its address.
+def telemetry_page(port: int) -> Iterator[str]:
+    """Serve the page during the block, on the port after `port` or any other; the value is its address.
 
-    What this process starts meanwhile sends there. Raises `SettingsError` when it is to send elsewhere already.
+    Processes that start during the block export to it. Raises `SettingsError` if they export elsewhere already.
     """
     if os.environ.get(ENDPOINT):
-        raise SettingsError(f"{ENDPOINT} is set: the service cannot be observed there and here.")
-    url = f"http://127.0.0.1:{_free(port + 1)}"
+        raise SettingsError(f"{ENDPOINT} is set: the service exports there, so it cannot export to the page.")
+    if find_spec("chartkick") is None:
+        raise ModuleNotFoundError("No module named 'chartkick'", name="chartkick")
+    url = f"http://127.0.0.1:{_free_port(port + 1)}"
     command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning"]
     command += ["--host", "127.0.0.1", "--port", url.rpartition(":")[2], "eventfeed.devtools.app:create"]
     process = subprocess.Popen(command)  # noqa: S603  # our own
-    os.environ |= {ENDPOINT: url, **{name: value for name, value in _OFTEN.items() if name not in os.environ}}
+    os.environ |= {ENDPOINT: url, **{name: value for name, value in _EXPORT.items() if name not in os.environ}}
     try:
         yield url
     finally:
@@ -43,9 +46,9 @@ def observed(port: int) -> Iterator[str]:
             process.kill()
 
 
-def _free(wanted: int) -> int:
-    """This port of this machine when nobody listens on it, or any other."""
-    for port in (wanted, 0):
+def _free_port(first: int) -> int:
+    """Return this port if it is free, or any other."""
+    for port in (first, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -53,4 +56,4 @@ def _free(wanted: int) -> int:
             except (OSError, OverflowError):
                 continue
             return int(probe.getsockname()[1])
-    raise SettingsError("No port is free for the page that observes.")
+    raise SettingsError("No port is free for the page of traces and charts.")

@@ -1,72 +1,66 @@
-"""`eventfeed publish`: a file of events into the log, in its order, however often it is interrupted.
+"""`eventfeed publish`: a file of events, in its order. It can be interrupted and repeated.
 
-A line without an id gets one made of the digest of the whole file and its number, so that a repeat adds nothing.
+A line without an id gets one from the digest of the whole file and the line number, so a repeat adds nothing.
 """
 
 import gzip
 import hashlib
+import shutil
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import click
-import httpx
-import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import DEVELOPMENT_ORGANISATION, Problem, Service, expected, organisation, problem_of, url_of
-from eventfeed.domain.event import EVENT_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_EVENTS_MAX
+from eventfeed.cli.options import TTD, plain_errors, service_url, tokens_here, url_option
+from eventfeed.client import Batch, Publisher, development_organisation
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
-_BATCHED = "application/cloudevents-batch+json"
-_EVENTS = "/events/api/v1/events"
 _GZIP = b"\x1f\x8b"
-# Refused for what they hold: each event can be told from the others.
-_REFUSALS = frozenset({400, 403, 409, 413})
-# Read at once from a file.
 _BLOCK_BYTES = 1 << 20
 
 
-class Line(NamedTuple):
-    """An event to publish, and where it stands."""
+class Lines:
+    """The lines of a file that contain an event. Keeps the numbers of those that have no result yet."""
 
-    number: int
-    text: bytes
+    def __init__(self, content: IO[bytes], digest: str) -> None:
+        self._content, self._digest, self._numbers = content, digest, deque[int]()
 
+    def __iter__(self) -> Iterator[bytes]:
+        for number, line in enumerate(self._content, start=1):
+            if line.strip():
+                self._numbers.append(number)
+                yield line
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What is read of a receipt."""
+    def new_id(self, _: int) -> str:
+        """Return the id for the newest line."""
+        return f"{self._digest}-{self._numbers[-1]}"
 
-    duplicate: bool
+    def numbers(self, batch: Batch) -> list[int]:
+        """Remove and return the line numbers of the next batch."""
+        return [self._numbers.popleft() for _ in batch.positions]
 
 
 class Tally:
-    """What became of the lines."""
+    """The number of lines by result."""
 
-    def __init__(self, console: Console) -> None:
-        self.published = self.duplicates = self.refused = 0
-        self._console = console
-
-    def accept(self, receipts: Sequence[Receipt]) -> None:
-        """Count events that are in the log."""
-        duplicates = sum(receipt.duplicate for receipt in receipts)
-        self.duplicates += duplicates
-        self.published += len(receipts) - duplicates
-
-    def refuse(self, number: int, reason: str) -> None:
-        """Count a line that is not in the log, and name it."""
-        self.refused += 1
-        self._console.print(f"line {number}: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    receipts = duplicates = rejections = 0
 
     def __str__(self) -> str:
-        return f"published {self.published}, duplicates {self.duplicates}, refused {self.refused}"
+        return f"published {self.receipts - self.duplicates}, duplicates {self.duplicates}, refused {self.rejections}"
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch."""
+        self.receipts += len(batch.receipts)
+        self.duplicates += sum(receipt.duplicate for receipt in batch.receipts)
+        self.rejections += len(batch.rejections)
 
 
 @click.command()
@@ -75,135 +69,63 @@ class Tally:
 def publish(file: str, url: str | None) -> None:
     """Publish FILE (- is standard input): one event a line, plain or gzipped.
 
-    In the order of the file. Repeating it, also after an interruption, adds nothing twice.
+    In the order of the file. A repeat, also after an interruption, adds nothing twice.
     """
-    settings = settings_here()
-    console = Console(stderr=True)
-    tally, started = Tally(console), time.monotonic()
-    identity = organisation(DEVELOPMENT_ORGANISATION, scope=SCOPE_PUBLISH_ADMIN)
-    service = Service(url_of(settings, url), token=settings.token, identity=identity)
-    with closing(service), _opened(file) as content:
-        digest, lines = _digest(content)
+    start, service, tally = time.monotonic(), service_url(url), Tally()
+    tokens = tokens_here(development_organisation(TTD, scope=SCOPE_PUBLISH_ADMIN))
+    with Publisher(service, tokens=tokens) as publisher, _open(file) as content:
+        digest, count = _digest(content)
         content.seek(0)
         try:
-            _publish_all(
-                service,
-                _batches(_events(content, digest, tally=tally)),
-                tally=tally,
-                progress=_progress(console, lines),
-            )
+            with plain_errors(service), _progress(count) as progress:
+                _publish(publisher, Lines(content, digest), tally=tally, progress=progress)
         except click.ClickException as failure:
             raise click.ClickException(
-                f"{failure.message}\n{tally} so far. Run the same command again: it goes on where this stopped.",
+                f"{failure.message}\n{tally} so far. Run the same command again: it continues where it stopped."
             ) from None
-    click.echo(f"{tally} in {time.monotonic() - started:.1f} s")
-    if tally.refused:
+    click.echo(f"{tally} in {time.monotonic() - start:.1f} s")
+    if tally.rejections:
         sys.exit(1)
 
 
-def _publish_all(service: Service, batches: Iterator[Sequence[Line]], *, tally: Tally, progress: Progress) -> None:
-    with progress:
-        for batch in batches:
-            _publish_batch(service, batch, tally=tally)
-            progress.update(progress.task_ids[0], completed=batch[-1].number)
+def _publish(publisher: Publisher, lines: Lines, *, tally: Tally, progress: Progress) -> None:
+    for batch in publisher.batches(lines, new_id=lines.new_id):
+        tally.add(batch)
+        numbers = lines.numbers(batch)
+        for rejection in batch.rejections:
+            line = f"line {numbers[rejection.position - batch.positions.start]}: {rejection}"
+            progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        progress.update(progress.task_ids[0], completed=numbers[-1])
 
 
-def _publish_batch(service: Service, batch: Sequence[Line], *, tally: Tally) -> None:
-    """Publish what can be: events that the service names as wrong are left out, and the rest is sent again."""
-    while batch:
-        answer = service.post(_EVENTS, b"[%b]" % b",".join(line.text for line in batch), media_type=_BATCHED)
-        if answer.is_success:
-            tally.accept(msgspec.json.decode(answer.content, type=list[Receipt]))
-            return
-        wrong = _named(problem_of(answer), len(batch))
-        if answer.status_code not in _REFUSALS or (answer.status_code == httpx.codes.FORBIDDEN and not wrong):
-            expected(answer)
-        if not wrong and len(batch) > 1:
-            for line in batch:  # the refusal does not say which it is about: a batch of one tells
-                _publish_batch(service, [line], tally=tally)
-            return
-        for place, reason in sorted((wrong or {0: str(problem_of(answer))}).items()):
-            tally.refuse(batch[place].number, reason)
-        batch = [line for place, line in enumerate(batch) if wrong and place not in wrong]
-
-
-def _named(problem: Problem, count: int) -> dict[int, str]:
-    """The places in a batch that a problem's pointers name, each with what is wrong there."""
-    reasons = dict[int, list[str]]()
-    for fault in problem.errors:
-        place, _, attribute = (fault.pointer or "").removeprefix("/").partition("/")
-        if place.isdecimal() and int(place) < count:
-            reasons.setdefault(int(place), []).append(f"{attribute} {fault.detail}".strip())
-    return {place: "; ".join(each) for place, each in reasons.items()}
-
-
-def _opened(file: str) -> IO[bytes]:
-    """The content, decompressed and seekable. What comes on standard input is kept in a temporary file."""
+def _open(file: str) -> IO[bytes]:
+    """Return the content, decompressed and seekable. Standard input is copied to a temporary file."""
     if file == "-":
         raw: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-        while block := sys.stdin.buffer.read(_BLOCK_BYTES):
-            raw.write(block)
+        shutil.copyfileobj(sys.stdin.buffer, raw)
         raw.seek(0)
     else:
         raw = Path(file).open("rb")  # noqa: SIM115  # as above
-    zipped = raw.read(len(_GZIP)) == _GZIP
+    is_gzip = raw.read(len(_GZIP)) == _GZIP
     raw.seek(0)
-    return gzip.GzipFile(fileobj=raw) if zipped else raw  # type: ignore[return-value]  # it reads and seeks like one
+    return gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[return-value]  # it reads and seeks like one
 
 
 def _digest(content: IO[bytes]) -> tuple[str, int]:
-    """What stands for the whole content, and how many lines it has."""
-    whole, lines = hashlib.sha256(), 0
+    """Return a digest of the content, and the number of its lines."""
+    digest, lines = hashlib.sha256(), 0
     try:
         while block := content.read(_BLOCK_BYTES):
-            whole.update(block)
+            digest.update(block)
             lines += block.count(b"\n")
     except (OSError, EOFError, zlib.error) as failure:
         raise click.ClickException(f"The file cannot be read: {failure}.") from None
-    return whole.hexdigest()[:32], lines
+    return digest.hexdigest()[:32], lines
 
 
-def _events(content: IO[bytes], digest: str, *, tally: Tally) -> Iterator[Line]:
-    """The lines that can be sent, each with an id; the others are refused here."""
-    for number, text in enumerate(content, start=1):
-        if not text.strip():
-            continue
-        try:
-            event = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-            msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-            tally.refuse(number, f"is no JSON object: {failure}. Correct the line and run the command again.")
-            continue
-        if bytes(event.get("id", b"null")) == b"null":
-            event["id"] = msgspec.Raw(msgspec.json.encode(f"{digest}-{number}"))
-        line = Line(number, msgspec.json.encode(event))
-        if len(line.text) > EVENT_BYTES_MAX:
-            tally.refuse(number, f"is over {EVENT_BYTES_MAX} bytes. Shorten the event.")
-            continue
-        yield line
-
-
-def _batches(lines: Iterator[Line]) -> Iterator[Sequence[Line]]:
-    """As many lines as one request takes, in order."""
-    batch, weight = list[Line](), 2
-    for line in lines:
-        if batch and (len(batch) == REQUEST_EVENTS_MAX or weight + len(line.text) + 1 > REQUEST_BYTES_MAX):
-            yield batch
-            batch, weight = [], 2
-        batch.append(line)
-        weight += len(line.text) + 1
-    if batch:
-        yield batch
-
-
-def _progress(console: Console, lines: int) -> Progress:
-    progress = Progress(
-        TextColumn("publishing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+def _progress(lines: int) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, disable=not console.is_terminal)
     progress.add_task("publishing", total=lines)
     return progress

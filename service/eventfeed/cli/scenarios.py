@@ -1,199 +1,179 @@
-"""`eventfeed scenarios`: the mission, walked against a running service, step by step (contract section 1)."""
+"""`eventfeed scenarios`: the five scenarios against a running service, step by step (contract section 1)."""
 
-import itertools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import click
-import httpx
 import msgspec
 
-from eventfeed.cli.options import settings_here, url_option
-from eventfeed.cli.service import (
-    Identity,
-    client_for,
-    expected,
-    organisation,
-    person,
-    platform_token,
-    problem_of,
-    unreachable,
-    url_of,
+from eventfeed.cli.options import TTD, plain_errors, service_url, url_option
+from eventfeed.client import (
+    Client,
+    Event,
+    Feed,
+    Publisher,
+    Receipt,
+    RefusedError,
+    Tokens,
+    app_feed,
+    development_organisation,
+    development_person,
+    instance_feed,
+    party_feed,
+    reportee_feed,
 )
 from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_REPORTEES
 
-COMPLETED, FEEDBACK, ESTATE = "instance.process.completed", "instance.feedback.received", "estate.created"
-# What anyone may see of an event.
-SAFE = {"specversion", "id", "source", "type", "time", "sequence"}
+CASE_COMPLETED, FEEDBACK, ESTATE = "instance.process.completed", "instance.feedback.received", "estate.created"
+# The attributes of an event that are public.
+PUBLIC = {"specversion", "id", "source", "type", "time", "sequence"}
 
 # The development population (contract section 8).
-TTD, SKD, ACCOUNTANT = "991825827", "974761076", "310000022"
+SKD, ACCOUNTANT = "974761076", "310000022"
 BANK, OTHER_BANK = "310000033", "310000044"
 KARI, OLA = "01838012345", "02838012346"
 KARIS_PARTY, BAKERYS_PARTY = "50000001", "51000011"
 
-Members = Mapping[str, object]
-
-
-class Published(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scenario looks at in a receipt."""
-
-    id: str
-    sequence: str
-    time: str
-
 
 class Case(NamedTuple):
-    """A case that went through an app: its instance, and the receipts of its events."""
+    """A case in an app: its instance, the time of its first event, and the receipt of its last."""
 
     instance: str
-    receipts: Sequence[Published]
+    start: str
+    last: Receipt
+
+    def is_in(self, events: Sequence[Event]) -> bool:
+        """True if the last event of the case is there, once, at the sequence of its receipt."""
+        return [event.sequence for event in events if event.id == self.last.id] == [self.last.sequence]
 
 
 class Walk(NamedTuple):
-    """One walk through the scenarios: the service, and a voice."""
+    """A run of the scenarios against the service at this URL."""
 
-    client: httpx.Client
     url: str
 
-    def tell(self, step: str) -> None:
-        """Say what was done and what came back."""
-        click.echo(f"  {step}")
+    def require(self, condition: object, text: str) -> None:
+        """Stop if a condition does not hold."""
+        if not condition:
+            raise click.ClickException(f"this must hold and does not: {text}")
 
-    def require(self, holds: object, what: str) -> None:
-        """End the walk when something that must hold does not."""
-        if not holds:
-            raise click.ClickException(f"this must hold and does not: {what}")
+    def organisation(self, number: str, scope: str, *, name: str = "") -> Tokens:
+        """Get a platform token for an organisation."""
+        tokens = development_organisation(number, scope=scope)
+        return self._log_in(tokens, f"{name or f'organisation {number}'} got a token of maskinporten for {scope}")
 
-    def token(self, identity: Identity, who: str) -> Mapping[str, str]:
-        """The header with a platform token, through the development issuer and the exchange."""
-        token = platform_token(self.client, self.url, identity=identity)
-        scope = f" for {identity.form['scope']}" if "scope" in identity.form else f" at level {identity.form['level']}"
-        self.tell(f"{who} got a token of {identity.provider}{scope}, and exchanged it for a platform token")
-        return {"Authorization": f"Bearer {token}"}
+    def person(self, number: str, name: str, *, level: str = "high") -> Tokens:
+        """Get a platform token for a person."""
+        tokens = development_person(number, level=level)
+        return self._log_in(tokens, f"{name} got a token of id-porten at level {level}")
 
-    def published(self, app: str, *types: str, owner: str, party: str) -> Case:
-        """A new case of an app, published by the organisation that owns it."""
-        bearer = self.token(organisation(owner, scope=SCOPE_PUBLISH), f"organisation {owner}")
-        instance, org = f"{party}/{uuid.uuid4()}", app.partition("/")[0]
-        source = f"https://{org}.apps.example.no/{app}/instances/{instance}"
-        base = {"source": source, "specversion": "1.0", "subject": f"/party/{party}"}
-        events = [{**base, "type": each} for each in types]
-        answer = expected(self.client.post(f"{self.url}/events/api/v1/app", json=events, headers=bearer))
-        receipts = msgspec.json.decode(answer.content, type=list[Published])
-        self.tell(f"POST /events/api/v1/app: a case of {app} for party {party}, {len(receipts)} events")
-        return Case(instance, receipts)
+    def _log_in(self, tokens: Tokens, step: str) -> Tokens:
+        with Client(self.url, tokens=tokens) as client:
+            client.token()
+        click.echo(f"  {step}, and exchanged it for a platform token")
+        return tokens
 
-    def events(self, answer: httpx.Response) -> Sequence[Members]:
-        """The events of a page, told. Their sequences increase strictly."""
-        events = msgspec.json.decode(expected(answer).content, type=list[dict[str, object]])
-        place = f"{answer.request.method} {answer.request.url.raw_path.decode()}"
-        self.tell(f"{place}: {len(events)} events, cursor {answer.headers['feed-cursor']}")
-        order = [str(event["sequence"]) for event in events]
-        self.require(all(one < other for one, other in itertools.pairwise(order)), "sequences increase strictly")
+    def publish(self, app: str, *types: str, owner: str, party: str) -> Case:
+        """Publish a new case of an app, as the organisation that owns it."""
+        instance = f"{party}/{uuid.uuid4()}"
+        source = f"https://{app.partition('/')[0]}.apps.example.no/{app}/instances/{instance}"
+        event = {"source": source, "specversion": "1.0", "subject": f"/party/{party}"}
+        with Publisher(self.url, tokens=self.organisation(owner, SCOPE_PUBLISH)) as publisher:
+            receipts = publisher.publish({**event, "type": each} for each in types)
+        click.echo(f"  published a case of {app} for party {party}: {len(receipts)} events")
+        return Case(instance, receipts[0].time, receipts[-1])
+
+    def read(self, feed: Feed, tokens: Tokens | None = None, *, after: str = "0") -> Sequence[Event]:
+        """Read a feed. The sequence increases strictly."""
+        with Client(self.url, tokens=tokens) as client:
+            pages = list(client.pages(feed, after=after, size=1000))
+        events = [event for page in pages for event in page.events]
+        click.echo(f"  {feed.method} {feed}: {len(events)} events, cursor {pages[-1].cursor}")
+        in_order = all(event.sequence < successor.sequence for event, successor in pairwise(events))
+        self.require(in_order, "the sequence increases strictly")
         return events
-
-    def of_party(self, bearer: Mapping[str, str], body: Members) -> Sequence[Members]:
-        """What a caller sees of a party."""
-        url = f"{self.url}/events/api/v1/party/"
-        return self.events(self.client.post(url, json=body, headers=bearer))
-
-    def shows(self, events: Sequence[Members], case: Case) -> bool:
-        """Whether the case's last event is there, once, at its receipt's sequence."""
-        last = case.receipts[-1]
-        return [event["sequence"] for event in events if event["id"] == last.id] == [last.sequence]
 
 
 @click.command()
 @url_option
 def scenarios(url: str | None) -> None:
-    """Walk the scenarios against a running service, telling each step and what came back."""
-    where = url_of(settings_here(), url)
-    with client_for(where) as client:
-        walk = Walk(client, where)
-        for name, scenario in SCENARIOS:
-            click.echo(name)
-            try:
-                scenario(walk)
-            except httpx.TransportError as failure:
-                raise unreachable(walk.url, failure) from None
-            click.echo("  passed\n")
+    """Run the scenarios against a running service, and print each step with its result."""
+    walk = Walk(service_url(url))
+    for scenario in SCENARIOS:
+        click.echo(scenario.__doc__)
+        with plain_errors(walk.url):
+            scenario(walk)
+        click.echo("  passed\n")
 
 
-def app_polled_by_its_org(walk: Walk) -> None:
-    """S1: a case goes through an app; its org, which waits for completed cases, hears of it once."""
-    case = walk.published("ttd/bolig", "instance.created", COMPLETED, owner=TTD, party=KARIS_PARTY)
-    bearer = walk.token(organisation(TTD, scope="altinn:events/ttd/bolig"), f"organisation {TTD}")
-    feed = f"{walk.url}/events/api/v1/app/ttd/bolig"
-    params = {"from": case.receipts[0].time, "eventType": COMPLETED, "size": "1000"}
-    first = walk.client.get(feed, params=params, headers=bearer)
-    events = walk.events(first)
-    walk.require(all(event["type"] == COMPLETED for event in events), f"only {COMPLETED} comes")
-    walk.require(walk.shows(events, case), "the completed case is there once, at its receipt's sequence")
-    later = walk.events(walk.client.get(first.headers["next"], headers=bearer))
-    seen = {event["id"] for event in events}
-    walk.require(not any(event["id"] in seen for event in later), "asked again from the cursor, nothing comes twice")
+def read_app_feed(walk: Walk) -> None:
+    """S1: a case goes through an app; its org, which waits for completed cases, receives the event once."""
+    case = walk.publish("ttd/bolig", "instance.created", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    tokens = walk.organisation(TTD, "altinn:events/ttd/bolig")
+    feed = app_feed("ttd", "bolig", types=[CASE_COMPLETED], since=case.start)
+    events = walk.read(feed, tokens)
+    walk.require(all(event.type == CASE_COMPLETED for event in events), f"all events are of type {CASE_COMPLETED}")
+    walk.require(case.is_in(events), "the completed case is there once, at its receipt's sequence")
+    ids = {event.id for event in events}
+    later = walk.read(feed, tokens, after=events[-1].cursor)
+    walk.require(not any(event.id in ids for event in later), "no event comes a second time after the cursor")
 
 
-def citizen_asks(walk: Walk) -> None:
-    """S2: a citizen asks what is new for herself and for a client; another citizen sees nothing of it."""
-    own = walk.published("ttd/forerkort", COMPLETED, owner=TTD, party=KARIS_PARTY)
-    client = walk.published("ttd/bolig", COMPLETED, owner=TTD, party=BAKERYS_PARTY)
-    kari = walk.token(person(KARI), "Kari")
-    body = {"from": own.receipts[0].time, "size": 1000}
-    walk.require(walk.shows(walk.of_party(kari, body), own), "Kari sees her own case")
-    bakery = walk.of_party(kari, {**body, "party": BAKERYS_PARTY})
-    walk.require(walk.shows(bakery, client), "Kari sees the bakery's case, which she acts for")
-    ola = walk.token(person(OLA), "Ola")
-    walk.require(not walk.of_party(ola, {**body, "party": KARIS_PARTY}), "Ola sees nothing of Kari's")
-    unsure = walk.token(person(KARI, level="low"), "someone who says she is Kari")
-    walk.require(not walk.of_party(unsure, body), "at a low level nobody sees anything of Kari's")
+def read_as_citizen(walk: Walk) -> None:
+    """S2: a citizen reads new events of her own and of a client; another citizen sees none of them."""
+    own = walk.publish("ttd/forerkort", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    client = walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
+    kari = walk.person(KARI, "Kari")
+    walk.require(own.is_in(walk.read(party_feed(since=own.start), kari)), "Kari sees her own case")
+    bakery = walk.read(party_feed(since=own.start, party=BAKERYS_PARTY), kari)
+    walk.require(client.is_in(bakery), "Kari sees the bakery's case, because she acts for the bakery")
+    ola = walk.person(OLA, "Ola")
+    karis = walk.read(party_feed(since=own.start, party=KARIS_PARTY), ola)
+    walk.require(not karis, "Ola sees no event of Kari's")
+    low = walk.person(KARI, "Kari", level="low")
+    walk.require(not walk.read(party_feed(since=own.start), low), "at level low, Kari sees no event")
 
 
-def organisation_asks(walk: Walk) -> None:
-    """S3: an accountant asks what is new for a client, and sees nothing of whom it does not act for."""
-    client = walk.published("ttd/bolig", COMPLETED, owner=TTD, party=BAKERYS_PARTY)
-    walk.published("ttd/bolig", COMPLETED, owner=TTD, party=KARIS_PARTY)
-    accountant = walk.token(organisation(ACCOUNTANT, scope="altinn:events"), "the accountant")
-    body = {"from": client.receipts[0].time, "size": 1000}
-    bakery = walk.of_party(accountant, {**body, "unit": "310000011"})
-    walk.require(walk.shows(bakery, client), "the accountant sees the bakery's case")
-    kari = walk.of_party(accountant, {**body, "party": KARIS_PARTY})
-    walk.require(not kari, "the accountant sees nothing of Kari's")
+def read_as_accountant(walk: Walk) -> None:
+    """S3: an accountant reads new events of a client, and sees none of a party that it does not act for."""
+    client = walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
+    walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    accountant = walk.organisation(ACCOUNTANT, "altinn:events", name="the accountant")
+    bakery = walk.read(party_feed(since=client.start, unit="310000011"), accountant)
+    walk.require(client.is_in(bakery), "the accountant sees the bakery's case")
+    karis = walk.read(party_feed(since=client.start, party=KARIS_PARTY), accountant)
+    walk.require(not karis, "the accountant sees no event of Kari's")
 
 
-def approved_organisation_hears(walk: Walk) -> None:
-    """S4: an approved bank hears of a death estate of anybody; a bank without an approval is refused."""
-    estate = walk.published("skd/dodsbo", "instance.created", ESTATE, owner=SKD, party="50000002")
-    bank = walk.token(organisation(BANK, scope=SCOPE_REPORTEES), "Storbanken")
-    params = {"from": estate.receipts[0].time, "eventType": ESTATE, "size": "1000"}
-    feed = f"{walk.url}/events/api/v1/reportees"
-    events = walk.events(walk.client.get(feed, params=params, headers=bank))
-    walk.require(walk.shows(events, estate), "the bank hears of the estate")
-    walk.require(all(event["type"] == ESTATE for event in events), f"only {ESTATE} comes")
-    other = walk.token(organisation(OTHER_BANK, scope=SCOPE_REPORTEES), "Lillebanken")
-    refusal = walk.client.get(feed, params=params, headers=other)
-    walk.tell(f"GET /events/api/v1/reportees: {refusal.status_code} {problem_of(refusal).code}")
-    walk.require(problem_of(refusal).code == "not-approved", "a bank without an approval is refused")
+def read_as_bank(walk: Walk) -> None:
+    """S4: an approved bank receives the event of a death estate; a bank without an approval is refused."""
+    estate = walk.publish("skd/dodsbo", "instance.created", ESTATE, owner=SKD, party="50000002")
+    bank = walk.organisation(BANK, SCOPE_REPORTEES, name="Storbanken")
+    feed = reportee_feed([ESTATE], since=estate.start)
+    events = walk.read(feed, bank)
+    walk.require(estate.is_in(events), "the bank receives the estate")
+    walk.require(all(event.type == ESTATE for event in events), f"all events are of type {ESTATE}")
+    other = walk.organisation(OTHER_BANK, SCOPE_REPORTEES, name="Lillebanken")
+    try:
+        walk.read(feed, other)
+        code = ""
+    except RefusedError as refusal:
+        code = refusal.code
+        click.echo(f"  {feed.method} {feed}: {refusal.status} {code}")
+    walk.require(code == "not-approved", "a bank without an approval is refused")
 
 
-def holder_of_an_instance_id_asks(walk: Walk) -> None:
-    """S5: whoever holds an instance id hears of feedback, and of nothing that is not safe for anyone."""
-    case = walk.published("ttd/bolig", "instance.created", COMPLETED, FEEDBACK, owner=TTD, party=KARIS_PARTY)
-    feed = f"{walk.url}/events/instanceeventsforinstance"
-    events = walk.events(walk.client.post(f"{feed}/{case.instance}"))
-    walk.require([event["type"] for event in events][-1:] == [FEEDBACK], "the submission has got feedback")
-    walk.require(all(event.keys() == SAFE for event in events), f"an event shows {', '.join(sorted(SAFE))} alone")
-    unknown = walk.events(walk.client.post(f"{feed}/{KARIS_PARTY}/{uuid.uuid4()}"))
-    walk.require(not unknown, "an unknown instance looks like one without events")
+def read_instance_feed(walk: Walk) -> None:
+    """S5: the holder of an instance id receives feedback, and only attributes that are public."""
+    case = walk.publish("ttd/bolig", "instance.created", CASE_COMPLETED, FEEDBACK, owner=TTD, party=KARIS_PARTY)
+    events = walk.read(instance_feed(case.instance))
+    walk.require([event.type for event in events][-1:] == [FEEDBACK], "the submission has feedback")
+    is_public = all(msgspec.json.decode(event.raw, type=dict[str, object]).keys() == PUBLIC for event in events)
+    walk.require(is_public, f"an event has only {', '.join(sorted(PUBLIC))}")
+    no_events = walk.read(instance_feed(f"{KARIS_PARTY}/{uuid.uuid4()}"))
+    walk.require(not no_events, "an unknown instance looks like one without events")
 
 
-Scenario = Callable[[Walk], None]
-SCENARIOS: Sequence[tuple[str, Scenario]] = (
-    ("S1: an org waits for an app's completed cases", app_polled_by_its_org),
-    ("S2: a citizen asks what is new for her and for a client", citizen_asks),
-    ("S3: an accountant asks what is new for a client", organisation_asks),
-    ("S4: an approved bank hears of changes for everyone", approved_organisation_hears),
-    ("S5: the holder of an instance id asks for feedback", holder_of_an_instance_id_asks),
-)
+SCENARIOS = (read_app_feed, read_as_citizen, read_as_accountant, read_as_bank, read_instance_feed)

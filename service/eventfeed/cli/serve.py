@@ -1,4 +1,4 @@
-"""`eventfeed serve`: the service in this process and its workers."""
+"""`eventfeed serve`: the service, in worker processes."""
 
 import asyncio
 import contextlib
@@ -16,19 +16,23 @@ from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
-from eventfeed.app.application import Store, application, first_approvals, new_event_id, now
-from eventfeed.cli.observe import observed
-from eventfeed.domain.event import REQUEST_EVENTS_MAX
+from eventfeed.app.application import create_application
+from eventfeed.app.clock_and_ids import new_event_id, now
+from eventfeed.app.identity import first_approvals
+from eventfeed.app.store import Store
+from eventfeed.cli.observe import telemetry_page
+from eventfeed.domain.cloudevents import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
-from eventfeed.http.publishing.cloudevents import EventDefaults, Sent, parse_events
+from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, parse_events
 from eventfeed.sample import sample_events, sample_instance
 from eventfeed.settings import Settings, SettingsError, hand_down
+from eventfeed.telemetry.telemetry import Telemetry
 
-# Requests in flight at a stop get this long.
+# After a stop, requests in progress have this time to finish.
 STOP_SECONDS_MAX = 20
-# Requests under way at once in each process, beside those that wait for events.
+# Concurrent requests in each process, besides those that wait for events.
 REQUESTS_MAX = 1_024
-# How long the greeting waits for a worker.
+# The greeting waits this long for a worker.
 READY_SECONDS_MAX = 60.0
 READY_POLL_SECONDS = 0.1
 SAMPLE_SEED = 1
@@ -39,40 +43,35 @@ _PERSON = "token id-porten --person {} --exchange"
 _SINCE = "2020-01-01T00:00:00Z"
 
 
-class Pasted(NamedTuple):
-    """A line that can be pasted: what it shows, as whom (nobody when empty), and what of the service is asked how."""
+class Example(NamedTuple):
+    """A command to paste: its title, the command that gets its token ("" for none), and its request."""
 
-    shows: str
-    identity: str
+    title: str
+    token_command: str
     path: str
     body: str = ""
 
 
-_PASTED = (
-    Pasted(
-        "S1: an org asks what its app has completed",
+_EXAMPLES = (
+    Example(
+        "S1: an org reads the completed cases of its app",
         _ORG.format("991825827", "altinn:events/ttd/bolig"),
         f"/events/api/v1/app/ttd/bolig?from={_SINCE}&eventType=instance.process.completed",
     ),
-    Pasted(
-        "S2: Kari asks what is new for her",
-        _PERSON.format("Kari"),
-        "/events/api/v1/party/",
-        f'{{"from":"{_SINCE}"}}',
-    ),
-    Pasted(
-        "S3: an accountant asks what is new for the bakery",
+    Example("S2: Kari reads her own events", _PERSON.format("Kari"), "/events/api/v1/party/", f'{{"from":"{_SINCE}"}}'),
+    Example(
+        "S3: an accountant reads the events of the bakery",
         _ORG.format("310000022", "altinn:events"),
         "/events/api/v1/party/",
         f'{{"from":"{_SINCE}","unit":"310000011"}}',
     ),
-    Pasted(
-        "S4: an approved bank hears of death estates",
+    Example(
+        "S4: an approved bank reads all death estates",
         _ORG.format("310000033", "altinn:events/reportees"),
         f"/events/api/v1/reportees?from={_SINCE}&eventType=estate.created",
     ),
-    Pasted(
-        "S5: whoever holds an instance id asks for feedback",
+    Example(
+        "S5: the holder of an instance id reads its public events",
         "",
         f"/events/instanceeventsforinstance/{sample_instance(SAMPLE_SEED, cases=SAMPLE_CASES)}",
         "{}",
@@ -81,16 +80,16 @@ _PASTED = (
 
 
 def serve(settings: Settings, *, sample: bool, observe: bool) -> None:
-    """Serve until stopped. Raises `SettingsError` or `LogDamaged` before anything is served, when it must not be."""
-    _require_free(settings)
+    """Run the service until it is stopped. Raises `SettingsError` or `LogDamaged` before the first request."""
+    _require_free_address(settings)
     asyncio.run(_prepare(settings, sample=sample))
     hand_down(settings)
-    with observed(settings.port) if observe else contextlib.nullcontext("") as page:
+    with telemetry_page(settings.port) if observe else contextlib.nullcontext("") as page:
         _serve(settings, page=page)
 
 
 def _serve(settings: Settings, *, page: str) -> None:
-    # A worker begins with nothing of this process: a forked one would inherit its threads' locks as they stand.
+    # A new interpreter for each worker: a forked one would inherit locks that a thread of this process holds.
     multiprocessing.set_start_method("spawn")
     granian = Granian(
         "eventfeed.app.application:create",
@@ -104,7 +103,7 @@ def _serve(settings: Settings, *, page: str) -> None:
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS_MAX,
-        # Whoever waits is a request under way.
+        # A request that waits counts too.
         backpressure=settings.streams + settings.waits + REQUESTS_MAX,
     )
     threading.Thread(target=_announce, args=(settings, page), daemon=True).start()
@@ -112,13 +111,14 @@ def _serve(settings: Settings, *, page: str) -> None:
 
 
 async def _prepare(settings: Settings, *, sample: bool) -> None:
-    """Make the store and the keys, so that workers find them; fill an empty log with sample events."""
-    application(settings)
-    store = Store(settings)
-    async with store.running():
+    """Create the store and the keys before the workers start; fill an empty log with sample events."""
+    telemetry = Telemetry()
+    create_application(settings, telemetry)
+    store = Store(settings, telemetry)
+    async with store.run():
         if settings.development:
             for approval in first_approvals(settings):
-                await store.access.approve(approval, seed=True)
+                await store.records.approve(approval, seed=True)
         if sample and settings.development and store.tail.head.end_offset == 0:
             await _fill(store)
 
@@ -126,14 +126,14 @@ async def _prepare(settings: Settings, *, sample: bool) -> None:
 async def _fill(store: Store) -> None:
     texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now())]
     for start in range(0, len(texts), REQUEST_EVENTS_MAX):
-        batch = Sent(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
+        batch = RawEvents(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
         events = parse_events(batch, EventDefaults(new_id=new_event_id, now=now()), from_app=True)
-        pointers = [batch.pointer(place) for place in range(len(events))]
+        pointers = [batch.pointer(index) for index in range(len(events))]
         await store.appender.publish(Submission(events=events, pointers=pointers, admin=True))
 
 
-def _require_free(settings: Settings) -> None:
-    """Say plainly that an address is taken, before the server's workers each do in their own way."""
+def _require_free_address(settings: Settings) -> None:
+    """Raise `SettingsError` if another process listens on the address."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -142,34 +142,32 @@ def _require_free(settings: Settings) -> None:
         except OSError as failure:
             raise SettingsError(
                 f"Cannot listen on {settings.host}:{settings.port}: {failure.strerror}. "
-                "Choose another with --port, or stop what is there.",
+                "Choose another port with --port, or stop the process that uses it."
             ) from None
 
 
 def _announce(settings: Settings, page: str) -> None:
-    """Once the service is ready, say where it is; in development also what can be pasted to see it work."""
+    """Print the address when the service is ready; in development also commands to paste."""
     deadline = time.monotonic() + READY_SECONDS_MAX
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{settings.own_url}/health/ready", trust_env=False).is_success:
-                sys.stdout.write(_greeting(settings, page=page))
+                sys.stdout.write("\n".join(_greeting(settings, page=page)))
                 sys.stdout.flush()
                 return
         time.sleep(READY_POLL_SECONDS)
 
 
-def _greeting(settings: Settings, *, page: str) -> str:
-    place = settings.public_url.rstrip("/") or settings.own_url
-    ready = [f"eventfeed is ready on {place}", f"  the API, to read and to try: {place}/schema"]
-    return "\n".join([*ready, *([f"  traces and charts: {page}"] if page else []), "", *_lines(settings)])
-
-
-def _lines(settings: Settings) -> Iterator[str]:
-    """What can be pasted to see each scenario work, where development identities exist."""
-    for each in _PASTED if settings.development else ():
-        yield f"{each.shows}. Paste:"
-        if each.identity:
-            token = f"$({sys.argv[0]} {each.identity} --url {settings.own_url})"
+def _greeting(settings: Settings, *, page: str) -> Iterator[str]:
+    """Yield the addresses, and with development identities a command for each scenario."""
+    url = settings.public_url.rstrip("/") or settings.own_url
+    yield from (f"eventfeed is ready on {url}", f"  the API, to read and try: {url}/schema")
+    yield from ([f"  traces and charts: {page}"] if page else [])
+    yield ""
+    for each in _EXAMPLES if settings.development else ():
+        yield f"{each.title}. Paste:"
+        if each.token_command:
+            token = f"$({sys.argv[0]} {each.token_command} --url {settings.own_url})"
             yield f'  curl -sS -H "Authorization: Bearer {token}" \\'
         else:
             yield "  curl -sS \\"

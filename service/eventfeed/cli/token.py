@@ -1,26 +1,17 @@
-"""`eventfeed token`: development identities on the command line."""
+"""`eventfeed token`: tokens of development identities."""
 
 import click
-import httpx
 
-from eventfeed.cli.options import population_here, settings_here, url_option
-from eventfeed.cli.service import (
-    Identity,
-    client_for,
-    external_token,
-    organisation,
-    person,
-    platform_token,
-    unreachable,
-    url_of,
-)
+from eventfeed.cli.options import plain_errors, population_here, service_url, url_option
+from eventfeed.client import Client
+from eventfeed.client.tokens import IssuerTokens, TokenExchange
 
 exchange_option = click.option("--exchange", is_flag=True, help="Exchange it for a platform token.")
 
 
 @click.group()
 def token() -> None:
-    """Print a token of a development identity: of its issuer, or exchanged for the platform's."""
+    """Print a token of a development identity: from its issuer, or exchanged for a platform token."""
 
 
 @token.command()
@@ -29,27 +20,26 @@ def token() -> None:
 @exchange_option
 @url_option
 def maskinporten(number: str, scopes: tuple[str, ...], *, url: str | None, exchange: bool) -> None:
-    """Print a token of the service's own Maskinporten for an organisation. It refuses no scope."""
-    _print(organisation(number, scope=" ".join(scopes)), url=url, exchange=exchange)
+    """Print a token for an organisation, from the service's own Maskinporten. It grants every scope."""
+    issuer = IssuerTokens("maskinporten", {"org_number": number, "scope": " ".join(scopes)})
+    _print(issuer, url=url, exchange=exchange)
 
 
 @token.command(name="id-porten")
-@click.option("--person", "named", required=True, metavar="P", help="The person's number or name in the register.")
-@click.option("--level", default="high", metavar="L", help="How surely known: low, substantial or high (default).")
+@click.option("--person", required=True, metavar="P", help="The person's number or name in the register.")
+@click.option("--level", default="high", metavar="L", help="Level of assurance: low, substantial or high (default).")
 @exchange_option
 @url_option
-def id_porten(named: str, level: str, *, url: str | None, exchange: bool) -> None:
-    """Print a token of the service's own ID-porten for a person."""
+def id_porten(person: str, level: str, *, url: str | None, exchange: bool) -> None:
+    """Print a token for a person, from the service's own ID-porten."""
     # A name keeps the number out of the shell's history.
-    numbers = [each.number for each in population_here().people if each.name.casefold() == named.casefold()]
-    _print(person(numbers[0] if numbers else named, level=level), url=url, exchange=exchange)
+    numbers = [each.number for each in population_here().people if each.name.casefold() == person.casefold()]
+    form = {"person": numbers[0] if numbers else person, "level": level}
+    _print(IssuerTokens("id-porten", form), url=url, exchange=exchange)
 
 
-def _print(identity: Identity, *, url: str | None, exchange: bool) -> None:
-    where = url_of(settings_here(), url)
-    printed = platform_token if exchange else external_token
-    try:
-        with client_for(where) as client:
-            click.echo(printed(client, where, identity=identity))
-    except httpx.TransportError as failure:
-        raise unreachable(where, failure) from None
+def _print(issuer: IssuerTokens, *, url: str | None, exchange: bool) -> None:
+    service = service_url(url)
+    tokens = TokenExchange(issuer.provider, issuer.token) if exchange else issuer
+    with plain_errors(service), Client(service, tokens=tokens) as client:
+        click.echo(client.token())

@@ -1,21 +1,22 @@
-"""A consumer's client: iterate a feed for ever, and never lose the place.
+"""The client: read feeds without losing the position, and publish events.
 
     from eventfeed.client import Client, app_feed, development_organisation
 
     tokens = development_organisation("991825827", scope="altinn:events/ttd/bolig")
     with Client("http://127.0.0.1:8080", tokens=tokens) as client:
         for event in client.follow(app_feed("ttd", "bolig"), after="0"):
-            print(event.sequence, event.type, event.cursor)  # handle it, then keep event.cursor
+            print(event.sequence, event.type, event.cursor)  # handle it, then store event.cursor
 
-It streams, falls back to waiting polls and to polls, comes back after failures from where the consumer has been, and
-renews its token. What a person must decide on is raised as a `FeedError`. `AsyncClient` is the same for asyncio.
-It is for the consumer's side alone: nothing here imports the rest of the package.
+`Client` streams. If streaming fails, it uses long polls, then short polls. It reconnects after failures, resumes from
+the last cursor, and renews its token. `Publisher` sends events in batches and returns their receipts. Both raise a
+`FeedError` if a person must decide. `AsyncClient` and `AsyncPublisher` are the same for asyncio.
 """
 
-from eventfeed.client.asynchronous import AsyncClient
+from eventfeed.client.asynchronous import AsyncClient, AsyncPublisher
 from eventfeed.client.errors import (
     AnotherLogError,
     CursorExpiredError,
+    EventsRejectedError,
     FeedError,
     OutOfOrderError,
     RefusedError,
@@ -23,29 +24,37 @@ from eventfeed.client.errors import (
 )
 from eventfeed.client.events import Event
 from eventfeed.client.feeds import Feed, app_feed, instance_feed, party_feed, reportee_feed, resource_feed
+from eventfeed.client.receipts import Batch, Fault, Receipt, Rejection
 from eventfeed.client.steps import Page
-from eventfeed.client.sync import Client
-from eventfeed.client.tokens import Tokens, development_organisation, development_person, exchanged
+from eventfeed.client.sync import Client, Publisher
+from eventfeed.client.tokens import Tokens, development_organisation, development_person, token_exchange
 
 __all__ = [
     "AnotherLogError",
     "AsyncClient",
+    "AsyncPublisher",
+    "Batch",
     "Client",
     "CursorExpiredError",
     "Event",
+    "EventsRejectedError",
+    "Fault",
     "Feed",
     "FeedError",
     "OutOfOrderError",
     "Page",
+    "Publisher",
+    "Receipt",
     "RefusedError",
+    "Rejection",
     "Tokens",
     "UnreachableError",
     "app_feed",
     "development_organisation",
     "development_person",
-    "exchanged",
     "instance_feed",
     "party_feed",
     "reportee_feed",
     "resource_feed",
+    "token_exchange",
 ]

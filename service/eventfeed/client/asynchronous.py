@@ -1,8 +1,9 @@
-"""The client for asyncio: the same as `Client`, awaited."""
+"""The clients for asyncio: `Client` and `Publisher`, awaited."""
 
 import asyncio
+import contextlib
 import inspect
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Self
 
 import httpx
@@ -10,16 +11,17 @@ import httpx
 from eventfeed.client.events import Event
 from eventfeed.client.feeds import Feed
 from eventfeed.client.following import Following
-from eventfeed.client.steps import Answer, Broken, Call, More, Opened, Outcome, Page, Pause, Request, Steps
-from eventfeed.client.tokens import Fixed, Tokens
-from eventfeed.client.wire import answer_of, broken, client_options, sent, streamed
+from eventfeed.client.publishing import EventObject, Publishing, join_receipts, random_id
+from eventfeed.client.receipts import Batch, Receipt
+from eventfeed.client.sender import token_item
+from eventfeed.client.steps import Action, Call, Item, Outcome, Page, Pause, Request, Steps, StreamStart
+from eventfeed.client.tokens import FixedToken, Tokens
+from eventfeed.client.wire import build_request, client_options, is_event_stream, to_failure, to_response
 
 
-class AsyncClient:
-    """See `Client`."""
-
+class _AsyncConnection:
     def __init__(self, url: str, *, tokens: Tokens | None = None, token: str = "") -> None:
-        self._url, self._tokens = url.rstrip("/"), tokens or Fixed(token)
+        self._url, self._tokens = url.rstrip("/"), tokens or FixedToken(token)
         self._http = httpx.AsyncClient(**client_options(self._url))
 
     async def __aenter__(self) -> Self:
@@ -29,8 +31,31 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._http.aclose()
+
+    async def token(self) -> str:
+        """Return a platform token, for other requests. Raises `FeedError`."""
+        (token,) = [token async for token in self._execute(token_item(self._tokens))]
+        return token
+
+    async def _execute(self, steps: Steps[Item, None]) -> AsyncIterator[Item]:
+        outcome: Outcome = None
+        async with contextlib.aclosing(_Driver(self._http, self._url)) as driver:
+            while True:
+                try:
+                    step = steps.send(outcome)
+                except StopIteration:
+                    return
+                if isinstance(step, Action):
+                    outcome = await driver.execute(step)
+                else:
+                    yield step
+                    outcome = None
+
+
+class AsyncClient(_AsyncConnection):
+    """See `Client`."""
 
     async def follow(self, feed: Feed, *, after: str = "0", size: int | None = None) -> AsyncIterator[Event]:
         """See `Client.follow`."""
@@ -49,65 +74,65 @@ class AsyncClient:
     ) -> AsyncIterator[Page]:
         """See `Client.pages`."""
         following = Following(feed, self._tokens, after=after, size=size)
-        return self._driven(following.follow() if follow else following.read())
-
-    async def _driven(self, steps: Steps[None]) -> AsyncIterator[Page]:
-        line = _Line(self._http, self._url)
-        outcome: Outcome = None
-        try:
-            while True:
-                try:
-                    step = steps.send(outcome)
-                except StopIteration:
-                    return
-                outcome = None
-                match step:
-                    case Page():
-                        yield step
-                    case Pause(seconds):
-                        await asyncio.sleep(seconds)
-                    case Call(function):
-                        given = await asyncio.to_thread(function)
-                        outcome = str(await given if inspect.isawaitable(given) else given)
-                    case Request():
-                        outcome = await line.ask(step)
-                    case More():
-                        outcome = await line.more()
-        finally:
-            await line.close()
+        return self._execute(following.follow() if follow else following.read())
 
 
-class _Line:
-    """The one request under way."""
+class AsyncPublisher(_AsyncConnection):
+    """See `Publisher`."""
+
+    async def publish(
+        self,
+        events: Iterable[EventObject],
+        *,
+        new_id: Callable[[int], str] = random_id,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[Receipt]:
+        """See `Publisher.publish`."""
+        publishing = Publishing(self._tokens, new_id=new_id, progress=progress)
+        return join_receipts([batch async for batch in self._execute(publishing.batches(events))])
+
+    def batches(
+        self, events: Iterable[EventObject], *, new_id: Callable[[int], str] = random_id
+    ) -> AsyncIterator[Batch]:
+        """See `Publisher.batches`."""
+        return self._execute(Publishing(self._tokens, new_id=new_id).batches(events))
+
+
+class _Driver:
+    """Executes actions, with one request and its response at a time."""
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         self._http, self._url = http, url
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
 
-    async def ask(self, request: Request) -> Answer | Opened | Broken:
-        """Send a request; the one before is done with."""
-        await self.close()
-        try:
-            self._response = await self._http.send(sent(self._http, request, url=self._url), stream=True)
-            if request.streaming and streamed(self._response):
-                self._chunks = self._response.aiter_bytes()
-                return Opened()
-            await self._response.aread()
-            return answer_of(self._response)
-        except httpx.TransportError as failure:
-            return broken(failure)
+    async def execute(self, action: Action) -> Outcome:
+        match action:
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case Call(function):
+                result = await asyncio.to_thread(function)
+                return str(await result if inspect.isawaitable(result) else result)
+            case _:
+                try:
+                    return await (self._send(action) if isinstance(action, Request) else self._read_chunk())
+                except httpx.TransportError as error:
+                    return to_failure(error)
 
-    async def more(self) -> bytes | Broken:
-        """What has come of the stream."""
-        if self._chunks is None:
-            return b""
-        try:
-            return await anext(self._chunks, b"")
-        except httpx.TransportError as failure:
-            return broken(failure)
+    async def _send(self, request: Request) -> Outcome:
+        await self.aclose()
+        self._response = await self._http.send(build_request(self._http, request, url=self._url), stream=True)
+        if is_event_stream(self._response, request):
+            self._chunks = self._response.aiter_bytes()
+            return StreamStart()
+        await self._response.aread()
+        return to_response(self._response)
 
-    async def close(self) -> None:
+    async def _read_chunk(self) -> Outcome:
+        return await anext(self._chunks, b"") if self._chunks else b""
+
+    async def aclose(self) -> None:
         if self._response is not None:
             await self._response.aclose()
             self._response = None

@@ -1,40 +1,44 @@
-"""What a consumer must decide on; everything that passes by itself is waited for instead.
+"""Errors that need a decision by a person. The client retries everything that is temporary.
 
 FeedError
-├── Unreachable     nobody answers there: the address is wrong, or patience has ended
-├── Refused         the service said no; `code` tells why
-│   ├── CursorExpired   events were missed: recover them, go on from `oldest_cursor`
-│   └── AnotherLog      the log was restored or replaced: start again
-└── OutOfOrder      the service broke its promise: stop, and tell whoever runs it
+├── UnreachableError        no service at this address, or no attempt is left
+├── RefusedError            the service refused the request; `code` says why
+│   ├── CursorExpiredError  events were missed: recover them, then continue from `oldest_cursor`
+│   └── AnotherLogError     the log was restored or replaced: start again
+├── OutOfOrderError         the service broke its contract: stop, and report it
+└── EventsRejectedError     some events were not published; the others were
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from eventfeed.client.steps import Answer
+from eventfeed.client.receipts import Fault, Receipt, Rejection
+from eventfeed.client.steps import Response
 
 
 class FeedError(Exception):
-    """Anything that a consumer cannot go on from by itself."""
+    """The client cannot continue by itself."""
 
 
 class UnreachableError(FeedError):
-    """Nobody answers."""
+    """No service answers."""
 
 
 class RefusedError(FeedError):
-    """The service refused what was asked of `path`: HTTP's `status`, its own `code` and `problem` (RFC 9457)."""
+    """The service refused a request to `path`: HTTP status, error code, faults, and the whole problem (RFC 9457)."""
 
     def __init__(self, path: str, status: int, *, problem: Mapping[str, object]) -> None:
         self.path, self.status, self.problem = path, status, problem
         self.code = str(problem.get("code", ""))
         self.detail = str(problem.get("detail", "")) or f"answered with status {status}"
-        super().__init__(f"{status} {self.code}: {self.detail}" if self.code else f"{status}: {self.detail}")
+        self.faults = _faults(problem)
+        code = f" {self.code}" if self.code else ""
+        super().__init__(" ".join([f"{status}{code}: {self.detail}", *(f"[{fault}]" for fault in self.faults)]))
 
 
 class CursorExpiredError(RefusedError):
-    """What came after the cursor is no longer kept. Recover it, then go on from `oldest_cursor`."""
+    """The events after the cursor are no longer kept. Recover them, then continue from `oldest_cursor`."""
 
     def __init__(self, path: str, status: int, *, problem: Mapping[str, object]) -> None:
         super().__init__(path, status, problem=problem)
@@ -46,18 +50,34 @@ class AnotherLogError(RefusedError):
 
 
 class OutOfOrderError(FeedError):
-    """A sequence that does not rise."""
+    """A sequence number does not increase."""
+
+
+class EventsRejectedError(FeedError):
+    """Some events were not published: `rejections` names each by its position. `receipts` are those of the others."""
+
+    def __init__(self, rejections: Sequence[Rejection], receipts: Sequence[Receipt]) -> None:
+        self.rejections, self.receipts = rejections, receipts
+        reasons = (f"event {rejection.position}: {rejection}" for rejection in rejections)
+        super().__init__("\n".join([f"{len(rejections)} events were rejected, {len(receipts)} published.", *reasons]))
 
 
 _KINDS = {"cursor-expired": CursorExpiredError, "cursor-of-another-log": AnotherLogError}
 
 
-def refusal(path: str, answer: Answer) -> RefusedError:
-    """What an answer that is no success means. The problem's own status counts more than the answer's."""
+def refusal(path: str, response: Response) -> RefusedError:
+    """Return the error for a response that is no success. The problem's own status overrides the response's."""
     try:
-        problem = msgspec.json.decode(answer.body, type=dict[str, object])
+        problem = msgspec.json.decode(response.body, type=dict[str, object])
     except (msgspec.DecodeError, UnicodeDecodeError):
         problem = {}
-    own = problem.get("status")
+    status = problem.get("status")
     kind = _KINDS.get(str(problem.get("code")), RefusedError)
-    return kind(path, own if isinstance(own, int) else answer.status, problem=problem)
+    return kind(path, status if isinstance(status, int) else response.status, problem=problem)
+
+
+def _faults(problem: Mapping[str, object]) -> Sequence[Fault]:
+    try:
+        return msgspec.convert(problem.get("errors", []), list[Fault])
+    except msgspec.ValidationError:
+        return []

@@ -1,50 +1,42 @@
-"""Following a feed without losing the place: what to ask, when to come back, and what to make of each answer.
+"""Reading a feed without losing the position, as steps without sockets or a clock.
 
-No sockets and no clock here: `Following` yields steps, a driver does them. It streams; where streams do not get
-through it waits at the service, and where that is not done either it asks each second. A place is only where the
-consumer has been: the cursor moves when it comes back for more.
+It streams. If streams do not get through, it uses long polls; if the service does not support them, it polls at
+intervals. The cursor moves when the consumer asks for more, so it never passes events that the consumer has not seen.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeGuard
 
 import msgspec
 
-from eventfeed.client.errors import FeedError, OutOfOrderError, UnreachableError, refusal
-from eventfeed.client.events import Event, event_of
+from eventfeed.client.errors import FeedError, OutOfOrderError, refusal
+from eventfeed.client.events import Event, parse_event
 from eventfeed.client.feeds import Feed
-from eventfeed.client.steps import Answer, Broken, More, Opened, Outcome, Page, Pause, Request, Steps
-from eventfeed.client.stream import Message, StreamParser
-from eventfeed.client.tokens import PASSING, NotNowError, Tokens
+from eventfeed.client.sender import STATUS_UNAUTHORIZED, TRIES_MAX, RequestSender
+from eventfeed.client.steps import Actions, ConnectionFailure, Page, Pause, ReadChunk, Request, Response, Steps
+from eventfeed.client.stream import StreamParser
+from eventfeed.client.tokens import TEMPORARY_STATUSES, Tokens
 
 EVENT_STREAM = "text/event-stream"
 PAGES = "application/cloudevents-batch+json"
-# The service sends a heartbeat each 15 s; two of them missing is a broken line.
+# The service sends a heartbeat each 15 s; if two are missing, the connection is broken.
 SILENCE_SECONDS_MAX = 40.0
 WAIT_SECONDS = 30
-ANSWER_SECONDS_MAX = 30.0
-# Where nobody waits at the service, a question a second, and fewer while nothing comes.
+RESPONSE_SECONDS_MAX = 30.0
+# Without long polls: a poll each second, and fewer while no events come.
 POLL_SECONDS = 1.0
 POLL_SECONDS_MAX = 10.0
-# So many polls before a stream is tried again: about a minute of waiting ones.
+# After this number of polls a stream is tried again: about a minute of long polls.
 POLLS_BEFORE_STREAM = 3
-BACKOFF_SECONDS = 0.5
-BACKOFF_SECONDS_MAX = 20.0
-RETRY_AFTER_SECONDS_MAX = 300.0
-READ_TRIES_MAX = 10
-# A connection that breaks each time, and never has brought an answer, is to something else.
-STRANGERS_TRIES_MAX = 5
-# A stream that brought so many chunks was a good one.
-LIVELY_CHUNKS = 3
-UNAUTHORIZED = 401
-# Answers to a stream's request that say no more than that there is none now.
-_NO_STREAM = frozenset({200, 406, 429, 500, 502, 503, 504})
+# A stream that brought more chunks was not broken from the start.
+FIRST_CHUNKS = 3
+# Responses to a request for a stream that mean only that there is no stream at the moment.
+_NO_STREAM = TEMPORARY_STATUSES | {200, 406}
 
 
 class Following:
-    """A feed from a place on. Run `follow` for ever, or `read` until it has caught up; `cursor` is the place."""
+    """A feed from a cursor on. Run `follow` without an end, or `read` to the end of the log. Use either once."""
 
     def __init__(
         self,
@@ -55,180 +47,119 @@ class Following:
         size: int | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._feed, self._tokens, self._size, self._random = feed, tokens, size, random
-        self.cursor = after
-        # The last sequence that the consumer has been given.
-        self._last = -1
-        # Of the page that the cursor ends, while nothing has moved.
+        self._feed, self._size, self.cursor = feed, size, after
+        self._sender = RequestSender(tokens, tries_max=None, random=random)
+        self._last_sequence = -1
+        # The tag of the empty page after the cursor; "" after a page that moved it.
         self._tag = ""
-        self._reached = False
-        self._tries: int | None = None
-        self._failures = self._idle = 0
-        self._refused_token = False
+        self._empty_pages = 0
 
-    def follow(self) -> Steps[None]:
-        """For ever. Raises what a person must decide on."""
+    def follow(self) -> Steps[Page, None]:
+        """Follow without an end. Raises `FeedError` if a person must decide."""
         while True:
             if not (yield from self._stream()):
                 for _ in range(POLLS_BEFORE_STREAM):
                     yield from self._poll(wait=True)
 
-    def read(self, *, tries: int = READ_TRIES_MAX) -> Steps[None]:
-        """Until the feed is read to its end. So many `tries` in a row may fail: as many as take about two minutes."""
-        self._tries = tries
+    def read(self, *, tries_max: int = TRIES_MAX) -> Steps[Page, None]:
+        """Read to the end of the feed. `tries_max` bounds the failures in a row."""
+        self._sender.tries_max = tries_max
         while (yield from self._poll(wait=False)):
             pass
 
-    def _stream(self) -> Steps[bool]:
-        """Read a stream until it ends; False when streams do not get through."""
-        outcome = yield from self._asked({"Accept": EVENT_STREAM}, streaming=True)
-        if isinstance(outcome, Answer):
-            if outcome.status not in _NO_STREAM:
-                raise refusal(self._feed.path, outcome)
+    def _stream(self) -> Steps[Page, bool]:
+        """Read a stream until it ends. Return False if streams do not get through."""
+        request = self._request({"Accept": EVENT_STREAM}, is_stream=True)
+        response = yield from self._sender.open(request, final=_NO_STREAM)
+        if isinstance(response, Response):
+            if response.status not in _NO_STREAM:
+                raise refusal(self._feed.path, response)
             return False
-        parser, heard = StreamParser(), 0
+        parser, chunks = StreamParser(), 0
         while True:
-            chunk = yield More()
+            chunk = yield ReadChunk()
             if not isinstance(chunk, bytes) or not chunk:
-                if heard > LIVELY_CHUNKS:
-                    self._failures = 0
-                yield from self._back_off()
-                return heard > 0 or not (isinstance(chunk, Broken) and chunk.silent)
-            heard += 1
-            if (yield from self._heard(parser, chunk)):
+                if chunks > FIRST_CHUNKS:
+                    self._sender.reset_delays()
+                yield from self._sender.back_off()
+                return chunks > 0 or not (isinstance(chunk, ConnectionFailure) and chunk.is_timeout)
+            chunks += 1
+            if (yield from self._handle_chunk(parser, chunk)):
                 return True
 
-    def _heard(self, parser: StreamParser, chunk: bytes) -> Steps[bool]:
-        """Hand on what a stream has brought; whether it said that it ends."""
-        before = parser.last_id
+    def _handle_chunk(self, parser: StreamParser, chunk: bytes) -> Steps[Page, bool]:
+        """Pass on the events of a chunk. Return True if the service ended the stream."""
+        previous_id = parser.last_id
         try:
             messages = list(parser.feed(chunk))
         except ValueError as fault:
             raise FeedError(str(fault)) from None
-        events = [_event(message) for message in messages if message.type == "message"]
-        if parser.last_id != before:
-            yield from self._hand_on(events, parser.last_id, more=True)
+        events = [parse_event(each.data, log=each.id.partition(".")[0]) for each in messages if each.type == "message"]
+        if parser.last_id != previous_id:
+            yield from self._pass_on(events, parser.last_id, more=True)
         for message in messages:
             if message.type == "end":
-                yield from self._ended(message.data)
+                yield from self._handle_end(message.data)
                 return True
         return False
 
-    def _ended(self, problem: bytes) -> Steps[None]:
-        """The service ended a stream and said why."""
-        refused = refusal(self._feed.path, Answer(503, {}, problem))
-        if refused.status in PASSING:
-            yield from self._back_off()
-        elif refused.status == UNAUTHORIZED and self._tokens.renewable:
-            self._refused_token = True
-        else:
-            raise refused
+    def _handle_end(self, problem: bytes) -> Actions[None]:
+        """Prepare the next request after the service ended a stream with a problem. Raises if it is permanent."""
+        end = refusal(self._feed.path, Response(503, {}, problem))
+        if end.status in TEMPORARY_STATUSES:
+            yield from self._sender.back_off()
+        elif end.status != STATUS_UNAUTHORIZED or not self._sender.renew_token():
+            raise end
 
-    def _poll(self, *, wait: bool) -> Steps[bool]:
-        """Ask for a page; whether there is more at once."""
+    def _poll(self, *, wait: bool) -> Steps[Page, bool]:
+        """Get a page. Return True if there are more events immediately."""
         headers = {"Accept": PAGES, **({"Prefer": f"wait={WAIT_SECONDS}"} if wait else {})}
-        answer = yield from self._asked(headers | ({"If-None-Match": self._tag} if self._tag else {}))
-        if isinstance(answer, Opened):
-            raise FeedError("A page was asked for, and a stream came.")
-        cursor = answer.headers.get("feed-cursor", self.cursor)
-        more = answer.headers.get("feed-more") == "true"
-        if answer.status == 200:
-            log = cursor.partition(".")[0]
-            events = [event_of(bytes(raw), log=log) for raw in _listed(answer)]
-            came = bool(events) or cursor != self.cursor
-            yield from self._hand_on(events, cursor, more=more)
-            self._tag = "" if came else answer.headers.get("etag", "")
-        elif answer.status == 304:
-            came = False
-        else:
-            raise refusal(self._feed.path, answer)
-        self._idle = 0 if came else self._idle + 1
-        if wait and not more and "preference-applied" not in answer.headers:
-            yield Pause(min(POLL_SECONDS * 2 ** min(self._idle, 10), POLL_SECONDS_MAX))
+        headers |= {"If-None-Match": self._tag} if self._tag else {}
+        response = yield from self._sender.send(self._request(headers))
+        cursor = response.headers.get("feed-cursor", self.cursor)
+        more = response.headers.get("feed-more") == "true"
+        has_moved = False
+        if response.status == 200:
+            events = _events(response, log=cursor.partition(".")[0])
+            has_moved = bool(events) or cursor != self.cursor
+            yield from self._pass_on(events, cursor, more=more)
+            self._tag = "" if has_moved else response.headers.get("etag", "")
+        elif response.status != 304:
+            raise refusal(self._feed.path, response)
+        self._empty_pages = 0 if has_moved else self._empty_pages + 1
+        if wait and not more and "preference-applied" not in response.headers:
+            yield Pause(min(POLL_SECONDS * 2 ** min(self._empty_pages, 10), POLL_SECONDS_MAX))
         return more
 
-    def _hand_on(self, events: Sequence[Event], cursor: str, *, more: bool) -> Steps[None]:
-        """Give the consumer what it has not had, and the cursor. When it comes back, that is its place."""
-        fresh = [event for event in events if event.sequence > self._last]
-        for one, other in pairwise(events):
-            if one.sequence >= other.sequence:
-                raise OutOfOrderError(f"Event {other.sequence} came after {one.sequence}.")
+    def _pass_on(self, events: Sequence[Event], cursor: str, *, more: bool) -> Steps[Page, None]:
+        """Yield the events that the consumer has not had, and the cursor. Move the cursor when the consumer returns."""
+        for event, successor in pairwise(events):
+            if event.sequence >= successor.sequence:
+                raise OutOfOrderError(f"Event {successor.sequence} came after {event.sequence}.")
+        fresh = [event for event in events if event.sequence > self._last_sequence]
         if fresh or cursor != self.cursor or not more:
             yield Page(fresh, cursor, more)
         self.cursor = cursor
         if fresh:
-            self._failures, self._last = 0, fresh[-1].sequence
+            self._sender.reset_delays()
+            self._last_sequence = fresh[-1].sequence
 
-    def _asked(self, headers: Mapping[str, str], *, streaming: bool = False) -> Steps[Answer | Opened]:
-        """What the service says of the feed after the cursor, when it says anything. Raises when patience has ended."""
-        renewed = False
-        while True:
-            try:
-                token = yield from self._tokens.token(fresh=self._refused_token)
-            except NotNowError as failure:
-                yield from self._try_later(failure.outcome)
-                continue
-            self._refused_token = False
-            outcome = yield self._request(headers, token, streaming=streaming)
-            if isinstance(outcome, Opened) or (streaming and _says_no_stream(outcome)):
-                self._reached = True
-                return outcome
-            if not isinstance(outcome, Answer) or outcome.status in PASSING:
-                yield from self._try_later(outcome)
-            elif outcome.status == UNAUTHORIZED and self._tokens.renewable and not renewed:
-                self._refused_token = renewed = True
-            else:
-                self._reached, self._failures = True, 0
-                return outcome
-
-    def _request(self, headers: Mapping[str, str], token: str, *, streaming: bool) -> Request:
-        place = [("after", self.cursor), *([("size", str(self._size))] if self._size else [])]
-        sent = {**headers, **({"Authorization": f"Bearer {token}"} if token else {})}
-        if self._feed.posted:
-            sent["Content-Type"] = "application/json"
-        seconds = SILENCE_SECONDS_MAX if streaming else ANSWER_SECONDS_MAX + WAIT_SECONDS * ("Prefer" in headers)
+    def _request(self, headers: Mapping[str, str], *, is_stream: bool = False) -> Request:
+        parameters = [("after", self.cursor), *([("size", str(self._size))] if self._size else [])]
+        timeout = SILENCE_SECONDS_MAX if is_stream else RESPONSE_SECONDS_MAX + WAIT_SECONDS * ("Prefer" in headers)
         return Request(
             self._feed.method,
-            self._feed.target(place),
-            sent,
+            self._feed.target(parameters),
+            {**headers, **({"Content-Type": "application/json"} if self._feed.filters_in_body else {})},
             self._feed.content(),
-            seconds=seconds,
-            streaming=streaming,
+            timeout_seconds=timeout,
+            is_stream=is_stream,
         )
 
-    def _try_later(self, outcome: Outcome) -> Steps[None]:
-        """Wait, unless nobody was ever there, or patience has ended."""
-        given_up = self._tries is not None and self._failures + 1 >= self._tries
-        if isinstance(outcome, Answer):
-            self._reached = True
-            if given_up:
-                raise refusal(self._feed.path, outcome)
-            yield from self._back_off(outcome.headers.get("retry-after", ""))
-            return
-        broken = outcome if isinstance(outcome, Broken) else Broken("no answer")
-        nobody = not self._reached and (broken.refused or self._failures >= STRANGERS_TRIES_MAX)
-        if given_up or nobody:
-            raise UnreachableError(broken.reason)
-        yield from self._back_off()
 
-    def _back_off(self, told: str = "") -> Steps[None]:
-        """Wait as long as told, and a random while that doubles with each failure."""
-        most = min(BACKOFF_SECONDS * 2 ** min(self._failures, 10), BACKOFF_SECONDS_MAX)
-        self._failures += 1
-        at_least = min(float(told), RETRY_AFTER_SECONDS_MAX) if told.isdecimal() else 0.0
-        yield Pause(at_least + most * self._random())
-
-
-def _says_no_stream(outcome: Outcome) -> TypeGuard[Answer]:
-    return isinstance(outcome, Answer) and outcome.status in _NO_STREAM
-
-
-def _event(message: Message) -> Event:
-    return event_of(message.data, log=message.id.partition(".")[0])
-
-
-def _listed(answer: Answer) -> Iterable[msgspec.Raw]:
+def _events(response: Response, *, log: str) -> Sequence[Event]:
     try:
-        return msgspec.json.decode(answer.body, type=list[msgspec.Raw])
-    except msgspec.DecodeError:
-        raise FeedError("The answer is no list of events: is this address an event feed's?") from None
+        texts = msgspec.json.decode(response.body, type=list[msgspec.Raw])
+        return [parse_event(bytes(text), log=log) for text in texts]
+    except ValueError:
+        raise FeedError("The response is not a list of events. Is this the address of an event feed?") from None

@@ -1,4 +1,4 @@
-"""What following a feed consists of, with nothing done yet: a driver does each step and hands back what came of it."""
+"""Steps of reading and publishing, without I/O: a driver executes each step and sends back its outcome."""
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -7,72 +7,76 @@ from eventfeed.client.events import Event
 
 
 class Request(NamedTuple):
-    """Ask the service: a path with its query. `seconds` is how long to wait for a next byte, `streaming` for a stream.
+    """An HTTP request to the service; `target` is the path with its query.
 
-    Gives an `Answer`, or `Opened` when a stream was asked for and there is one, or `Broken`.
+    `timeout_seconds` bounds the wait for the next bytes; `is_stream` asks for an event stream. The outcome is a
+    `Response`, a `StreamStart` when an event stream begins, or a `ConnectionFailure`.
     """
 
     method: str
     target: str
     headers: Mapping[str, str]
     content: bytes = b""
-    seconds: float = 30.0
-    streaming: bool = False
+    timeout_seconds: float = 30.0
+    is_stream: bool = False
 
 
-class More(NamedTuple):
-    """Take what has come of the stream that is open. Gives bytes, none at its end, or `Broken`."""
+class ReadChunk(NamedTuple):
+    """Read the next chunk of the stream. The outcome is bytes, empty at the end, or a `ConnectionFailure`."""
 
 
 class Pause(NamedTuple):
-    """Wait for so long. Gives nothing."""
+    """Wait for this time. The outcome is None."""
 
     seconds: float
 
 
 class Call(NamedTuple):
-    """Call a function of the consumer's. Gives what it gives."""
+    """Call a function of the application. The outcome is its result."""
 
     function: "Callable[[], str | Awaitable[str]]"
 
 
 class Page(NamedTuple):
-    """Hand events to the consumer, and the cursor after them; there may be none, while the cursor has moved."""
+    """Events, and the cursor after them. There may be no events, if only the cursor has moved."""
 
     events: Sequence[Event]
     cursor: str
     more: bool = True
 
 
-class Answer(NamedTuple):
-    """A whole answer; names of headers in lower case."""
+class Response(NamedTuple):
+    """A complete response; the names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     @property
-    def success(self) -> bool:
-        """Whether it is one."""
+    def is_success(self) -> bool:
+        """True if the status is 2xx."""
         return self.status in range(200, 300)
 
 
-class Opened(NamedTuple):
-    """A stream is open."""
+class StreamStart(NamedTuple):
+    """The head of a response whose body is an event stream."""
 
 
-class Broken(NamedTuple):
-    """No answer, or a connection that broke.
+class ConnectionFailure(NamedTuple):
+    """A request without a response, or a broken connection.
 
-    `silent` when it was open and nothing came for too long; `refused` when there was no connection at all.
+    `is_timeout`: the connection was open, but no bytes came. `is_connect_failure`: there was no connection at all.
     """
 
     reason: str
-    silent: bool = False
-    refused: bool = False
+    is_timeout: bool = False
+    is_connect_failure: bool = False
 
 
-Step = Request | More | Pause | Call | Page
-Outcome = Answer | Opened | Broken | bytes | str | None
-T = TypeVar("T")
-Steps = Generator[Step, Outcome, T]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Action = Request | ReadChunk | Pause | Call
+Outcome = Response | StreamStart | ConnectionFailure | bytes | str | None
+# Steps that return a value, and steps that also yield items to the caller.
+Actions = Generator[Action, Outcome, Result]
+Steps = Generator[Action | Item, Outcome, Result]

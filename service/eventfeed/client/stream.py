@@ -1,14 +1,15 @@
-"""Server-sent events (WHATWG HTML §9.2.6), as bytes come in."""
+"""A parser of server-sent events (WHATWG HTML §9.2.6)."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-# An event is 64 KiB at most; whoever sends a line this long is no feed.
+# An event is at most 64 KiB; a line of this length is no part of a feed.
 LINE_BYTES_MAX = 16 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
 
 
 class Message(NamedTuple):
-    """A message: its type, its data, and the id that held when it ended."""
+    """A message: its type, its data, and the id in force at its end."""
 
     type: str
     data: bytes
@@ -16,19 +17,19 @@ class Message(NamedTuple):
 
 
 class StreamParser:
-    """Takes chunks, cut anywhere, and gives the messages that are whole. `last_id` also moves without any."""
+    """Parses chunks of any size into complete messages. `last_id` also changes without a message."""
 
     def __init__(self) -> None:
         self.last_id = ""
         self._rest = b""
-        self._begun = self._return_before = False
+        self._has_begun = self._ends_with_return = False
         self._id, self._type, self._data = "", "", list[bytes]()
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
-        """The messages that end in this chunk. Raises `ValueError` when a line has no end."""
+        """Yield the messages that end in this chunk. Raises `ValueError` if a line is too long."""
         for line in self._lines(chunk):
             if line:
-                self._field(line)
+                self._parse_field(line)
                 continue
             self.last_id = self._id
             if self._data:
@@ -36,24 +37,24 @@ class StreamParser:
             self._type, self._data = "", []
 
     def _lines(self, chunk: bytes) -> Iterator[bytes]:
-        """Whole lines; they end with CR, LF or both."""
+        """Yield complete lines; they end with CR, LF or both."""
         if not chunk:
             return
-        if self._return_before:
+        if self._ends_with_return:
             chunk = chunk.removeprefix(b"\n")
         text = self._rest + chunk
-        if not self._begun:
-            if len(text) < len(b"\xef\xbb\xbf") and b"\xef\xbb\xbf".startswith(text):
+        if not self._has_begun:
+            if len(text) < len(_BOM) and _BOM.startswith(text):
                 self._rest = text
                 return
-            text, self._begun = text.removeprefix(b"\xef\xbb\xbf"), True
-        self._return_before = text.endswith(b"\r")
+            text, self._has_begun = text.removeprefix(_BOM), True
+        self._ends_with_return = text.endswith(b"\r")
         *lines, self._rest = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         if len(self._rest) > LINE_BYTES_MAX:
-            raise ValueError("a line of the stream has no end")
+            raise ValueError(f"A line of the stream has more than {LINE_BYTES_MAX} bytes.")
         yield from lines
 
-    def _field(self, line: bytes) -> None:
+    def _parse_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if name == b"data":

@@ -1,4 +1,4 @@
-"""Where the platform token comes from, and when a new one is needed."""
+"""Sources of platform tokens, and when a new token is needed."""
 
 import base64
 import time
@@ -9,107 +9,116 @@ from urllib.parse import urlencode
 import msgspec
 
 from eventfeed.client.errors import refusal
-from eventfeed.client.steps import Answer, Call, Outcome, Request, Steps
+from eventfeed.client.steps import Actions, Call, Outcome, Request, Response
 
-# A token that ends sooner is as good as ended: a request takes a while.
+# A request takes a while, so a token that expires sooner is not used any more.
 EXPIRES_SECONDS = 15.0
-PASSING = frozenset({429, 500, 502, 503, 504})
+# Too many requests, or a service or gateway with a temporary fault.
+TEMPORARY_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 
-class NotNowError(Exception):
-    """The service did not answer, or asked to come back after some seconds."""
+class TokenUnavailableError(Exception):
+    """No token at the moment: the outcome of this request was a failed connection or a temporary error."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__("no token now")
-        self.outcome = outcome
+    def __init__(self, request: Request, outcome: Outcome) -> None:
+        super().__init__("no token at the moment")
+        self.request, self.outcome = request, outcome
 
 
 class Tokens(Protocol):
-    """A source of platform tokens."""
+    """A source of tokens."""
 
-    # Whether another token may be had when one is refused.
+    # True if a rejected token can be replaced.
     renewable: bool
 
-    def token(self, *, fresh: bool) -> Steps[str]:
-        """A token, "" for none; a new one when it must be `fresh`. Raises `NotNowError` and `RefusedError`."""
+    def token(self, *, fresh: bool) -> Actions[str]:
+        """Return a token, "" for none; a new one if `fresh`. Raises `TokenUnavailableError` and `RefusedError`."""
         ...
 
 
-class Fixed:
-    """The same token for ever, or none."""
+class FixedToken:
+    """One token, or none."""
 
     renewable = False
 
     def __init__(self, token: str = "") -> None:
         self._token = token
 
-    def token(self, *, fresh: bool) -> Steps[str]:  # noqa: ARG002  # there is no other
+    def token(self, *, fresh: bool) -> Actions[str]:  # noqa: ARG002  # there is no other
         """See `Tokens.token`."""
         yield from ()
         return self._token
 
 
-class Exchanged:
-    """Platform tokens in exchange for those of a provider (`maskinporten` or `id-porten`), renewed before they end."""
+class IssuerTokens:
+    """Tokens of the service's own development issuer (`maskinporten` or `id-porten`), for the identity in `form`."""
 
     renewable = True
 
-    def __init__(self, provider: str, external: Callable[[], Steps[str]]) -> None:
-        self._provider, self._external = provider, external
-        self._token, self._ends = "", 0.0
+    def __init__(self, provider: str, form: Mapping[str, str]) -> None:
+        self.provider, self._form = provider, form
 
-    def token(self, *, fresh: bool) -> Steps[str]:
+    def token(self, *, fresh: bool = True) -> Actions[str]:  # noqa: ARG002  # each is new
         """See `Tokens.token`."""
-        if fresh or time.time() > self._ends - EXPIRES_SECONDS:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        target = f"/development/{self.provider}/token"
+        return (yield from _text(Request("POST", target, headers, urlencode(self._form).encode())))
+
+
+class TokenExchange:
+    """Platform tokens in exchange for those of a provider (`maskinporten` or `id-porten`), until they expire.
+
+    `external` returns a new token of the provider.
+    """
+
+    renewable = True
+
+    def __init__(self, provider: str, external: Callable[[], Actions[str]]) -> None:
+        self._provider, self._external = provider, external
+        self._token, self._expiry = "", 0.0
+
+    def token(self, *, fresh: bool) -> Actions[str]:
+        """See `Tokens.token`."""
+        if fresh or time.time() > self._expiry - EXPIRES_SECONDS:
             headers = {"Authorization": f"Bearer {(yield from self._external())}"}
             self._token = yield from _text(Request("GET", f"/authentication/api/v1/exchange/{self._provider}", headers))
-            self._ends = _ends(self._token)
+            self._expiry = _expiry(self._token)
         return self._token
 
 
-def exchanged(external: Callable[[], str | Awaitable[str]], *, provider: str = "maskinporten") -> Tokens:
-    """Tokens in exchange for what `external` gives: a fresh token of the provider, each time it is called.
+def token_exchange(external: Callable[[], str | Awaitable[str]], *, provider: str = "maskinporten") -> Tokens:
+    """Return a source of platform tokens in exchange for those of `external`, which returns a new one at each call.
 
-    `AsyncClient` calls a plain function in a thread, and awaits what another gives.
+    `AsyncClient` calls `external` in a thread, and awaits its result if it is awaitable.
     """
 
-    def asked() -> Steps[str]:
+    def call() -> Actions[str]:
         return str((yield Call(external)))
 
-    return Exchanged(provider, asked)
+    return TokenExchange(provider, call)
 
 
 def development_organisation(number: str, *, scope: str) -> Tokens:
-    """Tokens of an organisation (9 digits) with these scopes, from a service's own development Maskinporten."""
-    return development_tokens("maskinporten", {"org_number": number, "scope": scope})
+    """Return tokens of an organisation (9 digits) with these scopes, from the service's development Maskinporten."""
+    return TokenExchange("maskinporten", IssuerTokens("maskinporten", {"org_number": number, "scope": scope}).token)
 
 
 def development_person(number: str, *, level: str = "high") -> Tokens:
-    """Tokens of a person (11 digits) known at a level, from a service's own development ID-porten."""
-    return development_tokens("id-porten", {"person": number, "level": level})
+    """Return tokens of a person (11 digits) at a level of assurance, from the service's development ID-porten."""
+    return TokenExchange("id-porten", IssuerTokens("id-porten", {"person": number, "level": level}).token)
 
 
-def development_tokens(provider: str, form: Mapping[str, str]) -> Tokens:
-    """Tokens of whom this form names, from a development provider."""
-    sent = {"Content-Type": "application/x-www-form-urlencoded"}
-
-    def asked() -> Steps[str]:
-        return (yield from _text(Request("POST", f"/development/{provider}/token", sent, urlencode(form).encode())))
-
-    return Exchanged(provider, asked)
-
-
-def _text(request: Request) -> Steps[str]:
+def _text(request: Request) -> Actions[str]:
     outcome = yield request
-    if not isinstance(outcome, Answer) or outcome.status in PASSING:
-        raise NotNowError(outcome)
-    if not outcome.success:
+    if not isinstance(outcome, Response) or outcome.status in TEMPORARY_STATUSES:
+        raise TokenUnavailableError(request, outcome)
+    if not outcome.is_success:
         raise refusal(request.target, outcome)
     return outcome.body.decode()
 
 
-def _ends(token: str) -> float:
-    """When a token ends (s since 1970), by its own word; never, when it says nothing: then the service will."""
+def _expiry(token: str) -> float:
+    """Return the time in the token at which it expires (s since 1970); infinity if it has none."""
     try:
         middle = token.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))

@@ -1,52 +1,50 @@
-"""Steps as requests of httpx: what both drivers share."""
+"""Conversion between steps and httpx, for both drivers."""
 
 from ipaddress import ip_address
 from typing import Any
 
 import httpx
 
-from eventfeed.client.steps import Answer, Broken, Request
+from eventfeed.client.steps import ConnectionFailure, Request, Response
 
 CONNECT_SECONDS_MAX = 10.0
 
 
 def client_options(url: str) -> dict[str, Any]:
-    """How a client of this service is made; a proxy of the environment is not asked for what is on this machine."""
-    return {"trust_env": not _here(httpx.URL(url).host)}
+    """Return the options of an httpx client for this URL. A loopback address is reached without a proxy."""
+    return {"trust_env": not _is_loopback(httpx.URL(url).host)}
 
 
-def sent(http: httpx.Client | httpx.AsyncClient, request: Request, *, url: str) -> httpx.Request:
-    """The request to send."""
-    timeout = httpx.Timeout(request.seconds, connect=CONNECT_SECONDS_MAX)
+def build_request(http: httpx.Client | httpx.AsyncClient, request: Request, *, url: str) -> httpx.Request:
+    """Return the request of httpx for a step."""
+    timeout = httpx.Timeout(request.timeout_seconds, connect=CONNECT_SECONDS_MAX)
     return http.build_request(
         request.method, url + request.target, headers=request.headers, content=request.content, timeout=timeout
     )
 
 
-def streamed(response: httpx.Response) -> bool:
-    """Whether an answer is a stream of events."""
-    return response.status_code == httpx.codes.OK and response.headers.get("content-type", "").startswith(
-        "text/event-stream"
+def is_event_stream(response: httpx.Response, request: Request) -> bool:
+    """True if the request is for an event stream and the body is one."""
+    media_type = response.headers.get("content-type", "")
+    return request.is_stream and response.status_code == httpx.codes.OK and media_type.startswith("text/event-stream")
+
+
+def to_response(response: httpx.Response) -> Response:
+    """Return the complete response as an outcome."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Response(response.status_code, headers, response.content)
+
+
+def to_failure(error: httpx.TransportError) -> ConnectionFailure:
+    """Return a failed connection as an outcome."""
+    return ConnectionFailure(
+        str(error) or type(error).__name__,
+        is_timeout=isinstance(error, httpx.ReadTimeout),
+        is_connect_failure=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol),
     )
 
 
-def answer_of(response: httpx.Response) -> Answer:
-    """A whole answer."""
-    return Answer(
-        response.status_code, {name.lower(): value for name, value in response.headers.items()}, response.content
-    )
-
-
-def broken(failure: httpx.TransportError) -> Broken:
-    """A connection that failed."""
-    return Broken(
-        str(failure) or type(failure).__name__,
-        silent=isinstance(failure, httpx.ReadTimeout),
-        refused=isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol),
-    )
-
-
-def _here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

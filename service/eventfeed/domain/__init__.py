@@ -1,1 +1,1 @@
-"""Values and decisions: no clock, no dice, no input or output."""
+"""Values and decisions: no clock, no random numbers, no input or output."""

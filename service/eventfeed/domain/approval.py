@@ -1,4 +1,4 @@
-"""Approvals: which organisations may hear of changes for every party, and the record of what they heard."""
+"""Approvals for the reportees feed, and the entries of the audit log."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,7 +10,7 @@ APPROVAL_TYPES_MAX = 50
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation (9 digits) may read events of these types, for every party, before `valid_to` (µs since 1970)."""
+    """The right of an organisation (9 digits) to read events of these types of every party before `valid_to` (µs)."""
 
     organisation: str
     types: Sequence[str]
@@ -18,11 +18,11 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Audited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One entry of the audit log: at `time` (µs) `organisation` did `action` (`read`, `approve`, `withdraw`).
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of the audit log: at `time` (µs), `organisation` did `action` (`read`, `approve`, `withdraw`).
 
-    A read names the types and filters asked for, and the first and last sequence of the events shown, in which log. A
-    decision on an approval names whose it is, and what was decided. `trace` is the request's trace id.
+    A read has the types and filters of its request, the log, and the first and last sequence of the events sent. A
+    decision on an approval has the organisation it is about and its content. `trace` is the request's trace id.
     """
 
     time: int
@@ -42,19 +42,19 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AuditRange(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries with `since` <= time < `until` (µs), of one organisation when it is given."""
+    """Bounds for audit entries: `since` <= time < `until` (µs), and of one organisation if it is set."""
 
     since: int = 0
     until: int | None = None
     organisation: str | None = None
 
 
-def require_approved(approval: Approval | None, *, types: Collection[str], now: int) -> None:
-    """Refuse an organisation that is not approved, at `now` (µs), for every one of the types asked for."""
+def require_approval(approval: Approval | None, *, types: Collection[str], now: int) -> None:
+    """Refuse an organisation without a valid approval, at `now` (µs), for each of these types."""
     if approval is None:
         raise NotApproved("This organisation is not approved to read events of every party.")
     if now >= approval.valid_to:
         raise NotApproved("This organisation's approval to read events of every party has expired.")
     if uncovered := sorted(set(types) - set(approval.types)):
         faults = [Fault(parameter="eventType", detail=f"{type_} is not covered by the approval") for type_ in uncovered]
-        raise NotApproved("The approval does not cover every type asked for.", faults=faults)
+        raise NotApproved("The approval does not cover every type in the request.", faults=faults)

@@ -1,18 +1,18 @@
-"""Cursors: a consumer's place in one log."""
+"""Cursors: positions in one log, as consumers keep them."""
 
 import re
 
 import msgspec
 
-# Lower-case letters and digits, always this many: so that a cursor is told from an event id.
-LOG_NAME_LETTERS = 12
+# A log name has always this many lower-case letters and digits, which tells a cursor from an event id.
+LOG_NAME_LENGTH = 12
 
-_CURSOR = re.compile(rf"(?P<log>[a-z0-9]{{{LOG_NAME_LETTERS}}})\.(?P<position>[0-9]{{1,20}})", re.ASCII)
+_CURSOR = re.compile(rf"(?P<log>[a-z0-9]{{{LOG_NAME_LENGTH}}})\.(?P<position>[0-9]{{1,20}})", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """The last position examined, in the log of this name. 0 is before the first entry."""
+    """The last position examined in the log of this name. 0 is before the first entry."""
 
     log: str
     position: int
@@ -22,21 +22,24 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bare(msgspec.Struct, frozen=True, kw_only=True):
-    """Digits alone: a sequence of whichever log this is; 0 is the oldest entry still kept."""
+    """Digits alone: a sequence of the present log; 0 is the oldest retained entry."""
 
     position: int
 
 
 class EventId(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything else: the place of the first retained event with this id."""
+    """Any other text: the position of the first retained event with this id."""
 
     id: str
 
 
-def parse_after(text: str) -> Cursor | Bare | EventId:
-    """What a consumer means by `after`."""
-    if found := _CURSOR.fullmatch(text):
-        return Cursor(log=found["log"], position=int(found["position"]))
+After = Cursor | Bare | EventId
+
+
+def parse_after(text: str) -> After:
+    """Parse the parameter `after`."""
+    if match := _CURSOR.fullmatch(text):
+        return Cursor(log=match["log"], position=int(match["position"]))
     if _DIGITS.fullmatch(text):
         return Bare(position=int(text))
     return EventId(id=text)

@@ -1,11 +1,11 @@
-"""What can go wrong, one class for each reaction a caller may have.
+"""Failures: one class for each reaction that a caller may have.
 
 Failure                       code
 ├── Refused                   the request is wrong and stays wrong
 │   ├── InvalidRequest        invalid-request       correct the parameters named
 │   ├── InvalidEvent          invalid-event         correct the events named
-│   ├── InvalidCursor         invalid-cursor        start from another place
-│   ├── CursorExpired         cursor-expired        go on from the oldest cursor, knowing what was missed
+│   ├── InvalidCursor         invalid-cursor        start from another cursor
+│   ├── CursorExpired         cursor-expired        go on from the oldest cursor; the events between are lost here
 │   ├── CursorOfAnotherLog    cursor-of-another-log start again in this log
 │   ├── EventConflict         event-conflict        give the changed event an id of its own
 │   └── TooLarge              too-large             send less at once
@@ -14,11 +14,11 @@ Failure                       code
 │   ├── InsufficientScope     insufficient-scope
 │   ├── NotApproved           not-approved
 │   └── ForeignSource         foreign-source
-├── NotThroughGateway         not-through-the-gateway   ask where the service is to be found
+├── NotThroughGateway         not-through-the-gateway   use the public address of the service
 ├── TooManyRequests           too-many-requests     slow down
 └── Unavailable               unavailable           try again after a while
-    ├── TailMoved             another writer was faster: learn the new tail, append again
-    ├── OutcomeUnknown        an append may or may not be in: look it up
+    ├── TailMoved             another writer appended first: read the new tail, append again
+    ├── OutcomeUnknown        an append may or may not be in: read the positions
     └── LogDamaged            the log contradicts itself: stop serving it
 """
 
@@ -37,13 +37,13 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Failure(Exception):  # noqa: N818  # the tree above names reactions, not errors
-    """Anything a caller is told about. `code` is contract, the message is for people."""
+    """A failure that a caller sees. `code` is part of the contract, the message is for people."""
 
     code: ClassVar[str]
 
 
 class Refused(Failure):
-    """The same request would be refused again. `faults` names everything wrong with it."""
+    """The same request would be refused again. `faults` lists everything wrong with it."""
 
     code = "refused"
 
@@ -65,13 +65,13 @@ class InvalidEvent(Refused):
 
 
 class InvalidCursor(Refused):
-    """A place that does not exist in this feed: malformed, ahead of the log, or an unknown event id."""
+    """A cursor that is malformed, ahead of the log, or an event id that this feed does not have."""
 
     code = "invalid-cursor"
 
 
 class CursorExpired(Refused):
-    """A place that retention has passed. `oldest` is where reading can start, `oldest_time` what is there."""
+    """A cursor older than the retention. Reading can start at `oldest`, whose event has `oldest_time`."""
 
     code = "cursor-expired"
 
@@ -81,13 +81,13 @@ class CursorExpired(Refused):
 
 
 class CursorOfAnotherLog(Refused):
-    """A place in a log that this is not: the store was restored or replaced."""
+    """A cursor of another log: the store was restored or replaced."""
 
     code = "cursor-of-another-log"
 
 
 class EventConflict(Refused):
-    """An identity that already stands for other content."""
+    """An identity that belongs to an event with other content."""
 
     code = "event-conflict"
 
@@ -99,17 +99,17 @@ class TooLarge(Refused):
 
 
 class Unauthenticated(Failure):
-    """No token, or one that proves nothing. `presented` tells whether there was one."""
+    """No token, or an invalid one. `has_token` is true if the request carried one."""
 
     code = "unauthenticated"
 
-    def __init__(self, detail: str, *, presented: bool = True) -> None:
+    def __init__(self, detail: str, *, has_token: bool = True) -> None:
         super().__init__(detail)
-        self.presented = presented
+        self.has_token = has_token
 
 
 class Forbidden(Failure):
-    """A known caller without the right. `scope` would give it, unless it is None."""
+    """An authenticated caller without the right. `scope` names the scope that gives it, if one does."""
 
     code = "forbidden"
 
@@ -119,31 +119,31 @@ class Forbidden(Failure):
 
 
 class InsufficientScope(Forbidden):
-    """The token carries no scope for this."""
+    """The token lacks the scope."""
 
     code = "insufficient-scope"
 
 
 class NotApproved(Forbidden):
-    """An organisation that no valid approval lets read these types for every party."""
+    """An organisation without a valid approval for these types."""
 
     code = "not-approved"
 
 
 class ForeignSource(Forbidden):
-    """A publisher that speaks for an organisation or an instance that is not its own."""
+    """An event about an organisation or an instance that is not the publisher's own."""
 
     code = "foreign-source"
 
 
 class NotThroughGateway(Failure):
-    """A request that nothing shows to have come through the gateway."""
+    """A request without proof that it came through the gateway."""
 
     code = "not-through-the-gateway"
 
 
 class TooManyRequests(Failure):
-    """Asked too often. The next request is welcome after `retry_seconds`."""
+    """Too many requests. The next one is accepted after `retry_seconds`."""
 
     code = "too-many-requests"
 
@@ -153,7 +153,7 @@ class TooManyRequests(Failure):
 
 
 class Unavailable(Failure):
-    """Nothing is wrong with the request: the same one may succeed after `retry_seconds`."""
+    """A temporary failure: the same request may succeed after `retry_seconds`."""
 
     code = "unavailable"
 
@@ -163,7 +163,7 @@ class Unavailable(Failure):
 
 
 class TailMoved(Unavailable):
-    """Another writer appended first. Learn the new tail, then try again."""
+    """Another writer appended first. Read the new tail, then try again."""
 
     def __init__(self, *, expected: int, actual: int) -> None:
         super().__init__(f"the log ends at {actual}, not {expected}")
@@ -171,8 +171,8 @@ class TailMoved(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The store did not say whether an append happened. Only looking tells."""
+    """The store did not confirm an append. Read the positions to learn the outcome."""
 
 
 class LogDamaged(Unavailable):
-    """A hole, or an end before the recorded one: nothing may be served or appended until it is explained."""
+    """A gap in the log, or an end before the recorded one: no reads or appends until an operator has explained it."""

@@ -1,215 +1,154 @@
-"""Feeds: which entries belong together for a reader, what it asks of them, and the page it gets."""
+"""Feeds as data: conditions on named fields, who decides on visibility, and the page that a reader gets.
 
-import re
-from collections.abc import Mapping, Sequence
+A feed and its filters are conditions. Memory and the engines translate fields, never feeds: a new feed is a function
+here and a route.
+"""
+
+import itertools
+from collections.abc import Collection, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from eventfeed.domain.cursor import Bare, Cursor, EventId
-from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.event import App, Entry, Event, party_named, party_of_instance
+from eventfeed.domain.app_source import app_of
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, value_of
+from eventfeed.domain.cursor import Cursor
+from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.principal import Principal
 
 # Contract section 5.
 PAGE_EVENTS_DEFAULT = 50
 PAGE_EVENTS_MAX = 1000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
-# Each type is a search of its own in the store.
+# Each type is an index lookup of its own.
 TYPES_MAX = 50
-
-# What a search leaves out by name, once it was decided on; beyond this it looks at each.
-BUT_MAX = 500
-
-# Decisions are remembered by their resource, and asked for by many at once.
-RESOURCE_LETTERS_MAX = 1_000
-_URN = re.compile(r"urn:[a-z0-9][a-z0-9-]*:\S+", re.IGNORECASE)
-
-# The subject of no event: what an unknown person or organisation is resolved to.
+# Values that a scan excludes by name; it reads the rest and decides on each.
+EXCLUSIONS_MAX = 500
+# The subject of no event. It stands for an unknown person or organisation.
 NOBODY = ""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What the decision point is asked for a caller: may it read this resource's events of this party?
-
-    `party` is None for an event whose subject is none.
-    """
-
-    resource: str
-    party: str | None
+class ByScope(msgspec.Struct, frozen=True):
+    """Visibility: the caller's scope gives the right to the whole feed."""
 
 
-# What was decided: a question that is not in it got no answer, and None is of one that nobody can decide on now.
-Verdicts = Mapping[Question, bool | None]
+class ByDecision(msgspec.Struct, frozen=True):
+    """Visibility by the decision point, for `reader`, resource and party. `varies` is the field that differs."""
 
-
-class Undecided(Unavailable):
-    """Some questions have no answer; `verdicts` has the others'."""
-
-    def __init__(self, verdicts: Verdicts) -> None:
-        super().__init__("The decision point left questions unanswered.")
-        self.verdicts = verdicts
-
-
-class AppFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one app."""
-
-    app: App
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event belongs to this feed."""
-        return event.app == self.app
-
-
-class PartyFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one party that `reader` may see. An event without a resource is nobody's to decide on."""
-
-    subject: str
     reader: Principal
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event belongs to this feed, seen or not."""
-        return event.subject == self.subject and event.resource is not None
+    varies: Literal["resource", "subject"]
 
 
-class ReporteeFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of every party, of these types: at least one."""
+class Feed(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed as one reader reads it.
 
-    types: frozenset[str]
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event belongs to this feed."""
-        return event.type in self.types
-
-
-class InstanceFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one instance: `guid` in lower case, and `party` when the reader knows it."""
-
-    guid: str
-    party: str | None
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event belongs to this feed."""
-        return event.instance == self.guid and (self.party is None or party_of_instance(event) == self.party)
-
-
-class ResourceFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """The events of one resource that `reader` may see."""
-
-    resource: str
-    reader: Principal
-
-    def holds(self, event: Event) -> bool:
-        """Whether the event belongs to this feed, seen or not."""
-        return event.resource == self.resource
-
-
-Feed = AppFeed | PartyFeed | ReporteeFeed | InstanceFeed | ResourceFeed
-
-
-def question_of(event: Event) -> Question | None:
-    """What must be decided before this event is shown; None when nobody can say: no resource, or none that has a name.
-
-    A point may stay silent on what it cannot understand, and then the events after that one wait.
-    """
-    resource = event.resource
-    if resource is None or len(resource) > RESOURCE_LETTERS_MAX or not _URN.fullmatch(resource):
-        return None
-    return Question(resource=resource, party=party_named(event.subject))
-
-
-_NAMES: Mapping[type[Feed], str] = {
-    AppFeed: "app",
-    PartyFeed: "party",
-    ReporteeFeed: "reportees",
-    InstanceFeed: "instance",
-    ResourceFeed: "resource",
-}
-
-
-def name_of(feed: Feed) -> str:
-    """The kind of a feed, in a word."""
-    return _NAMES[type(feed)]
-
-
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reader wants of a feed. All that is given must hold; an empty filter lets everything through.
-
-    `types` any of them, `source` a prefix, `subject` exactly, `id` exactly; no event with a resource in
-    `but_resources` or a subject in `but_subjects` ("" stands for none).
+    `conditions` select its events, `filters` those that the reader asks for, and `visibility` names who decides which
+    of them the reader sees. `name` is the kind of feed, in one word.
     """
 
-    types: frozenset[str] = frozenset()
-    source: str | None = None
-    subject: str | None = None
-    id: str | None = None
-    but_resources: frozenset[str] = frozenset()
-    but_subjects: frozenset[str] = frozenset()
+    name: str
+    conditions: tuple[Condition, ...]
+    visibility: ByScope | ByDecision = ByScope()
+    filters: tuple[Condition, ...] = ()
 
-    @property
-    def only_types(self) -> bool:
-        """Whether nothing is wanted but types, if anything."""
-        return self.source is self.subject is self.id is None and not self.but_resources and not self.but_subjects
+    def where(self, *filters: Condition) -> "Feed":
+        """Return this feed with more filters."""
+        return replace(self, filters=(*self.filters, *filters)) if filters else self
+
+    def unfiltered(self) -> "Feed":
+        """Return this feed without its filters."""
+        return replace(self, filters=())
 
     def matches(self, event: Event) -> bool:
-        """Whether the event passes."""
+        """True if the event is in the feed and passes its filters, visible or not."""
+        return all(condition.holds(event) for condition in (*self.conditions, *self.filters))
+
+    def without(self, hidden: Sequence[Event]) -> "Feed":
+        """Return this feed without events that get the same decisions as these."""
+        if not isinstance(self.visibility, ByDecision):
+            return self
+        field = self.visibility.varies
+        values = {value_of(event, field) or "" for event in hidden}
+        others = list[Condition]()
+        for condition in self.filters:
+            if isinstance(condition, NoneOf) and condition.field == field:
+                values |= condition.values
+            else:
+                others.append(condition)
         return (
-            (not self.types or event.type in self.types)
-            and (self.subject is None or event.subject == self.subject)
-            and (self.source is None or event.identity.source.startswith(self.source))
-            and (self.id is None or event.identity.id == self.id)
-            and event.resource not in self.but_resources
-            and (event.subject or "") not in self.but_subjects
+            self if len(values) > EXCLUSIONS_MAX else replace(self, filters=(*others, NoneOf(field, frozenset(values))))
         )
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed and what is wanted of it."""
-
-    feed: Feed
-    filter: Filter = Filter()
-
-    def matches(self, event: Event) -> bool:
-        """Whether the event is in the feed and wanted."""
-        return self.feed.holds(event) and self.filter.matches(event)
-
-    def without(self, hidden: Sequence[Event]) -> "Query":
-        """This query without events that are decided like these: of the same resource and party."""
-        wanted = self.filter
-        match self.feed:
-            case PartyFeed():
-                others = [event.resource for event in hidden if event.resource is not None]
-                wanted = replace(wanted, but_resources=_more(wanted.but_resources, others))
-            case ResourceFeed():
-                subjects = [event.subject or "" for event in hidden]
-                wanted = replace(wanted, but_subjects=_more(wanted.but_subjects, subjects))
-            case _:
-                return self
-        return replace(self, filter=wanted)
+def app_feed(app: App) -> Feed:
+    """Return the feed of one app's events."""
+    return Feed(name="app", conditions=(Equal("org", app.org), Equal("app", app.name)))
 
 
-class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one read asks for: at most `size` matches after a place, registered in [`since`, `until`) (µs)."""
+def party_feed(subject: str, reader: Principal) -> Feed:
+    """Return the feed of one party's events. Decisions need a resource, so events without one are not in it."""
+    conditions = (Equal("subject", subject), NoneOf("resource", frozenset({""})))
+    return Feed(name="party", conditions=conditions, visibility=ByDecision(reader, "resource"))
 
-    query: Query
+
+def reportee_feed(types: Collection[str]) -> Feed:
+    """Return the feed of every party's events of these types: at least one."""
+    return Feed(name="reportees", conditions=(AnyOf("type", frozenset(types)),))
+
+
+def instance_feed(guid: str, party: str | None) -> Feed:
+    """Return the feed of one instance's events: `guid` in lower case, `party` if the reader named it."""
+    named_party = () if party is None else (Equal("instance_party", party),)
+    return Feed(name="instance", conditions=(Equal("instance", guid), *named_party))
+
+
+def resource_feed(resource: str, reader: Principal) -> Feed:
+    """Return the feed of one resource's events. The resource of an app selects the app's events."""
+    app = app_of("", resource)
+    conditions = (Equal("resource", resource),) if app is None else app_feed(app).conditions
+    return Feed(name="resource", conditions=conditions, visibility=ByDecision(reader, "subject"))
+
+
+class IndexPlan(NamedTuple):
+    """An index, by its fields, the `keys` to look up in it, which share no entry, and the conditions left to check."""
+
+    fields: tuple[Field, ...]
+    keys: Sequence[tuple[str, ...]]
+    rest: Sequence[Condition]
+
+
+def plan_lookup(feed: Feed, indexes: Sequence[tuple[Field, ...]]) -> IndexPlan:
+    """Choose the first index whose fields the feed fixes. Raises `LookupError` if there is none."""
+    conditions = (*feed.conditions, *feed.filters)
+    fixed = dict[Field, Equal | AnyOf]()
+    for condition in conditions:
+        if isinstance(condition, Equal | AnyOf):
+            fixed.setdefault(condition.field, condition)
+    for fields in indexes:
+        if all(field in fixed for field in fields):
+            used = [fixed[field] for field in fields]
+            values = [[each.value] if isinstance(each, Equal) else sorted(each.values) for each in used]
+            rest = [condition for condition in conditions if condition not in used]
+            return IndexPlan(fields, list(itertools.product(*values)), rest)
+    raise LookupError(feed.name)
+
+
+class PageBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of a page: at most `size` events, registered in [`since`, `until`) (µs)."""
+
     size: int
-    after: Cursor | Bare | EventId = Bare(position=0)
     since: int | None = None
     until: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries in order; `cursor` the last position examined; `more` whether asking again at once gets further.
+    """Entries in order, `cursor` at the last position examined, and `more`: true if another request gets further.
 
-    `places` are those of the entries, 8 bytes each: entries never change, so in one log they stand for their text.
+    `positions` holds the entries' sequences, 8 bytes each. Entries never change, so in one log they identify the page.
     """
 
     entries: Sequence[Entry]
     cursor: Cursor
     more: bool
-    places: bytes
-
-
-def _more(names: frozenset[str], others: Sequence[str]) -> frozenset[str]:
-    together = names.union(others)
-    return together if len(together) <= BUT_MAX else names
+    positions: bytes

@@ -15,26 +15,26 @@ _RFC3339 = re.compile(
 
 
 def parse_moment(text: str) -> int | None:
-    """The moment `text` names, rounded up to the microsecond; None when it is no RFC 3339 time with an offset."""
-    found = _RFC3339.fullmatch(text)
-    if found is None or int(found["hours"] or 0) > 23 or int(found["minutes"] or 0) > 59:
+    """Parse an RFC 3339 time with an offset, rounded up to the microsecond; None for any other text."""
+    match = _RFC3339.fullmatch(text)
+    if match is None or int(match["hours"] or 0) > 23 or int(match["minutes"] or 0) > 59:
         return None
     try:
-        local = datetime.fromisoformat(f"{found['day']}T{found['clock']}+00:00")
+        local = datetime.fromisoformat(f"{match['day']}T{match['clock']}+00:00")
     except ValueError:
         return None
-    offset = timedelta(hours=int(found["hours"] or 0), minutes=int(found["minutes"] or 0))
-    signed = -offset if found["sign"] == "-" else offset
-    return (local - _EPOCH - signed) // _MICROSECOND + _microseconds(found["fraction"] or "0")
+    offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
+    shift = -offset if match["sign"] == "-" else offset
+    return (local - _EPOCH - shift) // _MICROSECOND + _microseconds(match["fraction"] or "0")
 
 
 def format_moment(moment: int) -> str:
-    """RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
+    """Format as RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
     second, microsecond = divmod(moment, 1_000_000)
     return f"{_format_second(second)}.{microsecond:06d}Z"
 
 
-# Most moments that are written are of the second that it is now.
+# Most times to format are of the present second.
 @functools.lru_cache(maxsize=16)
 def _format_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()

@@ -1,4 +1,4 @@
-"""What the product needs of the world, in its own verbs. The docstrings are the contract of every implementation."""
+"""Ports: the services that the product needs. Their docstrings are the contract of every implementation."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -6,19 +6,20 @@ from typing import Protocol
 
 import msgspec
 
-from eventfeed.domain.approval import Approval, Audited, AuditRange
+from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
+from eventfeed.domain.decision import Question
 from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.feed import Query, Question
+from eventfeed.domain.feed import Feed
 from eventfeed.domain.principal import Principal
 
-# Now, in microseconds since 1970 UTC.
+# The present time, in microseconds since 1970 UTC.
 Clock = Callable[[], int]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """Both ends of a log: `position` and `time` of its last entry, `log_start` the last one retention took.
+    """Both ends of the log `log`: `end_offset` and `time` of its last entry, `log_start` the last expired position.
 
-    0 stands for "none yet" in each.
+    0 means "none yet" in each.
     """
 
     log: str
@@ -28,7 +29,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An identity's place in the log: what a second publish of it must be compared with, and which try wrote it."""
+    """The entry of an identity: its position and time, the content to compare a repeat with, and its write id."""
 
     sequence: int
     time: int
@@ -37,93 +38,94 @@ class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
-    """What the log knows of some events: their identities, and the app that published each instance first."""
+    """The log's answer for some events: stored identities, and the app that first published each instance."""
 
     identities: Mapping[Identity, StoredEvent]
     owners: Mapping[str, App]
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
-    """Entries in order, the last position examined for them, and the floor when all of that was done.
+    """Entries in order, the last position examined for them, and the log start after the scan.
 
-    `places` are those of the entries, 8 bytes each, where they are at hand.
+    `positions` holds the entries' sequences, 8 bytes each, where they are at hand.
     """
 
     entries: Sequence[Entry]
     examined: int
     log_start: int
-    places: bytes | None = None
+    positions: bytes | None = None
 
 
 class EventLog(Protocol):
-    """A run of consecutive numbers, each an entry that never changes. Every verb is safe to repeat.
+    """Consecutive numbers, each an entry that never changes. Every method is safe to repeat.
 
-    Every verb raises `Unavailable` when the store does not answer.
+    Every method raises `Unavailable` when the store does not respond.
     """
 
-    # What keeps the log, in a word.
+    # The name of the engine, for telemetry.
     engine: str
-    # The most entries and bytes of events one append takes.
+    # The most entries and bytes of events in one append.
     batch_entries_max: int
     batch_bytes_max: int
-    # Whether the store deletes entries by their age alone, the last one too: then a new one must come before that.
+    # True if the store deletes entries by age alone, the last one too: a new entry must come before that.
     end_ages: bool
 
     @property
     def clock_skew(self) -> int:
-        """How far this machine's clock is from the store's, as far as its answers make certain (µs)."""
+        """Difference between this machine's clock and the store's, as far as responses prove it (µs)."""
         ...
 
     async def head(self) -> Head:
-        """Both ends, as the store has them now. Raises `LogDamaged` when the end is not where the record says."""
+        """Return both ends, as the store has them now. Raises `LogDamaged` if the end contradicts its record."""
         ...
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
-        """Make `entries`, numbered from `after` + 1 on, durable, all of them or a first part.
+        """Make `entries`, numbered from `after` + 1, durable: all of them or a first part.
 
-        Raises `TailMoved` when the log does not end at `after`, and `OutcomeUnknown` when nobody can say; then
-        `follow` tells, position by position.
+        Raises `TailMoved` if the log does not end at `after`, and `OutcomeUnknown` if the store did not confirm; then
+        `follow` shows the outcome, position by position.
         """
         ...
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """At most `limit` entries that come right after `after`, whatever they are, in order."""
+        """Return at most `limit` entries that come right after `after`, of any feed, in order."""
         ...
 
-    async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
-        """At most `limit` entries that match, in order, with `after` < sequence <= `through`.
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+        """Return at most `limit` entries of a feed, in order, with `after` < sequence <= `through`.
 
-        Every match up to `examined` is there. `examined` is `through` unless the limit, the bytes of a page or the
-        engine's own budget ended the scan before; it is past `after` whenever `through` is.
+        Every match up to `examined` is included. `examined` is `through` unless the limit, the bytes of a page or the
+        engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions on `UNSTORED`
+        fields are the caller's to check.
         """
         ...
 
     async def find(self, events: Sequence[Event]) -> Lookup:
-        """What is known of these events, over everything the store holds."""
+        """Look up these events among all entries in the store."""
         ...
 
     async def seek(self, time: int) -> int:
-        """The last position registered before `time`; the floor when there is none."""
+        """Return the last position registered before `time`; the log start if there is none."""
         ...
 
     async def expire(self, *, before: int) -> int:
-        """Take away entries registered before `time`, but never the last one; the new floor.
+        """Delete entries registered before `time`, but never the last one; return the new log start.
 
-        Bounded: it may need asking again until the floor stays.
+        A call deletes a bounded number: repeat it until the log start stays.
         """
         ...
 
     async def rename(self) -> str:
-        """Give the log a new name, so that every cursor given out before is refused; the name."""
+        """Give the log a new name, which invalidates every earlier cursor; return the name."""
         ...
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Close the store."""
         ...
 
 
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):
-    """An organisation the register knows: number (9 digits), party, and the short name of one that owns apps."""
+    """An organisation in the register: number (9 digits), party, and the short name of an owner of apps."""
 
     number: str
     party: str
@@ -131,9 +133,9 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """A person the register knows, by the platform's own ids: never by the number they were found by.
+    """A person in the register, by the platform's ids, never by person number.
 
-    Who never used the platform is a party, but no user.
+    Someone who has never used the platform is a party, but no user.
     """
 
     user: str | None
@@ -141,52 +143,51 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Register(Protocol):
-    """People and organisations. Raises `Unavailable` when it does not answer."""
+    """People and organisations. Raises `Unavailable` when it does not respond."""
 
     async def organisation(self, number: str) -> Organisation | None:
-        """The organisation with this number (9 digits), None when there is none."""
+        """Return the organisation with this number (9 digits), None if there is none."""
         ...
 
     async def person(self, number: str) -> Person | None:
-        """The person with this number (11 digits), None when there is none."""
+        """Return the person with this number (11 digits), None if there is none."""
         ...
 
 
 class DecisionPoint(Protocol):
-    """Decides who may read what. Safe to repeat."""
+    """Decisions about who may read what. Safe to repeat."""
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
-        """Those of the questions whose answer is a plain yes, at the caller's level of authentication.
+        """Return the questions whose answer is a plain yes, at the caller's level of authentication.
 
-        Raises `Unavailable` when any of them got no answer: silence is neither yes nor no. It is `Undecided` when the
-        others did.
+        Raises `Unavailable` if any has no answer, which is neither yes nor no; `Undecided` if the others have one.
         """
         ...
 
 
 class Approvals(Protocol):
-    """Which organisations may hear of changes for every party. Raises `Unavailable` when the store does not answer."""
+    """Approvals for the reportees feed. Raises `Unavailable` when the store does not respond."""
 
     async def approval(self, organisation: str) -> Approval | None:
-        """The approval of this organisation number, valid or not; None when it has none."""
+        """Return the approval of this organisation number, valid or not; None if it has none."""
         ...
 
     async def approve(self, approval: Approval, *, seed: bool = False) -> None:
-        """Make this the organisation's approval. A `seed` gives way to whatever was ever decided on it."""
+        """Store the organisation's approval. A `seed` never replaces an earlier decision."""
         ...
 
     async def withdraw(self, organisation: str) -> bool:
-        """Take an organisation's approval away; whether it had one."""
+        """Withdraw an organisation's approval; True if it had one."""
         ...
 
 
 class Audit(Protocol):
-    """The record of what was read for every party, and of who was let to. Nothing in it changes or goes."""
+    """The audit log of reads for every party and of approvals. Its entries never change and are never deleted."""
 
-    async def record(self, entry: Audited) -> None:
-        """Make an entry durable. Raises `Unavailable` when that cannot be said."""
+    async def record(self, entry: AuditEntry) -> None:
+        """Make an entry durable. Raises `Unavailable` if that is not certain."""
         ...
 
-    def recorded(self, wanted: AuditRange) -> AsyncIterator[Audited]:
-        """The entries of a range, oldest first."""
+    def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+        """Yield the entries in these bounds, oldest first."""
         ...

@@ -1,4 +1,4 @@
-"""Who is asking, and what a token lets them do (contract sections 5 and 6)."""
+"""Callers and their rights (contract sections 5 and 6)."""
 
 import enum
 import functools
@@ -16,17 +16,17 @@ SCOPE_ADMIN = "altinn:events.admin"
 
 
 class Method(enum.Enum):
-    """Where a platform token was born: `urn:altinn:authenticatemethod`."""
+    """The provider that a platform token was exchanged from: `urn:altinn:authenticatemethod`."""
 
     MASKINPORTEN = "maskinporten"
     ID_PORTEN = "id-porten"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """A caller as its platform token tells: whole scopes, and the numbers the platform added.
+    """A caller, as its platform token describes it: whole scopes, and the numbers that the platform added.
 
     `organisation` is an organisation number (9 digits), `org` the short name the register knows it by, `user` and
-    `party` the platform's ids, `level` the authentication level 0 to 4, `token` a digest that stands for the token,
+    `party` the platform's ids, `level` the authentication level 0 to 4, `token` a digest of the token,
     `expires` its last second (Unix time).
     """
 
@@ -42,41 +42,41 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def caller(self) -> str:
-        """Whom it stands for, whatever token it came with."""
+        """The person or organisation, the same for all of its tokens."""
         return f"{self.method.value} {self.user} {self.organisation}"
 
     @functools.cached_property
     def rights(self) -> str:
-        """Whatever of a caller decides what it may see, in one text."""
+        """Everything about the caller that decisions depend on, as one text."""
         return f"{self.caller} {self.party} {self.level} {' '.join(sorted(self.scopes))}"
 
     def has(self, scope: str) -> bool:
-        """Whether a scope counts: held whole, and given by Maskinporten."""
+        """True if the token has this scope, and Maskinporten granted it."""
         return self.method is Method.MASKINPORTEN and scope in self.scopes
 
 
 def require_app(principal: Principal, app: App) -> None:
-    """Refuse a caller that may read neither this app nor all apps of its org."""
+    """Refuse a caller without the scope for this app or for all apps of its org."""
     scope = f"altinn:events/{app.org}/{app.name}"
     if not (principal.has(scope) or principal.has(f"altinn:events/{app.org}")):
         raise InsufficientScope(f"Reading this feed needs the scope {scope}.", scope=scope)
 
 
 def require_scope(principal: Principal, scope: str) -> None:
-    """Refuse a caller that does not hold this scope."""
+    """Refuse a caller without this scope."""
     if not principal.has(scope):
         raise InsufficientScope(f"This needs the scope {scope}.", scope=scope)
 
 
 class Publisher(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a publisher may speak for: its own `org`, or as `admin` any."""
+    """A publisher: it may publish for its own `org`, or as `admin` for any."""
 
     org: str | None
     admin: bool
 
 
 def require_publisher(principal: Principal) -> Publisher:
-    """What the caller may publish. Refuses one that may not publish at all."""
+    """Return the caller as a publisher. Refuses a caller without a scope to publish."""
     admin = principal.has(SCOPE_PUBLISH_ADMIN)
     if not (admin or principal.has(SCOPE_PUBLISH)):
         raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)

@@ -1,4 +1,4 @@
-"""What becomes of the events that publishers send: new, known, contradicted, or not theirs to send."""
+"""Publishing decisions: which events of a batch are new, repeated, in conflict or not the publisher's to send."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """The events of one request, in order, each with its JSON pointer into the body; `admin` may speak for any org.
+    """The events of one request, in order, each with its JSON pointer into the body; `admin` may publish for any org.
 
-    `trace` is what the request is done in, as a `traceparent`; "" when it is not traced.
+    `trace` is the `traceparent` of the request; "" if it is not traced.
     """
 
     events: Sequence[Event]
@@ -23,13 +23,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     trace: str = ""
 
     @functools.cached_property
-    def weight(self) -> int:
+    def size(self) -> int:
         """Bytes of the events."""
         return sum(len(event.body) for event in self.events)
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """Proof that an event is in the log for good. `time` is its registration (µs since 1970)."""
+    """Proof that an event is durable. `time` is its registration (µs since 1970)."""
 
     identity: Identity
     sequence: int
@@ -38,43 +38,43 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that this batch appends, by its place in the batch; `repeated` when an earlier one brought it."""
+    """An event that this batch appends, by its index in the batch; `repeated` if an earlier submission brought it."""
 
     index: int
     repeated: bool
 
 
-Answer = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
+Decision = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to append, in order, and an answer for each submission: a refusal, or a place for each event."""
+    """The events to append, in order, and a decision for each submission: a refusal, or one place for each event."""
 
-    fresh: Sequence[Event]
-    answers: Sequence[Answer]
+    events: Sequence[Event]
+    decisions: Sequence[Decision]
 
 
-def plan_batch(submissions: Sequence[Submission], found: Lookup) -> BatchPlan:
-    """Decide a batch against what the log knows, and each event against those before it.
+def plan_batch(submissions: Sequence[Submission], lookup: Lookup) -> BatchPlan:
+    """Compare a batch with the stored events, and each of its events with those before it.
 
-    A submission with one refused event adds nothing: not to the log, not to what later ones are compared with.
+    A submission with one refused event adds nothing: not to the log, and not to the comparison of later submissions.
     """
-    batch = _Batch(found)
-    answers = [batch.answer(submission) for submission in submissions]
-    return BatchPlan(fresh=batch.fresh, answers=answers)
+    batch = _Batch(lookup)
+    decisions = [batch.decide(submission) for submission in submissions]
+    return BatchPlan(events=batch.events, decisions=decisions)
 
 
 class _Batch:
-    """The batch so far: what will be appended, and whose each instance is."""
+    """The batch so far: its events, and the owner of each instance."""
 
-    def __init__(self, found: Lookup) -> None:
-        self.fresh: list[Event] = []
-        self._known = found.identities
+    def __init__(self, lookup: Lookup) -> None:
+        self.events: list[Event] = []
+        self._stored = lookup.identities
         self._index: dict[Identity, int] = {}
-        self._owners = dict(found.owners)
+        self._owners = dict(lookup.owners)
 
-    def answer(self, submission: Submission) -> Answer:
-        """Take a submission in whole, or refuse it whole."""
+    def decide(self, submission: Submission) -> Decision:
+        """Take a submission as a whole, or refuse it as a whole."""
         contents: dict[Identity, bytes] = {}
         owners: dict[str, App] = {}
         conflicts, foreign = list[Fault](), list[Fault]()
@@ -91,30 +91,30 @@ class _Batch:
         if conflicts:
             return EventConflict("An event with this identity and other content exists.", faults=conflicts)
         if foreign:
-            return ForeignSource("The instance is another app's.", scope=SCOPE_PUBLISH_ADMIN, faults=foreign)
-        return [self._place(event) for event in submission.events]
+            return ForeignSource("The instance belongs to another app.", scope=SCOPE_PUBLISH_ADMIN, faults=foreign)
+        return [self._add(event) for event in submission.events]
 
     def _content(self, identity: Identity, contents: Mapping[Identity, bytes]) -> bytes | None:
-        """What stands for this identity already: in the log, in this batch, or in the submission itself."""
-        if known := self._known.get(identity):
-            return known.content
+        """Return the content of this identity in the log, in this batch or in the submission itself."""
+        if stored := self._stored.get(identity):
+            return stored.content
         index = self._index.get(identity)
-        return contents.get(identity) if index is None else self.fresh[index].content
+        return contents.get(identity) if index is None else self.events[index].content
 
     def _owns(self, event: Event, owners: dict[str, App]) -> bool:
-        """Whether the event's app may speak of its instance; in `owners` the submission remembers its own."""
+        """True if the event's app owns its instance; `owners` holds the instances new in this submission."""
         if event.instance is None or event.app is None:
             return True
         owner = self._owners.get(event.instance) or owners.setdefault(event.instance, event.app)
         return owner == event.app
 
-    def _place(self, event: Event) -> StoredEvent | NewEvent:
-        if known := self._known.get(event.identity):
-            return known
-        index = self._index.setdefault(event.identity, len(self.fresh))
-        if index < len(self.fresh):
+    def _add(self, event: Event) -> StoredEvent | NewEvent:
+        if stored := self._stored.get(event.identity):
+            return stored
+        index = self._index.setdefault(event.identity, len(self.events))
+        if index < len(self.events):
             return NewEvent(index=index, repeated=True)
-        self.fresh.append(event)
+        self.events.append(event)
         if event.instance is not None and event.app is not None:
             self._owners.setdefault(event.instance, event.app)
         return NewEvent(index=index, repeated=False)

@@ -1,25 +1,25 @@
-"""Who is asking: the bearer token of a request (RFC 6750 §2.1)."""
+"""Authentication: the bearer token of a request (RFC 6750 §2.1)."""
 
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.principal import Principal
-from eventfeed.http.request import AnyRequest, header
+from eventfeed.http.request import AnyRequest, headers_of
 from eventfeed.identity.tokens import PlatformTokens
 
 
 class Authenticator:
-    """Knows callers by their platform tokens."""
+    """Authenticates callers by their platform tokens."""
 
     def __init__(self, tokens: PlatformTokens) -> None:
         self._tokens = tokens
 
     def principal(self, request: AnyRequest) -> Principal:
-        """The caller. Raises `Unauthenticated`."""
-        return self._tokens.verify(bearer(request))
+        """Return the caller. Raises `Unauthenticated`."""
+        return self._tokens.verify(bearer_token(request))
 
 
-def bearer(request: AnyRequest) -> str:
-    """The token in the Authorization header. Raises `Unauthenticated` when there is none."""
-    scheme, _, token = (header(request, b"authorization") or "").partition(" ")
+def bearer_token(request: AnyRequest) -> str:
+    """Return the token in the Authorization header. Raises `Unauthenticated` if there is none."""
+    scheme, _, token = headers_of(request).get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthenticated("This needs a platform token, sent as Authorization: Bearer.", presented=False)
+        raise Unauthenticated("A platform token is required, as Authorization: Bearer.", has_token=False)
     return token.strip()

@@ -1,4 +1,4 @@
-"""Identity on the wire: the exchange, the platform's discovery and keys, the development issuers."""
+"""Identity over HTTP: the exchange, the platform's discovery document and keys, and the development issuers."""
 
 from urllib.parse import parse_qsl
 
@@ -8,65 +8,65 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.errors import Fault, InvalidRequest
-from eventfeed.http.authentication import bearer
-from eventfeed.http.body import BODY_BYTES_MAX, body_of
-from eventfeed.http.publishing.cloudevents import JSON
-from eventfeed.http.request import AnyRequest, local
+from eventfeed.http.authentication import bearer_token
+from eventfeed.http.body import BODY_BYTES_MAX, read_body
+from eventfeed.http.request import AnyRequest, headers_of, is_local
+from eventfeed.http.response import JSON
 from eventfeed.http.routing import get, post
 from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 
 _OPENID = "/authentication/api/v1/openid"
 _NO_STORE = {"Cache-Control": "no-store"}
-# A request for a development token holds a number, a level and some scopes.
+# A request for a development token has a number, a level and some scopes.
 FORM_FIELDS_MAX = 10
 
 
 def identity_routes(exchange: Exchange) -> list[HTTPRouteHandler]:
-    """The routes that turn external tokens into platform tokens, and let anyone verify those."""
+    """Return the routes that exchange external tokens for platform tokens, and publish the keys to verify those."""
 
     @get("/authentication/api/v1/exchange/{provider:str}")
     async def exchange_token(request: AnyRequest) -> Response[str]:
-        token = await exchange.exchange(request.path_params["provider"], bearer(request))
+        token = await exchange.exchange(request.path_params["provider"], bearer_token(request))
         return Response(token, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     @get(f"{_OPENID}/.well-known/openid-configuration")
-    async def discovery(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+    async def discovery(_: AnyRequest) -> Response[bytes]:
         return Response(msgspec.json.encode(exchange.discovery()), media_type=JSON)
 
     @get([f"{_OPENID}/.well-known/openid-configuration/jwks", f"{_OPENID}/jwks"])
-    async def keys(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+    async def keys(_: AnyRequest) -> Response[bytes]:
         return Response(exchange.jwks(), media_type=JSON)
 
     return [exchange_token, discovery, keys]
 
 
 def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
-    """A development issuer. It answers callers on this machine alone, whatever name they reached it by."""
-    place = f"/development/{issuer.provider}"
+    """Return the routes of a development issuer. They respond only to a loopback host name."""
+    base = f"/development/{issuer.provider}"
 
-    @get(f"{place}/.well-known/openid-configuration")
+    @get(f"{base}/.well-known/openid-configuration")
     async def discovery(request: AnyRequest) -> Response[bytes]:
         _require_local(request)
         return Response(msgspec.json.encode(issuer.discovery()), media_type=JSON)
 
-    @get(f"{place}/jwks")
+    @get(f"{base}/jwks")
     async def keys(request: AnyRequest) -> Response[bytes]:
         _require_local(request)
         return Response(issuer.keys.jwks, media_type=JSON)
 
-    @post(f"{place}/token")
+    @post(f"{base}/token")
     async def token(request: AnyRequest) -> Response[str]:
         _require_local(request)
-        minted = issuer.token(_form(await body_of(request, bytes_max=BODY_BYTES_MAX)))
-        return Response(minted, media_type=MediaType.TEXT, headers=_NO_STORE)
+        access_token = issuer.token(_form(await read_body(request, bytes_max=BODY_BYTES_MAX)))
+        return Response(access_token, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     return [discovery, keys, token]
 
 
 def _require_local(request: AnyRequest) -> None:
-    """A page of another site, led here by a name of its own, finds nothing."""
-    if not local(request.headers.get("host", "")):
+    """Refuse a page of another site that reached this machine under its own name."""
+    if not is_local(headers_of(request).get("host", "")):
         raise NotFoundException
 
 
@@ -75,4 +75,4 @@ def _form(body: bytes) -> dict[str, str]:
         return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
     except ValueError:
         detail = "must be form-encoded fields"
-        raise InvalidRequest("The form cannot be read.", faults=[Fault(pointer="", detail=detail)]) from None
+        raise InvalidRequest("The form is not valid.", faults=[Fault(pointer="", detail=detail)]) from None

@@ -1,59 +1,61 @@
-"""Where consumers find the service, the start of every absolute link; and where they come from."""
+"""Requests: their headers, the address that links begin with, and the address of the client."""
 
 import functools
 import ipaddress
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.datastructures import State
 
-from eventfeed.settings import loopback
+from eventfeed.network import is_loopback
 
 AnyRequest = Request[None, None, State]
+# The first value of each header, by its name in lower case.
+Headers = Mapping[str, str]
 
-_FIRST_HEADERS = "eventfeed.headers"
-
-# The smallest network that a provider gives one customer.
+_HEADERS = "eventfeed.headers"
+# The smallest network that a provider assigns to one customer.
 _IPV6_NETWORK_BITS = 64
 
 
-def header(request: AnyRequest, name: bytes) -> str | None:
-    """The first header of this name, in lower case. They are indexed once a request: several are asked for."""
-    scope: dict[str, Any] = request.scope  # type: ignore[assignment]  # what an application keeps with a request
-    first = scope.get(_FIRST_HEADERS)
-    if first is None:
-        first = scope[_FIRST_HEADERS] = dict(reversed(scope["headers"]))
-    value = first.get(name)
-    return None if value is None else value.decode("latin-1")
+def headers_of(request: AnyRequest) -> Headers:
+    """Return the headers of a request, decoded once."""
+    scope: dict[str, Any] = request.scope  # type: ignore[assignment]  # an application may keep values in it
+    headers: Headers | None = scope.get(_HEADERS)
+    if headers is None:
+        fields = reversed(scope["headers"])
+        headers = scope[_HEADERS] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    return headers
 
 
 class PublicUrl:
-    """Builds on the public URL when there is one; else the service is on loopback, and believes a loopback host."""
+    """The service's address: the public URL if there is one, else a loopback address, which the client may choose."""
 
     def __init__(self, *, public_url: str, own_url: str, client_header: str = "") -> None:
         self._public, self._own = public_url.rstrip("/"), own_url
         self._client_header = client_header
 
     def base(self, request: AnyRequest) -> str:
-        """Scheme, host and path prefix, without a trailing slash."""
+        """Return scheme, host and path prefix, without a slash at the end."""
         if self._public:
             return self._public
-        host = header(request, b"host") or ""
-        return f"http://{host}" if local(host) else self._own
+        host = headers_of(request).get("host", "")
+        return f"http://{host}" if is_local(host) else self._own
 
-    def caller(self, request: AnyRequest) -> str:
-        """Where a request comes from: the connection's other end, or what a trusted gateway says it is.
+    def client_address(self, request: AnyRequest) -> str:
+        """Return the address that a request comes from: the connection's, or the one that a trusted gateway reports.
 
-        A gateway appends what it saw, so the last address of the last line counts. One network of IPv6 is one caller.
+        A gateway appends to the header, so its last address counts. An IPv6 network counts as one client.
         """
         if self._client_header:
-            seen = "".join(request.headers.getall(self._client_header, [])[-1:]).rpartition(",")[2].strip()
-            seen = _without_port(seen)
+            text = "".join(request.headers.getall(self._client_header, [])[-1:]).rpartition(",")[2].strip()
+            text = _without_port(text)
         else:
-            seen = request.client.host if request.client else ""
+            text = request.client.host if request.client else ""
         try:
-            address = ipaddress.ip_address(seen)
+            address = ipaddress.ip_address(text)
         except ValueError:
             return "unknown"
         if isinstance(address, ipaddress.IPv6Address):
@@ -61,19 +63,19 @@ class PublicUrl:
         return str(address)
 
 
-def _without_port(seen: str) -> str:
-    """An address alone: some gateways name the port as well, and IPv6 then in brackets."""
-    if seen.startswith("["):
-        return seen[1:].partition("]")[0]
-    address, _, port = seen.partition(":")
-    return address if port.isdigit() else seen
+def _without_port(text: str) -> str:
+    """Return the address alone: some gateways add the port, and brackets around an IPv6 address."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    address, _, port = text.partition(":")
+    return address if port.isdigit() else text
 
 
 @functools.lru_cache(maxsize=256)
-def local(host: str) -> bool:
-    """Whether a Host header names this machine alone."""
+def is_local(host: str) -> bool:
+    """True if a Host header names a loopback address."""
     try:
         parts = urlsplit(f"//{host}")
-        return parts.netloc == host and "@" not in host and parts.port != 0 and loopback(parts.hostname or "")
+        return parts.netloc == host and "@" not in host and parts.port != 0 and is_loopback(parts.hostname or "")
     except ValueError:
         return False

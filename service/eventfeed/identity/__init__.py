@@ -1,1 +1,1 @@
-"""Identity: external tokens are verified and exchanged for platform tokens, which tell who is asking."""
+"""Identity: external tokens are verified and exchanged for platform tokens, which identify the caller."""

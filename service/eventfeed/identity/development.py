@@ -1,6 +1,6 @@
-"""Development issuers: the service's own Maskinporten and ID-porten, for a machine without others (contract section 6).
+"""Development issuers: the service's own Maskinporten and ID-porten, for development (contract section 6).
 
-Their tokens are verified by the very code that verifies real ones. They refuse no scope.
+Their tokens are verified like real ones. They grant every scope.
 """
 
 import re
@@ -14,7 +14,7 @@ from eventfeed.identity.discovery import Discovery
 from eventfeed.identity.exchange import ID_PORTEN, LEVELS, MASKINPORTEN
 from eventfeed.identity.keys import SigningKeys
 
-# The longest that Maskinporten's own live, so that one pasted by hand still works.
+# The longest life of a real Maskinporten token: long enough to paste one by hand.
 TOKEN_SECONDS = 600
 
 _ORGANISATION = re.compile(r"[0-9]{9}", re.ASCII)
@@ -25,7 +25,7 @@ Claims = Mapping[str, object]
 
 
 class DevelopmentIssuer(NamedTuple):
-    """Issues tokens of a provider under `url` for `audience`."""
+    """Issues tokens of a provider, with the issuer `url`, for `audience`."""
 
     provider: str
     url: str
@@ -34,25 +34,25 @@ class DevelopmentIssuer(NamedTuple):
     clock: Clock
 
     def discovery(self) -> Discovery:
-        """Where this issuer's keys are."""
+        """Return the discovery document, which names the URL of the keys."""
         return Discovery(issuer=self.url, jwks_uri=f"{self.url}/jwks")
 
     def token(self, form: Form) -> str:
-        """An access token for whom a form names, with the scopes it asks for. Raises `InvalidRequest`.
+        """Return an access token with the identity and the scopes in a form. Raises `InvalidRequest`.
 
-        Maskinporten takes `org_number` (9 digits), ID-porten `person` (11 digits) and `level`; both take `scope`.
+        Maskinporten reads `org_number` (9 digits), ID-porten `person` (11 digits) and `level`; both read `scope`.
         """
-        said = _CLAIMS[self.provider](form)
+        claims = _CLAIMS[self.provider](form)
         now = self.clock() // 1_000_000
         frame = {"iss": self.url, "aud": self.audience, "jti": secrets.token_urlsafe(16), "iat": now}
-        return self.keys.sign({**said, **frame, "exp": now + TOKEN_SECONDS})
+        return self.keys.sign({**claims, **frame, "exp": now + TOKEN_SECONDS})
 
 
-def _of_maskinporten(form: Form) -> Claims:
+def _maskinporten_claims(form: Form) -> Claims:
     organisation = form.get("org_number", "")
     if not _ORGANISATION.fullmatch(organisation):
         fault = Fault(parameter="org_number", detail="must be an organisation number of 9 digits")
-        raise InvalidRequest("There is no such organisation number.", faults=[fault])
+        raise InvalidRequest("The organisation number is invalid.", faults=[fault])
     return {
         "scope": form.get("scope", ""),
         "client_id": f"development-{organisation}",
@@ -62,16 +62,16 @@ def _of_maskinporten(form: Form) -> Claims:
     }
 
 
-def _of_id_porten(form: Form) -> Claims:
+def _id_porten_claims(form: Form) -> Claims:
     person, level = form.get("person", ""), f"idporten-loa-{form.get('level', 'high')}"
     faults = list[Fault]()
     if not _PERSON.fullmatch(person):
         faults.append(Fault(parameter="person", detail="must be a person number of 11 digits"))
     if level not in LEVELS:
-        known = ", ".join(name.removeprefix("idporten-loa-") for name in LEVELS)
-        faults.append(Fault(parameter="level", detail=f"must be one of: {known}"))
+        levels = ", ".join(name.removeprefix("idporten-loa-") for name in LEVELS)
+        faults.append(Fault(parameter="level", detail=f"must be one of: {levels}"))
     if faults:
-        raise InvalidRequest("Nobody can be named like this.", faults=faults)
+        raise InvalidRequest("The person or the level is invalid.", faults=faults)
     return {
         "scope": form.get("scope", "openid"),
         "client_id": "development",
@@ -83,6 +83,6 @@ def _of_id_porten(form: Form) -> Claims:
     }
 
 
-_CLAIMS = {MASKINPORTEN: _of_maskinporten, ID_PORTEN: _of_id_porten}
+_CLAIMS = {MASKINPORTEN: _maskinporten_claims, ID_PORTEN: _id_porten_claims}
 # Each has keys and a discovery document of its own.
 PROVIDERS: Sequence[str] = tuple(_CLAIMS)

@@ -1,4 +1,4 @@
-"""Discovery: where an issuer's keys are, and fetching them with bounds (OpenID Connect Discovery 1.0, RFC 8414)."""
+"""Discovery: find an issuer's keys and fetch them, within bounds (OpenID Connect Discovery 1.0, RFC 8414)."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -9,31 +9,31 @@ import msgspec
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity.signatures import VerifyingKey, verifying_key
-from eventfeed.settings import loopback
-from eventfeed.telemetry.tracing import CLIENT, doing
+from eventfeed.network import is_loopback
+from eventfeed.telemetry.telemetry import Telemetry
 
 # A provider has a handful of keys, each some hundred bytes, or a few thousand with certificates.
 KEYS_MAX = 50
 DOCUMENT_BYTES_MAX = 256 * 1024
-# A document; a look-up is at most three of them, and the caller waits.
+# For one document; a look-up needs at most three, and the caller waits.
 FETCH_SECONDS_MAX = 5.0
-# The client fails oddly on one beyond.
+# The HTTP client raises other errors for a larger one.
 PORT_MAX = 65_535
-# A provider that is down stays so for some seconds.
+# An outage of a provider lasts some seconds at least.
 RETRY_SECONDS = 5
 
 D = TypeVar("D")
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """What we need of an issuer's discovery document."""
+    """The members of an issuer's discovery document that are needed."""
 
     issuer: str
     jwks_uri: str
 
 
 class Discovery(Metadata, frozen=True, kw_only=True):
-    """What our own issuers tell of themselves (OpenID Connect Discovery 1.0 §3)."""
+    """The discovery document of our own issuers (OpenID Connect Discovery 1.0 §3)."""
 
     response_types_supported: Sequence[str] = ("token",)
     subject_types_supported: Sequence[str] = ("public",)
@@ -46,71 +46,71 @@ class _KeySet(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[dict[str, object]]
 
 
-async def published_keys(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
-    """An issuer's keys by their ids. Raises `Unavailable` unless it answers, as itself, with at least one."""
-    with doing("verify keys", kind=CLIENT):
-        return await _published_keys(issuer, client)
-
-
-async def _published_keys(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
-    found = _decoded(await _discovered(issuer, client), Metadata)
-    if found.issuer != issuer:
-        raise _silence("The token provider's discovery document names another issuer.")
-    published = _decoded(await _fetched(found.jwks_uri, client), _KeySet).keys[:KEYS_MAX]
-    keys = {kid: key for jwk in published if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
+async def fetch_keys(issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> Mapping[str, VerifyingKey]:
+    """Return an issuer's keys by their ids. Raises `Unavailable` if none can be had from a document of this issuer."""
+    with telemetry.client_span("verify keys"):
+        metadata = _decode(await _fetch_metadata(issuer, client), Metadata)
+        if metadata.issuer != issuer:
+            raise _unavailable("The token provider's discovery document names another issuer.")
+        jwks = _decode(await _fetch(metadata.jwks_uri, client), _KeySet).keys[:KEYS_MAX]
+    keys = {kid: key for jwk in jwks if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
     if not keys:
-        raise _silence("The token provider publishes no key that can be used.")
+        raise _unavailable("The token provider publishes no usable key.")
     return keys
 
 
-async def _discovered(issuer: str, client: httpx.AsyncClient) -> bytes:
-    """The discovery document where OpenID Connect puts it, else where RFC 8414 §3 does, as Maskinporten's is."""
-    scheme, _, place = issuer.rstrip("/").partition("://")
-    host, slash, path = place.partition("/")
-    return await _fetched(f"{scheme}://{place}/.well-known/openid-configuration", client) or await _fetched(
+async def _fetch_metadata(issuer: str, client: httpx.AsyncClient) -> bytes:
+    """Return the discovery document at the path of OpenID Connect, else of RFC 8414 §3, as Maskinporten's is."""
+    scheme, _, location = issuer.rstrip("/").partition("://")
+    host, slash, path = location.partition("/")
+    return await _fetch(f"{scheme}://{location}/.well-known/openid-configuration", client) or await _fetch(
         f"{scheme}://{host}/.well-known/oauth-authorization-server{slash}{path}", client
     )
 
 
-async def _fetched(url: str, client: httpx.AsyncClient) -> bytes:
-    """A document, bounded in bytes and time; empty when there is none (4xx)."""
-    if not _safe(url):
-        raise _silence("The token provider's addresses must be https.")
-    asked = client.stream("GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False)
-    body = bytearray()
+async def _fetch(url: str, client: httpx.AsyncClient) -> bytes:
+    """Return a document, bounded in bytes and time, or nothing if there is none (4xx)."""
+    if not _is_safe(url):
+        raise _unavailable("The token provider's URLs must be https.")
+    request = client.stream("GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False)
     try:
-        async with asyncio.timeout(FETCH_SECONDS_MAX), asked as answer:
-            if answer.is_client_error:
+        async with asyncio.timeout(FETCH_SECONDS_MAX), request as response:
+            if response.is_client_error:
                 return b""
-            answer.raise_for_status()
-            if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise _silence("The token provider compresses its answer, which hides how large it is.")
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > DOCUMENT_BYTES_MAX:
-                    raise _silence("The token provider's answer is too large.")
+            response.raise_for_status()
+            return await _read_body(response)
     except (httpx.HTTPError, TimeoutError) as failure:
-        raise _silence("The token provider does not answer.") from failure
+        raise _unavailable("The token provider does not respond.") from failure
+
+
+async def _read_body(response: httpx.Response) -> bytes:
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise _unavailable("The token provider compresses its response, which hides its size.")
+    body = bytearray()
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > DOCUMENT_BYTES_MAX:
+            raise _unavailable("The token provider's response is too large.")
     return bytes(body)
 
 
-def _safe(url: str) -> bool:
-    """Whether keys may come from there: what travels in the clear proves nothing, except on this machine."""
+def _is_safe(url: str) -> bool:
+    """True if keys may be fetched from this URL: by https, or from this machine."""
     try:
         parts = httpx.URL(url)
         host, port = parts.host, parts.port or 0
     except (httpx.InvalidURL, ValueError):
         return False
-    private = parts.scheme == "https" or (parts.scheme == "http" and loopback(host))
-    return private and host != "" and port <= PORT_MAX
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    return is_private and host != "" and port <= PORT_MAX
 
 
-def _decoded(body: bytes, kind: type[D]) -> D:
+def _decode(body: bytes, kind: type[D]) -> D:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
-        raise _silence("The token provider does not answer as it should.") from failure
+        raise _unavailable("The token provider's response cannot be read.") from failure
 
 
-def _silence(detail: str) -> Unavailable:
+def _unavailable(detail: str) -> Unavailable:
     return Unavailable(detail, retry_seconds=RETRY_SECONDS)

@@ -8,30 +8,28 @@ import msgspec
 from msgspec import Meta, Raw
 
 from eventfeed.domain.errors import Failure, Fault, InvalidRequest, Unauthenticated
-from eventfeed.domain.ports import Clock, Register
+from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import Method
 from eventfeed.identity.discovery import Discovery
-from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import PLATFORM, Provider, verified
-from eventfeed.telemetry.metrics import TOKENS
-from eventfeed.telemetry.tracing import doing
+from eventfeed.identity.tokens import PLATFORM, PlatformIssuer, Provider, verify_external_token
+from eventfeed.telemetry.telemetry import Telemetry
 
-# As long as a session without a new look at the provider may last.
+# The longest session without a new token of the provider.
 LIFETIME_SECONDS = 1_800
-# Maskinporten proves an organisation as a person's electronic id would (level 3 of 4).
+# Maskinporten authenticates an organisation with the strength of an electronic id of level 3 of 4.
 MASKINPORTEN_LEVEL = 3
 
 MASKINPORTEN, ID_PORTEN = "maskinporten", "id-porten"
-# How surely ID-porten knows a person (its `acr`), as the platform's levels count it.
+# ID-porten's level of assurance (`acr`) as an authentication level of the platform.
 LEVELS: Mapping[str, int] = {"idporten-loa-low": 0, "idporten-loa-substantial": 3, "idporten-loa-high": 4}
-# A call to another service, and some difference between clocks.
+# One call to another service, with some difference between clocks.
 SERVICE_TOKEN_SECONDS = 60
 
 _PERSON_NUMBER = re.compile(r"[0-9]{11}", re.ASCII)
 # ISO 6523: scheme 0192 is the Norwegian register of organisations.
 _SCHEME = "0192:"
-# Said by the provider of its own session and audience, not of the caller; and a person number, which goes no further.
-_DROPPED = frozenset({"iss", "aud", "sid", "pid"})
+# Claims about the provider's session and audience, not about the caller; and the person number, which is not passed on.
+_DROPPED_CLAIMS = frozenset({"iss", "aud", "sid", "pid"})
 
 Claims = Mapping[str, object]
 
@@ -44,87 +42,83 @@ class _Consumer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exchange:
-    """Exchanges tokens of known providers for tokens signed with the platform's own keys."""
+    """Exchanges tokens of providers for platform tokens."""
 
     def __init__(
         self,
         providers: Mapping[str, Provider],
         *,
         register: Register,
-        keys: SigningKeys,
-        issuer: str,
-        clock: Clock,
+        issuer: PlatformIssuer,
+        telemetry: Telemetry,
     ) -> None:
         self._providers, self._register = providers, register
-        self._keys, self._issuer, self._clock = keys, issuer, clock
+        self._issuer, self._telemetry = issuer, telemetry
 
     async def exchange(self, provider: str, token: str) -> str:
-        """The platform token. Raises `InvalidRequest` for an unknown provider, `Unauthenticated`, `Unavailable`."""
-        outcome, operation = "internal", provider if provider in self._providers else "unknown"
+        """Return a platform token. Raises `InvalidRequest` (unknown provider), `Unauthenticated`, `Unavailable`."""
+        outcome = "internal"
         try:
-            with doing("exchange"):
-                exchanged = await self._exchanged(provider, token)
+            with self._telemetry.span("exchange"):
+                platform_token = await self._exchange(provider, token)
             outcome = "given"
         except Failure as failure:
             outcome = failure.code
             raise
         finally:
-            TOKENS.add(1, operation, outcome)
-        return exchanged
+            self._telemetry.token_exchanged(provider if provider in self._providers else "unknown", outcome)
+        return platform_token
 
-    async def _exchanged(self, provider: str, token: str) -> str:
+    async def _exchange(self, provider: str, token: str) -> str:
         if provider not in self._providers:
-            known = ", ".join(sorted(self._providers))
+            names = ", ".join(sorted(self._providers))
             raise InvalidRequest(
                 "Tokens of this provider are not exchanged here.",
-                faults=[Fault(parameter="provider", detail=f"must be one of: {known}")],
+                faults=[Fault(parameter="provider", detail=f"must be one of: {names}")],
             )
-        now = self._clock()
-        origin = await verified(token, self._providers[provider], now=now)
-        if provider == ID_PORTEN:
-            proven = await self._person(origin.claims)
-        else:
-            proven = await self._organisation(origin.claims)
-        return self._keys.sign({**_kept(origin.claims), **proven, **self._frame(origin.expires, now // 1_000_000)})
+        now = self._issuer.clock()
+        external = await verify_external_token(token, self._providers[provider], now=now)
+        identify = self._person if provider == ID_PORTEN else self._organisation
+        claims = {**_other_claims(external.claims), **await identify(external.claims)}
+        # A platform token never outlives the external token.
+        expires = min(external.expires, now // 1_000_000 + LIFETIME_SECONDS)
+        return self._issuer.sign(claims, now=now // 1_000_000, expires=expires)
 
     def discovery(self) -> Discovery:
-        """Where the platform token's issuer publishes its keys."""
-        return Discovery(issuer=self._issuer, jwks_uri=f"{self._issuer}.well-known/openid-configuration/jwks")
+        """Return the discovery document of the platform tokens' issuer."""
+        url = self._issuer.url
+        return Discovery(issuer=url, jwks_uri=f"{url}.well-known/openid-configuration/jwks")
 
     def jwks(self) -> bytes:
-        """The keys that platform tokens are signed with, as JSON."""
-        return self._keys.jwks
-
-    def _frame(self, expires: int, now: int) -> Claims:
-        """Issuer and times: a platform token never outlives the token it came from."""
-        return {"iss": self._issuer, "iat": now, "nbf": now, "exp": min(expires, now + LIFETIME_SECONDS)}
+        """Return the public keys of platform tokens, as JSON."""
+        return self._issuer.keys.jwks
 
     async def _organisation(self, claims: Mapping[str, Raw]) -> Claims:
-        """What Maskinporten proves: an organisation number; and what the register knows of it."""
+        """Return the claims of an organisation: the number in a Maskinporten token, and its entry in the register."""
         number = _organisation_number(claims)
-        added: dict[str, object] = {
+        ours: dict[str, object] = {
             f"{PLATFORM}orgNumber": number,
             f"{PLATFORM}authenticatemethod": Method.MASKINPORTEN,
             f"{PLATFORM}authlevel": MASKINPORTEN_LEVEL,
         }
         organisation = await self._register.organisation(number)
         if organisation is not None:
-            added[f"{PLATFORM}partyid"] = int(organisation.party)
+            ours[f"{PLATFORM}partyid"] = int(organisation.party)
             if organisation.org is not None:
-                added[f"{PLATFORM}org"] = organisation.org
-        return added
+                ours[f"{PLATFORM}org"] = organisation.org
+        return ours
 
     async def _person(self, claims: Mapping[str, Raw]) -> Claims:
-        """What ID-porten proves: a person, and how surely; they become a user and a party, never a number."""
+        """Return the claims of a person in an ID-porten token: user and party of the register, never the number."""
         level = LEVELS.get(_text(claims, "acr"))
         if level is None:
             raise Unauthenticated(f"The token's acr must be one of: {', '.join(LEVELS)}.")
         number = _text(claims, "pid")
         if not _PERSON_NUMBER.fullmatch(number):
-            raise Unauthenticated("The token names no person in its pid.")
+            raise Unauthenticated("The token's pid is not a person number.")
         person = await self._register.person(number)
         if person is None or person.user is None:
-            raise Unauthenticated("The register knows no user of the person this token was issued to.")
+            raise Unauthenticated("The register has no user for the person of this token.")
         return {
             f"{PLATFORM}userid": int(person.user),
             f"{PLATFORM}partyid": int(person.party),
@@ -133,31 +127,31 @@ class Exchange:
         }
 
 
-def service_token(keys: SigningKeys, *, issuer: str, clock: Clock) -> str:
-    """What this service shows the platform's other services: who it is, and that it may ask for decisions."""
-    now = clock() // 1_000_000
-    frame = {"iss": issuer, "iat": now, "nbf": now, "exp": now + SERVICE_TOKEN_SECONDS}
-    return keys.sign({"urn:altinn:app": "eventfeed", "scope": "altinn:authorization/authorize", **frame})
+def service_token(issuer: PlatformIssuer) -> str:
+    """Return this service's own token for the platform: it may request decisions."""
+    now = issuer.clock() // 1_000_000
+    claims = {"urn:altinn:app": "eventfeed", "scope": "altinn:authorization/authorize"}
+    return issuer.sign(claims, now=now, expires=now + SERVICE_TOKEN_SECONDS)
 
 
-def _kept(claims: Mapping[str, Raw]) -> Claims:
-    """The original claims but those that are not for others, and whatever pretends to be the platform's.
+def _other_claims(claims: Mapping[str, Raw]) -> Claims:
+    """Return the claims to pass on: not those of the provider's session, and none with a name of the platform's claims.
 
-    A claim that repeats the person's number anywhere goes no further either.
+    A claim that contains the person number is not passed on either.
     """
     number = _text(claims, "pid")
     secret = number.encode() if _PERSON_NUMBER.fullmatch(number) else None
     return {
         name: value
         for name, value in claims.items()
-        if name not in _DROPPED
+        if name not in _DROPPED_CLAIMS
         and not name.lower().startswith(PLATFORM)
         and (secret is None or (secret not in bytes(value) and number not in name))
     }
 
 
 def _text(claims: Mapping[str, Raw], name: str) -> str:
-    """The string that a claim is; "" for anything else."""
+    """Return a claim that is a string, "" for anything else."""
     try:
         return msgspec.json.decode(claims.get(name, b'""'), type=str)
     except msgspec.DecodeError:
@@ -168,5 +162,5 @@ def _organisation_number(claims: Mapping[str, Raw]) -> str:
     try:
         consumer = msgspec.json.decode(claims.get("consumer", b""), type=_Consumer)
     except msgspec.DecodeError:
-        raise Unauthenticated("The token names no organisation as its consumer.") from None
+        raise Unauthenticated("The token's consumer is not an organisation.") from None
     return consumer.id.removeprefix(_SCHEME)

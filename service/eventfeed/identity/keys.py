@@ -1,4 +1,4 @@
-"""Keys: those we sign with, kept in a directory, and a provider's, remembered for a while."""
+"""Keys: our signing keys in a directory, and a provider's public keys, cached for a while."""
 
 import asyncio
 import hashlib
@@ -16,18 +16,20 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
-from eventfeed.identity.discovery import published_keys
+from eventfeed.identity.discovery import fetch_keys
 from eventfeed.identity.signatures import RSA_BITS_MIN, VerifyingKey
 from eventfeed.settings import SettingsError
+from eventfeed.single_flight import SingleFlight
+from eventfeed.telemetry.telemetry import Telemetry
 
-# What every platform and provider verifies.
+# Every platform and provider verifies it.
 ALGORITHM = "RS256"
 
-# A provider rotates its keys in days; an unknown key is looked up sooner.
+# A provider rotates its keys within days; an unknown key id causes a refresh sooner.
 KEYS_SECONDS = 3_600.0
-# Tokens with invented key ids must not make us hammer a provider.
+# Tokens with invented key ids must not cause more requests to a provider.
 REFRESH_SECONDS_MIN = 10.0
-# One that did not answer is asked again soon, once for all who wait.
+# After a failed refresh.
 RETRY_SECONDS_MIN = 1.0
 
 
@@ -39,15 +41,15 @@ class SigningKeys:
             _kid(key.public_key()): VerifyingKey(key=key.public_key(), algorithms=[ALGORITHM]) for key in keys
         }
         self._newest, self._newest_kid = keys[-1], _kid(keys[-1].public_key())
-        # 64 bytes that whoever has the keys can compute, and nobody else.
+        # 64 bytes that only processes with the keys can compute.
         self.secret = hashlib.blake2b(_der(self._newest), person=b"secret").digest()
         self.jwks = msgspec.json.encode({"keys": [_jwk(key.public_key()) for key in keys]})
 
     @classmethod
     def load(cls, directory: Path) -> "SigningKeys":
-        """The keys in this directory, a `.pem` file each, the newest last by name. Raises `SettingsError`.
+        """Return the keys in this directory, a `.pem` file each, the newest last by name. Raises `SettingsError`.
 
-        The first is made when there is none; of several processes that start at once one makes it, for all.
+        If there is none, the first key is made, by one process if several start at the same time.
         """
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -56,64 +58,64 @@ class SigningKeys:
             return cls([_private(file) for file in sorted(directory.glob("*.pem"))])
         except OSError as failure:
             raise SettingsError(
-                f"EVENTFEED_KEYS: signing keys cannot be kept in {directory}: {failure.strerror}. "
-                "Name a directory that the service may read and write.",
+                f"EVENTFEED_KEYS: signing keys cannot be stored in {directory}: {failure.strerror}. "
+                "Set a directory that the service may read and write.",
             ) from None
 
     def sign(self, claims: Mapping[str, object]) -> str:
-        """A JSON Web Token of these claims."""
+        """Return a JSON Web Token of these claims."""
         return jwt.PyJWS().encode(
             msgspec.json.encode(claims), self._newest, ALGORITHM, headers={"kid": self._newest_kid}
         )
 
     def key(self, kid: str) -> VerifyingKey | None:
-        """The key with this id, None when it is not ours."""
+        """Return the key with this id, None if it is not ours."""
         return self._verifying.get(kid)
 
 
 class ProviderKeys:
-    """A provider's keys: kept for an hour, looked up sooner for an unknown key id.
+    """A provider's keys: cached for an hour, refreshed sooner for an unknown key id.
 
-    A look-up is shared by all who wait for it. While the provider is silent known keys stay good.
+    Concurrent callers share a refresh. While refreshes fail, the cached keys count.
     """
 
-    def __init__(self, issuer: str, client: httpx.AsyncClient) -> None:
-        self._issuer, self._client = issuer, client
+    def __init__(self, issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> None:
+        self._issuer, self._client, self._telemetry = issuer, client, telemetry
         self._keys: Mapping[str, VerifyingKey] = {}
-        self._looked = self._next_look = float("-inf")
-        self._silence: Unavailable | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._refresh_time = self._next_refresh = float("-inf")
+        self._failure: Unavailable | None = None
+        self._refreshing = SingleFlight()
 
     async def key(self, kid: str) -> VerifyingKey:
-        """The key with this id. Raises `Unauthenticated` for an unknown one, `Unavailable` when nobody can say."""
-        if self._wants_look(kid):
-            self._looking = self._looking or asyncio.create_task(self._look())
-            # With a known key there is no need to wait for a provider that was silent the last time.
-            if kid not in self._keys or self._silence is None:
-                await asyncio.shield(self._looking)
+        """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if refreshes fail."""
+        if self._needs_refresh(kid):
+            refresh = asyncio.create_task(self._refreshing.run(self._refresh))
+            # A cached key need not wait for a provider that failed the last time.
+            if kid not in self._keys or self._failure is None:
+                await refresh
         if (key := self._keys.get(kid)) is not None:
             return key
-        if self._silence is not None:
-            raise Unavailable(str(self._silence), retry_seconds=self._silence.retry_seconds)
+        if self._failure is not None:
+            raise Unavailable(str(self._failure), retry_seconds=self._failure.retry_seconds)
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
 
-    def _wants_look(self, kid: str) -> bool:
+    def _needs_refresh(self, kid: str) -> bool:
         now = asyncio.get_running_loop().time()
-        return now >= self._next_look and (kid not in self._keys or now >= self._looked + KEYS_SECONDS)
+        return now >= self._next_refresh and (kid not in self._keys or now >= self._refresh_time + KEYS_SECONDS)
 
-    async def _look(self) -> None:
+    async def _refresh(self) -> None:
         clock, pause = asyncio.get_running_loop().time, REFRESH_SECONDS_MIN
         try:
-            self._keys, self._silence = await published_keys(self._issuer, self._client), None
-            self._looked = clock()
-        except Unavailable as silence:
-            self._silence, pause = silence, RETRY_SECONDS_MIN
+            self._keys = await fetch_keys(self._issuer, self._client, telemetry=self._telemetry)
+            self._failure, self._refresh_time = None, clock()
+        except Unavailable as failure:
+            self._failure, pause = failure, RETRY_SECONDS_MIN
         finally:
-            self._next_look, self._looking = clock() + pause, None
+            self._next_refresh = clock() + pause
 
 
 def _make_first(directory: Path) -> None:
-    """Write a key under a name of its own, then link it to the name that all agree on: only one link succeeds."""
+    """Write a key to a draft, then link it to the name of the first key: the link of one process succeeds."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS_MIN)
     text = key.private_bytes(
         serialization.Encoding.PEM,
@@ -128,7 +130,7 @@ def _make_first(directory: Path) -> None:
     try:
         os.link(draft, directory / "0001.pem")
     except FileExistsError:
-        pass  # another process was first: its key is everyone's
+        pass  # another process was first: all use its key
     finally:
         draft.unlink()
 
@@ -140,8 +142,8 @@ def _private(file: Path) -> rsa.RSAPrivateKey:
         key = None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < RSA_BITS_MIN:
         raise SettingsError(
-            f"EVENTFEED_KEYS: {file} is no RSA private key of {RSA_BITS_MIN} bits or more, in PEM and unencrypted. "
-            "Replace it, or remove it: tokens that it signed are then refused.",
+            f"EVENTFEED_KEYS: {file} is not an unencrypted RSA private key in PEM with at least {RSA_BITS_MIN} bits. "
+            "Replace or remove it: tokens that it signed are then rejected.",
         )
     return key
 
@@ -153,7 +155,7 @@ def _der(key: rsa.RSAPrivateKey) -> bytes:
 
 
 def _kid(key: rsa.RSAPublicKey) -> str:
-    """An id that no other key has, so that nobody who remembers an older key mistakes this one for it."""
+    """Return an id made from the key itself: a client with a cached key set never takes one key for another."""
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Signatures: which keys count, what they may sign with, and the text they vouch for (RFC 7515, RFC 7517, RFC 7518)."""
+"""Signatures: the keys and algorithms that are accepted, and their verification (RFC 7515, RFC 7517, RFC 7518)."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -11,10 +11,10 @@ from eventfeed.domain.errors import Unauthenticated
 
 # RFC 7518 §3.3: a shorter key must not be used. NIST SP 800-57: this length is good until 2030.
 RSA_BITS_MIN = 2048
-# A token of this size is no token; verifying it would only cost.
+# Far larger than any real token: to verify more would only cost.
 TOKEN_BYTES_MAX = 16 * 1024
 
-# By kind of key: nothing that shares a secret, and never `none`.
+# By type of key: no algorithm with a shared secret, and never `none`.
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES: Mapping[str, Sequence[str]] = {"secp256r1": ["ES256"], "secp384r1": ["ES384"], "secp521r1": ["ES512"]}
 _ALGORITHMS = (*_RSA, *chain.from_iterable(_CURVES.values()))
@@ -28,46 +28,46 @@ class VerifyingKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verifying_key(jwk: Mapping[str, object]) -> VerifyingKey | None:
-    """What a JSON Web Key verifies; None for one that verifies no token of ours (RFC 7517 §4)."""
+    """Return a JSON Web Key as a verifying key, None if it is not accepted (RFC 7517 §4)."""
     try:
         key = jwt.PyJWK(dict(jwk)).key
     except (jwt.PyJWTError, TypeError, ValueError):
         return None
-    fitting: Sequence[str] = ()
+    possible: Sequence[str] = ()
     if isinstance(key, rsa.RSAPublicKey) and key.key_size >= RSA_BITS_MIN:
-        fitting = _RSA
+        possible = _RSA
     elif isinstance(key, ec.EllipticCurvePublicKey):
-        fitting = _CURVES.get(key.curve.name, ())
-    named = jwk.get("alg")
-    algorithms = [algorithm for algorithm in fitting if named in (None, algorithm)]
+        possible = _CURVES.get(key.curve.name, ())
+    alg = jwk.get("alg")
+    algorithms = [algorithm for algorithm in possible if alg in (None, algorithm)]
     if not algorithms or jwk.get("use", "sig") != "sig":
         return None
     return VerifyingKey(key=key, algorithms=algorithms)
 
 
 def key_id(token: str) -> str:
-    """The key that a token says it is signed with. Raises `Unauthenticated` for what is no signed access token."""
+    """Return the key id in a token's header. Raises `Unauthenticated` unless that is the header of an access token."""
     if len(token) > TOKEN_BYTES_MAX:
         raise Unauthenticated("The token is too long.")
     try:
         header = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError):
-        raise Unauthenticated("The token is no JSON Web Token.") from None
+        raise Unauthenticated("The token is not a JSON Web Token.") from None
     if header.get("alg") not in _ALGORITHMS:
-        raise Unauthenticated("The token is not signed in an accepted way.")
-    # RFC 9068 §2.1: an access token is `at+jwt`; many issuers say `JWT` or nothing.
+        raise Unauthenticated("The token is signed with an algorithm that is not accepted.")
+    # RFC 9068 §2.1: the type of an access token is `at+jwt`; many issuers write `JWT` or nothing.
     if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in ("jwt", "at+jwt"):
-        raise Unauthenticated("The token is no access token.")
+        raise Unauthenticated("The token is not an access token.")
     kid = header.get("kid")
     if not isinstance(kid, str):
-        raise Unauthenticated("The token does not name its key.")
+        raise Unauthenticated("The token's header has no key id.")
     return kid
 
 
 def signed_payload(token: str, key: VerifyingKey) -> bytes:
-    """What was signed. Raises `Unauthenticated` when this key did not sign it, or not in a way that it may."""
+    """Return the signed payload. Raises `Unauthenticated` unless the signature is of this key and its algorithms."""
     try:
         payload: bytes = jwt.PyJWS().decode(token, key.key, algorithms=key.algorithms)
     except (jwt.PyJWTError, ValueError):
-        raise Unauthenticated("The token's signature is wrong.") from None
+        raise Unauthenticated("The token's signature is invalid.") from None
     return payload

@@ -1,10 +1,11 @@
-"""Tokens: an external one is verified by its provider's keys, a platform token by our own (contract section 6)."""
+"""Tokens: external ones are verified with their provider's keys, platform tokens with ours (contract section 6)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
+from cachetools import TLRUCache
 from msgspec import Meta
 
 from eventfeed.domain.errors import Unauthenticated
@@ -13,18 +14,19 @@ from eventfeed.domain.principal import Method, Principal
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
 
-# Clocks of two machines differ by a few seconds, so a token just issued may seem to be of the future. Its expiry gets
-# no such grace: a platform token never outlives its origin, so one from an expired token would be dead when issued.
+# Clocks of two machines differ by a few seconds, so a new token may not seem to be valid yet. The expiry has no leeway:
+# a platform token expires with its external token, so one made from an expired token would be expired at once.
 LEEWAY_SECONDS = 10
-# Remembered platform tokens, some 1 KB each: more callers than one process serves within a token's life.
-REMEMBERED_MAX = 10_000
+# Some 1 KB each: more callers than one process serves within the life of a token.
+CACHE_TOKENS_MAX = 10_000
 
 PLATFORM = "urn:altinn:"
 
-# What only id tokens hold (OpenID Connect Core 1.0 §2, §3.3.2.11), and what at least one of only access tokens do
-# (RFC 9068 §2.2): without a nonce an id token is otherwise alike, and its audience is a client that we may accept.
-_OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash"})
-_OF_ACCESS_TOKENS = frozenset({"scope", "client_id"})
+# Claims of id tokens only (OpenID Connect Core 1.0 §2, §3.3.2.11), and claims of which every access token has one
+# (RFC 9068 §2.2). Both are needed: an id token without a nonce looks like an access token, and its audience is a client
+# that may be accepted.
+_ID_TOKEN_CLAIMS = frozenset({"nonce", "at_hash", "c_hash"})
+_ACCESS_TOKEN_CLAIMS = frozenset({"scope", "client_id"})
 
 # RFC 7519 §2: seconds since 1970, fractions allowed. Far beyond any date, far within what a float counts exactly.
 NumericDate = Annotated[float, Meta(ge=0, le=1e11)]
@@ -32,22 +34,34 @@ C = TypeVar("C")
 
 
 class Provider(NamedTuple):
-    """An issuer of external tokens, its keys, and the audiences or client ids that it may issue for."""
+    """An issuer of external tokens, its keys, and the audiences and client ids that are accepted."""
 
     issuer: str
     keys: ProviderKeys
-    accepted: frozenset[str]
+    audiences: frozenset[str]
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """An external token that counts: all it claims, each as JSON, and its last second (Unix time)."""
+class PlatformIssuer(NamedTuple):
+    """The issuer of platform tokens: its URL, its keys, and a clock."""
+
+    url: str
+    keys: SigningKeys
+    clock: Clock
+
+    def sign(self, claims: Mapping[str, object], *, now: int, expires: int) -> str:
+        """Return a token of these claims, valid from `now` until before `expires` (Unix time)."""
+        return self.keys.sign({**claims, "iss": self.url, "iat": now, "nbf": now, "exp": expires})
+
+
+class ExternalToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified external token: all its claims, each as JSON, and its expiry (Unix time)."""
 
     claims: Mapping[str, msgspec.Raw]
     expires: int
 
 
-class _Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """The claims that decide whether a token counts at all (RFC 7519 §4.1)."""
+class _RegisteredClaims(msgspec.Struct, frozen=True, kw_only=True):
+    """The claims that every token is checked by (RFC 7519 §4.1)."""
 
     iss: str
     exp: NumericDate
@@ -55,15 +69,15 @@ class _Registered(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = ""
 
 
-class _ExternalClaims(_Registered, frozen=True, kw_only=True):
-    """What of an external token is read here; the rest is the exchange's."""
+class _ExternalClaims(_RegisteredClaims, frozen=True, kw_only=True):
+    """The claims of an external token that it is verified by; the exchange reads the others."""
 
     aud: str | Sequence[str] = ()
     client_id: str | None = None
 
 
-class _PlatformClaims(_Registered, frozen=True, kw_only=True):
-    """What we put into a platform token, as we read it back."""
+class _PlatformClaims(_RegisteredClaims, frozen=True, kw_only=True):
+    """The claims of a platform token."""
 
     method: Method = msgspec.field(name="urn:altinn:authenticatemethod")
     level: int = msgspec.field(name="urn:altinn:authlevel")
@@ -73,42 +87,46 @@ class _PlatformClaims(_Registered, frozen=True, kw_only=True):
     party: int | None = msgspec.field(name="urn:altinn:partyid", default=None)
 
 
-async def verified(token: str, provider: Provider, *, now: int) -> Verified:
-    """An external access token, `now` in µs. Raises `Unauthenticated`, `Unavailable` when keys cannot be had."""
+async def verify_external_token(token: str, provider: Provider, *, now: int) -> ExternalToken:
+    """Verify an external access token; `now` in µs. Raises `Unauthenticated`, or `Unavailable` without the keys."""
     payload = signed_payload(token, await provider.keys.key(key_id(token)))
-    claims, registered = _decoded(payload, dict[str, msgspec.Raw]), _decoded(payload, _ExternalClaims)
+    claims, registered = _decode(payload, dict[str, msgspec.Raw]), _decode(payload, _ExternalClaims)
     _require_current(registered, provider.issuer, now=now)
     _require_access_token(claims)
-    _require_accepted(registered, provider.accepted)
-    return Verified(claims=claims, expires=int(registered.exp))
+    _require_audience(registered, provider.audiences)
+    return ExternalToken(claims=claims, expires=int(registered.exp))
 
 
 class PlatformTokens:
-    """Knows callers by the platform tokens that we signed; a token seen before costs a look in a table."""
+    """Verifies platform tokens. Verified tokens are cached until they expire."""
 
-    def __init__(self, keys: SigningKeys, *, issuer: str, clock: Clock) -> None:
-        self._keys, self._issuer, self._clock = keys, issuer, clock
-        self._remembered: dict[bytes, Principal] = {}
+    def __init__(self, issuer: PlatformIssuer) -> None:
+        self._issuer = issuer
+        # By a digest of the token.
+        self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, _expiry, timer=issuer.clock)
 
     def verify(self, token: str) -> Principal:
-        """Who the token stands for. Raises `Unauthenticated`."""
-        digest, now = hashlib.sha256(token.encode(errors="surrogatepass")).digest(), self._clock()
-        principal = self._remembered.get(digest)
-        if principal is not None and now < principal.expires * 1_000_000:
+        """Return the caller that the token was issued to. Raises `Unauthenticated`."""
+        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
+        try:
+            return self._cache[digest]
+        except KeyError:
+            principal = self._cache[digest] = self._verify(token, digest)
             return principal
-        principal = self._remembered[digest] = self._verified(token, digest, now=now)
-        oldest, known = next(iter(self._remembered.items()))
-        if len(self._remembered) > REMEMBERED_MAX or now >= known.expires * 1_000_000:
-            del self._remembered[oldest]
-        return principal
 
-    def _verified(self, token: str, digest: bytes, *, now: int) -> Principal:
-        key = self._keys.key(key_id(token))
+    def _verify(self, token: str, digest: bytes) -> Principal:
+        issuer = self._issuer
+        key = issuer.keys.key(key_id(token))
         if key is None:
             raise Unauthenticated("The token is not a platform token of this service: exchange it first.")
-        claims = _decoded(signed_payload(token, key), _PlatformClaims)
-        _require_current(claims, self._issuer, now=now)
+        claims = _decode(signed_payload(token, key), _PlatformClaims)
+        _require_current(claims, issuer.url, now=issuer.clock())
         return _principal(claims, digest)
+
+
+def _expiry(_: bytes, principal: Principal, __: int) -> int:
+    """Return the time (µs) from which a cached token no longer counts."""
+    return principal.expires * 1_000_000
 
 
 def _principal(claims: _PlatformClaims, digest: bytes) -> Principal:
@@ -125,17 +143,17 @@ def _principal(claims: _PlatformClaims, digest: bytes) -> Principal:
     )
 
 
-def _decoded(payload: bytes, kind: type[C]) -> C:
+def _decode(payload: bytes, kind: type[C]) -> C:
     try:
         return msgspec.json.decode(payload, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Nothing of the failure is told: it may hold what the token holds.
-        raise Unauthenticated("A claim that the token needs is missing or cannot be read.") from None
+        # The message of the failure may hold data of the token.
+        raise Unauthenticated("A required claim of the token is missing or cannot be read.") from None
 
 
-def _require_current(claims: _Registered, issuer: str, *, now: int) -> None:
+def _require_current(claims: _RegisteredClaims, issuer: str, *, now: int) -> None:
     if claims.iss != issuer:
-        raise Unauthenticated("The token is of another issuer.")
+        raise Unauthenticated("The token has another issuer.")
     if now >= int(claims.exp) * 1_000_000:
         raise Unauthenticated("The token has expired.")
     if now < (claims.nbf - LEEWAY_SECONDS) * 1_000_000:
@@ -143,12 +161,12 @@ def _require_current(claims: _Registered, issuer: str, *, now: int) -> None:
 
 
 def _require_access_token(claims: Mapping[str, msgspec.Raw]) -> None:
-    """An id token tells a client who logged in; it gives no right to call anyone."""
-    if claims.keys() & _OF_ID_TOKENS or not claims.keys() & _OF_ACCESS_TOKENS:
+    """Reject an id token: it tells a client who logged in, and gives no right to call a service."""
+    if claims.keys() & _ID_TOKEN_CLAIMS or not claims.keys() & _ACCESS_TOKEN_CLAIMS:
         raise Unauthenticated("The token is an id token, not an access token.")
 
 
-def _require_accepted(claims: _ExternalClaims, accepted: frozenset[str]) -> None:
+def _require_audience(claims: _ExternalClaims, accepted_audiences: frozenset[str]) -> None:
     audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-    if accepted.isdisjoint([*audiences, claims.client_id]):
-        raise Unauthenticated("The token is meant for someone else.")
+    if accepted_audiences.isdisjoint([*audiences, claims.client_id]):
+        raise Unauthenticated("The token is for another audience.")

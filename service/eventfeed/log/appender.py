@@ -1,11 +1,12 @@
-"""The appender: the one place of this process where the log grows.
+"""The appender: the one place of this process that appends to the log.
 
-Publishes wait in a bounded queue. While one batch is being written the next one grows, so that many publishers share
-one durable write. A batch is settled against one pinned tail and created right after that same tail: what came in
-between makes the create fail, so neither an identity nor an instance's owner can be raced.
+Publishes wait in a bounded queue. While one batch is written the next one grows, so many publishers share one durable
+write. A batch is planned against one pinned tail and created right after that tail: an entry that came in between makes
+the create fail, so neither an identity nor the owner of an instance can be raced.
 
-After a refusal or silence nothing is assumed. The positions tell: the batch's mark is there, then it is in; another's,
-then the race is lost and all is settled anew; nothing, then the very same entries go to the very same positions again.
+After a refusal or a missing response the positions show the outcome. The batch's write id is there: it is in. Another
+one is there: the race is lost, and the batch is planned again. Nothing is there: the same entries go to the same
+positions again.
 """
 
 import asyncio
@@ -14,32 +15,32 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple, assert_never
 
+from eventfeed.backoff import Backoff
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import Clock, EventLog, Head, StoredEvent
 from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
 from eventfeed.log.memory.tail import Tail
-from eventfeed.telemetry.metrics import APPEND_DURATION, BATCH_SIZE, BATCH_WAIT, RACES_LOST
-from eventfeed.telemetry.tracing import CLIENT, doing
+from eventfeed.telemetry.telemetry import Telemetry
 
-# What may wait: some seconds of writing. More would only make publishers wait longer for a refusal.
+# The queue holds some seconds of writing. A longer one would only delay the refusal.
 QUEUE_EVENTS_MAX = 10_000
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-# How long one batch is tried before its publishers are told to repeat.
+# Time for one batch (s) before its publishers get 503 and repeat.
 WRITE_SECONDS_MAX = 10.0
-# After a lost race or a failure: a random part of this, doubled each time up to the most.
+# Delays after a lost race or a failure (s).
 BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
 # After a lost race no longer than a few writes take: the winner goes on at once, and would win again and again.
 RACE_SECONDS_MAX = 0.02
-# A clock far ahead would stamp a time that all writers after it must keep.
+# A clock far ahead would set a time that every later writer must keep (µs).
 CLOCK_SKEW_MAX = 5_000_000
 
 
 class Appender:
-    """Appends what publishers submit, in the order they came. `run` must be running.
+    """Appends submissions in the order they came. `run` must be running.
 
-    `new_write_id` gives a text never given before, `random` a number in [0, 1).
+    `new_write_id` returns a unique text, `random` a number in [0, 1).
     """
 
     def __init__(
@@ -50,148 +51,148 @@ class Appender:
         clock: Clock,
         new_write_id: Callable[[], str],
         random: Callable[[], float],
+        telemetry: Telemetry,
     ) -> None:
         self._log, self._tail, self._clock = log, tail, clock
-        self._new_write_id, self._random = new_write_id, random
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_events = 0
-        self._waiting_bytes = 0
-        self._arrived = asyncio.Event()
+        self._new_write_id, self._random, self._telemetry = new_write_id, random, telemetry
+        self._queue: deque[PendingPublish] = deque()
+        self._queue_events = 0
+        self._queue_bytes = 0
+        self._has_work = asyncio.Event()
 
     @property
     def depth(self) -> int:
-        """Events that wait to be written."""
-        return self._waiting_events
+        """Events in the queue."""
+        return self._queue_events
 
     async def publish(self, submission: Submission) -> Sequence[Receipt]:
-        """Receipts in the order of the events, when all of them are durably in the log.
+        """Return receipts in the order of the events, once all of them are durable.
 
-        Raises `EventConflict` or `ForeignSource` when nothing of it was written, `Unavailable` when the queue is full
-        or the store did not take it in time; then some of it may be in, and repeating it is safe.
+        Raises `EventConflict` or `ForeignSource` if nothing was written. Raises `Unavailable` if the queue is full or
+        the store did not confirm in time: some events may be in, and repeating the submission is safe.
         """
-        events, weight = len(submission.events), submission.weight
-        if self._waiting_events + events > QUEUE_EVENTS_MAX or self._waiting_bytes + weight > QUEUE_BYTES_MAX:
+        events, size = len(submission.events), submission.size
+        if self._queue_events + events > QUEUE_EVENTS_MAX or self._queue_bytes + size > QUEUE_BYTES_MAX:
             raise Unavailable("Too many events are waiting to be written.")
-        waiting = _Waiting(submission)
-        self._waiting.append(waiting)
-        self._waiting_events += events
-        self._waiting_bytes += weight
-        self._arrived.set()
-        return await waiting.receipts
+        pending = PendingPublish(submission)
+        self._queue.append(pending)
+        self._queue_events += events
+        self._queue_bytes += size
+        self._has_work.set()
+        return await pending.receipts
 
     def require_clock(self) -> None:
-        """Raises `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
-        drift = self._log.clock_skew
-        if drift > CLOCK_SKEW_MAX:
+        """Raise `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
+        skew = self._log.clock_skew
+        if skew > CLOCK_SKEW_MAX:
             raise Unavailable(
-                f"The clock of this machine is {drift // 1_000_000} s from the store's: it appends nothing until then.",
+                f"The clock of this machine differs by {skew // 1_000_000} s from the store's, so it appends nothing.",
                 retry_seconds=5,
             )
 
     async def run(self) -> None:
-        """Write batches until cancelled; then whoever still waits is told to repeat."""
-        batch: Sequence[_Waiting] = ()
+        """Write batches until cancelled; then fail the publishes still in the queue."""
+        batch: Sequence[PendingPublish] = ()
         try:
             while True:
-                await self._arrived.wait()
+                await self._has_work.wait()
                 batch = self._next_batch()
                 try:
-                    answers = await self._committed(batch)
-                except Exception as failure:  # noqa: BLE001  # a defect is told to its publishers, and stops nobody else
-                    answers = [failure] * len(batch)
-                for waiting, answer in zip(batch, answers, strict=True):
-                    waiting.resolve(answer)
+                    outcomes = await self._commit_observed(batch)
+                except Exception as failure:  # noqa: BLE001  # a defect fails its own publishers, and no others
+                    outcomes = [failure] * len(batch)
+                for pending, outcome in zip(batch, outcomes, strict=True):
+                    pending.resolve(outcome)
         finally:
-            for waiting in (*batch, *self._waiting):
-                waiting.resolve(Unavailable("The service is stopping."))
+            for pending in (*batch, *self._queue):
+                pending.resolve(Unavailable("The service is stopping."))
 
-    def _next_batch(self) -> "Sequence[_Waiting]":
-        """As many whole submissions, in order, as one append takes."""
-        batch, events, weight = list[_Waiting](), 0, 0
-        while self._waiting:
-            submission = self._waiting[0].submission
+    def _next_batch(self) -> "Sequence[PendingPublish]":
+        """Take as many whole submissions from the queue, in order, as one append takes."""
+        batch, events, size = list[PendingPublish](), 0, 0
+        while self._queue:
+            submission = self._queue[0].submission
             events += len(submission.events)
-            weight += submission.weight
-            if batch and (events > self._log.batch_entries_max or weight > self._log.batch_bytes_max):
+            size += submission.size
+            if batch and (events > self._log.batch_entries_max or size > self._log.batch_bytes_max):
                 break
-            batch.append(self._waiting.popleft())
-            self._waiting_events -= len(submission.events)
-            self._waiting_bytes -= submission.weight
-        if not self._waiting:
-            self._arrived.clear()
+            batch.append(self._queue.popleft())
+            self._queue_events -= len(submission.events)
+            self._queue_bytes -= submission.size
+        if not self._queue:
+            self._has_work.clear()
         return batch
 
-    async def _committed(self, batch: "Sequence[_Waiting]") -> Sequence["_Outcome"]:
-        """What each of these comes to, measured and traced."""
-        started, engine = asyncio.get_running_loop().time(), self._log.engine
-        for waiting in batch:
-            BATCH_WAIT.record(started - waiting.since, engine)
-        with doing("append", attributes={"eventfeed.engine": engine}, within=[each.submission.trace for each in batch]):
-            answers = await self._commit([waiting.submission for waiting in batch])
-        APPEND_DURATION.record(asyncio.get_running_loop().time() - started, engine)
-        return answers
+    async def _commit_observed(self, batch: "Sequence[PendingPublish]") -> Sequence["_Outcome"]:
+        """Commit a batch, with its span and measurements."""
+        began, submissions = asyncio.get_running_loop().time(), [pending.submission for pending in batch]
+        waits = [began - pending.since for pending in batch]
+        traceparents = [submission.trace for submission in submissions]
+        with self._telemetry.batch_started(self._log.engine, waits=waits, traceparents=traceparents):
+            return await self._commit(submissions)
 
     async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
-        """Settle and write a batch, anew after each lost race; what each submission comes to."""
+        """Plan and write a batch, again after each lost race; return the outcome of each submission."""
         events = [event for submission in submissions for event in submission.events]
-        budget, write_ids = RetryBudget(self._random), set[str]()
+        budget, write_ids, began = RetryBudget(self._random), set[str](), asyncio.get_running_loop().time()
         while True:
             pinned, write_id = self._tail.head, self._new_write_id()
             write_ids.add(write_id)
-            with doing("find", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
-                found = await self._log.find(events)
+            with self._telemetry.store_span("find", engine=self._log.engine):
+                lookup = await self._log.find(events)
             self.require_clock()
-            plan = plan_batch(submissions, found)
-            entries = self._numbered(plan.fresh, pinned=pinned, write_id=write_id)
+            plan = plan_batch(submissions, lookup)
+            entries = self._number(plan.events, pinned=pinned, write_id=write_id)
             if await self._write(entries, budget):
-                BATCH_SIZE.record(len(entries), self._log.engine)
-                await self._show(max((known.sequence for known in found.identities.values()), default=0))
-                return _outcomes(submissions, plan, written=_Written(entries=entries, write_ids=write_ids))
-            RACES_LOST.add(1, self._log.engine)
-            await budget.wait(longest=RACE_SECONDS_MAX)
-            await self._tail.look(past=self._tail.head.end_offset + 1)
+                seconds = asyncio.get_running_loop().time() - began
+                self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
+                await self._show(max((stored.sequence for stored in lookup.identities.values()), default=0))
+                return _outcomes(submissions, plan, write=_Write(entries=entries, write_ids=write_ids))
+            self._telemetry.race_lost(self._log.engine)
+            await budget.wait(at_most=RACE_SECONDS_MAX)
+            await self._tail.refresh(past=self._tail.head.end_offset + 1)
 
-    async def _show(self, known: int) -> None:
-        """Who gives a receipt shows the event: also one that another process wrote, and this one has not seen yet."""
-        if known > self._tail.head.end_offset:
-            await self._tail.look(past=known)
+    async def _show(self, position: int) -> None:
+        """Make a stored event visible here before its receipt: another process may have written it."""
+        if position > self._tail.head.end_offset:
+            await self._tail.refresh(past=position)
 
-    def _numbered(self, events: Sequence[Event], *, pinned: Head, write_id: str) -> Sequence[Entry]:
+    def _number(self, events: Sequence[Event], *, pinned: Head, write_id: str) -> Sequence[Entry]:
         time = max(self._clock(), pinned.time)
         return [
-            Entry(sequence=pinned.end_offset + place, time=time, write_id=write_id, event=event)
-            for place, event in enumerate(events, start=1)
+            Entry(sequence=sequence, time=time, write_id=write_id, event=event)
+            for sequence, event in enumerate(events, start=pinned.end_offset + 1)
         ]
 
     async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
-        """Write these entries at these positions: True when all are in, False when one is another writer's."""
+        """Write these entries at these positions. True if all are in, False if one position has another write id."""
         while entries:
             after = entries[0].sequence - 1
             try:
                 await self._log.append(entries, after=after)
-                there = entries
+                stored = entries
             except Unavailable:
-                there = await self._there(after=after, limit=len(entries))
-            if not there:
+                stored = await self._read_positions(after=after, limit=len(entries))
+            if not stored:
                 await budget.wait()
                 continue
-            self._tail.learn(there)
-            own = [entry for entry in there if entry.write_id == entries[0].write_id]
-            if len(own) < len(there):
+            self._tail.learn(stored)
+            own = [entry for entry in stored if entry.write_id == entries[0].write_id]
+            if len(own) < len(stored):
                 return False
             entries = entries[len(own) :]
         return True
 
-    async def _there(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """What stands at the positions in doubt; nothing when the store does not say: then the create decides."""
+    async def _read_positions(self, *, after: int, limit: int) -> Sequence[Entry]:
+        """Read the positions in doubt; nothing if the store does not respond: then the next create decides."""
         try:
             return await self._log.follow(after=after, limit=limit)
         except Unavailable:
             return ()
 
 
-class _Waiting:
-    """A submission, and the future its publisher waits for."""
+class PendingPublish:
+    """A submission in the queue, and the future that its publisher waits for."""
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
@@ -200,7 +201,7 @@ class _Waiting:
         self.receipts: asyncio.Future[Sequence[Receipt]] = loop.create_future()
 
     def resolve(self, outcome: "_Outcome") -> None:
-        """Tell the publisher, unless it has gone or knows already."""
+        """Set the outcome, unless the publisher was cancelled or already has one."""
         if self.receipts.done():
             return
         if isinstance(outcome, Exception):
@@ -210,31 +211,29 @@ class _Waiting:
 
 
 class RetryBudget:
-    """How long a batch is tried, and the waits in between."""
+    """The time for one batch, and the delays between its attempts."""
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self._random = random
-        self._most = BACKOFF_SECONDS
+        self._backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=random)
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS_MAX
 
-    async def wait(self, *, longest: float = BACKOFF_SECONDS_MAX) -> None:
-        """Wait a random while, longer each time up to the `longest`. Raises `Unavailable` when the time is up."""
+    async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX) -> None:
+        """Wait before the next attempt. Raises `Unavailable` when the time is up."""
         if asyncio.get_running_loop().time() > self._deadline:
             raise Unavailable(
                 "The log did not confirm the events in time. Repeating the publish is safe.", retry_seconds=2
             )
-        await asyncio.sleep(self._random() * min(self._most, longest))
-        self._most = min(2 * self._most, BACKOFF_SECONDS_MAX)
+        await asyncio.sleep(self._backoff.next_delay(at_most=at_most))
 
 
-class _Written(NamedTuple):
-    """What a batch wrote in the end, and the marks of all its tries."""
+class _Write(NamedTuple):
+    """The entries that a batch wrote, and the write ids of all its attempts."""
 
     entries: Sequence[Entry]
     write_ids: AbstractSet[str]
 
     def receipt(self, event: Event, place: StoredEvent | NewEvent) -> Receipt:
-        """An event found in the log is a duplicate unless one of our own tries put it there."""
+        """Return an event's receipt. A stored event is a duplicate unless an attempt of this batch wrote it."""
         match place:
             case StoredEvent(sequence=sequence, time=time, write_id=write_id):
                 duplicate = write_id not in self.write_ids
@@ -248,10 +247,10 @@ class _Written(NamedTuple):
 _Outcome = Sequence[Receipt] | Exception
 
 
-def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, written: _Written) -> Sequence[_Outcome]:
+def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, write: _Write) -> Sequence[_Outcome]:
     return [
-        answer
-        if isinstance(answer, Exception)
-        else [written.receipt(event, place) for event, place in zip(submission.events, answer, strict=True)]
-        for submission, answer in zip(submissions, plan.answers, strict=True)
+        decision
+        if isinstance(decision, Exception)
+        else [write.receipt(event, place) for event, place in zip(submission.events, decision, strict=True)]
+        for submission, decision in zip(submissions, plan.decisions, strict=True)
     ]

@@ -1,239 +1,227 @@
-"""The reader: turns what a consumer asks into a page, from the tail's memory or from the store.
+"""The reader: pages of a feed, from memory or from the store.
 
-A page never reaches past the tail this process has verified, and its cursor is the last position examined: it passes
-what was filtered away, and nothing that is not yet visible.
+A page never reaches past the end that this process has verified. Its cursor is the last position examined: it passes
+events that were filtered out, and never an event that is not visible yet.
 """
 
 import asyncio
+import enum
 import time
 from array import array
 from collections.abc import Sequence
 
-from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
+from eventfeed.domain.conditions import UNSTORED, Equal
+from eventfeed.domain.cursor import After, Bare, Cursor, EventId
+from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
-from eventfeed.domain.event import EVENT_BYTES_MAX, Entry, sequence_of, served_bytes
-from eventfeed.domain.feed import (
-    PAGE_BYTES_MAX,
-    AppFeed,
-    Feed,
-    Filter,
-    InstanceFeed,
-    Page,
-    PageRequest,
-    PartyFeed,
-    Query,
-    ReporteeFeed,
-    ResourceFeed,
-    Undecided,
-    name_of,
-    question_of,
-)
+from eventfeed.domain.event import Entry, Event, sequence_of
+from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, Feed, Page, PageBounds
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
-from eventfeed.telemetry.metrics import AGE, LAG, PAGE_DURATION, PAGE_EVENTS, PAGE_EXAMINED
-from eventfeed.telemetry.tracing import CLIENT, doing, link, recording
+from eventfeed.telemetry.telemetry import Telemetry
 
-_DECIDED_BY_SCOPE = (AppFeed, ReporteeFeed)
-
-# What one request may ask of the store before it returns what it has: some tenths of a second.
+# Scans of one request before it returns what it has: some tenths of a second.
 SCANS_MAX = 10
-# And how long, however slow the store is.
+# Time for them (s), however slow the store is.
 SCANS_SECONDS_MAX = 4.0
-# So few events cannot be too much for one page, whatever the service adds to each.
+# So few events always fit on a page, with the attributes that the service adds.
 LIGHT_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
-# Once something was hidden, more is looked at than the page has room for: the next visible entry may be far away.
+# Entries to read at least after a scan that met hidden ones: the next visible entry may be far away.
 CANDIDATES_MAX = 200
+
+
+class NeedsLookup(enum.Enum):
+    """A start that only the store can tell: the position of an event id, or the time of the oldest entry."""
+
+    EVENT_ID = enum.auto()
+    OLDEST_TIME = enum.auto()
+
+
+def start_of(after: After, head: Head) -> int | NeedsLookup:
+    """Return the position to read after. Raises `CursorOfAnotherLog`, `InvalidCursor` for one beyond the end."""
+    match after:
+        case Bare(position=0):
+            return head.log_start
+        case Cursor(log=log) if log != head.log:
+            raise CursorOfAnotherLog(f"This cursor belongs to another log; the name of this log is {head.log}.")
+        case EventId():
+            return NeedsLookup.EVENT_ID
+        case Cursor(position=position) | Bare(position=position):
+            if position > head.end_offset:
+                raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
+            return position if position >= head.log_start else NeedsLookup.OLDEST_TIME
 
 
 class Reader:
     """Reads pages of a log."""
 
-    def __init__(self, log: EventLog, tail: Tail, *, retention: Retention, decisions: DecisionPoint) -> None:
+    def __init__(
+        self,
+        log: EventLog,
+        tail: Tail,
+        *,
+        retention: Retention,
+        decisions: DecisionPoint,
+        telemetry: Telemetry,
+    ) -> None:
         self._log, self._tail, self._retention = log, tail, retention
-        self._decisions = decisions
+        self._decisions, self._telemetry = decisions, telemetry
 
     @property
-    def log(self) -> str:
-        """The name of the log, as last seen; asks nobody."""
+    def log_name(self) -> str:
+        """The name of the log, as last read."""
         return self._tail.head.log
 
+    @property
+    def is_closed(self) -> bool:
+        """True once the service is stopping, so that no request waits."""
+        return self._tail.waiters.is_closed
+
     async def head(self) -> Head:
-        """Both ends of the log; the floor is where retention has come to by now, taken away or not."""
-        return await self._retention.applied(await self._tail.look())
+        """Return both ends of the log; the log start is where retention is now, whether or not it has deleted."""
+        return await self._retention.refresh(await self._tail.refresh())
 
-    async def read(self, ask: PageRequest) -> Page:
-        """A page in order. Raises `InvalidCursor`, `CursorExpired`, `CursorOfAnotherLog`, `Unavailable`.
+    async def read(self, feed: Feed, *, after: After, bounds: PageBounds) -> Page:
+        """Return a page in order. Raises `InvalidCursor`, `CursorExpired`, `CursorOfAnotherLog`, `Unavailable`.
 
-        May be empty, and may hold fewer than asked while there is more: then its cursor has moved.
+        It may be empty, and may hold fewer events than `size` while there are more: then its cursor has moved.
         """
         began = time.perf_counter()
-        start, head = self._known_start(ask) or await self._start(ask)
-        # Nothing is awaited, nor made a coroutine of, that most requests need not ask for.
-        first = start if ask.since is None else await self._first(ask.since, start, head=head)
-        through = head.end_offset if ask.until is None else await self._through(ask.until, head)
-        found = self._at_once(ask, after=first, through=through)
-        if found is None:
-            found = await self._collect(ask, after=first, through=through)
-        entries = found.entries
-        cursor = Cursor(log=head.log, position=max(start, found.examined))
-        name = name_of(ask.query.feed)
-        self._measure(name, entries, examined=cursor.position - start, behind=head.end_offset - cursor.position)
-        PAGE_DURATION.record(time.perf_counter() - began, name)
-        places = array("Q", map(sequence_of, entries)).tobytes() if found.places is None else found.places
-        return Page(entries=entries, cursor=cursor, more=cursor.position < through, places=places)
+        end = 0 if isinstance(after, EventId) else after.position
+        tail = self._tail
+        head = self._retention.apply(tail.head) if tail.is_fresh and end <= tail.head.end_offset else None
+        if head is None:
+            head = await self._retention.refresh(await tail.refresh(past=end))
+        start = start_of(after, head)
+        if isinstance(start, NeedsLookup):
+            start = await self._look_up(start, feed, after, head=head)
+        first = start if bounds.since is None else await self._first(bounds.since, start, head=head)
+        through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
+        scan = await self._collect(feed, after=first, through=through, size=bounds.size)
+        cursor = Cursor(log=head.log, position=max(start, scan.examined))
+        entries, positions = scan.entries, scan.positions
+        if positions is None:
+            positions = array("Q", map(sequence_of, entries)).tobytes()
+        self._telemetry.page_served(
+            feed.name,
+            entries,
+            examined=cursor.position - start,
+            lag=head.end_offset - cursor.position,
+            seconds=time.perf_counter() - began,
+        )
+        return Page(entries=entries, cursor=cursor, more=cursor.position < through, positions=positions)
 
-    def _measure(self, name: str, entries: Sequence[Entry], *, examined: int, behind: int) -> None:
-        PAGE_EVENTS.record(len(entries), name)
-        PAGE_EXAMINED.record(examined, name)
-        LAG.record(behind, name)
-        if entries:
-            AGE.record(self._retention.age(entries[-1].time), name)
-            if recording():
-                link(entry.trace for entry in entries if entry.trace)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody can wait here any more: the service is stopping."""
-        return self._tail.waiters.ended
-
-    def past(self, until: int | None) -> bool:
-        """Whether the log has come past this time (µs), so that nothing before it can come any more."""
+    def has_passed(self, until: int | None) -> bool:
+        """True if the log has passed this time (µs): no event before it can come any more."""
         return until is not None and self._tail.head.time >= until
 
-    async def arrival(self, query: Query, *, past: int, seconds: float, unless: asyncio.Task[None]) -> int:
-        """Wait for the first entry after `past` that the query wants, and that somebody may or may not be shown.
+    async def wait_for_entry(self, feed: Feed, *, past: int, seconds: float, unless: asyncio.Task[None]) -> int:
+        """Wait for the first entry of the feed after `past`, visible to the reader or not.
 
-        The position up to which there is none: before the entry that came, or where the log ends when the time is up.
-        It returns at once when the log ends after `past` already, and when waiting has ended or `unless` has happened.
+        Returns the position up to which there is none: before that entry, or the end of the log after `seconds`. It
+        returns at once if the log ends after `past`, and as soon as waiting has ended or `unless` is done.
         """
         if self._tail.head.end_offset != past:
             return past
-        with self._tail.waiting(query, past=past) as arrived:
-            either: set[asyncio.Future[int] | asyncio.Future[None]] = {arrived, unless}
+        with self._tail.wait(feed, past=past) as match:
+            either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, unless}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return arrived.result() if arrived.done() else self._tail.head.end_offset
+            return match.result() if match.done() else self._tail.head.end_offset
 
-    def _known_start(self, ask: PageRequest) -> tuple[int, Head] | None:
-        """What `_start` says of a cursor of this log, when nobody needs to be asked for it."""
-        after, newest = ask.after, self._tail.head
-        if isinstance(after, Cursor) and after.log == newest.log and self._tail.fresh:
-            head = self._retention.known(newest)
-            if head is not None and head.log_start <= after.position <= head.end_offset:
-                return after.position, head
-        return None
-
-    async def _start(self, ask: PageRequest) -> tuple[int, Head]:
-        """The position the cursor names, and the ends of the log that it was checked against."""
-        ahead = 0 if isinstance(ask.after, EventId) else ask.after.position
-        head = await self._retention.applied(await self._tail.look(past=ahead))
-        match ask.after:
-            case Bare(position=0):
-                return head.log_start, head
-            case Cursor(log=log) if log != head.log:
-                raise CursorOfAnotherLog(f"This cursor belongs to another log; the one here is named {head.log}.")
-            case EventId(id=event_id):
-                return await self._place(ask.query, event_id, head=head), head
-        if ahead > head.end_offset:
-            raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
-        if ahead < head.log_start:
+    async def _look_up(self, needs: NeedsLookup, feed: Feed, after: After, *, head: Head) -> int:
+        """Find the position of an event id. Raises `CursorExpired` with the time of the oldest entry."""
+        if not isinstance(after, EventId) or needs is NeedsLookup.OLDEST_TIME:
             raise await self._expired(head)
-        return ahead, head
-
-    async def _place(self, query: Query, event_id: str, *, head: Head) -> int:
-        """Where the first retained event of the feed with this id stands, of those that may be seen."""
-        asked = PageRequest(query=Query(feed=query.feed, filter=Filter(id=event_id)), size=1)
-        found = await self._collect(asked, after=head.log_start, through=head.end_offset)
-        if found.entries:
-            return found.entries[0].sequence
-        if found.examined < head.end_offset:
-            raise Unavailable(
-                "This event id was not found in the time a request has. A cursor finds its place at once."
-            )
+        by_id = feed.unfiltered().where(Equal("id", after.id))
+        scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, size=1)
+        if scan.entries:
+            return scan.entries[0].sequence
+        if scan.examined < head.end_offset:
+            raise Unavailable("This event id was not found in the time of one request. Use a cursor instead.")
         raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
 
     async def _first(self, since: int, start: int, *, head: Head) -> int:
-        """The position to examine after: the start, or further on where `since` begins."""
+        """Return the position to examine after: the start, or later, where `since` begins."""
         if start >= head.end_offset:
             return start
-        recent = self._tail.recent(after=start)
+        recent = self._tail.entries_after(start)
         if recent and recent[0].time >= since:
             return start
         return max(start, await self._log.seek(since))
 
     async def _through(self, until: int, head: Head) -> int:
-        """The last position to examine: the end of the log, or before where `until` begins."""
+        """Return the last position to examine: the end of the log, or before it, where `until` begins."""
         return head.end_offset if until > head.time else await self._log.seek(until)
 
-    def _at_once(self, ask: PageRequest, *, after: int, through: int) -> Scan | None:
-        """What `_collect` finds, when it is in memory, nobody decides on it, and it cannot be too much for a page."""
-        if after >= through:
-            return Scan(entries=(), examined=after, log_start=after, places=b"")
-        if ask.size > LIGHT_ENTRIES_MAX or not isinstance(ask.query.feed, _DECIDED_BY_SCOPE):
-            return None
-        return self._tail.scan(ask.query, after=after, through=through, limit=ask.size)
+    async def _collect(self, feed: Feed, *, after: int, through: int, size: int) -> Scan:
+        """Collect visible entries in order, up to `size`, the bytes of a page or the budget of a request.
 
-    async def _collect(self, ask: PageRequest, *, after: int, through: int) -> Scan:
-        """What may be seen, in order, up to the page's size, bytes or the request's budget; the last one examined.
-
-        What was decided on is not searched for again, so that a few decisions hide any number of entries. An entry
-        that nobody decides on now ends the page, and fails the request that begins with it.
+        Values that a decision has hidden are excluded from the next scan, so a few decisions hide any number of
+        entries. An entry without a decision ends the page; if it is the first one, the request fails.
         """
-        page, query, limit, start = _Filling(ask.size), ask.query, ask.size, after
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + SCANS_SECONDS_MAX
-        for _ in range(SCANS_MAX):
-            if after >= through:
+        page, limit, start = _PageBuilder(size), size, after
+        deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
+        for _ in range(SCANS_MAX if after < through else 0):
+            scan = self._tail.recent.scan(feed, after=after, through=through, limit=limit)
+            if scan is None:
+                scan = await self._scan_store(feed, after=after, through=through, limit=limit)
+            examined, visible = scan.examined, scan.entries
+            if isinstance(feed.visibility, ByDecision):
+                visible, examined = await self._visible(
+                    feed.visibility, scan, fail_at=after if after == start else None
+                )
+            after = page.add(visible, examined=examined, positions=scan.positions)
+            is_late = asyncio.get_running_loop().time() > deadline
+            if page.is_full or after < scan.examined or after >= through or is_late:
                 break
-            scan = await self._scan(query, after=after, through=through, limit=limit)
-            try:
-                visible = await self._visible(query.feed, scan.entries)
-            except Undecided as failure:
-                visible, examined = _before(failure, scan.entries)
-                after = page.take(visible, examined=examined)
-                if after == start:
-                    raise
-                break
-            after = page.take(visible, examined=scan.examined)
-            if page.full or after >= through or loop.time() > deadline:
-                break
-            seen = {entry.sequence for entry in visible}
-            hidden = [entry.event for entry in scan.entries if entry.sequence not in seen]
-            query, limit = query.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
-        return Scan(entries=page.entries, examined=after, log_start=start)
+            hidden = _hidden(scan.entries, visible)
+            feed, limit = feed.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
+        return Scan(entries=page.entries, examined=after, log_start=start, positions=page.positions)
 
-    async def _visible(self, feed: Feed, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Those of a feed's entries that its reader may see."""
-        match feed:
-            case AppFeed() | ReporteeFeed():
-                return entries
-            case InstanceFeed():
-                return [entry for entry in entries if feed.holds(entry.event)]
-            case PartyFeed(reader=reader) | ResourceFeed(reader=reader):
-                asked = [(entry, question_of(entry.event)) for entry in entries]
-                questions = {question for _, question in asked if question is not None}
-                allowed = await self._decisions.allowed(reader, questions) if questions else frozenset()
-                return [entry for entry, question in asked if question in allowed]
+    async def _visible(self, visibility: ByDecision, scan: Scan, *, fail_at: int | None) -> tuple[Sequence[Entry], int]:
+        """Return the entries that the reader may see, up to the first without a decision, and the last one examined.
 
-    async def _scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
-        """The next matches: from memory near the end of the log, from the store elsewhere."""
-        recent = self._tail.scan(query, after=after, through=through, limit=limit)
-        if recent is not None:
-            return recent
-        with doing("scan", kind=CLIENT, attributes={"db.system.name": self._log.engine}):
-            scan = await self._log.scan(query, after=after, through=through, limit=limit)
+        Raises `Undecided` if nothing after `fail_at` could be decided.
+        """
+        asked = [(entry, question_of(entry.event)) for entry in scan.entries]
+        questions = {question for _, question in asked if question is not None}
+        try:
+            allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
+        except Undecided as failure:
+            visible, examined = _before(failure, scan.entries)
+            if examined == fail_at:
+                raise
+            return visible, examined
+        return [entry for entry, question in asked if question in allowed], scan.examined
+
+    async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+        with self._telemetry.store_span("scan", engine=self._log.engine):
+            scan = await self._log.scan(feed, after=after, through=through, limit=limit)
         if scan.log_start > after:
-            raise await self._expired(await self._retention.applied(await self._tail.look()))
-        return scan
+            raise await self._expired(await self._retention.refresh(await self._tail.refresh()))
+        unstored = [condition for condition in feed.conditions if condition.field in UNSTORED]
+        if not unstored:
+            return scan
+        entries = [entry for entry in scan.entries if all(condition.holds(entry.event) for condition in unstored)]
+        return Scan(entries=entries, examined=scan.examined, log_start=scan.log_start)
 
     async def _expired(self, head: Head) -> CursorExpired:
         oldest = await self._log.follow(after=head.log_start, limit=1)
-        time = oldest[0].time if oldest else None
-        return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=time)
+        oldest_time = oldest[0].time if oldest else None
+        return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=oldest_time)
+
+
+def _hidden(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
+    if len(visible) == len(entries):
+        return ()
+    sequences = {entry.sequence for entry in visible}
+    return [entry.event for entry in entries if entry.sequence not in sequences]
 
 
 def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
-    """The visible ones of these entries before the first that was not decided on, and the position before that one."""
+    """Return the visible entries before the first without a decision, and the position before that one."""
     visible, verdicts = list[Entry](), undecided.verdicts
     for entry in entries:
         question = question_of(entry.event)
@@ -245,35 +233,38 @@ def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[En
     raise undecided
 
 
-class _Filling:
-    """A page as it fills."""
+class _PageBuilder:
+    """The entries of a page, bounded in number and bytes; `positions` as in `Scan`."""
 
     def __init__(self, size: int) -> None:
         self.entries: list[Entry] = []
-        self.full = False
+        self.positions: bytes | None = b""
+        self.is_full = False
         self._size = size
 
     @property
     def room(self) -> int:
-        """How many more entries fit."""
+        """The number of entries that still fit."""
         return self._size - len(self.entries)
 
-    def take(self, entries: Sequence[Entry], *, examined: int) -> int:
-        """Add what fits of these, for which `examined` was the last one looked at; that of what is in the page."""
-        # To add up what each weighs takes longer than to send it, and so few cannot weigh too much.
-        if len(entries) <= min(self.room, LIGHT_ENTRIES_MAX - len(self.entries)):
-            self.entries += entries
-            self.full = self.room == 0
+    def add(self, entries: Sequence[Entry], *, examined: int, positions: bytes | None) -> int:
+        """Add the entries that fit; return the position up to which the page is complete, at most `examined`."""
+        if not entries:
             return examined
-        weight = len(b"[]") + sum(served_bytes(entry) + len(b",") for entry in self.entries)
-        for entry in entries:
-            if self.room == 0:
-                self.full = True
-                return self.entries[-1].sequence
-            weight += served_bytes(entry) + len(b",")
-            if self.entries and weight > PAGE_BYTES_MAX:
-                self.full = True
-                return self.entries[-1].sequence
-            self.entries.append(entry)
-        self.full = self.room == 0
-        return examined
+        whole = positions is not None and not self.entries and len(positions) == 8 * len(entries)
+        # So few cannot weigh too much, and to sum their bytes takes longer than to send them.
+        fits = len(entries) if len(entries) <= LIGHT_ENTRIES_MAX - len(self.entries) else self._fitting(entries)
+        count = min(fits, self.room)
+        self.positions = positions if whole and count == len(entries) else None
+        self.entries += entries[:count]
+        self.is_full = self.room == 0 or count < len(entries)
+        return examined if count == len(entries) else self.entries[-1].sequence
+
+    def _fitting(self, entries: Sequence[Entry]) -> int:
+        """Return how many of these entries fit into the bytes of a page: at least one on an empty page."""
+        size = len(b"[]") + sum(entry.json_length + len(b",") for entry in self.entries)
+        for count, entry in enumerate(entries):
+            size += entry.json_length + len(b",")
+            if size > PAGE_BYTES_MAX and (count or self.entries):
+                return count
+        return len(entries)

@@ -1,1 +1,1 @@
-"""Approvals and the audit log: one implementation for each engine."""
+"""Approvals and the audit log, with an implementation for each engine."""

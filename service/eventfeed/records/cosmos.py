@@ -1,7 +1,7 @@
 """Approvals and the audit log in a container of their own, beside the log's.
 
-An approval is one document. Audit entries are documents of the partition of their day, named by their time, so that a
-range is read day by day in order; the days that have entries are listed in a partition as well.
+An approval is one document. Audit entries are documents of the partition of their day, with their time in the id, so
+that a range is read day by day in order. One more partition lists the days that have entries.
 """
 
 import contextlib
@@ -9,47 +9,47 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from eventfeed.domain.approval import Approval, Audited, AuditRange
+from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
 from eventfeed.domain.moment import format_moment
-from eventfeed.log.cosmos.containers import ACCESS
-from eventfeed.log.cosmos.database import Calls, ConflictError, Database, Document
+from eventfeed.log.cosmos.containers import RECORDS
+from eventfeed.log.cosmos.database import Calls, Database, Document
+from eventfeed.log.cosmos.retry import ConflictError
 
-# One step of reading the audit log.
+# The most entries that one query of the audit log returns.
 AUDIT_ENTRIES_MAX = 1_000
 
 _APPROVAL, _DAYS = "approval", "audit-days"
 
 
-class CosmosAccess:
-    """`Approvals` and `Audit` in one container."""
+class CosmosRecords:
+    """`Approvals` and `Audit` in one container. `new_id` returns a unique text."""
 
-    def __init__(self, database: Database, *, new_write_id: Callable[[], str]) -> None:
-        self._calls = Calls(database, ACCESS)
-        self._new_write_id = new_write_id
-        # The last day this process has listed.
+    def __init__(self, database: Database, *, new_id: Callable[[], str]) -> None:
+        self._calls = Calls(database, RECORDS)
+        self._new_id = new_id
+        # The last day that this process has added to the list of days.
         self._day = ""
 
     async def open(self) -> None:
-        """See that the container is there. Raises `Unavailable`."""
+        """Check that the container exists. Raises `Unavailable`."""
         await self.approval("")
 
     async def close(self) -> None:
-        """Nothing is held here: the database is closed by whoever opened it."""
+        """Do nothing: the owner of the database closes it."""
 
     async def approval(self, organisation: str) -> Approval | None:
         """See `Approvals.approval`."""
-        found = await self._calls.query(
+        documents = await self._calls.query(
             "approval",
             "SELECT c.approval FROM c WHERE c.kind = @kind AND c.id = @id AND IS_STRING(c.approval)",
             partition=_APPROVAL,
             values={"kind": _APPROVAL, "id": organisation},
         )
-        return msgspec.json.decode(found[0]["approval"], type=Approval) if found else None
+        return msgspec.json.decode(documents[0]["approval"], type=Approval) if documents else None
 
     async def approve(self, approval: Approval, *, seed: bool = False) -> None:
         """See `Approvals.approve`."""
-        document = _decided(approval.organisation)
-        document["approval"] = msgspec.json.encode(approval).decode()
+        document = {**_decision(approval.organisation), "approval": msgspec.json.encode(approval).decode()}
         if seed:
             with contextlib.suppress(ConflictError):
                 await self._calls.create("approve", [document], partition=_APPROVAL, idempotent=True)
@@ -57,57 +57,59 @@ class CosmosAccess:
             await self._calls.put("approve", document)
 
     async def withdraw(self, organisation: str) -> bool:
-        """See `Approvals.withdraw`. A document without an approval stays, so that no seed brings it back."""
-        had = await self.approval(organisation) is not None
-        if had:
-            await self._calls.put("withdraw", _decided(organisation))
-        return had
+        """See `Approvals.withdraw`. A document without an approval stays, so that a later seed has no effect."""
+        is_approved = await self.approval(organisation) is not None
+        if is_approved:
+            await self._calls.put("withdraw", _decision(organisation))
+        return is_approved
 
-    async def record(self, entry: Audited) -> None:
-        """See `Audit.record`. Sending the same document again changes nothing."""
+    async def record(self, entry: AuditEntry) -> None:
+        """See `Audit.record`. A repeated write of the same document changes nothing."""
         day = format_moment(entry.time)[:10]
         if day != self._day:
             await self._calls.put("record", {"id": day, "kind": _DAYS})
             self._day = day
         document = {
-            "id": f"{entry.time:020d}-{self._new_write_id()}",
+            "id": f"{entry.time:020d}-{self._new_id()}",
             "kind": _partition(day),
             "organisation": entry.organisation,
             "entry": msgspec.json.encode(entry).decode(),
         }
         await self._calls.put("record", document)
 
-    async def recorded(self, wanted: AuditRange) -> AsyncIterator[Audited]:
-        """See `Audit.recorded`."""
+    async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+        """See `Audit.entries`."""
         days = await self._calls.query(
             "recorded",
             "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
             partition=_DAYS,
             values={"kind": _DAYS},
         )
-        for each in days:
-            async for entry in self._of_day(_partition(each["id"]), wanted):
+        for day in days:
+            async for entry in self._entries_of_day(_partition(day["id"]), bounds):
                 yield entry
 
-    async def _of_day(self, partition: str, wanted: AuditRange) -> AsyncIterator[Audited]:
-        after, until = f"{wanted.since:020d}", "~" if wanted.until is None else f"{wanted.until:020d}"
-        while documents := await self._step(partition, wanted.organisation, after=after, until=until):
+    async def _entries_of_day(self, partition: str, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+        after, until = f"{bounds.since:020d}", "~" if bounds.until is None else f"{bounds.until:020d}"
+        while documents := await self._query_day(partition, bounds.organisation, after=after, until=until):
             for document in documents:
-                yield msgspec.json.decode(document["entry"], type=Audited)
+                yield msgspec.json.decode(document["entry"], type=AuditEntry)
             after = documents[-1]["id"]
 
-    async def _step(self, partition: str, organisation: str | None, *, after: str, until: str) -> Sequence[Document]:
-        mine = "" if organisation is None else "AND c.organisation = @organisation "
+    async def _query_day(
+        self, partition: str, organisation: str | None, *, after: str, until: str
+    ) -> Sequence[Document]:
+        condition = "" if organisation is None else "AND c.organisation = @organisation "
         return await self._calls.query(
             "recorded",
             f"SELECT TOP {AUDIT_ENTRIES_MAX} c.id, c.entry FROM c "  # noqa: S608  # constants
-            f"WHERE c.kind = @kind AND c.id > @after AND c.id < @until {mine}ORDER BY c.id",
+            f"WHERE c.kind = @kind AND c.id > @after AND c.id < @until {condition}ORDER BY c.id",
             partition=partition,
             values={"kind": partition, "after": after, "until": until, "organisation": organisation},
         )
 
 
-def _decided(organisation: str) -> Document:
+def _decision(organisation: str) -> Document:
     return {"id": organisation, "kind": _APPROVAL}
 
 

@@ -1,6 +1,6 @@
 """Approvals and the audit log in one SQLite file of their own, beside the log's.
 
-A log can be restored from a backup; what was read out of it stays on record.
+A log can be restored from a backup; the record of its reads stays.
 """
 
 import asyncio
@@ -12,59 +12,59 @@ from typing import TypeVar
 
 import msgspec
 
-from eventfeed.domain.approval import Approval, Audited, AuditRange
+from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
 from eventfeed.domain.errors import LogDamaged
-from eventfeed.log.sqlite.connections import Threads, transaction
+from eventfeed.log.sqlite.connections import ConnectionPool, transaction
 
 SCHEMA_VERSION = 1
-# One step of reading the audit log.
+# The most entries that one query of the audit log returns.
 AUDIT_ENTRIES_MAX = 1_000
 
-# Nobody has it: an approval that was withdrawn keeps its row, so that no seed brings it back.
-_WITHDRAWN = -1
+# `valid_to` of a withdrawn approval. Its row stays, so that a later seed has no effect.
+_WITHDRAWAL = -1
 
-A = TypeVar("A", Approval, Audited)
+A = TypeVar("A", Approval, AuditEntry)
 
 
-class SqliteAccess:
+class SqliteRecords:
     """`Approvals` and `Audit` in one file. `open` it before anything else."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._threads = Threads(path, count=1, writes=True)
+        self._pool = ConnectionPool(path, count=1, writes=True)
 
     async def open(self) -> None:
-        """Make the file where there is none."""
+        """Create the file if it does not exist."""
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-        await self._threads.run(_create)
+        await self._pool.run(_create)
 
     async def approval(self, organisation: str) -> Approval | None:
         """See `Approvals.approval`."""
-        return await self._threads.run(_approval, organisation)
+        return await self._pool.run(_approval, organisation)
 
     async def approve(self, approval: Approval, *, seed: bool = False) -> None:
         """See `Approvals.approve`."""
-        await self._threads.run(_approve, approval, seed=seed)
+        await self._pool.run(_approve, approval, seed=seed)
 
     async def withdraw(self, organisation: str) -> bool:
         """See `Approvals.withdraw`."""
-        return await self._threads.run(_withdraw, organisation)
+        return await self._pool.run(_withdraw, organisation)
 
-    async def record(self, entry: Audited) -> None:
+    async def record(self, entry: AuditEntry) -> None:
         """See `Audit.record`."""
-        await self._threads.run(_record, entry)
+        await self._pool.run(_record, entry)
 
-    async def recorded(self, wanted: AuditRange) -> AsyncIterator[Audited]:
-        """See `Audit.recorded`."""
+    async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+        """See `Audit.entries`."""
         after = 0
-        while rows := await self._threads.run(_recorded, wanted, after=after):
+        while rows := await self._pool.run(_entries, bounds, after=after):
             for _, entry in rows:
                 yield entry
             after, _ = rows[-1]
 
     async def close(self) -> None:
-        """Let go of the file."""
-        await self._threads.close()
+        """Close the file."""
+        await self._pool.close()
 
 
 def _create(db: Connection) -> None:
@@ -80,7 +80,7 @@ def _create(db: Connection) -> None:
 
 def _approval(db: Connection, organisation: str) -> Approval | None:
     query = "SELECT approval FROM approval WHERE organisation = ? AND valid_to <> ?"
-    row = db.execute(query, (organisation, _WITHDRAWN)).fetchone()
+    row = db.execute(query, (organisation, _WITHDRAWAL)).fetchone()
     return None if row is None else _read(row[0], Approval)
 
 
@@ -94,10 +94,10 @@ def _approve(db: Connection, approval: Approval, *, seed: bool) -> None:
 def _withdraw(db: Connection, organisation: str) -> bool:
     statement = "UPDATE approval SET valid_to = ? WHERE organisation = ? AND valid_to <> ?"
     with transaction(db, writes=True):
-        return db.execute(statement, (_WITHDRAWN, organisation, _WITHDRAWN)).rowcount > 0
+        return db.execute(statement, (_WITHDRAWAL, organisation, _WITHDRAWAL)).rowcount > 0
 
 
-def _record(db: Connection, entry: Audited) -> None:
+def _record(db: Connection, entry: AuditEntry) -> None:
     with transaction(db, writes=True):
         db.execute(
             "INSERT INTO audit (time, organisation, entry) VALUES (?, ?, ?)",
@@ -105,18 +105,18 @@ def _record(db: Connection, entry: Audited) -> None:
         )
 
 
-def _recorded(db: Connection, wanted: AuditRange, *, after: int) -> Sequence[tuple[int, Audited]]:
-    clauses, values = ["number > ?", "time >= ?"], list[object]([after, wanted.since])
-    if wanted.until is not None:
-        clauses, values = [*clauses, "time < ?"], [*values, wanted.until]
-    if wanted.organisation is not None:
-        clauses, values = [*clauses, "organisation = ?"], [*values, wanted.organisation]
+def _entries(db: Connection, bounds: AuditRange, *, after: int) -> Sequence[tuple[int, AuditEntry]]:
+    clauses, values = ["number > ?", "time >= ?"], list[object]([after, bounds.since])
+    if bounds.until is not None:
+        clauses, values = [*clauses, "time < ?"], [*values, bounds.until]
+    if bounds.organisation is not None:
+        clauses, values = [*clauses, "organisation = ?"], [*values, bounds.organisation]
     query = f"SELECT number, entry FROM audit WHERE {' AND '.join(clauses)} ORDER BY number LIMIT ?"  # noqa: S608  # constants
-    return [(number, _read(text, Audited)) for number, text in db.execute(query, (*values, AUDIT_ENTRIES_MAX))]
+    return [(number, _read(text, AuditEntry)) for number, text in db.execute(query, (*values, AUDIT_ENTRIES_MAX))]
 
 
 def _read(text: bytes, kind: type[A]) -> A:
     try:
         return msgspec.json.decode(text, type=kind)
-    except msgspec.DecodeError as failure:
-        raise LogDamaged(f"The access file holds what it should not: {failure}.") from None
+    except msgspec.DecodeError as error:
+        raise LogDamaged(f"The access file contains an invalid record: {error}.") from None

@@ -1,4 +1,4 @@
--- Approvals, each the newest of its organisation, and the audit log, to which rows are only ever added.
+-- Approvals, at most one for each organisation, and the audit log, which is append-only.
 
 CREATE TABLE approval (
   organisation TEXT PRIMARY KEY,

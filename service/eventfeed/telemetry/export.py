@@ -1,6 +1,6 @@
-"""Sending: what was traced, measured and logged, by OTLP to where the SDK's own settings (`OTEL_*`) say.
+"""Export: traces, measurements and logs by OTLP to where the SDK's own settings (`OTEL_*`) say.
 
-Measurements go to Application Insights instead where its connection string is set: its agent takes none by OTLP.
+Measurements go to Application Insights instead if its connection string is set: its agent takes none by OTLP.
 """
 
 import contextlib
@@ -11,101 +11,88 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    HistogramDataPoint,
-    Metric,
-    MetricExporter,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
-from opentelemetry.sdk.metrics.export import (
-    Gauge as GaugeData,
-)
-from opentelemetry.sdk.metrics.export import (
-    Histogram as HistogramData,
-)
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricsData
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from eventfeed.telemetry import application_insights, logs, tracing
-from eventfeed.telemetry.instruments import Counter, Gauge, Histogram, Instrument, UpDownCounter
-from eventfeed.telemetry.metrics import ALL
+from eventfeed.telemetry import application_insights, logs
+from eventfeed.telemetry.data_points import SCOPE, measurements
+from eventfeed.telemetry.telemetry import Telemetry
 
-NAME = "eventfeed"
-SAMPLED = 0.1
+SAMPLED_RATIO = 0.1
 INTERVAL_MILLISECONDS = 60_000
-# A stop does not wait longer for a receiver that does not answer.
+# A stop does not wait longer for a collector that does not respond.
 FLUSH_SECONDS_MAX = 5.0
 
 _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def exporting() -> Iterator[None]:
-    """Send while the block lasts, and what is left at its end. Nothing is sent where no endpoint is set."""
+def exporting(telemetry: Telemetry | None = None) -> Iterator[None]:  # TRANSITION: required
+    """Send telemetry while the block lasts, and the rest at its end. Nothing is sent if no endpoint is set."""
+    if telemetry is None:
+        from eventfeed.telemetry.old_export import exporting as old  # noqa: PLC0415
+
+        with old():
+            yield
+        return
     with contextlib.ExitStack() as stack:
-        if _wanted("TRACES"):
-            stack.enter_context(_traces())
-        if application_insights.CONNECTION in os.environ and not _disabled():
-            changes = application_insights.Changes()
-            stack.enter_context(_metrics(application_insights.exporter(), shaped=changes.since_last))
-        elif _wanted("METRICS"):
-            stack.enter_context(_metrics(_metric_exporter()))
-        if _wanted("LOGS"):
+        if _is_exported("TRACES"):
+            stack.enter_context(_traces(telemetry))
+        if application_insights.CONNECTION in os.environ and not _is_disabled():
+            increments = application_insights.Increments()
+            exporter = application_insights.exporter()
+            stack.enter_context(_metrics(telemetry, exporter, transform=increments.since_last_call))
+        elif _is_exported("METRICS"):
+            stack.enter_context(_metrics(telemetry, _metric_exporter()))
+        if _is_exported("LOGS"):
             stack.enter_context(_logs())
         yield
 
 
-def _wanted(signal: str) -> bool:
-    """Whether there is somewhere to send it to, and nobody has switched it off."""
-    none = os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none"
+def _is_exported(signal: str) -> bool:
+    """True if the signal has an endpoint and is not switched off."""
+    is_off = os.environ.get(f"OTEL_{signal}_EXPORTER", "otlp") == "none"
     endpoints = ("OTEL_EXPORTER_OTLP_ENDPOINT", f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
-    return not (_disabled() or none) and any(os.environ.get(each) for each in endpoints)
+    return not (_is_disabled() or is_off) and any(os.environ.get(each) for each in endpoints)
 
 
-def _disabled() -> bool:
+def _is_disabled() -> bool:
     return os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
 
 
-def _grpc(signal: str) -> bool:
-    """Whether it goes by gRPC; otherwise by HTTP, in protobuf."""
+def _is_grpc(signal: str) -> bool:
+    """True if the signal is sent by gRPC, False if by HTTP in protobuf."""
     default = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", default) == "grpc"
 
 
 def _resource() -> Resource:
-    """This process, under the name that the environment gives it, or ours."""
-    found = Resource.create({"service.instance.id": str(uuid.uuid4())})
-    unnamed = str(found.attributes["service.name"]).startswith("unknown_service")
-    return found.merge(Resource({"service.name": NAME})) if unnamed else found
+    """Return this process, under the service name of the environment or else ours."""
+    resource = Resource.create({"service.instance.id": str(uuid.uuid4())})
+    has_name = not str(resource.attributes["service.name"]).startswith("unknown_service")
+    return resource if has_name else resource.merge(Resource({"service.name": SCOPE}))
 
 
 @contextlib.contextmanager
-def _traces() -> Iterator[None]:
-    ratio, rng = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED), random.random
+def _traces(telemetry: Telemetry) -> Iterator[None]:
+    ratio, rng = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED_RATIO), random.random
     provider = TracerProvider(resource=_resource(), sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_span_exporter()))
-    tracing.use(provider.get_tracer(NAME), sampled=lambda: rng() < ratio)
     try:
-        yield
+        with telemetry.tracing(provider.get_tracer(SCOPE), is_sampled=lambda: rng() < ratio):
+            yield
     finally:
-        tracing.use(None)
-        _within(FLUSH_SECONDS_MAX, provider.shutdown)
+        _run_at_most(FLUSH_SECONDS_MAX, provider.shutdown)
 
 
-def _span_exporter() -> Any:  # the two have no kind in common but the SDK's own
-    if _grpc("TRACES"):
+def _span_exporter() -> SpanExporter:
+    if _is_grpc("TRACES"):
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as Grpc  # noqa: PLC0415
 
         return Grpc()
@@ -115,7 +102,7 @@ def _span_exporter() -> Any:  # the two have no kind in common but the SDK's own
 
 
 def _metric_exporter() -> MetricExporter:
-    if _grpc("METRICS"):
+    if _is_grpc("METRICS"):
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as Grpc  # noqa: PLC0415
 
         return Grpc()
@@ -128,17 +115,17 @@ def _metric_exporter() -> MetricExporter:
 def _logs() -> Iterator[None]:
     provider = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
     provider.add_log_record_processor(BatchLogRecordProcessor(_log_exporter()))
-    handler, root = logs.Sent(provider.get_logger(NAME)), logging.getLogger()
+    handler, root = logs.OpenTelemetryHandler(provider.get_logger(SCOPE)), logging.getLogger()
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        _within(FLUSH_SECONDS_MAX, provider.shutdown)
+        _run_at_most(FLUSH_SECONDS_MAX, provider.shutdown)
 
 
 def _log_exporter() -> LogRecordExporter:
-    if _grpc("LOGS"):
+    if _is_grpc("LOGS"):
         from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as Grpc  # noqa: PLC0415
 
         return Grpc()
@@ -149,74 +136,30 @@ def _log_exporter() -> LogRecordExporter:
 
 @contextlib.contextmanager
 def _metrics(
-    exporter: MetricExporter, *, shaped: Callable[[MetricsData], MetricsData] = lambda totals: totals
+    telemetry: Telemetry, exporter: MetricExporter, *, transform: Callable[[MetricsData], MetricsData] | None = None
 ) -> Iterator[None]:
-    """A thread that sends all measurements now and then: they are few, however many requests there were."""
-    resource, started = _resource(), time.time_ns()
-    seconds, ended = _number("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS) / 1_000, threading.Event()
+    """Run a thread that sends all measurements at intervals: they are few, however many requests there were."""
+    resource, start = _resource(), time.time_ns()
+    seconds, end = _number("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS) / 1_000, threading.Event()
 
     def send() -> None:
         try:
-            exporter.export(shaped(measured(resource, since=started)))
+            totals = measurements(telemetry, resource, since=start)
+            exporter.export(transform(totals) if transform else totals)
         except Exception:  # noqa: BLE001  # the next one may get through
             _log.exception("measurements could not be sent")
 
-    def work() -> None:
-        while not ended.wait(seconds):
+    def send_at_intervals() -> None:
+        while not end.wait(seconds):
             send()
 
-    thread = threading.Thread(target=work, name="metrics", daemon=True)
-    thread.start()
+    threading.Thread(target=send_at_intervals, name="metrics", daemon=True).start()
     try:
         yield
     finally:
-        ended.set()
-        _within(FLUSH_SECONDS_MAX, send)
+        end.set()
+        _run_at_most(FLUSH_SECONDS_MAX, send)
         exporter.shutdown(1_000)
-
-
-def measured(resource: Resource, *, since: int) -> MetricsData:
-    """Everything measured `since` a time (ns), as the SDK's own data."""
-    now = time.time_ns()
-    metrics = [
-        Metric(each.described.name, each.described.description, each.described.unit, data)
-        for each in ALL
-        if (data := _data(each, since=since, now=now)).data_points
-    ]
-    scope = ScopeMetrics(InstrumentationScope(NAME), metrics, schema_url="")
-    return MetricsData([ResourceMetrics(resource, [scope], schema_url="")])
-
-
-def _data(each: Instrument, *, since: int, now: int) -> Sum | GaugeData | HistogramData:
-    total = AggregationTemporality.CUMULATIVE
-    match each:
-        case Histogram(bounds=bounds):
-            points = [
-                HistogramDataPoint(
-                    attributes=each.labelled(values),
-                    start_time_unix_nano=since,
-                    time_unix_nano=now,
-                    count=sum(point.counts),
-                    sum=point.total,
-                    bucket_counts=list(point.counts),
-                    explicit_bounds=bounds,
-                    min=point.least,
-                    max=point.most,
-                )
-                for values, point in each.points.copy().items()
-            ]
-            return HistogramData(points, aggregation_temporality=total)
-        case Counter():
-            sums = [
-                NumberDataPoint(each.labelled(values), since, now, amount)
-                for values, amount in each.points.copy().items()
-            ]
-            return Sum(sums, aggregation_temporality=total, is_monotonic=not isinstance(each, UpDownCounter))
-        case Gauge():
-            return GaugeData(
-                [NumberDataPoint(each.labelled(values), since, now, value) for values, value in each.look()]
-            )
-    raise TypeError(each)
 
 
 def _number(name: str, default: float) -> float:
@@ -226,8 +169,8 @@ def _number(name: str, default: float) -> float:
         return default
 
 
-def _within(seconds: float, work: Callable[[], object]) -> None:
-    """Do something that may hang, but do not wait for it longer than this."""
+def _run_at_most(seconds: float, work: Callable[[], object]) -> None:
+    """Run work that may hang, and wait for it no longer than this."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(seconds)

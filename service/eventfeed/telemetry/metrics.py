@@ -1,147 +1,182 @@
-"""Everything that is measured. No id, party, person, cursor or token is ever an attribute."""
+"""All metrics of the service. No id, party, person, cursor or token is ever an attribute."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from eventfeed.telemetry.instruments import Counter, Gauge, Histogram, Instrument, UpDownCounter
+HISTOGRAM, COUNTER, UP_DOWN_COUNTER, GAUGE = "histogram", "counter", "up-down counter", "gauge"
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _AGES = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3_600.0, 86_400.0, 604_800.0)
 _COUNTS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 _DISTANCES = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
-REQUEST_DURATION = Histogram(
-    "http.server.request.duration",
-    "s",
-    bounds=_SECONDS,
-    attributes=("http.request.method", "http.route", "http.response.status_code"),
-    description="How long a request took, until its answer was sent; a stream until it ended.",
-)
-PUBLISHED = Counter(
-    "eventfeed.events.published",
-    "{event}",
-    attributes=("org",),
-    description="Events that were published for the first time.",
-)
-DUPLICATES = Counter(
-    "eventfeed.events.duplicates", "{event}", attributes=("org",), description="Events that were in the log already."
-)
-REFUSED = Counter(
-    "eventfeed.events.refused",
-    "{request}",
-    attributes=("reason",),
-    description="Publishing requests that were refused, by the problem's code.",
-)
-BATCH_SIZE = Histogram(
-    "eventfeed.append.batch.size",
-    "{event}",
-    bounds=_COUNTS,
-    attributes=("engine",),
-    description="New events of one durable write.",
-)
-BATCH_WAIT = Histogram(
-    "eventfeed.append.batch.wait",
-    "s",
-    bounds=_SECONDS,
-    attributes=("engine",),
-    description="How long a publish waited before its write began.",
-)
-APPEND_DURATION = Histogram(
-    "eventfeed.append.duration",
-    "s",
-    bounds=_SECONDS,
-    attributes=("engine",),
-    description="How long a write took, with its look for duplicates and all its tries.",
-)
-RACES_LOST = Counter(
-    "eventfeed.append.races.lost",
-    "{race}",
-    attributes=("engine",),
-    description="Writes that another process was faster than, or that were in doubt, and were settled anew.",
-)
-PAGE_EVENTS = Histogram(
-    "eventfeed.page.events", "{event}", bounds=_COUNTS, attributes=("feed",), description="Events of a page."
-)
-PAGE_EXAMINED = Histogram(
-    "eventfeed.page.examined",
-    "{event}",
-    bounds=_DISTANCES,
-    attributes=("feed",),
-    description="How far a page moved the cursor: what was looked at for it, shown or not.",
-)
-PAGE_DURATION = Histogram(
-    "eventfeed.page.duration",
-    "s",
-    bounds=_SECONDS,
-    attributes=("feed",),
-    description="How long a page took to be found and decided on.",
-)
-CAUGHT_UP = Counter(
-    "eventfeed.polls.caught_up",
-    "{poll}",
-    attributes=("feed", "kind"),
-    description="Answers with nothing new: `304`, `empty`, `wait` (waited in vain), `stream` (a heartbeat).",
-)
-LAG = Histogram(
-    "eventfeed.consumer.lag",
-    "{event}",
-    bounds=_DISTANCES,
-    attributes=("feed",),
-    description="How far behind the end of the log a page leaves its consumer, in positions of all feeds.",
-)
-AGE = Histogram(
-    "eventfeed.age_at_read",
-    "s",
-    bounds=_AGES,
-    attributes=("feed",),
-    description="How long the newest event of a page had been registered when it was read.",
-)
-WAITING = UpDownCounter(
-    "eventfeed.waiting",
-    "{request}",
-    attributes=("kind",),
-    description="Requests that wait for something new: `poll` or `stream`.",
-)
-QUEUE_DEPTH = Gauge("eventfeed.queue.depth", "{event}", description="Events that wait to be written.")
-TAIL_SEQUENCE = Gauge("eventfeed.tail.sequence", "{event}", description="The last position that this process has seen.")
-TAIL_STALENESS = Gauge(
-    "eventfeed.tail.staleness", "s", description="How long ago this process looked for the end of the log."
-)
-REQUEST_UNITS = Counter(
-    "eventfeed.store.request_units",
-    "{request_unit}",
-    attributes=("verb",),
-    description="What Cosmos DB charged, by the engine's verb.",
-)
-STORE_REQUESTS = Counter(
-    "eventfeed.store.requests",
-    "{request}",
-    attributes=("verb",),
-    description="Requests to Cosmos DB, by the engine's verb, refused ones as well.",
-)
-THROTTLED = Counter(
-    "eventfeed.store.throttled",
-    "{request}",
-    attributes=("verb",),
-    description="Requests that Cosmos DB refused because there were too many (429).",
-)
-DECISIONS = Counter(
-    "eventfeed.decisions",
-    "{decision}",
-    attributes=("outcome", "source"),
-    description="Decisions by outcome (`allowed`, `hidden`, `undecided`) and where they came from (`memory`, `asked`).",
-)
-DECISIONS_DURATION = Histogram(
-    "eventfeed.decisions.duration",
-    "s",
-    bounds=_SECONDS,
-    attributes=("outcome",),
-    description="How long the decision point took to answer (`answered`, `failed`).",
-)
-TOKENS = Counter(
-    "eventfeed.tokens",
-    "{token}",
-    attributes=("operation", "outcome"),
-    description="Tokens exchanged (`maskinporten`, `id-porten`), by outcome: `given` or the problem's code.",
-)
 
-ALL: Sequence[Instrument] = tuple(each for each in list(globals().values()) if isinstance(each, Instrument))
+class Metric(NamedTuple):
+    """A metric: its unit (UCUM), the names of its attributes, and of a histogram the upper bounds of its buckets."""
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+    attributes: Sequence[str] = ()
+    bounds: Sequence[float] = ()
+
+
+_ALL = (
+    Metric(
+        "http.server.request.duration",
+        HISTOGRAM,
+        "s",
+        "Duration of a request, until its response was sent; of a stream, until it ended.",
+        attributes=("http.request.method", "http.route", "http.response.status_code"),
+        bounds=_SECONDS,
+    ),
+    Metric(
+        "eventfeed.events.published",
+        COUNTER,
+        "{event}",
+        "Events that were published for the first time.",
+        attributes=("org",),
+    ),
+    Metric(
+        "eventfeed.events.duplicates", COUNTER, "{event}", "Events that were in the log already.", attributes=("org",)
+    ),
+    Metric(
+        "eventfeed.events.refused",
+        COUNTER,
+        "{request}",
+        "Publishing requests that were refused, by the problem's code.",
+        attributes=("reason",),
+    ),
+    Metric(
+        "eventfeed.append.batch.size",
+        HISTOGRAM,
+        "{event}",
+        "New events of one durable write.",
+        attributes=("engine",),
+        bounds=_COUNTS,
+    ),
+    Metric(
+        "eventfeed.append.batch.wait",
+        HISTOGRAM,
+        "s",
+        "Time that a publish waited before its write began.",
+        attributes=("engine",),
+        bounds=_SECONDS,
+    ),
+    Metric(
+        "eventfeed.append.duration",
+        HISTOGRAM,
+        "s",
+        "Duration of a write, including the lookup of duplicates and all attempts.",
+        attributes=("engine",),
+        bounds=_SECONDS,
+    ),
+    Metric(
+        "eventfeed.append.races.lost",
+        COUNTER,
+        "{race}",
+        "Writes that lost a race, or had an unknown outcome, and were planned again.",
+        attributes=("engine",),
+    ),
+    Metric("eventfeed.page.events", HISTOGRAM, "{event}", "Events of a page.", attributes=("feed",), bounds=_COUNTS),
+    Metric(
+        "eventfeed.page.examined",
+        HISTOGRAM,
+        "{event}",
+        "Positions that a page moved the cursor: the entries examined, returned or not.",
+        attributes=("feed",),
+        bounds=_DISTANCES,
+    ),
+    Metric(
+        "eventfeed.page.duration",
+        HISTOGRAM,
+        "s",
+        "Duration of finding a page, including its decisions.",
+        attributes=("feed",),
+        bounds=_SECONDS,
+    ),
+    Metric(
+        "eventfeed.polls.caught_up",
+        COUNTER,
+        "{poll}",
+        "Responses without new events: `304`, `empty`, `wait` (a long poll that ended), `stream` (a heartbeat).",
+        attributes=("feed", "kind"),
+    ),
+    Metric(
+        "eventfeed.consumer.lag",
+        HISTOGRAM,
+        "{event}",
+        "Positions between the cursor of a page and the end of the log, over all feeds.",
+        attributes=("feed",),
+        bounds=_DISTANCES,
+    ),
+    Metric(
+        "eventfeed.age_at_read",
+        HISTOGRAM,
+        "s",
+        "Time from the registration of the newest event of a page to its read.",
+        attributes=("feed",),
+        bounds=_AGES,
+    ),
+    Metric(
+        "eventfeed.waiting",
+        UP_DOWN_COUNTER,
+        "{request}",
+        "Requests that wait for something new: `poll` or `stream`.",
+        attributes=("kind",),
+    ),
+    Metric("eventfeed.queue.depth", GAUGE, "{event}", "Events that wait to be written."),
+    Metric("eventfeed.tail.sequence", GAUGE, "{event}", "The last position that this process has seen."),
+    Metric("eventfeed.tail.staleness", GAUGE, "s", "Time since this process last read the end of the log."),
+    Metric(
+        "eventfeed.store.request_units",
+        COUNTER,
+        "{request_unit}",
+        "Request units that Cosmos DB charged, by the engine's verb.",
+        attributes=("verb",),
+    ),
+    Metric(
+        "eventfeed.store.requests",
+        COUNTER,
+        "{request}",
+        "Requests to Cosmos DB, by the engine's verb, refused ones as well.",
+        attributes=("verb",),
+    ),
+    Metric(
+        "eventfeed.store.throttled",
+        COUNTER,
+        "{request}",
+        "Requests that Cosmos DB refused because there were too many (429).",
+        attributes=("verb",),
+    ),
+    Metric(
+        "eventfeed.decisions",
+        COUNTER,
+        "{decision}",
+        "Decisions by outcome (`allowed`, `hidden`, `undecided`) and source (`memory`, `asked`).",
+        attributes=("outcome", "source"),
+    ),
+    Metric(
+        "eventfeed.decisions.duration",
+        HISTOGRAM,
+        "s",
+        "Duration of a request to the decision point (`answered`, `failed`).",
+        attributes=("outcome",),
+        bounds=_SECONDS,
+    ),
+    Metric(
+        "eventfeed.tokens",
+        COUNTER,
+        "{token}",
+        "Tokens exchanged (`maskinporten`, `id-porten`), by outcome: `given` or the problem's code.",
+        attributes=("operation", "outcome"),
+    ),
+)
+METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def __getattr__(name: str) -> object:  # TRANSITION: until every call site uses `Telemetry`
+    from eventfeed.telemetry import old_metrics  # noqa: PLC0415
+
+    return getattr(old_metrics, name)

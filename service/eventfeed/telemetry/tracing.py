@@ -27,7 +27,7 @@ from opentelemetry.trace import (
     Tracer,
 )
 
-from eventfeed.domain.event import TRACEPARENT_LETTERS
+from eventfeed.domain.event import TRACEPARENT_LENGTH
 
 # More events than this are not linked to from one page.
 LINKS_MAX = 16
@@ -135,7 +135,7 @@ def origin(traceparent: str) -> str:
     """Where an event comes from: the trace that its publisher names, else this one, when it is traced; or ""."""
     if traceparent and _parsed(traceparent):
         # What another version adds has no bound, and says nothing here.
-        return traceparent[:TRACEPARENT_LETTERS]
+        return traceparent[:TRACEPARENT_LENGTH]
     return here() if recording() else ""
 
 

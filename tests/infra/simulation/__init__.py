@@ -1,6 +1,6 @@
-"""A simulation of an engine and a cloud for the program in `infra/`, over Pulumi's own wire protocol.
+"""A simulation of Pulumi's engine and of Azure for the program in `infra/`, over Pulumi's own wire protocol.
 
-It is not Pulumi: it runs the unmodified program as the command line would, and stands in for what is behind it. It
-refuses what it does not know (imports, transforms, explicit providers, resources in code of others, questions to
-Azure), looks at no alias, refreshes nothing, and forgets what a run that failed had replaced.
+It runs the unmodified program as Pulumi's command line would. It rejects everything it does not support: imports,
+transforms, explicit providers, remote components and function calls. It ignores aliases, has no refresh, and a run
+that fails forgets the resources that it replaced.
 """

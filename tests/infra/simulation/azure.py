@@ -1,127 +1,106 @@
-"""The fake Azure provider: names made up in Check, places and references checked when something is made."""
+"""The simulated Azure provider: generates names in Check, and keeps the resources in a cloud in memory."""
 
 import re
-import threading
-import time
 import uuid
 from typing import Any
 
-from tests.infra.simulation import computed
-from tests.infra.simulation.catalog import Kind, kind
-from tests.infra.simulation.cloud import Cloud, Refused, Stored
-from tests.infra.simulation.grants import missing_grants
-from tests.infra.simulation.provider import Difference, Provider, changed
+from tests.infra.simulation import computed_outputs
+from tests.infra.simulation.catalog import ResourceType, resource_type
+from tests.infra.simulation.cloud import Cloud, CloudResource, RejectedError
+from tests.infra.simulation.provider import Diff, Provider, changed_inputs
 from tests.infra.simulation.wire import Properties, has_unknown, reveal
 
-# What takes long in Azure takes long here: until nothing else has come for a while. So whoever should wait for it and
-# does not is always too early.
-_SLOW = {
-    "authorization:RoleAssignment",
-    "cosmosdb:SqlResourceSqlRoleAssignment",
-    "network:PrivateDnsZoneGroup",
-}
-_QUIET_SECONDS = 0.7
-_LOOK_SECONDS = 0.05
-
-# Besides the inputs that name a resource, those that Azure does not let change.
-_FIXED = {"*": ("location",), "cosmosdb:SqlResourceSqlContainer": ("resource.partitionKey",)}
+# Inputs outside the resource id that Azure cannot update.
+_IMMUTABLE = {"*": ("location",), "cosmosdb:SqlResourceSqlContainer": ("resource.partitionKey",)}
 
 
-class Azure(Provider):
-    """Resources of pulumi-azure-native, kept in a cloud in memory."""
+class AzureProvider(Provider):
+    """The resources of pulumi-azure-native."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._lock = threading.Lock()
-        self._came = time.monotonic()
 
-    def check(self, token: str, name: str, *, given: Properties, before: Properties) -> Properties:
-        """The inputs with a name: the one it had, or one made from the logical name."""
-        self._came = time.monotonic()
-        found = _kind(token)
-        own = found.names[-1]
-        if given.get(own) is not None:
-            return given
-        if own in before:
-            return {**given, own: before[own]}
-        return {**given, own: _made_up(found, name)}
+    def check(self, token: str, name: str, *, inputs: Properties, old_inputs: Properties) -> Properties:
+        """Add a missing name: the previous one, or one that is generated from the logical name."""
+        azure_type = _type(token)
+        name_input = azure_type.name_inputs[-1]
+        if inputs.get(name_input) is not None:
+            return inputs
+        if name_input in old_inputs:
+            return {**inputs, name_input: old_inputs[name_input]}
+        return {**inputs, name_input: _generate_name(azure_type, name)}
 
-    def difference(self, token: str, name: str, *, before: Properties, now: Properties) -> Difference:
-        """A resource with another address is another one; so is one of which a fixed input is changed."""
-        before, now, found = reveal(before), reveal(now), _kind(token)
-        fixed = _FIXED["*"] + _FIXED.get(token.removeprefix("azure-native:"), ())
-        replaces = [key for key in found.address_inputs if before.get(key) != now.get(key)]
-        inside = [path for path in fixed if _at(before, path) != _at(now, path)]
-        # A name that was made up will be another one.
-        renamed = bool(replaces) or re.fullmatch(f"{re.escape(name)}[0-9a-f]{{8}}", str(now[found.names[-1]]))
-        return Difference(
-            changed=changed(before, now), replaces=replaces + inside, same_place=bool(inside and not renamed)
+    def diff(self, token: str, name: str, *, old_inputs: Properties, inputs: Properties) -> Diff:
+        """Require a replacement when the id or an immutable input changes."""
+        old, new, azure_type = reveal(old_inputs), reveal(inputs), _type(token)
+        immutable = _IMMUTABLE["*"] + _IMMUTABLE.get(token.removeprefix("azure-native:"), ())
+        id_changes = [key for key in azure_type.id_inputs if old.get(key) != new.get(key)]
+        immutable_changes = [path for path in immutable if _at(old, path) != _at(new, path)]
+        # The replacement has another id when the id changes, or when its name will be generated anew.
+        name_pattern = f"{re.escape(name)}[0-9a-f]{{8}}"
+        has_new_id = bool(id_changes) or re.fullmatch(name_pattern, str(new[azure_type.name_inputs[-1]]))
+        return Diff(
+            changes=changed_inputs(old, new),
+            replacements=id_changes + immutable_changes,
+            delete_first=bool(immutable_changes and not has_new_id),
         )
 
     def create(self, token: str, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
-        """A resource that is new; in a preview what is known of it."""
-        found = _kind(token)
-        address = _address(found, inputs)
+        """Create a resource; in a preview return the outputs that are known."""
+        azure_type = _type(token)
+        resource_id = _resource_id(azure_type, inputs)
         if preview:
-            return "", computed.forecast(found, address, inputs)
-        while token.removeprefix("azure-native:") in _SLOW and time.monotonic() - self._came < _QUIET_SECONDS:
-            time.sleep(_LOOK_SECONDS)
-        stored = self._stored(found, address, inputs)
-        with self._lock:
-            self._cloud.create(stored)
-        return stored.id, stored.outputs
+            return "", computed_outputs.preview_outputs(azure_type, resource_id, inputs)
+        resource = _cloud_resource(azure_type, resource_id, inputs)
+        self._cloud.create(resource)
+        return resource.id, resource.outputs
 
-    def update(self, token: str, address: str, *, inputs: Properties, preview: bool) -> Properties:
-        """A resource that is changed."""
-        found = _kind(token)
+    def update(self, token: str, resource_id: str, *, inputs: Properties, preview: bool) -> Properties:
+        """Update a resource; in a preview return the outputs that are known."""
+        azure_type = _type(token)
         if preview:
-            return computed.forecast(found, address, inputs)
-        stored = self._stored(found, address, inputs)
-        with self._lock:
-            self._cloud.update(stored)
-        return stored.outputs
+            return computed_outputs.preview_outputs(azure_type, resource_id, inputs)
+        resource = _cloud_resource(azure_type, resource_id, inputs)
+        self._cloud.update(resource)
+        return resource.outputs
 
-    def delete(self, token: str, address: str) -> None:
-        """A resource that goes."""
-        with self._lock:
-            self._cloud.delete(address)
-
-    def _stored(self, found: Kind, address: str, inputs: Properties) -> Stored:
-        given = reveal(inputs)
-        if has_unknown(given):
-            raise Refused(f"{address} is given what is not known")
-        with self._lock:
-            lacking = missing_grants(self._cloud, found, given)
-        if lacking:
-            raise Refused(f"{address} is too early: {'; '.join(lacking)}")
-        return Stored(
-            id=address,
-            kind=found,
-            given=given,
-            outputs=computed.outputs(found, address, inputs),
-            brings=computed.brought(found, address, given),
-        )
+    def delete(self, token: str, resource_id: str) -> None:
+        """Delete a resource."""
+        self._cloud.delete(resource_id)
 
 
-def _kind(token: str) -> Kind:
-    found = kind(token)
-    if found is None:
-        raise Refused(f"{token} is not in the simulation's catalog")
-    return found
+def _type(token: str) -> ResourceType:
+    azure_type = resource_type(token)
+    if azure_type is None:
+        raise RejectedError(f"{token} is not in the simulation's catalog")
+    return azure_type
 
 
-def _address(found: Kind, inputs: Properties) -> str:
+def _resource_id(azure_type: ResourceType, inputs: Properties) -> str:
     try:
-        return found.address(reveal(inputs))
-    except KeyError as lacking:
-        raise Refused(f"a {found.arm} without {lacking}") from None
+        return azure_type.resource_id(reveal(inputs))
+    except KeyError as missing_input:
+        raise RejectedError(f"a {azure_type.arm_name} without {missing_input}") from None
 
 
-def _made_up(found: Kind, name: str) -> str:
-    if found.arm.endswith("/roleAssignments"):
+def _cloud_resource(azure_type: ResourceType, resource_id: str, inputs: Properties) -> CloudResource:
+    plain_inputs = reveal(inputs)
+    if has_unknown(plain_inputs):
+        raise RejectedError(f"{resource_id} has an unknown input")
+    return CloudResource(
+        id=resource_id,
+        type=azure_type,
+        inputs=plain_inputs,
+        outputs=computed_outputs.outputs(azure_type, resource_id, inputs),
+        implicit_children=computed_outputs.implicit_children(azure_type, resource_id, plain_inputs),
+    )
+
+
+def _generate_name(azure_type: ResourceType, name: str) -> str:
+    if azure_type.arm_name.endswith("/roleAssignments"):
         return str(uuid.uuid4())
-    # What is in another resource needs a name only there.
-    return name if len(found.names) > 1 else f"{name}{uuid.uuid4().hex[:8]}"
+    # The name of a child needs to be unique only within its parent.
+    return name if len(azure_type.name_inputs) > 1 else f"{name}{uuid.uuid4().hex[:8]}"
 
 
 def _at(properties: Properties, path: str) -> Any:

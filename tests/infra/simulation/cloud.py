@@ -1,135 +1,146 @@
-"""An Azure subscription in memory: what is there, and what it refuses whatever the resource's type.
+"""An Azure subscription in memory: its resources, and the rules that apply to every resource type.
 
-Ids are compared without regard to case, as Azure does.
+Resource ids are compared case-insensitively, as in Azure.
 """
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.infra.simulation.catalog import SUBSCRIPTION, Kind, parent
+from tests.infra.simulation.catalog import SUBSCRIPTION, ResourceType, parent_id
 from tests.infra.simulation.wire import Properties
 
-_REFERENCE = re.compile(r"/subscriptions/[^\s\"',;|<>)\\]+")
-# What Azure itself has defined: a role by its number, and a place of Azure's own tree.
+_ID = re.compile(r"/subscriptions/[^\s\"',;|<>)\\]+")
+# Ids that exist without being created: Azure's built-in roles, Cosmos DB's two built-in roles, and its data paths.
 _BUILT_IN_ROLE = re.compile(r"/subscriptions/[^/]+/providers/Microsoft\.Authorization/roleDefinitions/[0-9a-f-]{36}")
-# What is in a Cosmos DB account without being made: its two built-in roles; and its data's own tree of names.
 _DATA_ROLE = re.compile(r"(.+)/sqlRoleDefinitions/00000000-0000-0000-0000-00000000000[12]")
-_DATA = re.compile(r"(.+/databaseAccounts/[^/]+)/dbs/([^/]+)(?:/colls/([^/]+))?")
+_DATA_PATH = re.compile(r"(.+/databaseAccounts/[^/]+)/dbs/([^/]+)(?:/colls/([^/]+))?")
 
-_SECRET = "Microsoft.KeyVault/vaults/secrets"
-_LOCK, _LOCK_WITHIN = "Microsoft.Authorization/locks", "/providers/Microsoft.Authorization/locks/"
+_SECRET, _VAULT = "Microsoft.KeyVault/vaults/secrets", "Microsoft.KeyVault/vaults"
+_LOCK, _LOCK_SUFFIX = "Microsoft.Authorization/locks", "/providers/Microsoft.Authorization/locks/"
 
 
-class Refused(Exception):  # noqa: N818  # the cloud's answer
-    """What was asked cannot be done; the message says why."""
+class RejectedError(Exception):
+    """The operation is not allowed; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
-    """A resource that is there: its id, type, what it was given (in the clear), what it gives, and brings with it."""
+class CloudResource:
+    """A resource in the cloud: its id and type, its inputs without secret marks, and its outputs."""
 
     id: str
-    kind: Kind
-    given: Properties
+    type: ResourceType
+    inputs: Properties
     outputs: Properties
-    # The ids of what is in it without being made for itself.
-    brings: frozenset[str] = frozenset()
+    # The ids, in lower case, of children that exist without being created themselves.
+    implicit_children: frozenset[str] = frozenset()
 
 
 class Cloud:
-    """The subscription's resources by id."""
+    """The subscription's resources by id. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._there = dict[str, Stored]()
-        # The names of deleted vaults: with purge protection nobody may have them for months.
-        self._kept_names = set[str]()
+        self._lock = threading.RLock()
+        self._resources = dict[str, CloudResource]()
+        # The names of deleted vaults: purge protection reserves them for months.
+        self._reserved_names = set[str]()
 
     @property
     def ids(self) -> set[str]:
-        """The id of each resource that is there."""
-        return {stored.id for stored in self._there.values()}
+        """The ids of all resources."""
+        with self._lock:
+            return {resource.id for resource in self._resources.values()}
 
-    def of_type(self, arm: str) -> list[Stored]:
-        """The resources of one type."""
-        return [stored for stored in self._there.values() if stored.kind.arm == arm]
+    def of_type(self, arm_name: str) -> list[CloudResource]:
+        """Return the resources of a type."""
+        with self._lock:
+            return [resource for resource in self._resources.values() if resource.type.arm_name == arm_name]
 
-    def find(self, address: str) -> Stored | None:
-        """The resource with this id."""
-        return self._there.get(address.casefold())
+    def find(self, resource_id: str) -> CloudResource | None:
+        """Return the resource with this id; None when it does not exist."""
+        with self._lock:
+            return self._resources.get(resource_id.casefold())
 
-    def create(self, stored: Stored) -> None:
-        """Keep a new resource. Raises `Refused` when it is there, its place is not, or it names what is not."""
-        if self.find(stored.id):
-            raise Refused(f"{stored.id} is there already")
-        above = parent(stored.id)
-        if not self._exists(above):
-            raise Refused(f"{stored.id} has no parent: {above} is not there")
-        if stored.kind.worldwide and self._taken(stored):
-            raise Refused(f"the name of {stored.id} is taken: it must be the only one in the world")
-        self._keep(stored)
+    def create(self, resource: CloudResource) -> None:
+        """Add a resource. Raises `RejectedError` when it already exists, or its parent or a reference does not."""
+        with self._lock:
+            if self.find(resource.id):
+                raise RejectedError(f"{resource.id} already exists")
+            parent = parent_id(resource.id)
+            if not self._exists(parent):
+                raise RejectedError(f"{resource.id} has no parent: {parent} does not exist")
+            if resource.type.has_global_name and self._is_name_reserved(resource):
+                raise RejectedError(f"the name of {resource.id} is not available: it must be unique in all of Azure")
+            self._store(resource)
 
-    def update(self, stored: Stored) -> None:
-        """Put a changed resource into its place. Raises `Refused` when it is not there or names what is not."""
-        if not self.find(stored.id):
-            raise Refused(f"{stored.id} is not there, so it cannot be changed")
-        self._keep(stored)
+    def update(self, resource: CloudResource) -> None:
+        """Replace a resource. Raises `RejectedError` when it or a reference of it does not exist."""
+        with self._lock:
+            if not self.find(resource.id):
+                raise RejectedError(f"{resource.id} does not exist, so it cannot be updated")
+            self._store(resource)
 
-    def delete(self, address: str) -> None:
-        """Take a resource away. Raises `Refused` while something is in it or names it, or a lock holds it.
+    def delete(self, resource_id: str) -> None:
+        """Delete a resource. Raises `RejectedError` while it has children, references to it, or a lock.
 
-        A vault takes its secrets along; one alone is deleted by another way than Azure's management, which whoever
-        deploys need not have.
+        The secrets of a vault are deleted with it. A secret alone cannot be deleted: that takes data-plane access,
+        which a deployment lacks.
         """
-        stored = self.find(address)
-        if not stored:
-            raise Refused(f"{address} is not there, so it cannot be deleted")
-        if stored.kind.arm == _SECRET:
-            raise Refused(f"{address} cannot be deleted but from within its vault")
-        self._require_unlocked(stored)
-        along = {other.id for other in self.of_type(_SECRET) if _within(other.id, address)}
-        for other in self._there.values():
-            if other.id in {stored.id, *along}:
-                continue
-            if _within(other.id, address):
-                raise Refused(f"{address} cannot be deleted: {other.id} is in it")
-            if any(_within(named, address) for named in references(other.given)):
-                raise Refused(f"{address} cannot be deleted: {other.id} names it")
-        if stored.kind.arm == "Microsoft.KeyVault/vaults":
-            self._kept_names.add(_last(address))
-        for gone in {address, *along}:
-            del self._there[gone.casefold()]
+        with self._lock:
+            resource = self.find(resource_id)
+            if not resource:
+                raise RejectedError(f"{resource_id} does not exist, so it cannot be deleted")
+            if resource.type.arm_name == _SECRET:
+                raise RejectedError(f"{resource_id} cannot be deleted without its vault")
+            self._require_no_lock(resource)
+            secrets = {secret.id for secret in self.of_type(_SECRET) if _is_within(secret.id, resource_id)}
+            self._require_no_dependents(resource_id, {resource.id, *secrets})
+            if resource.type.arm_name == _VAULT:
+                self._reserved_names.add(_name(resource_id))
+            for each in {resource_id, *secrets}:
+                del self._resources[each.casefold()]
 
-    def _require_unlocked(self, stored: Stored) -> None:
-        """A lock holds all that lies under what it is put on, but no lock."""
+    def _require_no_lock(self, resource: CloudResource) -> None:
+        """Raise `RejectedError` when the resource is under a lock's scope. Locks themselves can be deleted."""
         for lock in self.of_type(_LOCK):
-            if stored.kind.arm != _LOCK and _within(stored.id, lock.id.rpartition(_LOCK_WITHIN)[0]):
-                raise Refused(f"{stored.id} cannot be deleted: {lock.id} holds it (ScopeLocked)")
+            if resource.type.arm_name != _LOCK and _is_within(resource.id, lock.id.rpartition(_LOCK_SUFFIX)[0]):
+                raise RejectedError(f"{resource.id} cannot be deleted: {lock.id} locks it (ScopeLocked)")
 
-    def _keep(self, stored: Stored) -> None:
-        for named in references(stored.given):
-            if not self._exists(named):
-                raise Refused(f"{stored.id} names {named}, which is not there")
-        self._there[stored.id.casefold()] = stored
+    def _require_no_dependents(self, resource_id: str, deletions: set[str]) -> None:
+        """Raise `RejectedError` when a resource that is not deleted as well is a child or contains a reference."""
+        for other in self._resources.values():
+            if other.id in deletions:
+                continue
+            if _is_within(other.id, resource_id):
+                raise RejectedError(f"{resource_id} cannot be deleted: {other.id} is a child of it")
+            if any(_is_within(reference, resource_id) for reference in references(other.inputs)):
+                raise RejectedError(f"{resource_id} cannot be deleted: {other.id} refers to it")
 
-    def _exists(self, address: str) -> bool:
-        if self.find(address) or address.casefold() == SUBSCRIPTION or _BUILT_IN_ROLE.fullmatch(address):
+    def _store(self, resource: CloudResource) -> None:
+        for reference in references(resource.inputs):
+            if not self._exists(reference):
+                raise RejectedError(f"{resource.id} refers to {reference}, which does not exist")
+        self._resources[resource.id.casefold()] = resource
+
+    def _exists(self, resource_id: str) -> bool:
+        if self.find(resource_id) or resource_id.casefold() == SUBSCRIPTION or _BUILT_IN_ROLE.fullmatch(resource_id):
             return True
-        if role := _DATA_ROLE.fullmatch(address):
+        if role := _DATA_ROLE.fullmatch(resource_id):
             return self.find(role[1]) is not None
-        if data := _DATA.fullmatch(address):
+        if data := _DATA_PATH.fullmatch(resource_id):
             container = f"/containers/{data[3]}" if data[3] else ""
             return self.find(f"{data[1]}/sqlDatabases/{data[2]}{container}") is not None
-        return any(address.casefold() in stored.brings for stored in self._there.values())
+        return any(resource_id.casefold() in resource.implicit_children for resource in self._resources.values())
 
-    def _taken(self, stored: Stored) -> bool:
-        names = {_last(other.id) for other in self.of_type(stored.kind.arm)} | self._kept_names
-        return _last(stored.id) in names
+    def _is_name_reserved(self, resource: CloudResource) -> bool:
+        names = {_name(other.id) for other in self.of_type(resource.type.arm_name)} | self._reserved_names
+        return _name(resource.id) in names
 
 
 def references(value: Any) -> Iterator[str]:
-    """Every id that is named anywhere in a value, inside a text as well."""
+    """Yield every resource id in a value, also those that are a part of a text."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield from references(key)
@@ -138,12 +149,12 @@ def references(value: Any) -> Iterator[str]:
         for each in value:
             yield from references(each)
     elif isinstance(value, str):
-        yield from (found.rstrip("/.") for found in _REFERENCE.findall(value))
+        yield from (resource_id.rstrip("/.") for resource_id in _ID.findall(value))
 
 
-def _within(address: str, above: str) -> bool:
-    return f"{address}/".casefold().startswith(f"{above}/".casefold())
+def _is_within(resource_id: str, ancestor: str) -> bool:
+    return f"{resource_id}/".casefold().startswith(f"{ancestor}/".casefold())
 
 
-def _last(address: str) -> str:
-    return address.rpartition("/")[2].casefold()
+def _name(resource_id: str) -> str:
+    return resource_id.rpartition("/")[2].casefold()

@@ -1,63 +1,71 @@
-"""What a container app needs to be there before it starts: the secrets it mounts and the permission to read them.
+"""The resources that a container app needs before it starts: its secrets, and roles to read them and to pull its image.
 
-Azure refuses an app whose identity may not pull the image or read a secret, and the permission may come late.
+Azure rejects an app whose identity lacks such a role, and a role assignment may take effect late. So an assignment
+counts only for an app that waits for it, directly or through other resources.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.infra.simulation.catalog import Kind
-from tests.infra.simulation.cloud import Cloud, Stored
+from tests.infra.simulation.catalog import resource_type
+from tests.infra.simulation.cloud import Cloud, CloudResource
 
-# Azure's own roles, by number.
+# The ids of Azure's built-in roles.
 _ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 _SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 
 
-def missing_grants(cloud: Cloud, kind: Kind, given: Mapping[str, Any]) -> Sequence[str]:
-    """What a container app lacks to start, in words; nothing for any other type."""
-    if kind.arm != "Microsoft.App/containerApps":
+def missing_grants(cloud: Cloud, token: str, inputs: Mapping[str, Any], *, ready_ids: frozenset[str]) -> Sequence[str]:
+    """Return a sentence for each thing that a container app lacks to start; nothing for other types.
+
+    `ready_ids` are the resources that existed before the run or that the app waits for.
+    """
+    azure_type = resource_type(token)
+    if azure_type is None or azure_type.arm_name != "Microsoft.App/containerApps":
         return []
-    configuration = given.get("configuration", {})
-    return [*_registries(cloud, configuration), *_secrets(cloud, configuration)]
+    configuration = inputs.get("configuration", {})
+    roles = [each for each in cloud.of_type("Microsoft.Authorization/roleAssignments") if each.id in ready_ids]
+    return [*_missing_registries(cloud, configuration, roles), *_missing_secrets(cloud, configuration, roles)]
 
 
-def _registries(cloud: Cloud, configuration: Mapping[str, Any]) -> Iterator[str]:
+def _missing_registries(
+    cloud: Cloud, configuration: Mapping[str, Any], roles: Sequence[CloudResource]
+) -> Iterator[str]:
     for each in configuration.get("registries", []):
-        found = _outputs(cloud, "Microsoft.ContainerRegistry/registries", "loginServer", each["server"])
-        if found is None:
+        registry = _registry(cloud, each["server"])
+        if registry is None:
             yield f"no registry {each['server']}"
-        elif not _granted(cloud, each["identity"], role=_ACR_PULL, scope=found.id):
+        elif not _has_role(roles, cloud.find(each["identity"]), role=_ACR_PULL, scope=registry.id):
             yield f"its identity may not pull from {each['server']}"
 
 
-def _secrets(cloud: Cloud, configuration: Mapping[str, Any]) -> Iterator[str]:
+def _missing_secrets(cloud: Cloud, configuration: Mapping[str, Any], roles: Sequence[CloudResource]) -> Iterator[str]:
     for each in configuration.get("secrets", []):
         if not (url := each.get("keyVaultUrl")):
             continue
-        vault = urlsplit(url).hostname or ""
-        found = next((one for one in cloud.of_type("Microsoft.KeyVault/vaults") if _host(one) == vault), None)
+        vault = _vault(cloud, urlsplit(url).hostname or "")
         name = urlsplit(url).path.split("/")[2]
-        if found is None or not cloud.find(f"{found.id}/secrets/{name}"):
+        if vault is None or not cloud.find(f"{vault.id}/secrets/{name}"):
             yield f"no secret {url}"
-        elif not _granted(cloud, each["identity"], role=_SECRETS_USER, scope=found.id):
+        elif not _has_role(roles, cloud.find(each["identity"]), role=_SECRETS_USER, scope=vault.id):
             yield f"its identity may not read {url}"
 
 
-def _granted(cloud: Cloud, identity: str, *, role: str, scope: str) -> bool:
-    who = cloud.find(identity)
-    return who is not None and any(
-        each.given["principalId"] == who.outputs["principalId"]
-        and each.given["roleDefinitionId"].endswith(role)
-        and scope.casefold().startswith(each.given["scope"].casefold())
-        for each in cloud.of_type("Microsoft.Authorization/roleAssignments")
+def _has_role(roles: Sequence[CloudResource], identity: CloudResource | None, *, role: str, scope: str) -> bool:
+    return identity is not None and any(
+        each.inputs["principalId"] == identity.outputs["principalId"]
+        and each.inputs["roleDefinitionId"].endswith(role)
+        and scope.casefold().startswith(each.inputs["scope"].casefold())
+        for each in roles
     )
 
 
-def _outputs(cloud: Cloud, arm: str, key: str, value: str) -> Stored | None:
-    return next((each for each in cloud.of_type(arm) if each.outputs.get(key) == value), None)
+def _registry(cloud: Cloud, server: str) -> CloudResource | None:
+    registries = cloud.of_type("Microsoft.ContainerRegistry/registries")
+    return next((each for each in registries if each.outputs.get("loginServer") == server), None)
 
 
-def _host(vault: Stored) -> str:
-    return urlsplit(str(vault.outputs["properties"]["vaultUri"])).hostname or ""
+def _vault(cloud: Cloud, host: str) -> CloudResource | None:
+    vaults = cloud.of_type("Microsoft.KeyVault/vaults")
+    return next((each for each in vaults if urlsplit(each.outputs["properties"]["vaultUri"]).hostname == host), None)

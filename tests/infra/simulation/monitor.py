@@ -1,4 +1,4 @@
-"""The engine's two services that a program speaks with: one takes its registrations and calls, one its messages."""
+"""The engine's two services for the program: the resource monitor for registrations, and the log for messages."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -7,17 +7,17 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, resource_pb2, resource_pb2_grpc
 
-from tests.infra.simulation.cloud import Refused
+from tests.infra.simulation.cloud import RejectedError
 from tests.infra.simulation.engine import Deployment
-from tests.infra.simulation.provider import answered
-from tests.infra.simulation.state import State, goal, not_simulated
+from tests.infra.simulation.provider import call_or_abort
+from tests.infra.simulation.state import State, goal_of, unsupported_options
 from tests.infra.simulation.wire import from_struct, to_struct
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
-class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
-    """Takes what the program registers. What is refused here is raised in the program."""
+class ResourceMonitor(resource_pb2_grpc.ResourceMonitorServicer):
+    """Hands registrations to the deployment. The program raises an exception for a rejection."""
 
     def __init__(self, deployment: Deployment, *, project: str, stack: str) -> None:
         self._deployment = deployment
@@ -30,8 +30,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def RegisterResource(
         self, request: resource_pb2.RegisterResourceRequest, context: grpc.ServicerContext
     ) -> resource_pb2.RegisterResourceResponse:
-        made = answered(context, lambda: self._registered(request))
-        return resource_pb2.RegisterResourceResponse(urn=made.goal.urn, id=made.id, object=to_struct(made.outputs))
+        state = call_or_abort(context, lambda: self._register(request))
+        return resource_pb2.RegisterResourceResponse(urn=state.goal.urn, id=state.id, object=to_struct(state.outputs))
 
     def RegisterResourceOutputs(
         self, request: resource_pb2.RegisterResourceOutputsRequest, context: grpc.ServicerContext
@@ -42,34 +42,34 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def Invoke(
         self, request: resource_pb2.ResourceInvokeRequest, context: grpc.ServicerContext
     ) -> resource_pb2.ResourceInvokeResponse:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{request.tok} is not called here: it could return a key")
-        raise Refused(request.tok)
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{request.tok} is rejected: a function could return a key")
+        raise RejectedError(request.tok)
 
     def SignalAndWaitForShutdown(self, request: Empty, context: grpc.ServicerContext) -> Empty:
         return Empty()
 
-    def _registered(self, request: resource_pb2.RegisterResourceRequest) -> State:
-        if lacking := not_simulated(request):
-            raise Refused(f"{request.name}: {', '.join(lacking)} is not simulated")
-        wanted = goal(request, project=self._project, stack=self._stack)
-        return told(lambda: self._deployment.register(wanted))
+    def _register(self, request: resource_pb2.RegisterResourceRequest) -> State:
+        if options := unsupported_options(request):
+            raise RejectedError(f"{request.name}: {', '.join(options)} is not simulated")
+        goal = goal_of(request, project=self._project, stack=self._stack)
+        return call_provider(lambda: self._deployment.register(goal))
 
 
-class Messages(engine_pb2_grpc.EngineServicer):
-    """Takes the warnings and errors that the program logs."""
+class EngineLog(engine_pb2_grpc.EngineServicer):
+    """Collects the warnings and errors that the program logs."""
 
     def __init__(self) -> None:
-        self.logged = list[str]()
+        self.messages = list[str]()
 
     def Log(self, request: engine_pb2.LogRequest, context: grpc.ServicerContext) -> Empty:
         if request.severity >= engine_pb2.WARNING:
-            self.logged.append(request.message)
+            self.messages.append(request.message)
         return Empty()
 
 
-def told(verb: Callable[[], _Answer]) -> _Answer:
-    """What the verb returns, a provider's refusal told in its own words."""
+def call_provider(function: Callable[[], _Result]) -> _Result:
+    """Return the function's result. Raises a provider's rejection as `RejectedError` with the same message."""
     try:
-        return verb()
+        return function()
     except grpc.RpcError as failure:
-        raise Refused(str(failure.details())) from failure
+        raise RejectedError(str(failure.details())) from failure

@@ -1,4 +1,4 @@
-"""A resource provider as Pulumi's engine speaks with it: the protocol's calls as a few verbs over properties."""
+"""A resource provider: a few methods over properties, served with the calls of Pulumi's provider protocol."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,51 +11,51 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.infra.simulation.cloud import Refused
+from tests.infra.simulation.cloud import RejectedError
 from tests.infra.simulation.wire import Properties, from_struct, to_struct
 
-# More calls at once than a program makes: a slow creation must not hold up the others.
+# More threads than calls that a program makes at once.
 _THREADS = 32
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """What a change of inputs means: which have changed, and which of those make it another resource."""
+class Diff:
+    """The effect of new inputs: the inputs that changed, and those that require a replacement."""
 
-    changed: Sequence[str]
-    replaces: Sequence[str]
-    # Whether the new resource has the place of the old one, which must go first.
-    same_place: bool = False
+    changes: Sequence[str]
+    replacements: Sequence[str]
+    # True if the replacement has the same id, so that the old resource must be deleted first.
+    delete_first: bool = False
 
 
 class Provider(ABC):
-    """What a package's resources do. Inputs and outputs keep their marks of secrecy. Each verb may raise `Refused`."""
+    """The resources of a package. Properties contain secret marks. Every method may raise `RejectedError`."""
 
-    def check(self, token: str, name: str, *, given: Properties, before: Properties) -> Properties:
-        """The inputs as they will be used, with what is made up for them."""
-        return given
+    def check(self, token: str, name: str, *, inputs: Properties, old_inputs: Properties) -> Properties:
+        """Return the inputs completed with generated values. `old_inputs` is empty for a new resource."""
+        return inputs
 
     @abstractmethod
-    def difference(self, token: str, name: str, *, before: Properties, now: Properties) -> Difference:
-        """What changed inputs mean."""
+    def diff(self, token: str, name: str, *, old_inputs: Properties, inputs: Properties) -> Diff:
+        """Compare the inputs of an existing resource with new ones."""
 
     @abstractmethod
     def create(self, token: str, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
-        """The new resource's id ("" in a preview) and outputs."""
+        """Create a resource and return its id ("" in a preview) and outputs."""
 
     @abstractmethod
-    def update(self, token: str, address: str, *, inputs: Properties, preview: bool) -> Properties:
-        """The outputs of a changed resource."""
+    def update(self, token: str, resource_id: str, *, inputs: Properties, preview: bool) -> Properties:
+        """Update a resource and return its outputs."""
 
     @abstractmethod
-    def delete(self, token: str, address: str) -> None:
-        """Take a resource away."""
+    def delete(self, token: str, resource_id: str) -> None:
+        """Delete a resource."""
 
 
-class Servicer(provider_pb2_grpc.ResourceProviderServicer):
-    """The protocol in front of a provider."""
+class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
+    """Pulumi's provider protocol for a `Provider`."""
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
@@ -83,53 +83,57 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
+        token, name = _token_and_name(request.urn)
         try:
             inputs = self._provider.check(
-                *_token_and_name(request.urn), given=from_struct(request.news), before=from_struct(request.olds)
+                token, name, inputs=from_struct(request.news), old_inputs=from_struct(request.olds)
             )
-        except Refused as refusal:
-            return provider_pb2.CheckResponse(failures=[provider_pb2.CheckFailure(reason=str(refusal))])
+        except RejectedError as rejection:
+            return provider_pb2.CheckResponse(failures=[provider_pb2.CheckFailure(reason=str(rejection))])
         return provider_pb2.CheckResponse(inputs=to_struct(inputs))
 
     def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
-        found = self._provider.difference(
-            *_token_and_name(request.urn), before=from_struct(request.old_inputs), now=from_struct(request.news)
+        token, name = _token_and_name(request.urn)
+        diff = self._provider.diff(
+            token, name, old_inputs=from_struct(request.old_inputs), inputs=from_struct(request.news)
         )
-        some = provider_pb2.DiffResponse.DIFF_SOME if found.changed else provider_pb2.DiffResponse.DIFF_NONE
+        some = provider_pb2.DiffResponse.DIFF_SOME if diff.changes else provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(
-            changes=some, diffs=found.changed, replaces=found.replaces, deleteBeforeReplace=found.same_place
+            changes=some, diffs=diff.changes, replaces=diff.replacements, deleteBeforeReplace=diff.delete_first
         )
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         token, inputs = _token_and_name(request.urn)[0], from_struct(request.properties)
-        address, outputs = answered(context, lambda: self._provider.create(token, inputs, preview=request.preview))
-        return provider_pb2.CreateResponse(id=address, properties=to_struct(outputs))
+        resource_id, outputs = call_or_abort(
+            context, lambda: self._provider.create(token, inputs, preview=request.preview)
+        )
+        return provider_pb2.CreateResponse(id=resource_id, properties=to_struct(outputs))
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         token, inputs = _token_and_name(request.urn)[0], from_struct(request.news)
-        outputs = answered(
+        outputs = call_or_abort(
             context,
             lambda: self._provider.update(token, request.id, inputs=inputs, preview=request.preview),
         )
         return provider_pb2.UpdateResponse(properties=to_struct(outputs))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> Empty:
-        answered(context, lambda: self._provider.delete(_token_and_name(request.urn)[0], request.id))
+        call_or_abort(context, lambda: self._provider.delete(_token_and_name(request.urn)[0], request.id))
         return Empty()
 
 
-def answered(context: grpc.ServicerContext, verb: Callable[[], _Answer]) -> _Answer:
-    """What the verb returns; a refusal ends the call with its words."""
+def call_or_abort(context: grpc.ServicerContext, function: Callable[[], _Result]) -> _Result:
+    """Return the function's result. A `RejectedError` aborts the gRPC call with its message."""
     try:
-        return verb()
-    except Refused as refusal:
-        context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(refusal))
+        return function()
+    except RejectedError as rejection:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(rejection))
         raise
 
 
 @contextmanager
-def serving(register: Callable[[grpc.Server], None]) -> Iterator[str]:
-    """The address of a server on loopback with the services that `register` adds."""
+def grpc_server(register: Callable[[grpc.Server], None]) -> Iterator[str]:
+    """Serve the services that `register` adds, on loopback. Yields the address."""
     server = grpc.server(ThreadPoolExecutor(_THREADS))
     register(server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -141,19 +145,21 @@ def serving(register: Callable[[grpc.Server], None]) -> Iterator[str]:
 
 
 @contextmanager
-def provided(provider: Provider) -> Iterator[str]:
-    """The address of a provider that serves."""
-    with serving(
-        lambda server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider), server)
-    ) as at:
-        yield at
+def provider_server(provider: Provider) -> Iterator[str]:
+    """Serve a provider. Yields the address."""
+
+    def register(server: grpc.Server) -> None:
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(ProviderServicer(provider), server)
+
+    with grpc_server(register) as address:
+        yield address
 
 
-def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The top-level inputs that are not as before."""
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+def changed_inputs(old_inputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[str]:
+    """Return the top-level inputs that differ."""
+    return sorted(key for key in old_inputs.keys() | inputs.keys() if old_inputs.get(key) != inputs.get(key))
 
 
 def _token_and_name(urn: str) -> tuple[str, str]:
-    _, _, nesting, name = urn.split("::", 3)
-    return nesting.rpartition("$")[2], name
+    _, _, type_path, name = urn.split("::", 3)
+    return type_path.rpartition("$")[2], name

@@ -1,4 +1,4 @@
-"""A stack of the program, simulated: preview, up and destroy over a state and a cloud of its own."""
+"""A simulated stack: preview, up and destroy over its own state and its own cloud."""
 
 import json
 import os
@@ -13,133 +13,145 @@ from typing import Any, Self
 import grpc
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, resource_pb2_grpc
 
-from tests.infra.simulation.azure import Azure
-from tests.infra.simulation.cloud import Cloud
+from tests.infra.simulation.azure import AzureProvider
+from tests.infra.simulation.cloud import Cloud, RejectedError
 from tests.infra.simulation.engine import Deployment
-from tests.infra.simulation.keys_and_passwords import Random, Tls
-from tests.infra.simulation.monitor import Messages, Monitor, told
-from tests.infra.simulation.provider import provided, serving
-from tests.infra.simulation.stack_files import StackSettings, settings
+from tests.infra.simulation.grants import missing_grants
+from tests.infra.simulation.monitor import EngineLog, ResourceMonitor, call_provider
+from tests.infra.simulation.provider import grpc_server, provider_server
+from tests.infra.simulation.stack_files import StackSettings, read_settings
 from tests.infra.simulation.state import STACK, Goal, State, Step
-from tests.infra.simulation.wire import Properties
+from tests.infra.simulation.tls_and_random import RandomProvider, TlsProvider
+from tests.infra.simulation.wire import Properties, reveal
 
 ROOT = Path(__file__).parents[3]
 _HOST = Path(__file__).with_name("language_host.py")
-_RUN_SECONDS_MAX = 60
-# The end of what a failed program said: the error itself and where it came from.
-_SAID_LINES = 12
+# Ends a program that hangs. A run takes two seconds on an idle machine; the rest is for a busy one.
+_RUN_SECONDS_MAX = 600
+# The error and its origin are in the last lines of a failed program's output.
+_ERROR_LINES = 12
 
 
-class ProgramFailed(Exception):  # noqa: N818  # what Pulumi calls it
-    """The program ended with an error; the message is what it said."""
+class ProgramError(Exception):
+    """The program ended with an error; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run did, or would do: its steps, what the program registered, and the stack's outputs."""
+    """The result of a run: its steps, the goals that the program registered, and the stack's outputs."""
 
     steps: tuple[Step, ...]
     goals: Mapping[str, Goal]
     outputs: Properties
 
     def urns(self, *verbs: str) -> set[str]:
-        """The resources with one of these steps."""
+        """Return the resources with one of these steps."""
         return {step.urn for step in self.steps if step.verb in verbs}
 
     @property
     def changes(self) -> set[str]:
-        """The resources that do not stay as they are."""
+        """The resources with a step other than "same"."""
         return {step.urn for step in self.steps if step.verb != "same"}
 
 
 class Simulation:
-    """A stack, its state and the cloud it is in. A context: its providers serve while it is open."""
+    """A stack with its state and its cloud. As a context manager it serves the providers while it is open."""
 
     def __init__(self, stack: str) -> None:
         self._stack = stack
         self.cloud = Cloud()
         self.state = dict[str, State]()
-        self._open = ExitStack()
+        self._resources = ExitStack()
         self._providers = dict[str, provider_pb2_grpc.ResourceProviderStub]()
 
     def __enter__(self) -> Self:
-        for package, provider in (("azure-native", Azure(self.cloud)), ("tls", Tls()), ("random", Random())):
-            address = self._open.enter_context(provided(provider))
-            channel = self._open.enter_context(grpc.insecure_channel(address))
+        providers = {"azure-native": AzureProvider(self.cloud), "tls": TlsProvider(), "random": RandomProvider()}
+        for package, provider in providers.items():
+            address = self._resources.enter_context(provider_server(provider))
+            channel = self._resources.enter_context(grpc.insecure_channel(address))
             self._providers[package] = provider_pb2_grpc.ResourceProviderStub(channel)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open.close()
+        self._resources.close()
 
     def preview(self, config: Mapping[str, Any], *, root: Path = ROOT) -> Run:
-        """What `up` would do with the project in `root`, configured by its files and this.
+        """Return the result that `up` would have, without changing anything.
 
-        Raises `ProgramFailed` or `Refused`.
+        `config` takes precedence over the files of the project in `root`. Raises `ProgramError` or `RejectedError`.
         """
-        return self._run(settings(root, self._stack, config), preview=True)
+        return self._run(read_settings(root, self._stack, config), preview=True)
 
     def up(self, config: Mapping[str, Any], *, root: Path = ROOT) -> Run:
-        """Make the cloud what the program wants. Raises `ProgramFailed` or `Refused`; what was done stays done."""
-        return self._run(settings(root, self._stack, config), preview=False)
+        """Change the cloud to match the program. Raises `ProgramError` or `RejectedError`, without a rollback."""
+        return self._run(read_settings(root, self._stack, config), preview=False)
 
     def destroy(self) -> Run:
-        """Delete everything. Raises `Refused` while something is protected."""
-        deployment = Deployment(state=self.state, providers=self._providers, preview=False)
-        told(deployment.finish)
+        """Delete every resource. Raises `RejectedError` while one is protected."""
+        deployment = self._deployment(preview=False)
+        call_provider(deployment.finish)
         return Run(tuple(deployment.steps), {}, {})
 
     def unprotect(self) -> None:
-        """Take away the protection of everything, as a person would before the end of a stack."""
+        """Remove the protection of every resource, like `pulumi state unprotect --all`."""
         for urn, state in self.state.items():
             self.state[urn] = replace(state, goal=replace(state.goal, protect=False))
 
-    def _run(self, given: StackSettings, *, preview: bool) -> Run:
-        deployment = Deployment(state=self.state, providers=self._providers, preview=preview)
-        with _served(deployment, project=given.project, stack=self._stack) as (address, messages):
-            ended = subprocess.run(
-                _command(address, given, stack=self._stack, preview=preview),
-                env=_environment(given),
+    def _deployment(self, *, preview: bool) -> Deployment:
+        return Deployment(
+            state=self.state, providers=self._providers, require_ready=self._require_grants, preview=preview
+        )
+
+    def _require_grants(self, goal: Goal, inputs: Properties, ready_ids: frozenset[str]) -> None:
+        if missing := missing_grants(self.cloud, goal.token, reveal(inputs), ready_ids=ready_ids):
+            raise RejectedError(f"{goal.urn} is too early: {'; '.join(missing)}")
+
+    def _run(self, settings: StackSettings, *, preview: bool) -> Run:
+        deployment = self._deployment(preview=preview)
+        with _engine_server(deployment, project=settings.project, stack=self._stack) as (address, log):
+            process = subprocess.run(
+                _command(address, settings, stack=self._stack, preview=preview),
+                env=_environment(settings),
                 capture_output=True,
                 text=True,
                 check=False,
                 timeout=_RUN_SECONDS_MAX,
             )
-        if ended.returncode:
-            raise ProgramFailed("\n".join([*messages.logged, *ended.stderr.splitlines()[-_SAID_LINES:]]))
-        told(deployment.finish)
+        if process.returncode:
+            raise ProgramError("\n".join([*log.messages, *process.stderr.splitlines()[-_ERROR_LINES:]]))
+        call_provider(deployment.finish)
         outputs = next(values for urn, values in deployment.outputs.items() if f"::{STACK}::" in urn)
         return Run(tuple(deployment.steps), deployment.goals, outputs)
 
 
 @contextmanager
-def _served(deployment: Deployment, *, project: str, stack: str) -> Iterator[tuple[str, Messages]]:
-    messages, monitor = Messages(), Monitor(deployment, project=project, stack=stack)
+def _engine_server(deployment: Deployment, *, project: str, stack: str) -> Iterator[tuple[str, EngineLog]]:
+    log, monitor = EngineLog(), ResourceMonitor(deployment, project=project, stack=stack)
 
     def register(server: grpc.Server) -> None:
         resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
-        engine_pb2_grpc.add_EngineServicer_to_server(messages, server)
+        engine_pb2_grpc.add_EngineServicer_to_server(log, server)
 
-    with serving(register) as address:
-        yield address, messages
+    with grpc_server(register) as address:
+        yield address, log
 
 
-def _command(address: str, given: StackSettings, *, stack: str, preview: bool) -> list[str]:
+def _command(address: str, settings: StackSettings, *, stack: str, preview: bool) -> list[str]:
     return [
         *(sys.executable, str(_HOST)),
         *("--monitor", address, "--engine", address),
-        *("--project", given.project, "--stack", stack, "--root", str(given.program.parent)),
+        *("--project", settings.project, "--stack", stack, "--root", str(settings.program.parent)),
         *(["--dry-run"] if preview else []),
-        str(given.program),
+        str(settings.program),
     ]
 
 
-def _environment(given: StackSettings) -> dict[str, str]:
-    # No path of the tests' own: the program finds what is installed and what is in its folder.
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "PYTHONPATH"))}
+def _environment(settings: StackSettings) -> dict[str, str]:
+    # Without PYTHONPATH the program imports only installed packages and its own folder.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "PYTHONPATH"))}
     return {
-        **kept,
-        "PULUMI_CONFIG": json.dumps(dict(given.values)),
-        "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(given.secret_keys)),
+        **variables,
+        "PULUMI_CONFIG": json.dumps(dict(settings.values)),
+        "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(settings.secret_keys)),
         "PULUMI_ERROR_OUTPUT_STRING": "1",
     }

@@ -1,4 +1,4 @@
-"""A project's and a stack's settings, from the files that Pulumi keeps them in."""
+"""The settings of a stack, read from the project's and the stack's Pulumi files."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-# What stands for a value that is encrypted in the stack's file.
-ENCRYPTED = "encrypted-in-the-file"
+# Stands for a value that is encrypted in the stack's file.
+SECRET_PLACEHOLDER = "encrypted-in-the-file"
 
-# What differs from one to another who sets this up, and is therefore in no file.
-EXAMPLE = {
+# Settings that are specific to an installation, and therefore in no file.
+EXAMPLE_SETTINGS = {
     "operatorName": "Testdepartementet",
     "operatorEmail": "drift@example.no",
     "maskinportenAudiences": "https://eventfeed.example.no",
@@ -22,7 +22,7 @@ EXAMPLE = {
 
 @dataclass(frozen=True, slots=True)
 class StackSettings:
-    """A stack of a project: the folder of the program, every value of its configuration as text, the secret ones."""
+    """A project's name and program folder, the stack's configuration values as text, and the keys of secret values."""
 
     project: str
     program: Path
@@ -30,26 +30,26 @@ class StackSettings:
     secret_keys: frozenset[str]
 
 
-def settings(root: Path, stack: str, overrides: Mapping[str, Any]) -> StackSettings:
-    """The stack of the project in `root`, with some settings put in the place of what its file says.
+def read_settings(root: Path, stack: str, overrides: Mapping[str, Any]) -> StackSettings:
+    """Read the settings of a stack of the project in `root`. `overrides` take precedence over its files.
 
-    Names without a colon are the project's own.
+    Keys without a colon belong to the project's namespace.
     """
-    described = yaml.safe_load((root / "Pulumi.yaml").read_text())
-    project, program = str(described["name"]), root / described.get("main", "")
-    everywhere = {key: each["value"] for key, each in described.get("config", {}).items()}
-    given = (yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text()) or {}).get("config", {})
-    found = {_full(key, project): value for key, value in {**everywhere, **given, **overrides}.items()}
-    secret_keys = frozenset(key for key, value in found.items() if _encrypted(value))
-    values = {key: ENCRYPTED if key in secret_keys else _text(value) for key, value in found.items()}
+    project_file = yaml.safe_load((root / "Pulumi.yaml").read_text())
+    project, program = str(project_file["name"]), root / project_file.get("main", "")
+    project_config = {key: each["value"] for key, each in project_file.get("config", {}).items()}
+    stack_config = (yaml.safe_load((root / f"Pulumi.{stack}.yaml").read_text()) or {}).get("config", {})
+    config = {_full_key(key, project): each for key, each in {**project_config, **stack_config, **overrides}.items()}
+    secret_keys = frozenset(key for key, value in config.items() if _is_encrypted(value))
+    values = {key: SECRET_PLACEHOLDER if key in secret_keys else _text(value) for key, value in config.items()}
     return StackSettings(project, program, values, secret_keys)
 
 
-def _full(key: str, project: str) -> str:
+def _full_key(key: str, project: str) -> str:
     return key if ":" in key else f"{project}:{key}"
 
 
-def _encrypted(value: Any) -> bool:
+def _is_encrypted(value: Any) -> bool:
     return isinstance(value, dict) and list(value) == ["secure"]
 
 

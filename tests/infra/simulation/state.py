@@ -1,4 +1,4 @@
-"""What the engine knows of a resource: what the program asked for, and what came of it."""
+"""The engine's view of a resource: the goal that the program registers, the resulting state, and the step to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ STACK = "pulumi:pulumi:Stack"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """A resource as the program registers it, on the wire."""
+    """A resource as the program registers it, with properties in wire format."""
 
     urn: str
     token: str
@@ -22,7 +22,7 @@ class Goal:
     custom: bool
     inputs: Properties
     dependencies: frozenset[str]
-    # The resources that each input was made from.
+    # The resources that each input is computed from.
     property_dependencies: Mapping[str, frozenset[str]]
     protect: bool
     secret_outputs: frozenset[str]
@@ -31,10 +31,15 @@ class Goal:
     delete_before_replace: bool
     retain_on_delete: bool
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The URNs of the resources that this one waits for: its parent and its dependencies."""
+        return frozenset({self.parent, *self.dependencies}).union(*self.property_dependencies.values()) - {""}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A resource that was made: its goal, its id ("" for a component), its checked inputs and its outputs."""
+    """An existing resource: its goal, its id ("" for a component), its checked inputs and its outputs."""
 
     goal: Goal
     id: str
@@ -44,7 +49,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is done, or would be, with one resource."""
+    """An operation on a resource, done or previewed."""
 
     verb: Literal["create", "update", "replace", "same", "delete", "retain"]
     urn: str
@@ -53,12 +58,12 @@ class Step:
         return f"{self.verb:8} {self.urn.partition('::')[2].partition('::')[2]}"
 
 
-def goal(request: resource_pb2.RegisterResourceRequest, *, project: str, stack: str) -> Goal:
-    """What a registration asks for."""
-    above = request.parent.split("::")[2] if request.parent else ""
-    nesting = f"{above}$" if above and above != STACK else ""
+def goal_of(request: resource_pb2.RegisterResourceRequest, *, project: str, stack: str) -> Goal:
+    """Return the goal of a registration."""
+    parent_type = request.parent.split("::")[2] if request.parent else ""
+    type_prefix = f"{parent_type}$" if parent_type and parent_type != STACK else ""
     return Goal(
-        urn=f"urn:pulumi:{stack}::{project}::{nesting}{request.type}::{request.name}",
+        urn=f"urn:pulumi:{stack}::{project}::{type_prefix}{request.type}::{request.name}",
         token=request.type,
         name=request.name,
         parent=request.parent,
@@ -75,8 +80,9 @@ def goal(request: resource_pb2.RegisterResourceRequest, *, project: str, stack: 
     )
 
 
-def not_simulated(request: resource_pb2.RegisterResourceRequest) -> list[str]:
-    """The options of a registration that the simulation does not know. Aliases are not looked at: a rename is new."""
+def unsupported_options(request: resource_pb2.RegisterResourceRequest) -> list[str]:
+    """Return the options of a registration that are not simulated. Aliases are ignored: a rename is a new resource."""
     options = ("remote", "importId", "deletedWith", "replace_with", "transforms", "provider", "providers", "packageRef")
-    found = [name for name in options if getattr(request, name)]
-    return [*found, "an explicit provider"] if request.type.startswith("pulumi:providers:") else found
+    used_options = [name for name in options if getattr(request, name)]
+    is_provider = request.type.startswith("pulumi:providers:")
+    return [*used_options, "an explicit provider"] if is_provider else used_options

@@ -1,4 +1,4 @@
-"""Random readers of random logs among random populations: each sees exactly what it may.
+"""Authorisation property test: random readers of random logs, each of which must see exactly what it may.
 
-`make cases` runs 100,000; `make test` a few.
+`make authorisation` runs 100,000 cases, `make test` 5,000.
 """

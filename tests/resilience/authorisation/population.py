@@ -1,4 +1,4 @@
-"""A random world: people and organisations with rights, and a log of what happened to them."""
+"""A random world: people and organisations with rights, and a log of events about them."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ OTHER_RESOURCES = ("urn:altinn:resource:other", "urn:nsb:train")
 STEP = 1_000_000
 
 
-# A second policy of some worlds: nobody reads the app `b`, and everybody the trains that are nobody's own.
+# The additional policies of some worlds: nobody reads the app `b`, everybody reads events of a train without a party.
 CLOSED_APP, OPEN_RESOURCE = "b", "urn:nsb:train"
 _MORE_POLICIES = f"""
 forbid (principal, action, resource) when {{ context has app && context.app == "{CLOSED_APP}" }};
@@ -28,8 +28,8 @@ unless {{ context has party }};
 """
 
 
-class Said(NamedTuple):
-    """What is true of an entry, told without the product's own code."""
+class Facts(NamedTuple):
+    """The attributes of an entry, independent of the product's own code."""
 
     sequence: int
     type: str
@@ -40,70 +40,70 @@ class Said(NamedTuple):
     guid: str | None
 
 
-class Asker(NamedTuple):
-    """Who asks, and the parties it may read."""
+class Caller(NamedTuple):
+    """A caller, and the parties it may read. A stranger is not in the register."""
 
     principal: Principal
     parties: frozenset[str]
-    known: bool = True
+    is_stranger: bool = False
 
 
 class World(NamedTuple):
-    """The register's and the policies' files, who may ask, and the log. `more`: the second policy holds."""
+    """The register, the callers and the log. `has_more_policies`: the additional policies hold."""
 
     register: bytes
-    more: bool
-    askers: Sequence[Asker]
+    has_more_policies: bool
+    callers: Sequence[Caller]
     entries: Sequence[Entry]
-    said: Sequence[Said]
+    facts: Sequence[Facts]
 
 
-def world(rng: random.Random) -> World:
-    """One world. The entry of sequence N is registered N seconds after 1970."""
-    people = [_person(rng, place) for place in range(2)]
-    organisations = [_organisation(rng, place) for place in range(2, 4)]
-    made = [_entry(rng, sequence) for sequence in range(1, rng.randrange(90) + 1)]
-    askers = [_asker(rng, entry, rng.randrange(5)) for entry in [*people, *organisations] for _ in range(2)]
+def random_world(rng: random.Random) -> World:
+    """Create a world. The entry of sequence N is registered N seconds after 1970."""
+    people = [_person(rng, index) for index in range(2)]
+    organisations = [_organisation(rng, index) for index in range(2, 4)]
+    pairs = [_entry(rng, sequence) for sequence in range(1, rng.randrange(90) + 1)]
+    callers = [_caller(rng, record, rng.randrange(5)) for record in [*people, *organisations] for _ in range(2)]
     stranger = _principal(rng.randrange(5), organisation="310009999")
-    # The last party is nobody's: somebody must be there whom nobody acts for.
+    # No caller acts for the last party.
     nobody = {"number": "310009998", "party": PARTIES[4], "name": "nobody"}
     return World(
         register=msgspec.json.encode({"organisations": [*organisations, nobody], "people": people}),
-        more=rng.random() < 0.6,
-        askers=[*askers, Asker(stranger, frozenset(), known=False)],
-        entries=[entry for entry, _ in made],
-        said=[said for _, said in made],
+        has_more_policies=rng.random() < 0.6,
+        callers=[*callers, Caller(stranger, frozenset(), is_stranger=True)],
+        entries=[entry for entry, _ in pairs],
+        facts=[facts for _, facts in pairs],
     )
 
 
-def _person(rng: random.Random, place: int) -> dict[str, object]:
-    number, user = f"{place + 1:02}838012345", str(20000001 + place)
-    return {"number": number, "user": user, "party": PARTIES[place], "name": user, "acts_for": _others(rng, place)}
+def _person(rng: random.Random, index: int) -> dict[str, object]:
+    number, user = f"{index + 1:02}838012345", str(20000001 + index)
+    return {"number": number, "user": user, "party": PARTIES[index], "name": user, "acts_for": _others(rng, index)}
 
 
-def _organisation(rng: random.Random, place: int) -> dict[str, object]:
-    number = str(310000001 + place)
-    return {"number": number, "party": PARTIES[place], "name": number, "acts_for": _others(rng, place)}
+def _organisation(rng: random.Random, index: int) -> dict[str, object]:
+    number = str(310000001 + index)
+    return {"number": number, "party": PARTIES[index], "name": number, "acts_for": _others(rng, index)}
 
 
-def _others(rng: random.Random, place: int) -> Sequence[str]:
-    return [party for party in PARTIES if party != PARTIES[place] and rng.random() < 0.3]
+def _others(rng: random.Random, index: int) -> Sequence[str]:
+    return [party for party in PARTIES if party != PARTIES[index] and rng.random() < 0.3]
 
 
-def _asker(rng: random.Random, entry: Mapping[str, object], level: int) -> Asker:
-    acts_for = msgspec.convert(entry["acts_for"], list[str])
-    parties = frozenset([str(entry["party"]), *acts_for])
-    named = {"user": str(entry["user"])} if "user" in entry else {"organisation": str(entry["number"])}
-    # Who is asked about more often than not may read something.
-    return Asker(_principal(level if rng.random() < 0.5 else 4, **named), parties)
+def _caller(rng: random.Random, record: Mapping[str, object], level: int) -> Caller:
+    acts_for = msgspec.convert(record["acts_for"], list[str])
+    parties = frozenset([str(record["party"]), *acts_for])
+    names = {"user": str(record["user"])} if "user" in record else {"organisation": str(record["number"])}
+    # At least half of the callers have the highest level, so that many events are readable.
+    return Caller(_principal(level if rng.random() < 0.5 else 4, **names), parties)
 
 
-def _principal(level: int, **named: str) -> Principal:
-    method = Method.ID_PORTEN if "user" in named else Method.MASKINPORTEN
-    return Principal(method=method, level=level, scopes=frozenset(), token=b"", expires=2**40, **named)
+def _principal(level: int, **names: str) -> Principal:
+    method = Method.ID_PORTEN if "user" in names else Method.MASKINPORTEN
+    return Principal(method=method, level=level, scopes=frozenset(), token=b"", expires=2**40, **names)
 
 
-def _entry(rng: random.Random, sequence: int) -> tuple[Entry, Said]:
+def _entry(rng: random.Random, sequence: int) -> tuple[Entry, Facts]:
     party = rng.choice([*PARTIES, None, None])
     app = None if party is None or rng.random() < 0.5 else App(org=rng.choice(ORGS), name=rng.choice(NAMES))
     instance = guid(rng.randrange(1, 6)) if app else None
@@ -112,34 +112,33 @@ def _entry(rng: random.Random, sequence: int) -> tuple[Entry, Said]:
     if app:
         resource = f"urn:altinn:resource:app_{app.org}_{app.name}"
         source = f"https://x/{app.org}/{app.name}/instances/{party}/{instance}"
-    said = Said(sequence, rng.choice(TYPES), source, party, resource, app, instance)
-    body = msgspec.json.encode({"id": str(sequence), "source": source, "type": said.type})
+    facts = Facts(sequence, rng.choice(TYPES), source, party, resource, app, instance)
     event = Event(
         identity=Identity(source=source, id=str(sequence)),
-        type=said.type,
+        type=facts.type,
         subject=rng.choice([None, "/case/7"]) if party is None else f"/party/{party}",
         app=app,
         instance=instance,
         resource=resource,
         content=b"",
-        body=body,
+        body=msgspec.json.encode({"id": str(sequence), "source": source, "type": facts.type}),
     )
-    return Entry(sequence=sequence, time=sequence * STEP, write_id="m", event=event), said
+    return Entry(sequence=sequence, time=sequence * STEP, write_id="m", event=event), facts
 
 
-def written(world: World, folder: Path) -> tuple[Path, Path]:
-    """The files of register and policies."""
+def write_files(world: World, folder: Path) -> tuple[Path, Path]:
+    """Write the files of register and policies, and return their paths."""
     register, policies = folder / "register.json", folder / "policies.cedar"
     register.write_bytes(world.register)
-    usual = files("eventfeed.access").joinpath("policies.cedar").read_text()
-    policies.write_text(usual + _MORE_POLICIES * world.more)
+    default_policies = files("eventfeed.access").joinpath("policies.cedar").read_text()
+    policies.write_text(default_policies + _MORE_POLICIES * world.has_more_policies)
     return register, policies
 
 
-def readable(said: Said, asker: Asker, *, more: bool) -> bool:
-    """Whether the policies let this asker read the entry, decided by hand."""
-    if said.resource is None or (more and said.app is not None and said.app.name == CLOSED_APP):
+def is_readable(facts: Facts, caller: Caller, *, has_more_policies: bool) -> bool:
+    """True if the policies permit this caller to read the entry, by the rules of this test."""
+    if facts.resource is None or (has_more_policies and facts.app is not None and facts.app.name == CLOSED_APP):
         return False
-    if more and said.resource == OPEN_RESOURCE and said.party is None:
-        return asker.known
-    return said.party in asker.parties and asker.principal.level >= 3
+    if has_more_policies and facts.resource == OPEN_RESOURCE and facts.party is None:
+        return not caller.is_stranger
+    return facts.party in caller.parties and caller.principal.level >= 3

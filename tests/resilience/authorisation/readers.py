@@ -1,4 +1,4 @@
-"""Readers that follow their cursors through a random world, and what they should have seen."""
+"""Readers that follow their cursors through a random world, and the events that each of them must see."""
 
 import random
 import tempfile
@@ -11,24 +11,24 @@ from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
 from eventfeed.domain import feed as feed_module
-from eventfeed.domain.cursor import Bare, Cursor
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Prefix
+from eventfeed.domain.cursor import After, Bare, Cursor
 from eventfeed.domain.event import App
 from eventfeed.domain.feed import (
-    AppFeed,
     Feed,
-    Filter,
-    InstanceFeed,
-    PageRequest,
-    PartyFeed,
-    Query,
-    ReporteeFeed,
-    ResourceFeed,
+    PageBounds,
+    app_feed,
+    instance_feed,
+    party_feed,
+    reportee_feed,
+    resource_feed,
 )
 from eventfeed.log import reader as reader_module
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import log as sqlite
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.resilience.authorisation.population import (
     NAMES,
     ORGS,
@@ -36,172 +36,197 @@ from tests.resilience.authorisation.population import (
     PARTIES,
     STEP,
     TYPES,
-    Asker,
-    Said,
+    Caller,
+    Facts,
     World,
-    readable,
-    world,
-    written,
+    is_readable,
+    random_world,
+    write_files,
 )
-from tests.support.engines import opened
+from tests.support.engines import open_sqlite_log
 from tests.support.events import guid
 
-CASES_A_WORLD = 50
+CASES_PER_WORLD = 50
 
 
-# The product's own bounds, and what they are in a case: small ones end scans and pages early.
+# The product's bounds, and their values in a case: small ones end scans and pages early.
 BOUNDS = {
     (reader_module, "SCANS_MAX"): (1, 2, 10),
     (reader_module, "CANDIDATES_MAX"): (1, 3, 200),
-    (feed_module, "BUT_MAX"): (0, 1, 500),
+    (feed_module, "EXCLUSIONS_MAX"): (0, 1, 500),
     (sqlite, "EXAMINE_ENTRIES_MAX"): (1, 10, 20_000),
 }
 
 
-class Case(NamedTuple):
-    """One reader: who asks, for what, from where, in pages of which size."""
+class Content(NamedTuple):
+    """The events that belong in a feed. None matches all, `needs_decision` adds the rights of the caller."""
 
-    asker: Asker
-    ask: PageRequest
+    app: App | None = None
+    party: str | None = None
+    resource: str | None = None
+    types: frozenset[str] | None = None
+    guid: str | None = None
+    needs_decision: bool = False
+    filter_types: frozenset[str] = frozenset()
+    filter_source: str = ""
+    filter_party: str | None = None
+
+    def includes(self, facts: Facts) -> bool:
+        """True if an entry belongs in the feed and passes its filters, readable or not."""
+        return (
+            self.app in (None, facts.app)
+            and self.party in (None, facts.party)
+            and self.resource in (None, facts.resource)
+            and (self.types is None or facts.type in self.types)
+            and self.guid in (None, facts.guid)
+            and (not self.filter_types or facts.type in self.filter_types)
+            and facts.source.startswith(self.filter_source)
+            and self.filter_party in (None, facts.party)
+        )
+
+
+class Case(NamedTuple):
+    """One reader: the caller, the feed with its filters, the first cursor, and the bounds of its pages.
+
+    `content` describes the events of the feed, independent of the product's conditions.
+    """
+
+    caller: Caller
+    feed: Feed
+    content: Content
+    after: Bare
+    bounds: PageBounds
 
 
 async def run(seed: int, *, cases: int) -> Iterator[str]:
-    """Walk so many cases; each line tells what was wrong with one, and there should be none."""
-    faults = list[str]()
-    for number in range(cases // CASES_A_WORLD):
+    """Run the cases. Return a line for each failure."""
+    failures = list[str]()
+    for number in range(cases // CASES_PER_WORLD):
         with tempfile.TemporaryDirectory() as folder:
-            faults += await _walk_world(random.Random(f"{seed}/{number}"), Path(folder), number)
-    return iter(faults)
+            failures += await _run_world(random.Random(f"{seed}/{number}"), Path(folder), number)
+    return iter(failures)
 
 
-async def _walk_world(rng: random.Random, folder: Path, number: int) -> Sequence[str]:
-    found, faults = world(rng), list[str]()
-    register, policies = written(found, folder)
+async def _run_world(rng: random.Random, folder: Path, number: int) -> Sequence[str]:
+    world, failures = random_world(rng), list[str]()
+    register, policies = write_files(world, folder)
     point = CedarDecisionPoint(population_file(register), policies_file(policies))
-    async with opened(folder / "log.db") as log:
+    async with open_sqlite_log(folder / "log.db") as log:
         tail = Tail(log)
         in_memory = rng.random() < 0.5
         if in_memory:
             await tail.start()
-        if found.entries:
-            await log.append(found.entries, after=0)
+        if world.entries:
+            await log.append(world.entries, after=0)
         if not in_memory:
             await tail.start()
         retention = Retention(log, clock=lambda: 0, keep=10**17)
-        reader = Reader(log, tail, retention=retention, decisions=Decisions(point))
-        for _ in range(CASES_A_WORLD):
-            case = _case(rng, found)
-            with _bounded(rng):
-                seen = await _follow(reader, case)
-            expected = _expected(found, case)
-            if seen != expected:
-                faults.append(f"world {number}: {case} saw {seen}, not {expected}")
-    return faults
+        reader = Reader(log, tail, retention=retention, decisions=Decisions(point), telemetry=Telemetry())
+        for _ in range(CASES_PER_WORLD):
+            case = _random_case(rng, world)
+            with _random_bounds(rng):
+                sequences = await _follow(reader, case)
+            correct = _correct_sequences(world, case)
+            if sequences != correct:
+                failures.append(f"world {number}: {case} saw {sequences}, not {correct}")
+    return failures
 
 
 @contextmanager
-def _bounded(rng: random.Random) -> Iterator[None]:
-    """The product with bounds of this case."""
-    usual = {(module, name): getattr(module, name) for module, name in BOUNDS}
+def _random_bounds(rng: random.Random) -> Iterator[None]:
+    """Change the product's bounds while the block lasts."""
+    defaults = {(module, name): getattr(module, name) for module, name in BOUNDS}
     for (module, name), values in BOUNDS.items():
         setattr(module, name, rng.choice(values))
     try:
         yield
     finally:
-        for (module, name), value in usual.items():
+        for (module, name), value in defaults.items():
             setattr(module, name, value)
 
 
 async def _follow(reader: Reader, case: Case) -> Sequence[int]:
-    """The sequences seen, following the cursors to the end; -1 marks a page or a cursor that breaks its promise."""
-    seen, ask, place = list[int](), case.ask, -1
+    """The sequences on all pages up to the end. -1 marks a page or a cursor that breaks the contract."""
+    after: After = case.after
+    sequences, position = list[int](), -1
     while True:
-        page = await reader.read(ask)
-        shown = [entry.sequence for entry in page.entries]
-        moved = place < page.cursor.position or not page.more
+        page = await reader.read(case.feed, after=after, bounds=case.bounds)
+        on_page = [entry.sequence for entry in page.entries]
+        is_stuck = page.more and page.cursor.position <= position
         if (
-            shown != sorted(set(shown))
-            or len(shown) > ask.size
-            or not moved
-            or max(shown, default=0) > page.cursor.position
+            on_page != sorted(set(on_page))
+            or len(on_page) > case.bounds.size
+            or is_stuck
+            or max(on_page, default=0) > page.cursor.position
         ):
-            seen.append(-1)
-        seen += shown
-        if not page.more or -1 in seen:
-            return seen
-        place = page.cursor.position
-        after = Cursor(log=page.cursor.log, position=place)
-        ask = PageRequest(query=ask.query, size=ask.size, after=after, since=ask.since, until=ask.until)
+            sequences.append(-1)
+        sequences += on_page
+        if not page.more or -1 in sequences:
+            return sequences
+        position = page.cursor.position
+        after = Cursor(log=page.cursor.log, position=position)
 
 
-def _case(rng: random.Random, found: World) -> Case:
-    asker = rng.choice(found.askers)
-    feed, end = _feed(rng, asker), len(found.entries)
-    party = rng.choice([*PARTIES, None, None]) if isinstance(feed, AppFeed | ResourceFeed | ReporteeFeed) else None
-    wanted = Filter(
-        types=frozenset() if isinstance(feed, ReporteeFeed) else frozenset(rng.sample(TYPES, rng.choice([0, 0, 1, 2]))),
-        source=rng.choice([None, None, "https://x/ttd/", "https://x/ttd/b/"]),
-        subject=f"/party/{party}" if party else None,
-    )
-    bounds = sorted(rng.randrange(end + 2) * STEP for _ in range(2))
-    ask = PageRequest(
-        query=Query(feed=feed, filter=wanted),
+def _random_case(rng: random.Random, world: World) -> Case:
+    caller = rng.choice(world.callers)
+    feed, content = _random_feed(rng, caller)
+    filters = _random_filters(rng, content)
+    conditions = list[Condition]()
+    if filters.filter_types:
+        conditions.append(AnyOf("type", filters.filter_types))
+    if filters.filter_source:
+        conditions.append(Prefix("source", filters.filter_source))
+    if filters.filter_party:
+        conditions.append(Equal("subject", f"/party/{filters.filter_party}"))
+    end = len(world.entries)
+    since, until = sorted(rng.randrange(end + 2) * STEP for _ in range(2))
+    bounds = PageBounds(
         size=rng.choice([1, 2, 7, 50, 1000]),
-        after=Bare(position=rng.choice([0, 0, rng.randrange(end + 1)])),
-        since=rng.choice([None, None, bounds[0]]),
-        until=rng.choice([None, None, bounds[1]]),
+        since=rng.choice([None, None, since]),
+        until=rng.choice([None, None, until]),
     )
-    return Case(asker, ask)
+    after = Bare(position=rng.choice([0, 0, rng.randrange(end + 1)]))
+    return Case(caller, feed.where(*conditions), filters, after, bounds)
 
 
-def _feed(rng: random.Random, asker: Asker) -> Feed:
+def _random_filters(rng: random.Random, content: Content) -> Content:
+    takes_party = content.party is None and content.guid is None
+    takes_types = content.types is None
+    return content._replace(
+        filter_types=frozenset(rng.sample(TYPES, rng.choice([0, 0, 1, 2]))) if takes_types else frozenset(),
+        filter_source=rng.choice(["", "", "https://x/ttd/", "https://x/ttd/b/"]),
+        filter_party=rng.choice([*PARTIES, None, None]) if takes_party else None,
+    )
+
+
+def _random_feed(rng: random.Random, caller: Caller) -> tuple[Feed, Content]:
     app = App(org=rng.choice(ORGS), name=rng.choice(NAMES))
     resource = rng.choice([*OTHER_RESOURCES, f"urn:altinn:resource:app_{app.org}_{app.name}"])
-    feeds: Sequence[Feed] = [
-        PartyFeed(subject=f"/party/{rng.choice(PARTIES)}", reader=asker.principal),
-        ResourceFeed(resource=resource, reader=asker.principal),
-        AppFeed(app=app),
-        ReporteeFeed(types=frozenset(rng.sample(TYPES, rng.choice([1, 2])))),
-        InstanceFeed(guid=guid(rng.randrange(1, 6)), party=rng.choice([None, *PARTIES])),
+    party, types = rng.choice(PARTIES), frozenset(rng.sample(TYPES, rng.choice([1, 2])))
+    instance, instance_party = guid(rng.randrange(1, 6)), rng.choice([None, *PARTIES])
+    feeds = [
+        (party_feed(f"/party/{party}", caller.principal), Content(party=party, needs_decision=True)),
+        (resource_feed(resource, caller.principal), Content(resource=resource, needs_decision=True)),
+        (app_feed(app), Content(app=app)),
+        (reportee_feed(types), Content(types=types)),
+        (instance_feed(instance, instance_party), Content(guid=instance, party=instance_party)),
     ]
-    # What is decided on comes more often.
+    # Feeds with decisions come more often.
     return rng.choice([*feeds, *feeds[:2], *feeds[:2]])
 
 
-def _expected(found: World, case: Case) -> Sequence[int]:
-    """The sequences that must be seen, decided by hand."""
-    ask, after = case.ask, case.ask.after
-    start = after.position if isinstance(after, Bare) else 0
+def _correct_sequences(world: World, case: Case) -> Sequence[int]:
+    """The sequences that the reader must see, by the rules of this test."""
+    since, until = case.bounds.since, case.bounds.until
     return [
-        said.sequence
-        for said in found.said
-        if said.sequence > start
-        and (ask.since is None or said.sequence * STEP >= ask.since)
-        and (ask.until is None or said.sequence * STEP < ask.until)
-        and _wanted(said, ask.query.filter)
-        and _in_feed(said, ask.query.feed, asker=case.asker, more=found.more)
+        facts.sequence
+        for facts in world.facts
+        if facts.sequence > case.after.position
+        and (since is None or facts.sequence * STEP >= since)
+        and (until is None or facts.sequence * STEP < until)
+        and case.content.includes(facts)
+        and (
+            not case.content.needs_decision
+            or is_readable(facts, case.caller, has_more_policies=world.has_more_policies)
+        )
     ]
-
-
-def _wanted(said: Said, wanted: Filter) -> bool:
-    party = None if wanted.subject is None else wanted.subject.rpartition("/")[2]
-    return (
-        (not wanted.types or said.type in wanted.types)
-        and (wanted.source is None or said.source.startswith(wanted.source))
-        and (party is None or said.party == party)
-    )
-
-
-def _in_feed(said: Said, feed: Feed, *, asker: Asker, more: bool) -> bool:
-    """Whether the entry belongs to the feed, and may be read by who asks."""
-    match feed:
-        case AppFeed(app=app):
-            return said.app == app
-        case PartyFeed(subject=subject):
-            return f"/party/{said.party}" == subject and readable(said, asker, more=more)
-        case ResourceFeed(resource=resource):
-            return said.resource == resource and readable(said, asker, more=more)
-        case ReporteeFeed(types=types):
-            return said.type in types
-        case InstanceFeed(guid=instance, party=party):
-            return said.guid == instance and party in (None, said.party)

@@ -1,6 +1,6 @@
-"""Each way in which a log like this is usually got wrong, planted in a copy of the service: some test must notice.
+"""Mutation tests: frequent mistakes in a log, each made in a copy of the service. A test must fail on each.
 
-`make mutants` runs the list. A mutant whose text is no longer in the code fails: it must move with the code.
+`make mutants` runs the list. If the text of a mutant is no longer in the code, its test fails: adapt the mutant.
 """
 
 import os
@@ -12,129 +12,129 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.emulator.running import available
+from tests.emulator.running import is_available
 
 ROOT = Path(__file__).parents[3]
 
 
 class Mutant(NamedTuple):
-    """One fault: in which file which text becomes which, and the tests that must notice."""
+    """A mistake: the file, the correct text, the text that replaces it, and the tests that must fail."""
 
     file: str
-    sound: str
-    faulty: str
+    original: str
+    replacement: str
     tests: str
 
 
 APPENDER = "tests/service/log/test_appender.py"
 CONFORMANCE = "tests/conformance"
 MUTANTS = {
-    "number taken before commit": Mutant(
+    "append without a check of the tail": Mutant(
         "log/sqlite/log.py",
-        "        if head.position != after:\n            raise TailMoved(expected=after, actual=head.position)\n",
+        "        if head.end_offset != after:\n            raise TailMoved(expected=after, actual=head.end_offset)\n",
         "",
         f"{CONFORMANCE}/test_append.py",
     ),
     "tail moved past an unverified entry": Mutant(
         "log/memory/tail.py",
-        "            if entry.sequence != self._head.position + 1:\n",
+        "            if entry.sequence != self.head.end_offset + 1:\n",
         "            if False:\n",
         "tests/service/log/memory/test_tail.py",
     ),
-    "cursor is the last returned, not the last examined": Mutant(
+    "cursor at the last returned entry instead of the last examined one": Mutant(
         "log/reader.py",
-        "position=max(start, found.examined))",
-        "position=entries[-1].sequence if entries else start)",
+        "position=max(start, scan.examined))",
+        "position=scan.entries[-1].sequence if scan.entries else start)",
         "tests/service/log/test_reader.py",
     ),
-    "duplicate check skipped after a lost race": Mutant(
+    "no duplicate check after a lost race": Mutant(
         "log/appender.py",
-        "            found = await self._log.find(events)\n",
-        "            found = await self._log.find(events if len(marks) == 1 else [])\n",
+        "                lookup = await self._log.find(events)\n",
+        "                lookup = await self._log.find(events if len(write_ids) == 1 else [])\n",
         APPENDER,
     ),
-    "identity checked against another tail than the create's": Mutant(
+    "identity checked against another tail than the append's": Mutant(
         "log/appender.py",
-        "            settlement = settle(submissions, found)\n",
-        "            settlement, pinned = settle(submissions, found), self._tail.head\n",
+        "            plan = plan_batch(submissions, lookup)\n",
+        "            plan, pinned = plan_batch(submissions, lookup), self._tail.head\n",
         APPENDER,
     ),
-    "outcome assumed after a time-out": Mutant(
+    "success assumed after a timeout": Mutant(
         "log/appender.py",
-        "                there = await self._there(after=after, limit=len(entries))\n",
-        "                there = entries\n",
+        "                stored = await self._read_positions(after=after, limit=len(entries))\n",
+        "                stored = entries\n",
         APPENDER,
     ),
-    "a retry regrouped": Mutant(
+    "a retry with other submissions": Mutant(
         "log/appender.py",
-        "                await patience.wait()\n                continue\n",
-        "                await patience.wait()\n                return False\n",
+        "                await budget.wait()\n                continue\n",
+        "                await budget.wait()\n                return False\n",
         APPENDER,
     ),
     "the last entry expired": Mutant(
         "log/sqlite/log.py",
-        "min(head.position - 1, head.floor + EXPIRE_ENTRIES_MAX)",
-        "min(head.position, head.floor + EXPIRE_ENTRIES_MAX)",
+        "min(head.end_offset - 1, head.log_start + EXPIRE_ENTRIES_MAX)",
+        "min(head.end_offset, head.log_start + EXPIRE_ENTRIES_MAX)",
         f"{CONFORMANCE}/test_retention.py",
     ),
-    "registration time taken from the clock alone": Mutant(
+    "registration time from the clock alone": Mutant(
         "log/appender.py",
         "max(self._clock(), pinned.time)",
         "self._clock()",
         APPENDER,
     ),
-    "receipt given before the tail shows the event": Mutant(
+    "receipt sent before the tail has the event": Mutant(
         "log/appender.py",
-        "        if known > self._tail.head.position:\n",
+        "        if position > self._tail.head.end_offset:\n",
         "        if False:\n",
         APPENDER,
     ),
-    "two pages taken for one": Mutant(
+    "equal positions for two different pages": Mutant(
         "log/memory/recent_entries.py",
-        "run.places[start:stop].tobytes()",
-        "run.places[start : stop - 1].tobytes()",
+        "run.positions[start:stop].tobytes()",
+        "run.positions[start : stop - 1].tobytes()",
         "tests/service/log/memory/test_recent_entries.py",
     ),
-    "entries of another log remembered": Mutant(
+    "entries of another log kept in memory": Mutant(
         "log/memory/tail.py",
-        "if self._forgot.is_set() or (came",
-        "if (came",
+        "if self._needs_filling.is_set() or (learnt is None",
+        "if (learnt is None",
         "tests/service/log/memory/test_tail.py",
     ),
-    "what came while memory filled left out": Mutant(
+    "entries that arrive while memory fills omitted": Mutant(
         "log/memory/tail.py",
-        "        for entry in came or ():\n            recent.add(entry, keys_of_event(entry.event))\n",
+        "        for entry in learnt or ():\n            recent.add(entry)\n",
         "",
         "tests/service/log/memory/test_tail.py",
     ),
-    "deletion during a scan unnoticed": Mutant(
+    "deletion during a scan not detected": Mutant(
         "log/reader.py",
-        "        if scan.floor > after:\n",
+        "        if scan.log_start > after:\n",
         "        if False:\n",
         "tests/service/log/test_reader.py",
     ),
-    "an early look trusted for a place ahead": Mutant(
+    "a refresh that began earlier used for a later position": Mutant(
         "single_flight.py",
-        "        if self._running is not None:\n            await asyncio.shield(self._running)\n",
+        "        if self._task is not None:\n            await asyncio.shield(self._task)\n",
         "",
         "tests/service/log/memory/test_tail.py",
     ),
-    "commit not fsynced": Mutant(
+    "commit without fsync": Mutant(
         "log/sqlite/connections.py",
         "PRAGMA synchronous = FULL",
         "PRAGMA synchronous = NORMAL",
         "tests/service/log/sqlite/test_log.py",
     ),
-    "Cosmos DB: another writer's entry taken for our own": Mutant(
+    "Cosmos DB: an entry of another writer accepted as our own": Mutant(
         "log/cosmos/log.py",
-        '                raise TailMoved(expected=first["sequence"] - 1, actual=head.position) from None\n',
+        '                raise TailMoved(expected=first["sequence"] - 1, actual=head.end_offset) from None\n',
         "                continue\n",
         f"{CONFORMANCE}/test_append.py",
     ),
-    "Cosmos DB: an entry made where none precedes it": Mutant(
+    "Cosmos DB: an entry written past a gap": Mutant(
         "log/cosmos/log.py",
-        "            if head.position != after:\n                raise TailMoved",
-        "            if head.position > after:\n                raise TailMoved",
+        "            if head.end_offset != after:\n                raise TailMoved",
+        "            if head.end_offset > after:\n                raise TailMoved",
         f"{CONFORMANCE}/test_append.py",
     ),
     "Cosmos DB: a batch across two segments": Mutant(
@@ -145,47 +145,47 @@ MUTANTS = {
     ),
     "Cosmos DB: the last entry expired": Mutant(
         "log/cosmos/log.py",
-        "head=head), head.position - 1))",
-        "head=head), head.position))",
+        "head=head), head.end_offset - 1))",
+        "head=head), head.end_offset))",
         f"{CONFORMANCE}/test_retention.py",
     ),
-    "Cosmos DB: outcome assumed after a time-out": Mutant(
-        "log/cosmos/database.py",
+    "Cosmos DB: success assumed after a timeout": Mutant(
+        "log/cosmos/retry.py",
         "    if writes:\n        raise OutcomeUnknown",
         "    if not writes:\n        raise OutcomeUnknown",
         "tests/service/log/cosmos/test_database.py",
     ),
-    "Cosmos DB: a replica that lags believed": Mutant(
+    "Cosmos DB: entries of a stale replica accepted": Mutant(
         "log/cosmos/segments.py",
-        "        return None\n    entries, weight = list[Entry](), 0\n",
-        "        pass\n    entries, weight = list[Entry](), 0\n",
+        "        return None\n    entries = map(entry_of, documents)\n",
+        "        pass\n    entries = map(entry_of, documents)\n",
         "tests/service/log/cosmos/test_database.py",
     ),
-    "Cosmos DB: the end of a replica that lags believed": Mutant(
+    "Cosmos DB: the end of a stale replica accepted": Mutant(
         "log/cosmos/segments.py",
         "            return end if end.position >= least else None\n",
         "            return end\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",
     ),
-    "Cosmos DB: an identity that a lagging replica lacks believed new": Mutant(
+    "Cosmos DB: an identity missing on a stale replica accepted as new": Mutant(
         "log/cosmos/segments.py",
-        "            return documents if whole else None\n",
+        "            return documents if is_current else None\n",
         "            return documents\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",
     ),
-    "an event shown that its reader may not see": Mutant(
+    "an event returned to a reader without rights": Mutant(
         "log/reader.py",
         "[entry for entry, question in asked if question in allowed]",
         "entries",
         "tests/service/log/test_reader_access.py",
     ),
-    "visible events passed unseen when a page is full": Mutant(
+    "a full page whose cursor passes visible events": Mutant(
         "log/reader.py",
-        "                return self.entries[-1].sequence\n            weight",
-        "                return examined\n            weight",
+        "return examined if count == len(entries) else self.entries[-1].sequence",
+        "return examined",
         "tests/service/log/test_reader_access.py",
     ),
-    "a decision remembered for every level of authentication": Mutant(
+    "a decision cached for every level of authentication": Mutant(
         "access/decisions.py",
         "principal.organisation, principal.level, question)",
         "principal.organisation, 4, question)",
@@ -196,47 +196,57 @@ MUTANTS = {
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The service and its tests, to be spoiled."""
-    copied = tmp_path_factory.mktemp("copy")
+    """A copy of the service and its tests."""
+    folder = tmp_path_factory.mktemp("copy")
     for name in ("service", "tests"):
-        shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", copied)
-    return copied
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    return folder
 
 
-def verdict(copied: Path, tests: str, *, engine: str = "") -> int:
-    """What pytest says of the copy: 0 when the tests pass, 1 when one fails. `engine` names the only one to test."""
+def exit_code(copy: Path, tests: str, *, engine: str = "") -> int:
+    """Run tests in the copy, and return pytest's exit code: 1 if a test fails. `engine` selects tests of one engine."""
     command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", "-k", engine, tests]
-    environment = {**os.environ, "PYTHONPATH": str(copied / "service"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=copied, env=environment, capture_output=True, check=False).returncode
+    environment = {**os.environ, "PYTHONPATH": str(copy / "service"), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
 
 
+def test_the_text_of_each_mutant_occurs_once_in_the_code() -> None:
+    """A mutant that no longer fits must be adapted to the code."""
+    service = ROOT / "service" / "eventfeed"
+    counts = {name: (service / each.file).read_text().count(each.original) for name, each in MUTANTS.items()}
+
+    assert {} == {name: count for name, count in counts.items() if count != 1}
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("tests", sorted({mutant.tests for mutant in MUTANTS.values()}))
-def test_the_sound_copy_passes(copy: Path, tests: str) -> None:
-    """What kills a mutant says yes to the code as it is."""
-    assert 0 == verdict(copy, tests)
+def test_the_unchanged_copy_passes_the_tests(copy: Path, tests: str) -> None:
+    """Tests that fail on a mutant pass on the correct code."""
+    assert 0 == exit_code(copy, tests)
 
 
-# What is planted above the engines must be caught on either.
-ABOVE = {APPENDER, "tests/service/log/memory/test_tail.py", "tests/service/log/test_reader.py"}
-ON_EITHER = [name for name, mutant in MUTANTS.items() if mutant.tests in ABOVE]
+# A mutant above the engines must fail on each engine.
+ABOVE_ENGINES = {APPENDER, "tests/service/log/memory/test_tail.py", "tests/service/log/test_reader.py"}
+ON_EACH_ENGINE = [name for name, mutant in MUTANTS.items() if mutant.tests in ABOVE_ENGINES]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("name", "engine"), [*((name, "") for name in MUTANTS), *((name, "cosmos") for name in ON_EITHER)]
+    ("name", "engine"), [*((name, "") for name in MUTANTS), *((name, "cosmos") for name in ON_EACH_ENGINE)]
 )
-def test_the_mutant_is_killed(copy: Path, name: str, engine: str) -> None:
-    """Planted alone, each fault makes one of its tests fail."""
-    if engine and not available() and not os.environ.get("CI"):
+def test_a_mutant_makes_a_test_fail(copy: Path, name: str, engine: str) -> None:
+    """Each mistake alone makes at least one of its tests fail."""
+    if engine and not is_available() and not os.environ.get("CI"):
         pytest.skip("there is no emulator: `make test` installs it")
     mutant = MUTANTS[name]
     file = copy / "service" / "eventfeed" / mutant.file
-    sound = file.read_text()
-    assert 1 == sound.count(mutant.sound), "the mutant's text must stand once in the code"
-    file.write_text(sound.replace(mutant.sound, mutant.faulty))
+    code = file.read_text()
+    assert 1 == code.count(mutant.original), "the mutant's text must occur once in the code"
+    file.write_text(code.replace(mutant.original, mutant.replacement))
     try:
-        found = verdict(copy, mutant.tests, engine=engine)
+        result = exit_code(copy, mutant.tests, engine=engine)
     finally:
-        file.write_text(sound)
+        file.write_text(code)
 
-    assert 1 == found
+    assert 1 == result

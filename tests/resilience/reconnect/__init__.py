@@ -1,4 +1,5 @@
-"""A consumer that follows while its connections break, and while it is killed: nothing missed, doubled or out of order.
+"""Reconnect test: a consumer follows a feed while its connections break and its process is killed.
 
-`make follow` runs it in full, on SQLite and on a Cosmos DB emulator.
+Every event must arrive exactly once and in order. `make reconnect` runs the full test, on SQLite and on a Cosmos DB
+emulator.
 """

@@ -1,5 +1,5 @@
-"""A storm: many writers and readers in several processes, a worker killed in the middle; nothing may go wrong.
+"""Stress test: many publishers and followers in several processes, while service workers are killed.
 
-`make storm` runs it in full. What must hold in the end: every event that has a receipt is in the log once, at the
-sequence of its receipt; sequences are dense; every follower saw exactly its part, in order, in pages of any size.
+`make stress` runs it in full. At the end every event with a receipt must be in the log once, at the sequence of its
+receipt. Sequences must be dense. Every follower must have read exactly its part, in order, in pages of any size.
 """

@@ -1,28 +1,28 @@
-"""`make storm`: 16 publishers, 8 followers, 3 workers, 100,000 events, two workers killed.
+"""`make stress`: 16 publishers, 8 followers, 3 workers, 100,000 events, two killed workers.
 
-`make storm STORE=cosmos`: 20 times 2,000 events on an emulator behind a network that loses answers.
+`make stress STORE=cosmos`: 20 trials of 2,000 events, on an emulator behind a network that loses responses.
 """
 
 import sys
 
-from tests.resilience.stress.network import blow_on_cosmos
-from tests.resilience.stress.stress import Size, Verdict, blow
+from tests.resilience.stress.cosmos_trial import run_cosmos_trial
+from tests.resilience.stress.trial import Size, Verdict, run_trial
 
-EMBEDDED = Size(events=100_000, publishing_processes=4, followers=8, workers=3, kills=2)
+SQLITE = Size(events=100_000, publishing_processes=4, followers=8, workers=3, kills=2)
 COSMOS = Size(events=2_000, publishing_processes=2, followers=4, workers=3, kills=2)
 SEEDS = range(1, 21)
 
 
-def told(verdict: Verdict, size: Size) -> bool:
-    """Say what was found; whether it is good."""
+def report(verdict: Verdict, size: Size) -> bool:
+    """Print a verdict, and return True if it is good."""
     for name, value in verdict._asdict().items():
         print(f"{name:>18}  {value:,.1f}" if isinstance(value, float) else f"{name:>18}  {value:,}", flush=True)
-    return verdict.good and (verdict.events, verdict.killed) == (size.events, size.kills)
+    return verdict.good and (verdict.events, verdict.kills) == (size.events, size.kills)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["cosmos"]:
-        good = [told(blow_on_cosmos(COSMOS, seed=seed), COSMOS) for seed in SEEDS]
+        good = [report(run_cosmos_trial(COSMOS, seed=seed), COSMOS) for seed in SEEDS]
     else:
-        good = [told(blow(EMBEDDED), EMBEDDED)]
+        good = [report(run_trial(SQLITE), SQLITE)]
     sys.exit(0 if all(good) else 1)

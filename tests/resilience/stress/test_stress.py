@@ -1,28 +1,28 @@
-"""The short form of the storm."""
+"""The short form of the stress test."""
 
 import os
 
 import pytest
 
-from tests.emulator.running import available
-from tests.resilience.stress.network import blow_on_cosmos
-from tests.resilience.stress.stress import Size, blow
+from tests.emulator.running import is_available
+from tests.resilience.stress.cosmos_trial import run_cosmos_trial
+from tests.resilience.stress.trial import Size, run_trial
 
 
-@pytest.mark.timeout(180)
-def test_a_short_storm_loses_and_doubles_nothing() -> None:
-    """Eight publishers, four followers, two workers, one of them killed in the middle."""
-    verdict = blow(Size(events=4_000, publishing_processes=2, followers=4, workers=2, kills=1))
+@pytest.mark.timeout(900)
+def test_a_short_trial_loses_and_doubles_nothing() -> None:
+    """Eight publishers, four followers and two workers; one worker is killed."""
+    verdict = run_trial(Size(events=4_000, publishing_processes=2, followers=4, workers=2, kills=1))
 
-    assert (4_000, 1) == (verdict.events, verdict.killed)
+    assert (4_000, 1) == (verdict.events, verdict.kills)
     assert verdict.good, verdict
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.skipif(not (available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it")
-def test_a_short_storm_on_a_bad_network_loses_and_doubles_nothing() -> None:
-    """Three service processes on one Cosmos DB emulator; a third of all answers are lost."""
-    verdict = blow_on_cosmos(Size(events=600, publishing_processes=2, followers=4, workers=3, kills=0), seed=7)
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not (is_available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it")
+def test_a_short_trial_on_a_bad_network_loses_and_doubles_nothing() -> None:
+    """Three service processes on one Cosmos DB emulator; a third of all responses are lost."""
+    verdict = run_cosmos_trial(Size(events=600, publishing_processes=2, followers=4, workers=3, kills=0), seed=7)
 
     assert 600 == verdict.events
     assert verdict.good, verdict

@@ -1,4 +1,4 @@
-"""Local policies: whom the development population lets read, and policies of one's own."""
+"""Local policies over the development population, and policies in a file."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from eventfeed.access import cedar
 from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.local import population_file
-from eventfeed.domain.feed import Question
+from eventfeed.domain.decision import Question
 from eventfeed.domain.principal import Principal
 from eventfeed.settings import SettingsError
 from tests.support.events import caller
@@ -18,12 +18,12 @@ QUESTIONS = {Question(resource=BOLIG, party=party) for party in PARTIES.values()
 
 
 def point(policies: Path | None = None) -> CedarDecisionPoint:
-    """The policies over the development population."""
+    """Return the policies over the development population."""
     return CedarDecisionPoint(population_file(None), policies_file(policies))
 
 
 @pytest.mark.parametrize(
-    ("who", "reads"),
+    ("principal", "parties"),
     [
         (caller(user="20000001"), ["kari", "bakery"]),
         (caller(user="20000002"), ["ola"]),
@@ -38,36 +38,36 @@ def point(policies: Path | None = None) -> CedarDecisionPoint:
     ],
     ids=str,
 )
-async def test_everybody_reads_their_own(who: Principal, reads: list[str]) -> None:
-    """And whom they act for (contract section 8); who is not known reads nothing."""
-    allowed = await point().allowed(who, QUESTIONS)
+async def test_caller_reads_its_own_party_and_those_it_acts_for(principal: Principal, parties: list[str]) -> None:
+    """Contract section 8. A caller who is not in the register reads nothing."""
+    allowed = await point().allowed(principal, QUESTIONS)
 
-    assert {PARTIES[name] for name in reads} == {question.party for question in allowed}
+    assert {PARTIES[name] for name in parties} == {question.party for question in allowed}
 
 
 @pytest.mark.parametrize(("level", "allowed"), [(0, False), (2, False), (3, True), (4, True)])
-async def test_level_three_is_needed(level: int, *, allowed: bool) -> None:
-    """For one's own as for others'."""
+async def test_reading_needs_authentication_level_three(level: int, *, allowed: bool) -> None:
+    """Also for the own party."""
     question = Question(resource=BOLIG, party="50000001")
 
     assert allowed == (question in await point().allowed(caller(user="20000001", level=level), {question}))
 
 
-async def test_without_a_party_nobody_reads() -> None:
-    """Nor without questions."""
+async def test_question_without_a_party_is_denied() -> None:
+    """No questions have no decisions."""
     assert set() == await point().allowed(caller(user="20000001"), {Question(resource=BOLIG, party=None)})
     assert set() == await point().allowed(caller(user="20000001"), set())
 
 
-async def test_many_questions_are_decided_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many are decided without a pause."""
+async def test_questions_above_the_batch_size_are_all_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event loop runs between the batches."""
     monkeypatch.setattr(cedar, "BATCH_QUESTIONS_MAX", 2)
 
     assert 2 == len(await point().allowed(caller(user="20000001"), QUESTIONS))
 
 
-async def test_policies_of_ones_own_count(tmp_path: Path) -> None:
-    """They may speak of apps, of their organisations, of resources and levels; odd names are only names."""
+async def test_policies_in_a_file_replace_the_built_in_ones(tmp_path: Path) -> None:
+    """They may use apps, organisations, resources and levels. Special characters in a name have no effect."""
     file = tmp_path / "own.cedar"
     file.write_text(
         'permit (principal is Organisation, action == Action::"read", resource)\n'
@@ -91,8 +91,8 @@ async def test_policies_of_ones_own_count(tmp_path: Path) -> None:
         "\xff",
     ],
 )
-def test_policies_that_cannot_be_meant_are_told(tmp_path: Path, policies: str) -> None:
-    """At the start, with the file's name, and what is wrong; no policies at all let nobody read, and are fine."""
+def test_invalid_policies_are_reported_at_the_start(tmp_path: Path, policies: str) -> None:
+    """With the name of the file. An empty file is valid and lets nobody read."""
     file = tmp_path / "wrong.cedar"
     file.write_bytes(policies.encode("latin-1"))
     if not policies:

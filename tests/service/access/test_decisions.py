@@ -1,4 +1,4 @@
-"""Decisions remembered: each asked once, for whom it was asked, and not for long."""
+"""Cached decisions: each is requested once for each caller and level, and kept for a short time."""
 
 import asyncio
 from collections.abc import Set as AbstractSet
@@ -7,13 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from eventfeed.access import decisions as decisions_module
-from eventfeed.access.decisions import Decisions
+from eventfeed.access.decisions import CACHE_SECONDS, UNDECIDED_SECONDS_MAX, Decisions
 from eventfeed.access.platform import PlatformDecisionPoint
+from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question, Undecided
+from eventfeed.domain.ports import DecisionPoint
 from eventfeed.domain.principal import Method, Principal
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.decision_point import PlatformDouble
-from tests.support.engines import Allowing
+from tests.support.engines import ManualClock, StubDecisionPoint
 from tests.support.events import caller
 
 KARI = caller(user="20000001")
@@ -22,33 +24,37 @@ FIFTY = frozenset(Question(resource=BOLIG, party=str(50000000 + number)) for num
 ONE = Question(resource=BOLIG, party="50000001")
 
 
-class Gated:
-    """A point that answers when it is let to, and fails when it is told to."""
+def decisions_of(point: DecisionPoint, clock: ManualClock | None = None) -> Decisions:
+    """Return cached decisions of a point; `clock` counts seconds."""
+    return Decisions(point, telemetry=Telemetry(), clock=clock or ManualClock(0))
+
+
+class GatedDecisionPoint:
+    """A decision point that responds when `gate` is set, with a failure if `is_failing`."""
 
     def __init__(self) -> None:
-        self.open_, self.failing, self.asked = asyncio.Event(), False, 0
+        self.gate, self.is_failing, self.requests = asyncio.Event(), False, 0
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
-        self.asked += 1
-        await self.open_.wait()
-        if self.failing:
-            raise Unavailable(f"nothing for level {principal.level}")
+        self.requests += 1
+        await self.gate.wait()
+        if self.is_failing:
+            raise Unavailable(f"no decision for level {principal.level}")
         return questions
 
 
-async def test_a_page_costs_the_platform_one_call_and_then_none() -> None:
-    """50 events over 50 parties, counted at the wire; a page that overlaps asks for the rest alone."""
+async def test_page_costs_one_platform_call_and_its_repeat_none() -> None:
+    """Counted at the wire for 50 events of 50 parties. An overlapping page requests only the new decision."""
     double = PlatformDouble()
-    point = Decisions(PlatformDecisionPoint(double.platform))
-    first, again = await point.allowed(KARI, FIFTY), await point.allowed(KARI, FIFTY)
-    more = FIFTY | {Question(resource=BOLIG, party="1")}
+    decisions = decisions_of(PlatformDecisionPoint(double.platform))
+    first, repeat = await decisions.allowed(KARI, FIFTY), await decisions.allowed(KARI, FIFTY)
     calls = double.calls
-    await point.allowed(KARI, more)
+    await decisions.allowed(KARI, FIFTY | {Question(resource=BOLIG, party="1")})
 
-    assert (FIFTY, FIFTY, 1) == (first, again, calls)
+    assert (FIFTY, FIFTY, 1) == (first, repeat, calls)
     assert 2 == double.calls
-    assert 1 == len(double.asked()["Resource"])
+    assert 1 == len(double.last_request()["Resource"])
 
 
 @pytest.mark.parametrize(
@@ -62,182 +68,202 @@ async def test_a_page_costs_the_platform_one_call_and_then_none() -> None:
     ],
     ids=str,
 )
-async def test_another_caller_is_another_question(other: Principal) -> None:
-    """Who asks, how they are known and how surely are all in the key."""
-    inner = Allowing()
-    point = Decisions(inner)
-    await point.allowed(KARI, {ONE})
-    await point.allowed(other, {ONE})
+async def test_decision_for_another_caller_is_requested_again(other: Principal) -> None:
+    """The key holds the caller, the method and the level."""
+    point = StubDecisionPoint()
+    decisions = decisions_of(point)
+    await decisions.allowed(KARI, {ONE})
+    await decisions.allowed(other, {ONE})
 
-    assert 2 == len(inner.asked)
+    assert 2 == len(point.requests)
 
 
 @pytest.mark.parametrize("other", [replace(ONE, party="2"), replace(ONE, party=None), replace(ONE, resource="urn:x")])
-async def test_another_party_or_resource_is_another_question(other: Question) -> None:
-    """What is allowed for one says nothing of the other."""
-    inner = Allowing(lambda question: question == ONE)
-    point = Decisions(inner)
+async def test_decision_on_another_party_or_resource_is_separate(other: Question) -> None:
+    """A permit for one question does not allow the other."""
+    decisions = decisions_of(StubDecisionPoint(lambda question: question == ONE))
 
-    assert {ONE} == await point.allowed(KARI, {ONE})
-    assert set() == await point.allowed(KARI, {other})
-
-
-async def test_the_same_caller_with_another_token_is_the_same() -> None:
-    """A renewed token, or other scopes, ask nothing anew."""
-    inner = Allowing()
-    point = Decisions(inner)
-    await point.allowed(KARI, {ONE})
-    await point.allowed(replace(KARI, token=b"new", scopes=frozenset({"x"}), expires=1), {ONE})
-
-    assert 1 == len(inner.asked)
+    assert {ONE} == await decisions.allowed(KARI, {ONE})
+    assert set() == await decisions.allowed(KARI, {other})
 
 
-async def test_a_no_is_remembered_too() -> None:
-    """It costs as much to ask."""
-    inner = Allowing(lambda _: False)
-    point = Decisions(inner)
+async def test_decision_for_another_token_of_the_caller_is_cached() -> None:
+    """A renewed token or other scopes request no new decision."""
+    point = StubDecisionPoint()
+    decisions = decisions_of(point)
+    await decisions.allowed(KARI, {ONE})
+    await decisions.allowed(replace(KARI, token=b"new", scopes=frozenset({"x"}), expires=1), {ONE})
 
-    assert [set(), set()] == [await point.allowed(KARI, {ONE}) for _ in range(2)]
-    assert 1 == len(inner.asked)
+    assert 1 == len(point.requests)
 
 
-async def test_what_many_ask_at_once_is_asked_once() -> None:
-    """All wait for the one answer."""
-    gated = Gated()
-    point = Decisions(gated)
-    waiting = [asyncio.create_task(point.allowed(KARI, FIFTY)) for _ in range(20)]
+async def test_denial_is_cached_like_a_permit() -> None:
+    """It costs as much to request."""
+    point = StubDecisionPoint(lambda _: False)
+    decisions = decisions_of(point)
+
+    assert [set(), set()] == [await decisions.allowed(KARI, {ONE}) for _ in range(2)]
+    assert 1 == len(point.requests)
+
+
+async def test_concurrent_callers_share_one_request() -> None:
+    """All wait for the one response."""
+    point = GatedDecisionPoint()
+    decisions = decisions_of(point)
+    tasks = [asyncio.create_task(decisions.allowed(KARI, FIFTY)) for _ in range(20)]
     await asyncio.sleep(0)
-    gated.open_.set()
+    point.gate.set()
 
-    assert [FIFTY] * 20 == await asyncio.gather(*waiting)
-    assert 1 == gated.asked
+    assert [FIFTY] * 20 == await asyncio.gather(*tasks)
+    assert 1 == point.requests
 
 
-async def test_a_failure_is_heard_by_all_and_not_remembered() -> None:
-    """The next one asks again."""
-    gated = Gated()
-    gated.failing = True
-    point = Decisions(gated)
-    waiting = [asyncio.create_task(point.allowed(KARI, {ONE})) for _ in range(3)]
+async def test_failure_reaches_all_callers_and_is_not_cached() -> None:
+    """The next caller requests the decision again."""
+    point = GatedDecisionPoint()
+    point.is_failing = True
+    decisions = decisions_of(point)
+    tasks = [asyncio.create_task(decisions.allowed(KARI, {ONE})) for _ in range(3)]
     await asyncio.sleep(0)
-    gated.open_.set()
-    heard = await asyncio.gather(*waiting, return_exceptions=True)
-    gated.failing = False
+    point.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    point.is_failing = False
 
-    assert [True] * 3 == [isinstance(each, Unavailable) for each in heard]
-    assert {ONE} == await point.allowed(KARI, {ONE})
-    assert 2 == gated.asked
+    assert [True] * 3 == [isinstance(each, Unavailable) for each in results]
+    assert {ONE} == await decisions.allowed(KARI, {ONE})
+    assert 2 == point.requests
 
 
-async def test_who_goes_takes_nobodys_answer_along() -> None:
-    """A caller that gave up does not end what others wait for."""
-    gated = Gated()
-    point = Decisions(gated)
-    first = asyncio.create_task(point.allowed(KARI, {ONE}))
+async def test_cancelled_caller_does_not_cancel_the_request_of_others() -> None:
+    """The second caller gets the response to the request that the first one started."""
+    point = GatedDecisionPoint()
+    decisions = decisions_of(point)
+    first = asyncio.create_task(decisions.allowed(KARI, {ONE}))
     await asyncio.sleep(0)
-    second = asyncio.create_task(point.allowed(KARI, {ONE}))
+    second = asyncio.create_task(decisions.allowed(KARI, {ONE}))
     await asyncio.sleep(0)
     first.cancel()
     await asyncio.sleep(0)
-    gated.open_.set()
+    point.gate.set()
 
     assert {ONE} == await second
-    assert 1 == gated.asked
+    assert 1 == point.requests
 
 
-async def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A point that never answers is unavailable after a while."""
-    monkeypatch.setattr(decisions_module, "ANSWER_SECONDS_MAX", 0.01)
+async def test_late_response_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision point that never responds fails the request after `RESPONSE_SECONDS_MAX`."""
+    monkeypatch.setattr(decisions_module, "RESPONSE_SECONDS_MAX", 0.01)
 
     with pytest.raises(Unavailable, match="in time"):
-        await Decisions(Gated()).allowed(KARI, {ONE})
+        await decisions_of(GatedDecisionPoint()).allowed(KARI, {ONE})
 
 
-async def test_an_answer_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It counts from the asking, and then the point is asked again."""
-    inner = Allowing()
-    point = Decisions(inner)
-    await point.allowed(KARI, {ONE})
-    monkeypatch.setattr(decisions_module, "REMEMBERED_SECONDS", 0.0)
-    inner.allows = lambda _: False
+async def test_expired_decision_is_requested_again() -> None:
+    """It expires `CACHE_SECONDS` after its request."""
+    point, clock = StubDecisionPoint(), ManualClock(0)
+    decisions = decisions_of(point, clock)
+    await decisions.allowed(KARI, {ONE})
+    point.allows = lambda _: False
+    clock.now += int(CACHE_SECONDS) - 1
+    before = await decisions.allowed(KARI, {ONE})
+    clock.now += 1
 
-    assert set() == await point.allowed(KARI, {ONE})
-    assert 2 == len(inner.asked)
+    assert {ONE} == before
+    assert set() == await decisions.allowed(KARI, {ONE})
+    assert 2 == len(point.requests)
 
 
-class Choking:
-    """A point that cannot decide on some questions."""
+class IncompleteDecisionPoint:
+    """A decision point that cannot decide on the questions in `failures`, and permits all others."""
 
     def __init__(self) -> None:
-        self.chokes, self.asked = {ONE}, list[AbstractSet[Question]]()
+        self.failures, self.requests = {ONE}, list[AbstractSet[Question]]()
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
-        """Everything else is allowed."""
+        """See `DecisionPoint.allowed`."""
         assert principal.token
-        self.asked.append(questions)
-        if questions & self.chokes:
-            raise Undecided({question: None if question in self.chokes else True for question in questions})
+        self.requests.append(questions)
+        if questions & self.failures:
+            raise Undecided({question: None if question in self.failures else True for question in questions})
         return questions
 
 
-async def test_the_others_of_a_call_are_remembered() -> None:
-    """Only what was not decided is asked again."""
-    inner = Choking()
-    point = Decisions(inner)
+async def test_decisions_of_an_incomplete_response_are_cached() -> None:
+    """Only the undecided question is requested again."""
+    point = IncompleteDecisionPoint()
+    decisions = decisions_of(point)
     with pytest.raises(Undecided):
-        await point.allowed(KARI, FIFTY)
+        await decisions.allowed(KARI, FIFTY)
     with pytest.raises(Undecided) as failure:
-        await point.allowed(KARI, FIFTY)
+        await decisions.allowed(KARI, FIFTY)
 
-    assert [FIFTY, {ONE}] == inner.asked
+    assert [FIFTY, {ONE}] == point.requests
     assert dict.fromkeys(FIFTY, True) | {ONE: None} == failure.value.verdicts
 
 
-async def test_what_nobody_can_decide_is_a_no_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While others are decided: an event that makes a point choke does not hold up a feed for ever."""
-    inner = Choking()
-    point = Decisions(inner)
+async def test_question_that_stays_undecided_is_denied_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others were decided meanwhile: an event that makes a decision point fail does not stop a feed for ever."""
+    monkeypatch.setattr(decisions_module, "CACHE_SECONDS", 2 * UNDECIDED_SECONDS_MAX)
+    point, clock = IncompleteDecisionPoint(), ManualClock(0)
+    decisions = decisions_of(point, clock)
     with pytest.raises(Undecided):
-        await point.allowed(KARI, FIFTY)
-    monkeypatch.setattr(decisions_module, "IN_VAIN_SECONDS", 0.0)
+        await decisions.allowed(KARI, FIFTY)
+    clock.now += 1
+    with pytest.raises(Undecided):
+        await decisions.allowed(KARI, {*FIFTY, Question(resource=BOLIG, party="1")})
+    clock.now = int(UNDECIDED_SECONDS_MAX)
 
-    assert FIFTY - {ONE} == await point.allowed(KARI, FIFTY)
-    assert FIFTY - {ONE} == await point.allowed(KARI, FIFTY)
-    assert 2 == len(inner.asked)
+    assert FIFTY - {ONE} == await decisions.allowed(KARI, FIFTY)
+    assert FIFTY - {ONE} == await decisions.allowed(KARI, FIFTY)
+    assert 3 == len(point.requests)
 
 
-async def test_a_point_that_decides_nothing_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it lasts; and what can be decided again is."""
-    monkeypatch.setattr(decisions_module, "IN_VAIN_SECONDS", 0.0)
-    inner = Choking()
-    inner.chokes = set(FIFTY)
-    point = Decisions(inner)
+async def test_decision_point_without_any_decision_hides_nothing() -> None:
+    """However long it lasts: nothing is denied, and the questions are decided when the point responds again."""
+    point, clock = IncompleteDecisionPoint(), ManualClock(0)
+    point.failures = set(FIFTY)
+    decisions = decisions_of(point, clock)
     for _ in range(3):
         with pytest.raises(Undecided):
-            await point.allowed(KARI, FIFTY)
-    inner.chokes = set()
+            await decisions.allowed(KARI, FIFTY)
+        clock.now += int(UNDECIDED_SECONDS_MAX)
+    point.failures = set()
 
-    assert FIFTY == await point.allowed(KARI, FIFTY)
+    assert FIFTY == await decisions.allowed(KARI, FIFTY)
 
 
-async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest answers go; a page that is larger than memory is decided all the same."""
-    monkeypatch.setattr(decisions_module, "REMEMBERED_MAX", 10)
-    inner = Allowing()
-    point = Decisions(inner)
+async def test_cache_above_its_maximum_evicts_the_oldest_decisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that is larger than the cache is decided all the same."""
+    monkeypatch.setattr(decisions_module, "CACHE_DECISIONS_MAX", 10)
+    decisions = decisions_of(StubDecisionPoint())
     for question in sorted(FIFTY, key=str):
-        await point.allowed(KARI, {question})
+        await decisions.allowed(KARI, {question})
 
-    assert 10 == len(point._asked)
-    assert FIFTY == await point.allowed(KARI, FIFTY)
+    assert sorted(FIFTY, key=str)[-10:] == [key.question for key in decisions._cache]
+    assert FIFTY == await decisions.allowed(KARI, FIFTY)
 
 
-async def test_old_answers_take_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was decided for one caller after the other would add up."""
-    point = Decisions(Allowing())
-    await point.allowed(KARI, FIFTY)
-    monkeypatch.setattr(decisions_module, "REMEMBERED_SECONDS", 0.0)
-    await asyncio.sleep(0.01)
-    await point.allowed(KARI, {ONE})
+async def test_expired_decisions_are_evicted() -> None:
+    """The decisions for one caller after the other would add up."""
+    clock = ManualClock(0)
+    decisions = decisions_of(StubDecisionPoint(), clock)
+    await decisions.allowed(KARI, FIFTY)
+    clock.now += int(CACHE_SECONDS)
+    await decisions.allowed(KARI, {ONE})
 
-    assert [ONE] == [key.question for key in point._asked]
+    assert 1 == len(decisions._cache)
+
+
+async def test_decisions_are_counted_by_outcome_and_source() -> None:
+    """The first request asks the decision point, the second one finds the decisions in memory."""
+    telemetry = Telemetry()
+    decisions = Decisions(StubDecisionPoint(lambda question: question == ONE), telemetry=telemetry)
+    for _ in range(2):
+        await decisions.allowed(KARI, FIFTY)
+
+    assert {
+        ("allowed", "asked"): 1,
+        ("hidden", "asked"): 49,
+        ("allowed", "memory"): 1,
+        ("hidden", "memory"): 49,
+    } == telemetry.counters["eventfeed.decisions"].series

@@ -1,4 +1,4 @@
-"""The register as a file: the development population, and files that are wrong."""
+"""The register as a file: the development population, and invalid files."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ BAKERY = {"number": "310000011", "party": "51000011", "name": "Bakeriet AS"}
 PERSON = {"number": KARI, "party": "50000001", "user": "20000001", "name": "Kari"}
 
 
-def loaded(path: Path | None) -> LocalRegister:
-    """The register of a file."""
+def load(path: Path | None) -> LocalRegister:
+    """Load the register of a file."""
     return LocalRegister(population_file(path))
 
 
-def written(folder: Path, *organisations: object, people: tuple[object, ...] = ()) -> Path:
-    """A register file of these entries."""
+def write(folder: Path, *organisations: object, people: tuple[object, ...] = ()) -> Path:
+    """Write a register file of these entries."""
     file = folder / "register.json"
     file.write_bytes(msgspec.json.encode({"organisations": organisations, "people": people}))
     return file
@@ -31,7 +31,7 @@ def written(folder: Path, *organisations: object, people: tuple[object, ...] = (
 @pytest.fixture
 def register() -> Register:
     """The development population."""
-    return loaded(None)
+    return load(None)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def register() -> Register:
         ("310000044", "51000044", None),
     ],
 )
-async def test_the_development_population_has_these_organisations(
+async def test_development_population_has_the_organisations_of_the_contract(
     register: Register, number: str, party: str, org: str | None
 ) -> None:
     """Contract section 8."""
@@ -56,7 +56,7 @@ async def test_the_development_population_has_these_organisations(
 @pytest.mark.parametrize(
     ("number", "user", "party"), [(KARI, "20000001", "50000001"), ("02838012346", "20000002", "50000002")]
 )
-async def test_the_development_population_has_these_people(
+async def test_development_population_has_the_people_of_the_contract(
     register: Register, number: str, user: str, party: str
 ) -> None:
     """Contract section 8."""
@@ -64,20 +64,20 @@ async def test_the_development_population_has_these_people(
 
 
 @pytest.mark.parametrize("number", ["", "999999999", "50002001", KARI, " 991825827"])
-async def test_an_unknown_organisation_is_none(register: Register, number: str) -> None:
-    """A party or a person is no organisation."""
+async def test_unknown_organisation_number_returns_none(register: Register, number: str) -> None:
+    """The number of a party or a person is no organisation number."""
     assert await register.organisation(number) is None
 
 
 @pytest.mark.parametrize("number", ["", "99999999999", "50000001", "991825827"])
-async def test_an_unknown_person_is_none(register: Register, number: str) -> None:
-    """A party or an organisation is no person."""
+async def test_unknown_person_number_returns_none(register: Register, number: str) -> None:
+    """The number of a party or an organisation is no person number."""
     assert await register.person(number) is None
 
 
-async def test_a_file_takes_the_place_of_the_population(tmp_path: Path) -> None:
-    """Who is not in it does not exist."""
-    register = loaded(written(tmp_path, {**BAKERY, "org": "bak"}, people=(PERSON,)))
+async def test_register_file_replaces_the_development_population(tmp_path: Path) -> None:
+    """Nobody else exists."""
+    register = load(write(tmp_path, {**BAKERY, "org": "bak"}, people=(PERSON,)))
 
     assert Organisation(number="310000011", party="51000011", org="bak") == await register.organisation("310000011")
     assert Person(user="20000001", party="50000001") == await register.person(KARI)
@@ -85,7 +85,7 @@ async def test_a_file_takes_the_place_of_the_population(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"),
+    ("changes", "pointer"),
     [
         ({"number": "31000001"}, r"\$\.organisations\[0\]\.number"),
         ({"number": "3100000111"}, r"\$\.organisations\[0\]\.number"),
@@ -101,42 +101,44 @@ async def test_a_file_takes_the_place_of_the_population(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_wrong_organisation_is_told_with_its_place(tmp_path: Path, changes: dict[str, object], place: str) -> None:
-    """The file and the entry."""
-    with pytest.raises(SettingsError, match=rf"register\.json: .*{place}.*; correct the file"):
-        loaded(written(tmp_path, {**BAKERY, **changes}))
+def test_invalid_organisation_is_reported_with_file_and_entry(
+    tmp_path: Path, changes: dict[str, object], pointer: str
+) -> None:
+    """The message says what to do."""
+    with pytest.raises(SettingsError, match=rf"register\.json: .*{pointer}.*; correct the file"):
+        load(write(tmp_path, {**BAKERY, **changes}))
 
 
 @pytest.mark.parametrize(
     "changes", [{"number": "0183801234"}, {"number": f"{KARI}0"}, {"user": "0"}, {"user": None}], ids=str
 )
-def test_a_wrong_person_is_told_with_their_place(tmp_path: Path, changes: dict[str, object]) -> None:
-    """Eleven digits, and a user."""
+def test_invalid_person_is_reported_with_the_entry(tmp_path: Path, changes: dict[str, object]) -> None:
+    """A person needs eleven digits and a user."""
     with pytest.raises(SettingsError, match=r"\$\.people\[0\]"):
-        loaded(written(tmp_path, people=({**PERSON, **changes},)))
+        load(write(tmp_path, people=({**PERSON, **changes},)))
 
 
 @pytest.mark.parametrize(
     ("other", "fault"),
     [
-        ({"number": "310000011", "party": "2"}, "organisation 310000011 stands there twice"),
-        ({"number": "310000012", "party": "51000011"}, "party 51000011 is given twice"),
-        ({"number": "310000012", "party": "2", "org": "bak"}, "short name bak is given to two"),
+        ({"number": "310000011", "party": "2"}, "organisation 310000011 occurs twice"),
+        ({"number": "310000012", "party": "51000011"}, "party 51000011 occurs twice"),
+        ({"number": "310000012", "party": "2", "org": "bak"}, "two organisations have the short name bak"),
         ({"number": "310000012", "party": "2", "acts_for": ["3"]}, "acts for party 3, which does not exist"),
     ],
     ids=str,
 )
-def test_what_must_be_once_is_once(tmp_path: Path, other: dict[str, object], fault: str) -> None:
-    """Numbers, parties and short names; and nobody acts for nobody."""
+def test_duplicate_organisation_is_reported(tmp_path: Path, other: dict[str, object], fault: str) -> None:
+    """Numbers, parties and short names are unique, and rights are for parties that exist."""
     with pytest.raises(SettingsError, match=fault):
-        loaded(written(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
+        load(write(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
 
 
-def test_two_people_are_two(tmp_path: Path) -> None:
-    """In number, party and user; every fault is told at once, and the number not at all."""
-    with pytest.raises(SettingsError) as refusal:
-        loaded(written(tmp_path, people=(PERSON, PERSON)))
-    faults = str(refusal.value)
+def test_duplicate_person_is_reported_without_the_number(tmp_path: Path) -> None:
+    """Every fault is reported at once: number, user and party."""
+    with pytest.raises(SettingsError) as error:
+        load(write(tmp_path, people=(PERSON, PERSON)))
+    faults = str(error.value)
 
     assert 3 == len(faults.splitlines())
     assert ["same number", "user 20000001", "party 50000001"] == [
@@ -145,34 +147,34 @@ def test_two_people_are_two(tmp_path: Path) -> None:
     assert KARI not in faults
 
 
-def test_a_person_number_where_a_party_should_be_is_not_repeated(tmp_path: Path) -> None:
-    """Well-formed but contradictory files are told as carefully as broken ones."""
-    mistaken = {**BAKERY, "party": "31838012345", "acts_for": ["41838012345"]}
-    with pytest.raises(SettingsError) as refusal:
-        loaded(written(tmp_path, mistaken, {**mistaken, "number": "310000012"}))
-    told = str(refusal.value)
+def test_person_number_in_the_place_of_a_party_is_masked(tmp_path: Path) -> None:
+    """Contradictions in a well-formed file are masked like errors in a broken one."""
+    entry = {**BAKERY, "party": "31838012345", "acts_for": ["41838012345"]}
+    with pytest.raises(SettingsError) as error:
+        load(write(tmp_path, entry, {**entry, "number": "310000012"}))
+    message = str(error.value)
 
-    assert ["party (digits) is given twice", "acts for party (digits)"] == [
-        each for each in ("party (digits) is given twice", "acts for party (digits)") if each in told
+    assert ["party (digits) occurs twice", "acts for party (digits)"] == [
+        each for each in ("party (digits) occurs twice", "acts for party (digits)") if each in message
     ]
-    assert [] == [number for number in ("31838012345", "41838012345") if number in told]
+    assert [] == [number for number in ("31838012345", "41838012345") if number in message]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"organisations":[]}', b"[" * 100_000])
-def test_a_file_that_is_no_register_is_told(tmp_path: Path, text: bytes) -> None:
-    """Not JSON, or not of this shape."""
+def test_file_that_is_no_register_is_reported(tmp_path: Path, text: bytes) -> None:
+    """It is no JSON, or JSON of another shape."""
     file = tmp_path / "register.json"
     file.write_bytes(text)
 
     with pytest.raises(SettingsError, match=r"EVENTFEED_REGISTER=.*register\.json: .*; correct the file"):
-        loaded(file)
+        load(file)
 
 
 @pytest.mark.parametrize("name", ["missing.json", "."])
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
-    """With the reason."""
+def test_unreadable_register_file_is_reported_with_the_reason(tmp_path: Path, name: str) -> None:
+    """It is missing, or a directory."""
     with pytest.raises(SettingsError, match=r"cannot be read: (No such file|Is a directory)"):
-        loaded(tmp_path / name)
+        load(tmp_path / name)
 
 
 MEMBERS = st.sampled_from(["number", "party", "user", "name", "org", "acts_for", KARI])
@@ -181,13 +183,13 @@ ENTRY = st.dictionaries(MEMBERS, st.sampled_from([KARI, "31838012345", "31000001
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(organisations=st.lists(ENTRY, max_size=3), people=st.lists(ENTRY, max_size=3))
-def test_no_complaint_repeats_a_person_number(
+def test_error_message_never_contains_a_person_number(
     tmp_path: Path, organisations: list[object], people: list[object]
 ) -> None:
-    """Wherever in the file it was put, also where it does not belong."""
+    """Wherever in the file the number is."""
     try:
-        loaded(written(tmp_path, *organisations, people=tuple(people)))
-    except SettingsError as complaint:
-        told = str(complaint).replace(str(tmp_path), "")
+        load(write(tmp_path, *organisations, people=tuple(people)))
+    except SettingsError as error:
+        message = str(error).replace(str(tmp_path), "")
 
-        assert [] == [number for number in (KARI, "31838012345") if number in told]
+        assert [] == [number for number in (KARI, "31838012345") if number in message]

@@ -1,4 +1,4 @@
-"""The platform's decision point and register over HTTP: what counts as an answer, and as a yes."""
+"""The platform's decision point and register over HTTP: readable responses, and permits with their obligations."""
 
 import asyncio
 import json
@@ -9,8 +9,8 @@ import pytest
 
 from eventfeed.access import platform as platform_module
 from eventfeed.access.platform import PlatformDecisionPoint, PlatformRegister
+from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.feed import Question, Undecided
 from eventfeed.domain.ports import Organisation, Person
 from tests.support.decision_point import NAMES_URL, Attributes, Json, PlatformDouble, result
 from tests.support.events import caller
@@ -27,37 +27,39 @@ def double() -> PlatformDouble:
     return PlatformDouble()
 
 
-async def test_fifty_questions_are_one_call(double: PlatformDouble) -> None:
-    """Each a resource, and a reference to it; subject and action stand once."""
+async def test_fifty_questions_are_sent_in_one_call(double: PlatformDouble) -> None:
+    """Each is a resource with a reference; subject and action occur once."""
     allowed = await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
-    asked = double.asked()
-    references = [each["ReferenceId"] for each in asked["MultiRequests"]["RequestReference"]]
+    request = double.last_request()
+    references = [each["ReferenceId"] for each in request["MultiRequests"]["RequestReference"]]
 
     assert (FIFTY, 1) == (allowed, double.calls)
     assert [("urn:altinn:userid", "20000001")] == [
-        (each["AttributeId"], each["Value"]) for each in asked["AccessSubject"][0]["Attribute"]
+        (each["AttributeId"], each["Value"]) for each in request["AccessSubject"][0]["Attribute"]
     ]
-    assert [["s1", "a1", resource["Id"]] for resource in asked["Resource"]] == references
-    assert ["read"] == [each["Value"] for each in asked["Action"][0]["Attribute"]]
+    assert [["s1", "a1", resource["Id"]] for resource in request["Resource"]] == references
+    assert ["read"] == [each["Value"] for each in request["Action"][0]["Attribute"]]
 
 
-async def test_very_many_questions_are_several_calls(double: PlatformDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """None holds more than the platform is asked at once."""
+async def test_questions_above_the_maximum_of_a_call_are_split(
+    double: PlatformDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No call has more than the maximum."""
     monkeypatch.setattr(platform_module, "CALL_QUESTIONS_MAX", 20)
 
     assert FIFTY == await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     assert 3 == double.calls
 
 
-async def test_answers_are_recognised_in_any_order(double: PlatformDouble) -> None:
-    """By party and resource, not by place."""
+async def test_results_in_any_order_are_matched(double: PlatformDouble) -> None:
+    """By party and resource, not by position."""
     other = Question(resource="urn:altinn:resource:super-simple", party=None)
     parties = {question.party for question in FIFTY if int(question.party or 0) % 3 == 0}
 
     def decide(attributes: Attributes) -> Json:
         party = attributes.get("urn:altinn:partyid")
-        named = attributes.get("urn:altinn:resource") == "super-simple" or attributes.get("urn:altinn:app") == "bolig"
-        return result("Permit" if named and party in {*parties, None} else "Deny")
+        fits = attributes.get("urn:altinn:resource") == "super-simple" or attributes.get("urn:altinn:app") == "bolig"
+        return result("Permit" if fits and party in {*parties, None} else "Deny")
 
     double.decide = decide
 
@@ -67,7 +69,7 @@ async def test_answers_are_recognised_in_any_order(double: PlatformDouble) -> No
 
 
 @pytest.mark.parametrize(
-    ("decided", "user", "organisation"),
+    ("decision", "user", "organisation"),
     [
         (result("Permit"), True, True),
         (result("Permit", level="3"), True, True),
@@ -94,19 +96,19 @@ async def test_answers_are_recognised_in_any_order(double: PlatformDouble) -> No
     ],
     ids=str,
 )
-async def test_permit_and_obligation_are_both_needed(
-    double: PlatformDouble, decided: Json, *, user: bool, organisation: bool
+async def test_permit_counts_only_with_its_obligations(
+    double: PlatformDouble, decision: Json, *, user: bool, organisation: bool
 ) -> None:
-    """Organisations have a level of their own where there is one; an obligation that is not known cannot be met."""
-    double.decide = lambda _: decided
+    """Organisations may have a level of their own; an unknown obligation cannot be met."""
+    double.decide = lambda _: decision
     point, question = PlatformDecisionPoint(double.platform), Question(resource=BOLIG, party="1")
-    answers = [await point.allowed(who, {question}) for who in (KARI, BANK)]
+    allowed = [await point.allowed(principal, {question}) for principal in (KARI, BANK)]
 
-    assert [user, organisation] == [question in answer for answer in answers]
+    assert [user, organisation] == [question in each for each in allowed]
 
 
 @pytest.mark.parametrize(
-    "decided",
+    "decision",
     [
         result("Indeterminate"),
         result("indeterminate{DP}"),
@@ -118,49 +120,51 @@ async def test_permit_and_obligation_are_both_needed(
     ],
     ids=str,
 )
-async def test_what_decides_nothing_is_no_answer(double: PlatformDouble, decided: Json | None) -> None:
-    """One of fifty is enough for all to be unknown: nothing is shown, nothing is passed."""
-    double.decide = lambda each: decided if each["urn:altinn:partyid"] == "50000007" else result("Permit")
+async def test_result_without_a_decision_leaves_the_page_undecided(
+    double: PlatformDouble, decision: Json | None
+) -> None:
+    """One of fifty is enough: nothing is shown, nothing is skipped."""
+    double.decide = lambda each: decision if each["urn:altinn:partyid"] == "50000007" else result("Permit")
 
     with pytest.raises(Unavailable):
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
-def bared(decided: Json) -> Json:
-    """A no without its resource."""
-    return decided if decided["Decision"] == "Permit" else {**decided, "Category": None}
+def without_resource(decision: Json) -> Json:
+    """Return a denial without its resource, and a permit as it is."""
+    return decision if decision["Decision"] == "Permit" else {**decision, "Category": None}
 
 
-def silence(request: httpx.Request, answer: Json) -> httpx.Response:
-    """No answer in time."""
-    raise httpx.ReadTimeout(str(answer), request=request)
+def time_out(request: httpx.Request, body: Json) -> httpx.Response:
+    """Fail without a response in time."""
+    raise httpx.ReadTimeout(str(body), request=request)
 
 
-def refusal(request: httpx.Request, answer: Json) -> httpx.Response:
-    """Nobody there."""
-    raise httpx.ConnectError(str(answer), request=request)
+def refuse_connection(request: httpx.Request, body: Json) -> httpx.Response:
+    """Fail without a connection."""
+    raise httpx.ConnectError(str(body), request=request)
 
 
-SPOILT = {
-    "500": lambda _, answer: httpx.Response(500, json=answer),
-    "401": lambda _, answer: httpx.Response(401, json=answer),
-    "302": lambda _, answer: httpx.Response(302, json=answer, headers={"Location": "/"}),
+BAD_RESPONSES = {
+    "500": lambda _, body: httpx.Response(500, json=body),
+    "401": lambda _, body: httpx.Response(401, json=body),
+    "302": lambda _, body: httpx.Response(302, json=body, headers={"Location": "/"}),
     "204": lambda *_: httpx.Response(204),
     "garbage": lambda *_: httpx.Response(200, content=b"\xff<html>"),
     "empty object": lambda *_: httpx.Response(200, json={}),
     "no results": lambda *_: httpx.Response(200, json={"Response": []}),
     "null": lambda *_: httpx.Response(200, json={"Response": None}),
     "deep": lambda *_: httpx.Response(200, content=b'{"Response":' + b"[" * 100_000),
-    "cut off": lambda _, answer: httpx.Response(200, content=json.dumps(answer).encode()[:-5]),
-    "time-out": silence,
-    "refused": refusal,
+    "cut off": lambda _, body: httpx.Response(200, content=json.dumps(body).encode()[:-5]),
+    "time-out": time_out,
+    "refused": refuse_connection,
 }
 
 
-@pytest.mark.parametrize("name", SPOILT)
-async def test_anything_but_an_answer_is_unavailable(double: PlatformDouble, name: str) -> None:
-    """With a time to try again, and nothing of what was asked."""
-    double.spoil = SPOILT[name]
+@pytest.mark.parametrize("name", BAD_RESPONSES)
+async def test_unreadable_response_is_unavailable(double: PlatformDouble, name: str) -> None:
+    """The failure has a retry time and no data of the request."""
+    double.respond = BAD_RESPONSES[name]
 
     with pytest.raises(Unavailable) as failure:
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
@@ -168,47 +172,47 @@ async def test_anything_but_an_answer_is_unavailable(double: PlatformDouble, nam
     assert "5000" not in str(failure.value)
 
 
-async def test_results_without_their_resource_are_no_answer(double: PlatformDouble) -> None:
-    """Their order means nothing, so they could be anyone's."""
-    double.spoil = lambda _, answer: httpx.Response(
-        200, json={"Response": [{**each, "Category": None} for each in answer["Response"]]}
+async def test_results_without_resource_do_not_count(double: PlatformDouble) -> None:
+    """Their order means nothing, so they could be of any question."""
+    double.respond = lambda _, body: httpx.Response(
+        200, json={"Response": [{**each, "Category": None} for each in body["Response"]]}
     )
 
     with pytest.raises(Unavailable):
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
-async def test_members_may_begin_with_a_small_letter(double: PlatformDouble) -> None:
-    """As some deployments write them."""
+async def test_members_with_a_small_initial_are_read(double: PlatformDouble) -> None:
+    """Some deployments write them like that."""
 
-    def uncapitalised(value: object) -> object:
+    def with_lower_initials(value: object) -> object:
         match value:
             case dict():
-                return {name[0].lower() + name[1:]: uncapitalised(each) for name, each in value.items()}
+                return {name[0].lower() + name[1:]: with_lower_initials(each) for name, each in value.items()}
             case list():
-                return [uncapitalised(each) for each in value]
+                return [with_lower_initials(each) for each in value]
         return value
 
     double.decide = lambda each: result("Permit" if each["urn:altinn:partyid"] == "50000007" else "Deny", level="4")
-    double.spoil = lambda _, answer: httpx.Response(200, json=uncapitalised(answer))
+    double.respond = lambda _, body: httpx.Response(200, json=with_lower_initials(body))
 
     assert {Question(resource=BOLIG, party="50000007")} == (
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     )
 
 
-async def test_two_answers_to_one_question_must_agree(double: PlatformDouble) -> None:
-    """A yes and a no are a no."""
-    double.spoil = lambda _, answer: httpx.Response(
-        200, json={"Response": [*answer["Response"], *({**each, "Decision": "Deny"} for each in answer["Response"])]}
+async def test_contradicting_results_are_a_denial(double: PlatformDouble) -> None:
+    """A permit and a denial for one resource are a denial."""
+    double.respond = lambda _, body: httpx.Response(
+        200, json={"Response": [*body["Response"], *({**each, "Decision": "Deny"} for each in body["Response"])]}
     )
 
     assert set() == await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
-async def test_people_and_organisations_are_found(double: PlatformDouble) -> None:
-    """By numbers in the body, never in the URL; with key and token."""
-    double.known = {
+async def test_register_finds_people_and_organisations(double: PlatformDouble) -> None:
+    """By numbers in the body, never in the URL, with key and token."""
+    double.parties = {
         PERSON: {"partyId": 50000001, "user": {"userId": 20000001, "username": "x"}, "personIdentifier": "01838012345"},
         ORGANISATION: {"partyId": 50002001, "organizationIdentifier": "991825827"},
     }
@@ -221,25 +225,25 @@ async def test_people_and_organisations_are_found(double: PlatformDouble) -> Non
     assert "key" == double.requests[0].headers["ocp-apim-subscription-key"]
 
 
-async def test_who_is_not_there_is_nobody(double: PlatformDouble) -> None:
-    """A person who never used the platform is a party, but no user; the list of names is fetched once."""
-    double.known = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}
+async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble) -> None:
+    """A person who never used the platform has a party and no user. The list of short names is requested once."""
+    double.parties = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}
     register = PlatformRegister(double.platform, names_url=NAMES_URL)
-    found = [await register.organisation("991825827") for _ in range(2)]
+    organisations = [await register.organisation("991825827") for _ in range(2)]
 
     assert Person(user=None, party="50000001") == await register.person("01838012345")
     assert await register.person("02838012346") is None
     assert await register.organisation("999999999") is None
-    assert ["ttd", "ttd"] == [each.org for each in found if each]
+    assert ["ttd", "ttd"] == [each.org for each in organisations if each]
     assert 1 == sum(str(request.url) == NAMES_URL for request in double.requests)
 
 
-async def test_old_short_names_do_while_there_are_no_newer(
+async def test_last_short_names_count_while_their_list_is_unavailable(
     double: PlatformDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their list is another service than the register; only who never had them cannot answer."""
+    """The list is of another service than the register. Only a process that never had a list fails."""
     monkeypatch.setattr(platform_module, "NAMES_SECONDS", 0.0)
-    double.known = {ORGANISATION: {"partyId": 7}}
+    double.parties = {ORGANISATION: {"partyId": 7}}
     register, late = (PlatformRegister(double.platform, names_url=NAMES_URL) for _ in range(2))
     await register.organisation("991825827")
     double.names = httpx.Response(500)
@@ -250,42 +254,44 @@ async def test_old_short_names_do_while_there_are_no_newer(
 
 
 @pytest.mark.parametrize("decision", ["NotApplicable", "Deny"])
-async def test_a_no_may_come_without_its_resource(double: PlatformDouble, decision: str) -> None:
-    """As the platform writes it where no rule applies: as many as are left are the answers to those."""
-    without = {question.party for question in sorted(FIFTY, key=str)[:7]}
-    double.decide = lambda each: result(decision if each["urn:altinn:partyid"] in without else "Permit")
-    double.spoil = lambda _, answer: httpx.Response(200, json={"Response": [*map(bared, answer["Response"])]})
+async def test_denials_without_resource_count_for_the_remaining_questions(
+    double: PlatformDouble, decision: str
+) -> None:
+    """The platform writes them where no rule applies; there must be one for each remaining question."""
+    parties = {question.party for question in sorted(FIFTY, key=str)[:7]}
+    double.decide = lambda each: result(decision if each["urn:altinn:partyid"] in parties else "Permit")
+    double.respond = lambda _, body: httpx.Response(200, json={"Response": [*map(without_resource, body["Response"])]})
 
-    assert {question for question in FIFTY if question.party not in without} == (
+    assert {question for question in FIFTY if question.party not in parties} == (
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     )
 
 
 @pytest.mark.parametrize("bare", [["Permit"], ["Deny"], ["Deny", "Permit"], ["Deny", "Deny", "Deny"], ["Deny", "x"]])
-async def test_nothing_else_is_taken_without_its_resource(double: PlatformDouble, bare: list[str]) -> None:
-    """Two questions are left, and this is no answer to both."""
-    left = {question.party for question in sorted(FIFTY, key=str)[:2]}
-    double.decide = lambda each: None if each["urn:altinn:partyid"] in left else result("Permit")
-    double.spoil = lambda _, answer: httpx.Response(200, json={"Response": [*answer["Response"], *map(result, bare)]})
+async def test_other_results_without_resource_do_not_count(double: PlatformDouble, bare: list[str]) -> None:
+    """Two questions remain, and these results are not a denial of each."""
+    rest = {question.party for question in sorted(FIFTY, key=str)[:2]}
+    double.decide = lambda each: None if each["urn:altinn:partyid"] in rest else result("Permit")
+    double.respond = lambda _, body: httpx.Response(200, json={"Response": [*body["Response"], *map(result, bare)]})
 
     with pytest.raises(Undecided) as failure:
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     assert 48 == len(failure.value.verdicts)
 
 
-def choking(party: str) -> Callable[[httpx.Request, Json], httpx.Response]:
-    """A decision point that decides nothing of a request with this party in it, as the platform's answers then."""
+def failing_for(party: str) -> Callable[[httpx.Request, Json], httpx.Response]:
+    """Return responses without a decision for each request with this party, as the platform writes them."""
 
-    def spoil(request: httpx.Request, answer: Json) -> httpx.Response:
-        spoilt = {"Response": [result("Indeterminate")]}
-        return httpx.Response(200, json=spoilt if party in request.content.decode() else answer)
+    def respond(request: httpx.Request, body: Json) -> httpx.Response:
+        indeterminate = {"Response": [result("Indeterminate")]}
+        return httpx.Response(200, json=indeterminate if party in request.content.decode() else body)
 
-    return spoil
+    return respond
 
 
-async def test_one_bad_question_does_not_spoil_the_others(double: PlatformDouble) -> None:
-    """It is found in a few smaller calls; what is decided of the others counts."""
-    double.spoil = choking("50000007")
+async def test_bad_question_leaves_the_others_decided(double: PlatformDouble) -> None:
+    """It is found in a few smaller calls."""
+    double.respond = failing_for("50000007")
     with pytest.raises(Undecided) as failure:
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
@@ -296,22 +302,22 @@ async def test_one_bad_question_does_not_spoil_the_others(double: PlatformDouble
     assert double.calls <= 13
 
 
-async def test_a_point_that_fails_is_not_asked_for_each(double: PlatformDouble) -> None:
-    """When the first smaller calls say nothing either, it is not the questions."""
-    double.spoil = choking("5000")
+async def test_failing_decision_point_gets_a_bounded_number_of_calls(double: PlatformDouble) -> None:
+    """If the first smaller calls have no decision either, the questions are not the cause."""
+    double.respond = failing_for("5000")
     with pytest.raises(Undecided):
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
-    assert platform_module.CALLS_IN_VAIN == double.calls
+    assert platform_module.CALLS_WITHOUT_DECISION_MAX == double.calls
 
 
-async def test_many_calls_go_out_together(double: PlatformDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large page takes no longer than the slowest of them."""
+async def test_calls_of_a_large_page_run_concurrently(double: PlatformDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page waits for the slowest call only."""
     monkeypatch.setattr(platform_module, "CALL_QUESTIONS_MAX", 10)
-    together = asyncio.Barrier(5)
+    barrier = asyncio.Barrier(5)
 
     async def wait_for_all(self: httpx.MockTransport, request: httpx.Request) -> httpx.Response:
-        async with asyncio.timeout(5), together:
+        async with asyncio.timeout(120), barrier:
             return self.handler(request)  # type: ignore[return-value]  # it is no coroutine
 
     monkeypatch.setattr(httpx.MockTransport, "handle_async_request", wait_for_all)
@@ -319,21 +325,21 @@ async def test_many_calls_go_out_together(double: PlatformDouble, monkeypatch: p
     assert FIFTY == await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
-async def test_a_resource_that_calls_itself_a_party_is_none(double: PlatformDouble) -> None:
-    """The decision point is asked about a resource of that name, and not about another party."""
+async def test_resource_with_the_name_of_a_party_is_sent_as_a_resource(double: PlatformDouble) -> None:
+    """The decision point is asked about a resource of that name, not about another party."""
     await PlatformDecisionPoint(double.platform).allowed(
         KARI, {Question(resource="urn:altinn:partyid:51000011", party="50000001")}
     )
 
     assert [("urn:altinn:partyid", "50000001"), ("urn:altinn:resource", "urn:altinn:partyid:51000011")] == [
-        (each["AttributeId"], each["Value"]) for each in double.asked()["Resource"][0]["Attribute"]
+        (each["AttributeId"], each["Value"]) for each in double.last_request()["Resource"][0]["Attribute"]
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in SPOILT if name not in {"no results", "null"}])
-async def test_a_silent_register_is_unavailable(double: PlatformDouble, name: str) -> None:
-    """Not an unknown person."""
-    double.known, double.spoil = {PERSON: {"partyId": 1, "user": {"userId": 2}}}, SPOILT[name]
+@pytest.mark.parametrize("name", [name for name in BAD_RESPONSES if name not in {"no results", "null"}])
+async def test_unreadable_register_response_is_unavailable(double: PlatformDouble, name: str) -> None:
+    """The person is not reported as unknown."""
+    double.parties, double.respond = {PERSON: {"partyId": 1, "user": {"userId": 2}}}, BAD_RESPONSES[name]
 
     with pytest.raises(Unavailable) as failure:
         await PlatformRegister(double.platform, names_url=NAMES_URL).person("01838012345")

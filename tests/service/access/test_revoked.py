@@ -1,4 +1,4 @@
-"""A right that is taken away stops showing: the file, the decision and the page, together."""
+"""A revoked right ends the reading: the file, the decision and the page together."""
 
 from pathlib import Path
 
@@ -9,20 +9,22 @@ from eventfeed.access import decisions, watched_file
 from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
-from eventfeed.domain.feed import PageRequest, PartyFeed, Query
+from eventfeed.domain.feed import party_feed
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from tests.support.engines import opened
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.engines import ManualClock, open_sqlite_log
 from tests.support.events import caller, entries
+from tests.support.reading import read_page
 
-# For whom the helper may act, and for how long a decision is remembered.
-STEPS: list[tuple[list[str], float]] = [(["50000001"], 45.0), ([], 45.0), ([], 0.0), (["50000001"], 0.0)]
-QUERY = Query(feed=PartyFeed(subject="/party/50000001", reader=caller(user="1")))
+# The parties that the helper may act for, and how many seconds later the page is read.
+STEPS: list[tuple[list[str], int]] = [(["50000001"], 0), ([], 0), ([], 45), (["50000001"], 45)]
+QUERY = party_feed("/party/50000001", caller(user="1"))
 
 
-def write(file: Path, *, acts_for: list[str]) -> None:
-    """A register in which a helper may act for these parties."""
+def write_register(file: Path, *, acts_for: list[str]) -> None:
+    """Write a register in which a helper may act for these parties."""
     kari = {"number": "01838012345", "party": "50000001", "user": "2", "name": "Kari"}
     helper = {"number": "02838012346", "party": "50000002", "user": "1", "name": "Helper", "acts_for": acts_for}
     new = file.with_suffix(".new")
@@ -30,28 +32,29 @@ def write(file: Path, *, acts_for: list[str]) -> None:
     new.replace(file)
 
 
-def test_it_is_gone_within_a_minute() -> None:
-    """A file's change counts after its look, a decision's after its time, and asking takes its own: together < 60 s."""
-    late = watched_file.LOOK_SECONDS + decisions.REMEMBERED_SECONDS + decisions.ANSWER_SECONDS_MAX
+def test_revoked_right_is_gone_within_a_minute() -> None:
+    """The interval of file checks, the time in the cache and the longest response are together less than 60 s."""
+    seconds = watched_file.CHECK_SECONDS + decisions.CACHE_SECONDS + decisions.RESPONSE_SECONDS_MAX
 
-    assert late < 60
+    assert seconds < 60
 
 
-async def test_a_revoked_right_shows_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the decision is remembered it shows; then it does not, and a right given back shows again."""
-    monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.0)
-    register = tmp_path / "register.json"
-    write(register, acts_for=["50000001"])
-    point = Decisions(CedarDecisionPoint(population_file(register), policies_file(None)))
-    seen = list[int]()
-    async with opened(tmp_path / "log.db") as log:
+async def test_revoked_right_shows_no_more_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events are returned while the decision is cached, and then none; a right that is given again shows them again."""
+    monkeypatch.setattr(watched_file, "CHECK_SECONDS", 0.0)
+    register, clock, telemetry = tmp_path / "register.json", ManualClock(0), Telemetry()
+    write_register(register, acts_for=["50000001"])
+    point = CedarDecisionPoint(population_file(register), policies_file(None))
+    cache = Decisions(point, telemetry=telemetry, clock=clock)
+    counts = list[int]()
+    async with open_sqlite_log(tmp_path / "log.db") as log:
         await log.append(entries(1, 3), after=0)
         tail = Tail(log)
         await tail.start()
-        reader = Reader(log, tail, retention=Retention(log, clock=lambda: 0, keep=1), decisions=point)
-        for acts_for, remembered in STEPS:
-            monkeypatch.setattr(decisions, "REMEMBERED_SECONDS", remembered)
-            write(register, acts_for=acts_for)
-            seen.append(len((await reader.read(PageRequest(query=QUERY, size=9))).entries))
+        reader = Reader(log, tail, retention=Retention(log, clock=lambda: 0, keep=1), decisions=cache)
+        for acts_for, seconds in STEPS:
+            clock.now += seconds
+            write_register(register, acts_for=acts_for)
+            counts.append(len((await read_page(reader, QUERY, size=9)).entries))
 
-    assert [3, 3, 0, 3] == seen
+    assert [3, 3, 0, 3] == counts

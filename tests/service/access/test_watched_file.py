@@ -1,4 +1,4 @@
-"""A file that is read again when it changes, and is never guessed at while it is wrong."""
+"""A watched file: a change is read, and there is no value while the file is invalid."""
 
 import asyncio
 import os
@@ -12,81 +12,81 @@ from eventfeed.access.watched_file import WatchedFile
 from eventfeed.domain.errors import Unavailable
 from eventfeed.settings import SettingsError
 
-BUNDLED = files("eventfeed.access").joinpath("policies.cedar")
+BUILTIN = files("eventfeed.access").joinpath("policies.cedar")
 
 
-def number(text: bytes) -> int:
-    """What these files mean."""
+def parse_number(text: bytes) -> int:
+    """Parse the content of the files of these tests."""
     return int(text)
 
 
 @pytest.fixture(autouse=True)
-def always(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at the file each time."""
-    monkeypatch.setattr(watched_file, "LOOK_SECONDS", 0.0)
+def check_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check the file on every call."""
+    monkeypatch.setattr(watched_file, "CHECK_SECONDS", 0.0)
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file that means 1."""
+    """A file with the value 1."""
     file = tmp_path / "number"
     file.write_text("1")
     return file
 
 
-def watched(file: Path | None) -> WatchedFile[int]:
-    """The file of a setting."""
-    return WatchedFile("EVENTFEED_NUMBER", file, bundled=BUNDLED, read=number if file else len)
+def watch(file: Path | None) -> WatchedFile[int]:
+    """Return the file of a setting."""
+    return WatchedFile("EVENTFEED_NUMBER", file, builtin=BUILTIN, parse=parse_number if file else len)
 
 
-async def test_a_change_counts(file: Path) -> None:
-    """Whether it was written over or another put in its place, also with the same length and time."""
-    watch, times = watched(file), file.stat()
-    before = await watch.current()
+async def test_changed_file_is_read_again(file: Path) -> None:
+    """After a write, and after a replacement with the same length and time."""
+    number, times = watch(file), file.stat()
+    before = await number.current()
     file.write_text("23")
-    over = await watch.current()
+    after_write = await number.current()
     other = file.with_suffix(".new")
     other.write_text("45")
     os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
     other.replace(file)
 
-    assert (1, 23, 45) == (before, over, await watch.current())
+    assert (1, 23, 45) == (before, after_write, await number.current())
 
 
-async def test_a_file_that_became_wrong_means_nothing(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Not what it meant before; it is told in the log, and counts again when it is right."""
-    watch = watched(file)
-    for wrong in (b"x", None):
-        file.write_bytes(wrong) if wrong else file.unlink()
+async def test_file_that_became_invalid_is_unavailable(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The last value does not count. The fault is logged, and a valid file counts again."""
+    number = watch(file)
+    for content in (b"x", None):
+        file.write_bytes(content) if content else file.unlink()
         with pytest.raises(Unavailable, match="EVENTFEED_NUMBER"):
-            await watch.current()
+            await number.current()
     file.write_text("7")
 
-    assert 7 == await watch.current()
+    assert 7 == await number.current()
     assert "EVENTFEED_NUMBER" in caplog.text
 
 
-async def test_looks_are_shared_and_some_time_apart(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ask."""
-    monkeypatch.setattr(watched_file, "LOOK_SECONDS", 60.0)
-    watch = watched(file)
-    await asyncio.gather(*(watch.current() for _ in range(9)))
+async def test_concurrent_callers_share_one_check(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next check is some time later."""
+    monkeypatch.setattr(watched_file, "CHECK_SECONDS", 60.0)
+    number = watch(file)
+    await asyncio.gather(*(number.current() for _ in range(9)))
     file.write_text("2")
 
-    assert 1 == await watch.current()
+    assert 1 == await number.current()
 
 
-async def test_without_a_file_it_is_what_comes_with_the_service() -> None:
-    """For ever."""
-    assert len(BUNDLED.read_bytes()) == await watched(None).current()
+async def test_empty_setting_uses_the_built_in_file() -> None:
+    """It is never read again."""
+    assert len(BUILTIN.read_bytes()) == await watch(None).current()
 
 
 @pytest.mark.parametrize("text", [None, b"x"])
-def test_a_file_that_is_wrong_at_the_start_ends_it(tmp_path: Path, text: bytes | None) -> None:
-    """With its name and the reason."""
+def test_invalid_file_at_the_start_is_a_settings_error(tmp_path: Path, text: bytes | None) -> None:
+    """With the name of the file and the reason."""
     file = tmp_path / "number"
     if text:
         file.write_bytes(text)
 
     with pytest.raises(SettingsError, match=r"EVENTFEED_NUMBER=.*number: "):
-        watched(file)
+        watch(file)

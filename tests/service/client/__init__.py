@@ -1,1 +1,1 @@
-"""The consumer's client."""
+"""The client, without I/O."""

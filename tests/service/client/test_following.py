@@ -1,4 +1,4 @@
-"""Following a feed: whatever the service and the line do, the place is not lost, and nobody is asked too often."""
+"""Following a feed: no failure of the service or the connection loses the position, or causes too many requests."""
 
 from collections.abc import Sequence
 
@@ -15,254 +15,275 @@ from eventfeed.client import (
     party_feed,
 )
 from eventfeed.client.following import Following
-from eventfeed.client.steps import Answer, Broken, Outcome, Steps
-from eventfeed.client.tokens import Fixed, Tokens
-from tests.service.client.driving import (
-    CUT,
+from eventfeed.client.steps import Actions, ConnectionFailure, Outcome, Response
+from eventfeed.client.tokens import FixedToken, Tokens
+from tests.service.client.step_driver import (
     LOG,
-    NOBODY,
-    OPEN,
+    NO_CONNECTION,
     SILENCE,
-    driven,
+    STREAM,
+    STREAM_END,
     end,
     heartbeat,
     message,
     page,
     problem,
+    run_steps,
+    sequences,
 )
 
 FEED = app_feed("ttd", "bolig", types=["a", "b"])
 
 
-class Renewed:
-    """Tokens numbered in the order they are had."""
+class NumberedTokens:
+    """Tokens with consecutive numbers."""
 
     renewable = True
 
     def __init__(self) -> None:
-        self.had = 0
+        self.count = 0
 
-    def token(self, *, fresh: bool) -> Steps[str]:
+    def token(self, *, fresh: bool) -> Actions[str]:
         """See `Tokens.token`."""
         yield from ()
-        self.had += fresh or not self.had
-        return str(self.had)
+        self.count += fresh or not self.count
+        return str(self.count)
 
 
 def following(*, after: str = "0", tokens: Tokens | None = None) -> Following:
-    """A consumer whose dice always show the most."""
-    return Following(FEED, tokens or Fixed("token"), after=after, random=lambda: 1.0)
+    """Return a consumer with the longest random delays."""
+    return Following(FEED, tokens or FixedToken("token"), after=after, random=lambda: 1.0)
 
 
-def test_a_stream_is_followed_from_where_the_consumer_has_been() -> None:
-    """Events and heartbeats move the place, and a line that breaks is taken up again there."""
-    found = driven(following().follow(), OPEN, message(1) + message(2), heartbeat(7), CUT, OPEN, message(9))
+def test_stream_that_breaks_is_resumed_from_the_last_cursor() -> None:
+    """Events and heartbeats move the cursor."""
+    run = run_steps(following().follow(), STREAM, message(1) + message(2), heartbeat(7), STREAM_END, STREAM, message(9))
 
-    assert [1, 2, 9] == found.seen
-    assert [f"{LOG}.2", f"{LOG}.7", f"{LOG}.9"] == [each.cursor for each in found.pages]
-    assert ["after=0&eventType=a&eventType=b", f"after={LOG}.7&eventType=a&eventType=b"] == found.targets
-    assert {"text/event-stream"} == {request.headers["Accept"] for request in found.asked}
-    assert {"Bearer token"} == {request.headers["Authorization"] for request in found.asked}
-
-
-def test_an_event_cut_in_the_middle_comes_once() -> None:
-    """What was not whole is asked for again."""
-    found = driven(following().follow(), OPEN, message(1) + message(2)[:30], CUT, OPEN, message(2))
-
-    assert [1, 2] == found.seen
-    assert f"after={LOG}.1&" in found.targets[1]
+    assert [1, 2, 9] == sequences(run)
+    assert [f"{LOG}.2", f"{LOG}.7", f"{LOG}.9"] == [each.cursor for each in run.items]
+    assert ["after=0&eventType=a&eventType=b", f"after={LOG}.7&eventType=a&eventType=b"] == run.queries
+    assert {"text/event-stream"} == {request.headers["Accept"] for request in run.requests}
+    assert {"Bearer token"} == set(run.tokens)
 
 
-def test_what_comes_twice_is_handed_on_once() -> None:
-    """A service that goes back is not followed."""
-    found = driven(following().follow(), OPEN, message(4), CUT, OPEN, message(3) + message(4) + message(5))
+def test_event_cut_in_the_middle_is_yielded_once() -> None:
+    """The client requests it again, because it was incomplete."""
+    run = run_steps(following().follow(), STREAM, message(1) + message(2)[:30], STREAM_END, STREAM, message(2))
 
-    assert [4, 5] == found.seen
+    assert [1, 2] == sequences(run)
+    assert f"after={LOG}.1&" in run.queries[1]
 
 
-def test_an_order_that_falls_is_an_error() -> None:
-    """The consumer must not go on as if nothing were wrong."""
-    found = driven(following().follow(), OPEN, message(4) + message(3))
+def test_events_sent_twice_are_yielded_once() -> None:
+    """The client skips events at or before the last sequence, if a service goes back."""
+    run = run_steps(following().follow(), STREAM, message(4), STREAM_END, STREAM, message(3) + message(4) + message(5))
 
-    assert isinstance(found.raised, OutOfOrderError)
+    assert [4, 5] == sequences(run)
+
+
+def test_decreasing_sequence_raises_an_error() -> None:
+    """The consumer must not continue: the service broke its contract."""
+    run = run_steps(following().follow(), STREAM, message(4) + message(3))
+
+    assert isinstance(run.error, OutOfOrderError)
 
 
 @pytest.mark.parametrize(
-    "refused",
+    "outcomes",
     [
         [problem(406, "not-acceptable")],
         [problem(429, "too-many-requests")],
         [problem(503, "unavailable")],
         [page(cursor=0)],
-        [OPEN, SILENCE],
+        [STREAM, SILENCE],
     ],
     ids=["406", "429", "503", "no stream", "silence"],
 )
-def test_without_streams_it_waits_at_the_service(refused: Sequence[Outcome]) -> None:
-    """By waiting polls; a stream is tried again after some of them."""
-    waited = page(cursor=5, preference_applied="wait=30")
-    found = driven(following().follow(), *refused, page(3, cursor=3), waited, waited, OPEN, message(6))
+def test_client_without_streams_uses_long_polls(outcomes: Sequence[Outcome]) -> None:
+    """After some of them it tries a stream again."""
+    empty = page(cursor=5, preference_applied="wait=30")
+    run = run_steps(following().follow(), *outcomes, page(3, cursor=3), empty, empty, STREAM, message(6))
 
-    assert [3, 6] == found.seen
+    assert [3, 6] == sequences(run)
     assert ["text/event-stream", "application/cloudevents-batch+json"] == [
-        request.headers["Accept"] for request in found.asked[:2]
+        request.headers["Accept"] for request in run.requests[:2]
     ]
-    assert {"wait=30"} == {request.headers["Prefer"] for request in found.asked[1:4]}
-    assert found.asked[4].streaming
+    assert {"wait=30"} == {request.headers["Prefer"] for request in run.requests[1:4]}
+    assert run.requests[4].is_stream
 
 
-def test_where_nobody_waits_it_asks_ever_less_often() -> None:
-    """A second at first, ten at most, and a second again when something came."""
-    nothing, refused = page(cursor=0), problem(406, "not-acceptable")
-    polls = (refused, nothing, nothing, nothing)
-    found = driven(following().follow(), *polls, *polls, refused, page(1, cursor=1))
+def test_client_without_long_polls_polls_less_and_less_often() -> None:
+    """After 1 s at first, at most 10 s, and 1 s again after an event."""
+    empty, no_stream = page(cursor=0), problem(406, "not-acceptable")
+    polls = (no_stream, empty, empty, empty)
+    run = run_steps(following().follow(), *polls, *polls, no_stream, page(1, cursor=1))
 
-    assert [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 1.0] == found.waited
+    assert [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 1.0] == run.pauses
 
 
-def test_what_has_not_changed_is_not_sent_again() -> None:
-    """The tag of an empty page goes with the next question for it."""
-    same = Answer(304, {"feed-cursor": f"{LOG}.5", "feed-more": "false", "preference-applied": "wait=30"}, b"")
-    found = driven(
+def test_unchanged_page_is_not_transferred_again() -> None:
+    """The tag of an empty page goes into the next request."""
+    unchanged = Response(304, {"feed-cursor": f"{LOG}.5", "feed-more": "false", "preference-applied": "wait=30"}, b"")
+    run = run_steps(
         following(after=f"{LOG}.5").follow(),
         problem(406, "x"),
         page(cursor=5, preference_applied="wait=30"),
-        same,
-        same,
+        unchanged,
+        unchanged,
     )
 
-    assert [None, '"5"', '"5"'] == [request.headers.get("If-None-Match") for request in found.asked[1:4]]
-    assert [] == found.waited
+    assert [None, '"5"', '"5"'] == [request.headers.get("If-None-Match") for request in run.requests[1:4]]
+    assert [] == run.pauses
 
 
-def test_failures_are_waited_for_ever_longer() -> None:
-    """Up to 20 s, and from the start again when something came."""
-    found = driven(
-        following().follow(), OPEN, message(1), CUT, *[NOBODY] * 7, OPEN, message(2), CUT, NOBODY, OPEN, message(3)
-    )
+def test_repeated_failures_double_the_delay() -> None:
+    """Up to 20 s, and from the first delay again after an event."""
+    outcomes: list[Outcome] = [STREAM, message(1), STREAM_END, *[NO_CONNECTION] * 7]
+    outcomes += [STREAM, message(2), STREAM_END, NO_CONNECTION, STREAM, message(3)]
+    run = run_steps(following().follow(), *outcomes)
 
-    assert [1, 2, 3] == found.seen
-    assert [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 0.5, 1.0] == found.waited
+    assert [1, 2, 3] == sequences(run)
+    assert [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 20.0, 20.0, 0.5, 1.0] == run.pauses
 
 
-def test_a_line_that_always_breaks_is_not_hammered() -> None:
+def test_stream_that_always_breaks_doubles_the_delay() -> None:
     """A first heartbeat is no progress."""
-    found = driven(following().follow(), *(OPEN, heartbeat(0), CUT) * 4)
+    run = run_steps(following().follow(), *(STREAM, heartbeat(0), STREAM_END) * 4)
 
-    assert [0.5, 1.0, 2.0, 4.0] == found.waited
-
-
-def test_who_is_told_to_wait_waits() -> None:
-    """At least so long."""
-    found = driven(following().read(), problem(503, "unavailable", retry_after="7"), page(1, cursor=1))
-
-    assert ([1], [7.5], True) == (found.seen, found.waited, found.ended)
+    assert [0.5, 1.0, 2.0, 4.0] == run.pauses
 
 
-def test_nobody_there_is_told_at_once() -> None:
-    """The address is more likely wrong than the service away."""
-    assert isinstance(driven(following().follow(), NOBODY).raised, UnreachableError)
+def test_retry_after_is_added_to_the_delay() -> None:
+    """The client never comes back earlier than the service asks for."""
+    run = run_steps(following().read(), problem(503, "unavailable", retry_after="7"), page(1, cursor=1))
+
+    assert ([1], [7.5], True) == (sequences(run), run.pauses, run.is_complete)
 
 
-def test_a_first_connection_that_breaks_is_tried_again() -> None:
-    """Somebody was there. But who never answers is somebody else."""
-    broken = Broken("reset")
-    found = driven(following().follow(), broken, broken, OPEN, message(1))
-    stranger = driven(following().follow(), *[broken] * 9)
-
-    assert [1] == found.seen
-    assert (UnreachableError, 5) == (type(stranger.raised), len(stranger.waited))
+def test_refused_first_connection_raises_immediately() -> None:
+    """Probably the address is wrong."""
+    assert isinstance(run_steps(following().follow(), NO_CONNECTION).error, UnreachableError)
 
 
-@pytest.mark.parametrize(("outcome", "raised"), [(NOBODY, UnreachableError), (problem(503, "x"), RefusedError)])
-def test_patience_ends_where_it_is_bounded(outcome: Answer, raised: type[Exception]) -> None:
-    """While reading; following has no end."""
-    found = driven(following().read(tries=3), page(1, cursor=1, more=True), *[outcome] * 3)
+def test_broken_first_connection_is_retried_five_times() -> None:
+    """Something listens there; without any response it is not an event feed."""
+    broken = ConnectionFailure("reset")
+    run = run_steps(following().follow(), broken, broken, STREAM, message(1))
+    stranger = run_steps(following().follow(), *[broken] * 9)
 
-    assert isinstance(found.raised, raised)
-    assert 2 == len(found.waited)
-
-
-def test_a_page_is_read_to_its_end() -> None:
-    """Page by page while there is more; the last one tells where that is, also when it is empty."""
-    found = driven(following().read(), page(1, 2, cursor=2, more=True), page(cursor=9))
-
-    assert [1, 2] == found.seen
-    assert [(f"{LOG}.2", True), (f"{LOG}.9", False)] == [(each.cursor, each.more) for each in found.pages]
-    assert found.ended
+    assert [1] == sequences(run)
+    assert (UnreachableError, 5) == (type(stranger.error), len(stranger.pauses))
 
 
-def test_a_token_that_is_refused_is_renewed_once() -> None:
-    """A second refusal is for a person."""
-    refused = problem(401, "unauthenticated")
-    found = driven(following(tokens=Renewed()).read(), refused, page(1, cursor=1, more=True), refused, refused)
+@pytest.mark.parametrize(("outcome", "kind"), [(NO_CONNECTION, UnreachableError), (problem(503, "x"), RefusedError)])
+def test_reading_raises_after_the_last_try(outcome: Response, kind: type[Exception]) -> None:
+    """Following has no last try."""
+    run = run_steps(following().read(tries_max=3), page(1, cursor=1, more=True), *[outcome] * 3)
 
-    assert ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"] == [each.headers["Authorization"] for each in found.asked]
-    assert [1] == found.seen
-    assert isinstance(found.raised, RefusedError)
-    assert 401 == found.raised.status
+    assert isinstance(run.error, kind)
+    assert 2 == len(run.pauses)
 
 
-def test_a_fixed_token_cannot_be_renewed() -> None:
-    """So its refusal is told at once."""
-    assert isinstance(driven(following().read(), problem(401, "unauthenticated")).raised, RefusedError)
+def test_feed_is_read_to_its_end() -> None:
+    """Page by page; the last page has the cursor of the end, also if it is empty."""
+    run = run_steps(following().read(), page(1, 2, cursor=2, more=True), page(cursor=9))
+
+    assert [1, 2] == sequences(run)
+    assert [(f"{LOG}.2", True), (f"{LOG}.9", False)] == [(each.cursor, each.more) for each in run.items]
+    assert run.is_complete
+
+
+def test_rejected_token_is_renewed_once() -> None:
+    """A second 401 is an error."""
+    unauthenticated = problem(401, "unauthenticated")
+    run = run_steps(
+        following(tokens=NumberedTokens()).read(),
+        *(unauthenticated, page(1, cursor=1, more=True)),
+        *(unauthenticated, unauthenticated),
+    )
+
+    assert ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"] == run.tokens
+    assert [1] == sequences(run)
+    assert isinstance(run.error, RefusedError)
+    assert 401 == run.error.status
+
+
+def test_rejected_fixed_token_raises_immediately() -> None:
+    """It cannot be renewed."""
+    assert isinstance(run_steps(following().read(), problem(401, "unauthenticated")).error, RefusedError)
 
 
 @pytest.mark.parametrize(
-    ("refusal", "waited", "bearer"),
+    ("reason", "pauses", "token"),
     [(problem(401, "unauthenticated"), [], "Bearer 2"), (problem(503, "unavailable"), [0.5], "Bearer 1")],
-    ids=["token expired", "service stopping"],
+    ids=["token expired", "service stops"],
 )
-def test_a_stream_that_the_service_ends_goes_on(refusal: Answer, waited: Sequence[float], bearer: str) -> None:
-    """From the cursor of its last message, with another token where that was the reason."""
-    found = driven(following(tokens=Renewed()).follow(), OPEN, message(1) + end(4, refusal), OPEN, message(5))
-
-    assert ([1, 5], waited) == (found.seen, found.waited)
-    assert (f"after={LOG}.4&eventType=a&eventType=b", bearer) == (
-        found.targets[1],
-        found.asked[1].headers["Authorization"],
+def test_stream_ended_for_a_temporary_reason_is_resumed(reason: Response, pauses: Sequence[float], token: str) -> None:
+    """From the cursor of its last message, with a new token if that was the reason."""
+    run = run_steps(
+        following(tokens=NumberedTokens()).follow(), STREAM, message(1) + end(4, reason), STREAM, message(5)
     )
 
-
-def test_a_stream_that_ends_for_good_says_why() -> None:
-    """A right that was taken away comes back by a person alone."""
-    raised = driven(following(tokens=Renewed()).follow(), OPEN, end(4, problem(403, "not-approved"))).raised
-
-    assert isinstance(raised, RefusedError)
-    assert (403, "not-approved") == (raised.status, raised.code)
+    assert ([1, 5], pauses) == (sequences(run), run.pauses)
+    assert (f"after={LOG}.4&eventType=a&eventType=b", token) == (run.queries[1], run.tokens[1])
 
 
-@pytest.mark.parametrize("opened", [True, False])
-def test_missed_events_are_never_passed_over(*, opened: bool) -> None:
-    """Whoever was away for too long is told where reading can start."""
-    gone = problem(410, "cursor-expired", oldestCursor=f"{LOG}.40")
-    raised = driven(following().follow(), *([OPEN, end(4, gone)] if opened else [gone])).raised
+def test_stream_ended_for_a_permanent_reason_raises_it() -> None:
+    """A right that was withdrawn needs a person."""
+    run = run_steps(following(tokens=NumberedTokens()).follow(), STREAM, end(4, problem(403, "not-approved")))
 
-    assert isinstance(raised, CursorExpiredError)
-    assert f"{LOG}.40" == raised.oldest_cursor
+    assert isinstance(run.error, RefusedError)
+    assert (403, "not-approved") == (run.error.status, run.error.code)
 
 
-def test_another_log_is_told() -> None:
-    """Its cursors mean nothing here."""
-    assert isinstance(driven(following().read(), problem(410, "cursor-of-another-log")).raised, AnotherLogError)
+@pytest.mark.parametrize("in_stream", [True, False])
+def test_expired_cursor_raises_with_the_oldest_cursor(*, in_stream: bool) -> None:
+    """The client never skips events silently."""
+    expired = problem(410, "cursor-expired", oldestCursor=f"{LOG}.40")
+    run = run_steps(following().follow(), *([STREAM, end(4, expired)] if in_stream else [expired]))
+
+    assert isinstance(run.error, CursorExpiredError)
+    assert f"{LOG}.40" == run.error.oldest_cursor
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"{}", b""])
-def test_an_answer_that_is_no_feed_is_told(body: bytes) -> None:
-    """Somebody else answers there."""
-    assert isinstance(driven(following().read(), Answer(200, {}, body)).raised, FeedError)
+def test_cursor_of_another_log_raises_an_error() -> None:
+    """Cursors of another log mean nothing here."""
+    run = run_steps(following().read(), problem(410, "cursor-of-another-log"))
+
+    assert isinstance(run.error, AnotherLogError)
 
 
-def test_a_refusal_without_words_has_its_status() -> None:
-    """A gateway's page."""
-    assert "404: answered with status 404" == str(driven(following().read(), Answer(404, {}, b"<html>")).raised)
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"", b"[{}]"])
+def test_response_without_a_list_of_events_raises_an_error(body: bytes) -> None:
+    """The address belongs to something else."""
+    assert isinstance(run_steps(following().read(), Response(200, {}, body)).error, FeedError)
 
 
-def test_a_person_number_travels_in_the_body_alone() -> None:
-    """Like every filter of a feed that is asked for by POST."""
+def test_stream_in_response_to_a_poll_raises_an_error() -> None:
+    """The client would wait for its end."""
+    assert isinstance(run_steps(following().read(), STREAM).error, FeedError)
+
+
+def test_refusal_without_a_problem_has_its_status() -> None:
+    """A gateway sends a page."""
+    run = run_steps(following().read(), Response(404, {}, b"<html>"))
+
+    assert "404: answered with status 404" == str(run.error)
+
+
+def test_refusal_with_faults_names_each_fault() -> None:
+    """By parameter or pointer."""
+    faults = [{"parameter": "from", "detail": "is no time"}, {"pointer": "/size", "detail": "is 0"}]
+    run = run_steps(following().read(), problem(400, "invalid-request", errors=faults))
+
+    assert "400 invalid-request: no [from is no time] [/size is 0]" == str(run.error)
+
+
+def test_person_number_is_sent_in_the_body_only() -> None:
+    """Like every filter of a feed that is read by POST."""
     feed = party_feed(person="01838012345", types=["a"], since="2026-01-01T00:00:00Z")
-    found = driven(Following(feed, Fixed(), after="0", size=7).read(), page(cursor=0))
-    (request,) = found.asked
+    run = run_steps(Following(feed, FixedToken(), after="0", size=7).read(), page(cursor=0))
+    (request,) = run.requests
 
     assert ("POST", "/events/api/v1/party?after=0&size=7") == (request.method, request.target)
     assert b'{"person":"01838012345","from":"2026-01-01T00:00:00Z","eventType":["a"]}' == request.content

@@ -1,4 +1,4 @@
-"""Server-sent events, however they are cut."""
+"""Server-sent events in chunks of any size."""
 
 import pytest
 from hypothesis import given
@@ -13,26 +13,28 @@ LINES = st.lists(
 )
 
 
-def parsed(text: bytes, cuts: list[int]) -> tuple[list[Message], str]:
-    """The messages of a text that comes in pieces."""
-    parser, found, at = StreamParser(), list[Message](), 0
-    for cut in [*sorted(cut % (len(text) + 1) for cut in cuts), len(text)]:
-        found += parser.feed(text[at:cut])
-        at = cut
-    return found, parser.last_id
+def parse(text: bytes, cuts: list[int]) -> tuple[list[Message], str]:
+    """Return the messages of a text that comes in chunks, and the last id."""
+    parser, messages, start = StreamParser(), list[Message](), 0
+    for stop in [*sorted(cut % (len(text) + 1) for cut in cuts), len(text)]:
+        messages += parser.feed(text[start:stop])
+        start = stop
+    return messages, parser.last_id
 
 
 @given(st.lists(LINES, max_size=5), st.sampled_from(["\n", "\r", "\r\n"]), st.lists(st.integers(0, 500), max_size=20))
-def test_cuts_change_nothing(blocks: list[list[tuple[str, str]]], newline: str, cuts: list[int]) -> None:
-    """Whatever the pieces are, the messages are the same."""
+def test_chunks_of_any_size_give_the_same_messages(
+    blocks: list[list[tuple[str, str]]], newline: str, cuts: list[int]
+) -> None:
+    """The result does not depend on where the text is cut."""
     lines = [line for block in blocks for line in (*(f"{name}:{value}" for name, value in block), "")]
     text = "".join(f"{line}{newline}" for line in lines).encode()
 
-    assert parsed(text, []) == parsed(text, cuts)
+    assert parse(text, []) == parse(text, cuts)
 
 
 @pytest.mark.parametrize(
-    ("text", "messages", "last"),
+    ("text", "messages", "last_id"),
     [
         (b"data: a\n\n", [Message("message", b"a", "")], ""),
         (b"\xef\xbb\xbfdata:a\r\n\r\n", [Message("message", b"a", "")], ""),
@@ -48,15 +50,15 @@ def test_cuts_change_nothing(blocks: list[list[tuple[str, str]]], newline: str, 
         (b"nothing\nretry: 5\n\n", [], ""),
     ],
 )
-def test_messages_are_read_by_the_rules(text: bytes, messages: list[Message], last: str) -> None:
-    """Of the WHATWG; what was not ended does not count."""
-    assert (messages, last) == parsed(text, [])
-    assert (messages, last) == parsed(text, list(range(len(text))))
+def test_messages_follow_the_rules_of_the_whatwg(text: bytes, messages: list[Message], last_id: str) -> None:
+    """An incomplete message at the end does not count."""
+    assert (messages, last_id) == parse(text, [])
+    assert (messages, last_id) == parse(text, list(range(len(text))))
 
 
-def test_a_line_without_end_is_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_over_the_limit_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would fill the memory."""
     monkeypatch.setattr(stream, "LINE_BYTES_MAX", 100)
 
-    with pytest.raises(ValueError, match="no end"):
+    with pytest.raises(ValueError, match="more than 100 bytes"):
         list(StreamParser().feed(b"data: " + b"x" * 100))

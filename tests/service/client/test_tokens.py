@@ -1,4 +1,4 @@
-"""Platform tokens: had in exchange, kept while they are good."""
+"""Platform tokens: from the exchange, and reused until shortly before they expire."""
 
 import base64
 import json
@@ -7,77 +7,90 @@ from collections.abc import Sequence
 
 import pytest
 
-from eventfeed.client import RefusedError, development_organisation, exchanged
-from eventfeed.client.steps import Answer, Call, Outcome, Request, Step
-from eventfeed.client.tokens import NotNowError, Tokens
-from tests.service.client.driving import NOBODY, problem
+from eventfeed.client import RefusedError, development_organisation, token_exchange
+from eventfeed.client.sender import RequestSender, token_item
+from eventfeed.client.steps import Call, Outcome, Request, Response
+from eventfeed.client.tokens import FixedToken, Tokens, TokenUnavailableError
+from tests.service.client.step_driver import NO_CONNECTION, problem, run_steps
 
 
-def token(seconds: float) -> str:
-    """A token that ends so many seconds from now."""
+def jwt(seconds: float) -> str:
+    """Return a token that expires in this time."""
     claims = base64.urlsafe_b64encode(json.dumps({"exp": time.time() + seconds}).encode()).decode().rstrip("=")
     return f"x.{claims}.y"
 
 
-def had(tokens: Tokens, *outcomes: Outcome, fresh: bool = False) -> tuple[str, Sequence[Step]]:
-    """A token, and the steps it took."""
-    steps, left, fit, outcome = tokens.token(fresh=fresh), list(outcomes), list[Step](), None
+def get_token(tokens: Tokens, *outcomes: Outcome, fresh: bool = False) -> tuple[str, Sequence[Request]]:
+    """Return a token, and the requests for it."""
+    steps, queue, requests, outcome = tokens.token(fresh=fresh), list(outcomes), list[Request](), None
     try:
         while True:
             step = steps.send(outcome)
-            fit.append(step)
-            outcome = str(step.function()) if isinstance(step, Call) else left.pop(0)
+            requests += [step] if isinstance(step, Request) else []
+            outcome = str(step.function()) if isinstance(step, Call) else queue.pop(0)
     except StopIteration as stop:
-        return stop.value, fit
+        return stop.value, requests
 
 
-def answer(text: str) -> Answer:
-    """A token as the service gives it."""
-    return Answer(200, {}, text.encode())
+def response(token: str) -> Response:
+    """Return the response of the exchange."""
+    return Response(200, {}, token.encode())
 
 
-def test_a_token_is_exchanged_and_kept() -> None:
-    """Until shortly before it ends, or when another must be had."""
-    tokens, good, short = exchanged(lambda: "external"), token(600), token(5)
-    first, steps = had(tokens, answer(good))
-    again, none = had(tokens)
-    fresh, _ = had(tokens, answer(short), fresh=True)
-    renewed, more = had(tokens, answer(good))
+def test_token_is_exchanged_and_reused_until_it_expires() -> None:
+    """Or until a fresh one is necessary."""
+    tokens, good, short = token_exchange(lambda: "external"), jwt(600), jwt(5)
+    first, (request,) = get_token(tokens, response(good))
+    second, no_requests = get_token(tokens)
+    fresh, _ = get_token(tokens, response(short), fresh=True)
+    renewal, requests = get_token(tokens, response(good))
 
-    assert ([good, good, short, good], 0, 2) == ([first, again, fresh, renewed], len(none), len(more))
-    request = steps[-1]
-    assert isinstance(request, Request)
+    assert ([good, good, short, good], [], 1) == ([first, second, fresh, renewal], no_requests, len(requests))
     assert ("GET", "/authentication/api/v1/exchange/maskinporten") == (request.method, request.target)
     assert "Bearer external" == request.headers["Authorization"]
 
 
-def test_a_development_identity_has_its_own_provider() -> None:
-    """Asked by its form, then exchanged."""
-    _, steps = had(development_organisation("991825827", scope="a b"), answer("external"), answer(token(600)))
+def test_development_organisation_uses_the_development_issuer() -> None:
+    """The token of the issuer is then exchanged."""
+    tokens = development_organisation("991825827", scope="a b")
+    _, requests = get_token(tokens, response("external"), response(jwt(600)))
 
     assert ["/development/maskinporten/token", "/authentication/api/v1/exchange/maskinporten"] == [
-        step.target for step in steps if isinstance(step, Request)
+        request.target for request in requests
     ]
-    assert b"org_number=991825827&scope=a+b" == steps[0].content  # type: ignore[union-attr]  # a request
+    assert b"org_number=991825827&scope=a+b" == requests[0].content
 
 
-@pytest.mark.parametrize("outcome", [NOBODY, problem(503, "unavailable"), problem(429, "too-many-requests")])
-def test_an_exchange_that_may_come_later_is_not_refused(outcome: Outcome) -> None:
-    """Whoever asked decides how long to wait."""
-    with pytest.raises(NotNowError):
-        had(exchanged(lambda: "external"), outcome)
+@pytest.mark.parametrize("outcome", [NO_CONNECTION, problem(503, "unavailable"), problem(429, "too-many-requests")])
+def test_temporary_failure_of_the_exchange_is_no_refusal(outcome: Outcome) -> None:
+    """The sender of the request decides how long to wait."""
+    with pytest.raises(TokenUnavailableError):
+        get_token(token_exchange(lambda: "external"), outcome)
 
 
-def test_an_exchange_that_is_refused_says_why() -> None:
-    """A scope that the organisation has not."""
+def test_temporary_failure_of_the_exchange_is_retried_by_the_sender() -> None:
+    """As for every other request."""
+    tokens = token_exchange(lambda: "external")
+    run = run_steps(token_item(tokens), problem(503, "unavailable"), response("token"))
+
+    assert (["token"], 1) == (run.items, len(run.pauses))
+
+
+def test_refusal_of_the_exchange_is_raised_with_its_reason() -> None:
+    """For example if the organisation does not have the scope."""
     with pytest.raises(RefusedError, match="403 insufficient-scope"):
-        had(exchanged(lambda: "external"), problem(403, "insufficient-scope"))
+        get_token(token_exchange(lambda: "external"), problem(403, "insufficient-scope"))
 
 
-@pytest.mark.parametrize("text", ["opaque", "a.b.c", "a.e30.c"])
-def test_a_token_that_says_nothing_is_kept(text: str) -> None:
-    """The service will tell when it has ended."""
-    tokens = exchanged(lambda: "external")
-    had(tokens, answer(text))
+@pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.e30.c"])
+def test_token_without_an_expiry_is_reused(token: str) -> None:
+    """The service rejects it when it expires."""
+    tokens = token_exchange(lambda: "external")
+    get_token(tokens, response(token))
 
-    assert (text, []) == had(tokens)
+    assert (token, []) == get_token(tokens)
+
+
+def test_fixed_token_cannot_be_renewed() -> None:
+    """There is no other."""
+    assert not RequestSender(FixedToken("token")).renew_token()

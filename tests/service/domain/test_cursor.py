@@ -1,22 +1,22 @@
-"""Cursors: told from digits and from event ids."""
+"""Cursors, digits and event ids in the parameter `after`."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.cursor import LOG_NAME_LETTERS, Bare, Cursor, EventId, parse_after
+from eventfeed.domain.cursor import LOG_NAME_LENGTH, Bare, Cursor, EventId, parse_after
 
-NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=LOG_NAME_LETTERS, max_size=LOG_NAME_LETTERS)
+NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=LOG_NAME_LENGTH, max_size=LOG_NAME_LENGTH)
 
 
 @given(cursor=st.builds(Cursor, log=NAMES, position=st.integers(0, 10**18)))
-def test_a_written_cursor_is_read_back(cursor: Cursor) -> None:
-    """What a page gives out is what the next request means."""
+def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
+    """The cursor of a page is the start of the next request."""
     assert cursor == parse_after(str(cursor))
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "after"),
     [
         ("0", Bare(position=0)),
         ("00000000000000000042", Bare(position=42)),
@@ -31,6 +31,6 @@ def test_a_written_cursor_is_read_back(cursor: Cursor) -> None:
         ("8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11", EventId(id="8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11")),
     ],
 )
-def test_what_after_means(text: str, meant: Cursor | Bare | EventId) -> None:
-    """Digits are a sequence, the cursor's own form a cursor, anything else an event id."""
-    assert meant == parse_after(text)
+def test_parse_after_recognises_digits_cursors_and_event_ids(text: str, after: Cursor | Bare | EventId) -> None:
+    """Digits are a sequence, a log name with a position is a cursor, and any other text is an event id."""
+    assert after == parse_after(text)

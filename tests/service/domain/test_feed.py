@@ -1,130 +1,138 @@
-"""Feeds: what belongs to each, and what is asked before it is shown."""
+"""Feeds: their events, the index of a lookup, and decisions that hide events."""
 
-import msgspec
 import pytest
 
 from eventfeed.domain import feed as feed_module
-from eventfeed.domain.event import App, Event, marker, party_named, party_of_instance, served_reduced
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.event import App, Event, marker
 from eventfeed.domain.feed import (
-    AppFeed,
     Feed,
-    Filter,
-    InstanceFeed,
-    PartyFeed,
-    Query,
-    Question,
-    ReporteeFeed,
-    ResourceFeed,
-    question_of,
+    app_feed,
+    instance_feed,
+    party_feed,
+    plan_lookup,
+    reportee_feed,
+    resource_feed,
 )
-from tests.support.events import TTD, caller, entry, event, guid
+from tests.support.conditions import conditions
+from tests.support.events import TTD, caller, event, guid
 
 KARI = caller(user="20000001")
 BOLIG = "urn:altinn:resource:app_ttd_bolig"
+INDEXES: list[tuple[Field, ...]] = [("id",), ("subject",), ("org", "app", "type"), ("org", "app"), ("type",)]
 
 
 @pytest.mark.parametrize(
-    ("feed", "held", "other"),
+    ("feed", "member", "other"),
     [
-        (AppFeed(app=TTD), event(), event(app=App(org="ttd", name="bolig2"))),
-        (PartyFeed(subject="/party/50000001", reader=KARI), event(), event(party=50000002)),
-        (PartyFeed(subject="/party/50000001", reader=KARI), event(app=None, resource="urn:x"), event(app=None)),
-        (ResourceFeed(resource=BOLIG, reader=KARI), event(), event(app=None, resource="urn:x")),
-        (ReporteeFeed(types=frozenset("a")), event(type_="a"), event(type_="A")),
-        (InstanceFeed(guid=guid(5), party=None), event(instance=5), event(instance=6)),
-        (InstanceFeed(guid=guid(5), party="50000001"), event(instance=5), event(instance=5, party=50000002)),
+        (app_feed(TTD), event(), event(app=App(org="ttd", name="bolig2"))),
+        (party_feed("/party/50000001", KARI), event(), event(party=50000002)),
+        (party_feed("/party/50000001", KARI), event(app=None, resource="urn:x"), event(app=None)),
+        (resource_feed(BOLIG, KARI), event(), event(app=None, resource="urn:x")),
+        (reportee_feed(frozenset("a")), event(type_="a"), event(type_="A")),
+        (instance_feed(guid(5), None), event(instance=5), event(instance=6)),
+        (instance_feed(guid(5), "50000001"), event(instance=5), event(instance=5, party=50000002)),
     ],
 )
-def test_a_feed_holds_its_own(feed: Feed, held: Event, other: Event) -> None:
-    """And nothing else."""
-    assert (True, False) == (feed.holds(held), feed.holds(other))
+def test_feed_matches_its_own_events_and_no_others(feed: Feed, member: Event, other: Event) -> None:
+    """Each condition of the feed counts."""
+    assert (True, False) == (feed.matches(member), feed.matches(other))
 
 
-def test_a_marker_is_in_nobodys_feed() -> None:
-    """Neither an app's, a party's, a resource's nor an instance's."""
+def test_marker_is_in_no_feed() -> None:
+    """This holds also for a party, a resource and an instance without a name."""
     feeds: list[Feed] = [
-        AppFeed(app=TTD),
-        PartyFeed(subject="", reader=KARI),
-        ResourceFeed(resource="", reader=KARI),
-        InstanceFeed(guid="", party=None),
-        ReporteeFeed(types=frozenset({"instance.created"})),
+        app_feed(TTD),
+        party_feed("", KARI),
+        resource_feed("", KARI),
+        instance_feed("", None),
+        reportee_feed(frozenset({"instance.created"})),
     ]
 
-    assert [] == [feed for feed in feeds if feed.holds(marker("x"))]
+    assert [] == [feed for feed in feeds if feed.matches(marker("x"))]
 
 
-def test_the_question_is_about_resource_and_party() -> None:
-    """Without a party when the subject is none; without a resource there is no question."""
-    no_party = msgspec.structs.replace(event(), subject="/case/7")
+def test_filters_narrow_a_feed_until_they_are_removed() -> None:
+    """A second filter is added to the first, and an unfiltered feed is the feed itself."""
+    feed = app_feed(TTD)
+    filtered = feed.where(*conditions(types={"a"})).where(*conditions(subject="/party/1"))
 
-    assert Question(resource=BOLIG, party="50000001") == question_of(event())
-    assert Question(resource=BOLIG, party=None) == question_of(no_party)
-    assert question_of(event(app=None)) is None
-    assert question_of(event(app=None, resource="urn:" + "x" * 1_000)) is None
-
-
-@pytest.mark.parametrize(
-    ("subject", "party"),
-    [("/party/5", "5"), ("/party/", None), ("/party/x", None), ("/party/5/6", None), ("/org/ttd", None), (None, None)],
-)
-def test_a_subject_names_a_party_or_none(subject: str | None, party: str | None) -> None:
-    """The whole subject, digits alone."""
-    assert party == party_named(subject)
+    assert filtered.matches(event(type_="a", party=1))
+    assert not filtered.matches(event(type_="b", party=1))
+    assert not filtered.matches(event(type_="a", party=2))
+    assert feed == filtered.unfiltered() == feed.where()
 
 
-def test_what_was_decided_on_is_searched_past() -> None:
-    """By resource in a party's feed, by subject in a resource's; other feeds decide nothing."""
+def test_hidden_events_are_excluded_by_what_decisions_depend_on() -> None:
+    """That is the resource in a party's feed and the subject in a resource's; other feeds need no decisions."""
     hidden = [event(), event(app=App(org="ttd", name="b"), party=2), event(app=None)]
-    of_party = Query(feed=PartyFeed(subject="/party/1", reader=KARI)).without(hidden)
-    of_resource = Query(feed=ResourceFeed(resource=BOLIG, reader=KARI)).without(hidden)
-    of_app = Query(feed=AppFeed(app=TTD))
+    of_party = party_feed("/party/1", KARI).without(hidden)
+    of_resource = resource_feed(BOLIG, KARI).without(hidden)
+    of_app = app_feed(TTD)
 
-    assert frozenset({BOLIG, "urn:altinn:resource:app_ttd_b"}) == of_party.filter.but_resources
-    assert frozenset({"/party/50000001", "/party/2"}) == of_resource.filter.but_subjects
+    assert (NoneOf("resource", frozenset({BOLIG, "urn:altinn:resource:app_ttd_b", ""})),) == of_party.filters
+    assert (NoneOf("subject", frozenset({"/party/50000001", "/party/2"})),) == of_resource.filters
     assert of_app == of_app.without(hidden)
 
 
-def test_a_search_names_a_bounded_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond it, what is there already stays, and the rest is looked at."""
-    monkeypatch.setattr(feed_module, "BUT_MAX", 2)
-    query = Query(feed=ResourceFeed(resource=BOLIG, reader=KARI))
-    two = query.without([event(party=1), event(party=2)])
+def test_later_exclusions_join_the_earlier_ones() -> None:
+    """A feed has one condition with all excluded values, beside the filters of the reader."""
+    types = conditions(types={"a"})
+    feed = resource_feed(BOLIG, KARI).where(*types).without([event(party=1)]).without([event(party=2)])
 
-    assert two == two.without([event(party=3)])
-
-
-def test_a_filter_leaves_out_by_name() -> None:
-    """Resources, and subjects, where "" stands for none."""
-    nobody = msgspec.structs.replace(event(), subject=None)
-
-    assert not Filter(but_resources=frozenset({BOLIG})).matches(event())
-    assert not Filter(but_subjects=frozenset({""})).matches(nobody)
-    assert Filter(but_resources=frozenset({"x"}), but_subjects=frozenset({"/party/1"})).matches(nobody)
+    assert (*types, NoneOf("subject", frozenset({"/party/1", "/party/2"}))) == feed.filters
 
 
-def test_an_instances_party_stands_before_its_guid() -> None:
-    """In the source of an app's event, in an attribute of any other, in none of the rest."""
-    named = msgspec.structs.replace(event(app=None), body=b'{"resourceinstance": "77/%b"}' % guid(1).encode())
-    elsewhere = msgspec.structs.replace(named, identity=msgspec.structs.replace(named.identity, source="https://x/y"))
-    nowhere = msgspec.structs.replace(elsewhere, body=b'{"resourceinstance": "x"}')
+def test_exclusions_beyond_the_limit_are_not_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exclusions so far stay, and the reader decides on the other events one by one."""
+    monkeypatch.setattr(feed_module, "EXCLUSIONS_MAX", 2)
+    feed = resource_feed(BOLIG, KARI)
+    full = feed.without([event(party=1), event(party=2)])
 
-    assert ("50000001", "77", None) == (
-        party_of_instance(event()),
-        party_of_instance(elsewhere),
-        party_of_instance(nowhere),
-    )
+    assert 2 == len(full.filters[0].values if isinstance(full.filters[0], NoneOf) else ())
+    assert full == full.without([event(party=3)])
 
 
-def test_anyone_sees_what_is_safe() -> None:
-    """Six members, whatever the event holds, spelt as they were."""
-    body = b'{"data":{"id":1},"id":"\\u00e5","type":"t","source":"https://x","subject":"/party/1","time":"T","specversion":"1.0"}'
-    shown = served_reduced(entry(7, of=msgspec.structs.replace(event(), body=body)))
+@pytest.mark.parametrize(
+    ("feed", "filters", "fields"),
+    [
+        (app_feed(TTD), (), ("org", "app")),
+        (app_feed(TTD), conditions(types={"a"}), ("org", "app", "type")),
+        (app_feed(TTD), conditions(source="https://x"), ("org", "app")),
+        (app_feed(TTD), conditions(subject="/party/1", types={"a"}), ("subject",)),
+        (app_feed(TTD), conditions(id="x", subject="/party/1"), ("id",)),
+        (reportee_feed({"a", "b"}), (), ("type",)),
+        (reportee_feed({"a", "b"}), conditions(subject="/party/1"), ("subject",)),
+    ],
+)
+def test_lookup_uses_the_first_index_whose_fields_are_fixed(
+    feed: Feed, filters: tuple[Condition, ...], fields: tuple[Field, ...]
+) -> None:
+    """The narrowest index comes first. Conditions and filters count alike, prefixes and exclusions do not."""
+    assert fields == plan_lookup(feed.where(*filters), INDEXES).fields
 
-    assert {
-        "specversion": "1.0",
-        "id": "å",
-        "source": "https://x",
-        "type": "t",
-        "time": "T",
-        "sequence": "00000000000000000007",
-    } == msgspec.json.decode(shown)
+
+def test_lookup_has_a_key_for_each_combination_of_values() -> None:
+    """The values of a field are in order, and each key has one value of each field."""
+    plan = plan_lookup(app_feed(TTD).where(*conditions(types={"b", "a", "c"})), INDEXES)
+
+    assert [("ttd", "bolig", "a"), ("ttd", "bolig", "b"), ("ttd", "bolig", "c")] == plan.keys
+    assert () == tuple(plan.rest)
+
+
+def test_lookup_leaves_conditions_outside_the_index_to_check() -> None:
+    """A second condition on a field of the index is also checked: only the first one is part of the key."""
+    rest = (NoneOf("resource", frozenset({""})), Prefix("source", "https://x"), Equal("type", "b"))
+    feed = Feed(name="x", conditions=(AnyOf("type", frozenset("ab")), *rest[:1])).where(*rest[1:])
+    plan = plan_lookup(feed, INDEXES)
+
+    assert [("a",), ("b",)] == plan.keys
+    assert rest == tuple(plan.rest)
+
+
+def test_feed_without_any_index_is_refused_by_name() -> None:
+    """Such a feed would read the whole log."""
+    feed = Feed(name="sources", conditions=(Prefix("source", "https://x"), Equal("org", "ttd")))
+
+    with pytest.raises(LookupError, match="sources"):
+        plan_lookup(feed, INDEXES)

@@ -13,14 +13,14 @@ MOMENTS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 
 
 @given(moment=MOMENTS)
-def test_what_is_written_is_read(moment: int) -> None:
-    """Writing and reading a moment loses nothing."""
+def test_moment_survives_formatting_and_parsing(moment: int) -> None:
+    """Formatting and parsing a moment loses nothing."""
     assert moment == parse_moment(format_moment(moment))
 
 
 @given(moment=MOMENTS, minutes=st.integers(-23 * 60 - 59, 23 * 60 + 59))
-def test_every_offset_names_the_same_moment(moment: int, minutes: int) -> None:
-    """The offset moves the clock on the wall, not the moment."""
+def test_time_with_any_offset_is_the_same_moment(moment: int, minutes: int) -> None:
+    """The offset changes the local time, not the moment."""
     zone = timezone(timedelta(minutes=minutes))
     assume(abs(moment) < 60_000_000_000_000_000)
     local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment)).astimezone(zone)
@@ -41,8 +41,8 @@ def test_every_offset_names_the_same_moment(moment: int, minutes: int) -> None:
         ("0001-01-01T00:00:00+14:00", -62_135_647_200_000_000),
     ],
 )
-def test_forms_of_rfc_3339(text: str, moment: int) -> None:
-    """Either case, any offset, any fraction: a finer one is rounded up, so that bounds stay exact."""
+def test_parse_moment_accepts_every_form_of_rfc_3339(text: str, moment: int) -> None:
+    """Either case, any offset, any fraction. A finer fraction is rounded up, so that bounds stay exact."""
     assert moment == parse_moment(text)
 
 
@@ -67,6 +67,6 @@ def test_forms_of_rfc_3339(text: str, moment: int) -> None:
         "1970-01-01T01:00:00 01:00",
     ],
 )
-def test_anything_else_is_no_time(text: str) -> None:
-    """Without an offset, or not a day of the calendar, is no moment."""
+def test_parse_moment_returns_none_for_other_text(text: str) -> None:
+    """A text without an offset, or with a day outside the calendar, is no moment."""
     assert parse_moment(text) is None

@@ -15,29 +15,29 @@ def caller(*scopes: str, method: Method = Method.MASKINPORTEN) -> Principal:
 
 
 @pytest.mark.parametrize("scope", ["altinn:events/ttd/bolig", "altinn:events/ttd"])
-def test_an_apps_or_its_orgs_scope_reads_it(scope: str) -> None:
-    """One is enough."""
+def test_scope_of_the_app_or_its_org_gives_access(scope: str) -> None:
+    """One of them is enough, and a longer scope is another scope."""
     require_app(caller("openid", scope), APP)
 
     with pytest.raises(InsufficientScope):
         require_app(caller("openid", f"{scope}x"), APP)
 
 
-def test_a_persons_token_opens_nothing_by_scope() -> None:
-    """Scopes count in tokens born of Maskinporten only, whatever a person's token carries."""
-    everything = caller("altinn:events/ttd", "altinn:events.publish.admin", method=Method.ID_PORTEN)
+def test_scopes_in_a_token_of_a_person_give_no_access() -> None:
+    """Scopes count only in tokens that were exchanged from Maskinporten."""
+    person = caller("altinn:events/ttd", "altinn:events.publish.admin", method=Method.ID_PORTEN)
 
     with pytest.raises(InsufficientScope):
-        require_app(everything, APP)
+        require_app(person, APP)
     with pytest.raises(InsufficientScope):
-        require_publisher(everything)
+        require_publisher(person)
 
 
-def test_who_may_publish() -> None:
-    """The publish scope speaks for the own org, the admin scope, alone, for any."""
+def test_publish_scopes_give_publishers_and_other_scopes_are_refused() -> None:
+    """The publish scope is for the caller's own org, the admin scope for any org, also without the publish scope."""
     assert Publisher(org="ttd", admin=False) == require_publisher(caller("altinn:events.publish"))
     assert Publisher(org="ttd", admin=True) == require_publisher(caller("altinn:events.publish.admin"))
-    with pytest.raises(InsufficientScope) as refused:
+    with pytest.raises(InsufficientScope) as refusal:
         require_publisher(caller("altinn:events"))
 
-    assert "altinn:events.publish" == refused.value.scope
+    assert "altinn:events.publish" == refusal.value.scope

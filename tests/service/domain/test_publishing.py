@@ -1,4 +1,4 @@
-"""Settling: what becomes of a batch, event by event."""
+"""Plans of batches: new, duplicate, conflicting and foreign events."""
 
 from eventfeed.domain.errors import EventConflict, ForeignSource
 from eventfeed.domain.event import App
@@ -6,72 +6,72 @@ from eventfeed.domain.ports import Lookup, StoredEvent
 from eventfeed.domain.publishing import NewEvent, plan_batch
 from tests.support.events import TTD, event, submission
 
-NOTHING = Lookup(identities={}, owners={})
-THIEF = App(org="skd", name="tyveri")
+EMPTY = Lookup(identities={}, owners={})
+OTHER_APP = App(org="skd", name="tyveri")
 
 
-def test_new_events_are_appended_in_order() -> None:
-    """Across submissions."""
+def test_new_events_are_planned_in_order() -> None:
+    """The order of the events holds across submissions."""
     one, two, three = event(), event(), event()
-    plan = plan_batch([submission(one, two), submission(three)], NOTHING)
+    plan = plan_batch([submission(one, two), submission(three)], EMPTY)
 
-    assert [one, two, three] == plan.fresh
+    assert [one, two, three] == plan.events
     assert [[0, 1], [2]] == [
-        [place.index for place in answer if isinstance(place, NewEvent)]
-        for answer in plan.answers
-        if isinstance(answer, list)
+        [place.index for place in decision if isinstance(place, NewEvent)]
+        for decision in plan.decisions
+        if isinstance(decision, list)
     ]
 
 
-def test_what_is_known_is_not_appended() -> None:
-    """It is answered with its place."""
+def test_event_in_the_log_is_not_planned_again() -> None:
+    """Its decision is the stored event."""
     old = event()
-    known = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
-    plan = plan_batch([submission(old)], Lookup(identities={old.identity: known}, owners={}))
+    stored = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
+    plan = plan_batch([submission(old)], Lookup(identities={old.identity: stored}, owners={}))
 
-    assert ([], [[known]]) == (plan.fresh, plan.answers)
+    assert ([], [[stored]]) == (plan.events, plan.decisions)
 
 
-def test_the_second_of_two_equal_ones_is_the_duplicate() -> None:
-    """Within a submission, and between submissions."""
+def test_second_of_two_equal_events_is_the_duplicate() -> None:
+    """This holds within a submission and between submissions."""
     same = event()
-    plan = plan_batch([submission(same, same), submission(same)], NOTHING)
-    first, repeated = NewEvent(index=0, repeated=False), NewEvent(index=0, repeated=True)
+    plan = plan_batch([submission(same, same), submission(same)], EMPTY)
+    first, second = NewEvent(index=0, repeated=False), NewEvent(index=0, repeated=True)
 
-    assert [[first, repeated], [repeated]] == plan.answers
+    assert [[first, second], [second]] == plan.decisions
 
 
-def test_a_refused_submission_counts_for_nobody() -> None:
-    """Neither its events nor its instances are there for those after it."""
-    tainted = event("a", instance=1)
+def test_refused_submission_has_no_effect_on_later_ones() -> None:
+    """Later submissions are compared neither with its events nor with its instances."""
+    valid = event("a", instance=1)
     conflict = [event("b", instance=2), event("b", instance=2, content=b"other")]
-    stolen = event("c", instance=1, app=THIEF)
-    plan = plan_batch([submission(tainted, *conflict), submission(stolen)], NOTHING)
+    claim = event("c", instance=1, app=OTHER_APP)
+    plan = plan_batch([submission(valid, *conflict), submission(claim)], EMPTY)
 
-    assert isinstance(plan.answers[0], EventConflict)
-    assert [stolen] == plan.fresh
+    assert isinstance(plan.decisions[0], EventConflict)
+    assert [claim] == plan.events
 
 
-def test_an_instance_is_its_first_publishers() -> None:
-    """In the log, in an earlier submission, and in the submission itself."""
-    owned = Lookup(identities={}, owners={event(instance=3).instance or "": TTD})
+def test_instance_belongs_to_the_app_that_published_it_first() -> None:
+    """Its first event is in the log, in an earlier submission or in the same one. An admin may publish for any app."""
+    lookup = Lookup(identities={}, owners={event(instance=3).instance or "": TTD})
     plan = plan_batch(
         [
-            submission(event(instance=3, app=THIEF)),
+            submission(event(instance=3, app=OTHER_APP)),
             submission(event(instance=4)),
-            submission(event(instance=4, app=THIEF)),
-            submission(event(instance=5), event(instance=5, app=THIEF)),
-            submission(event(instance=4, app=THIEF), admin=True),
+            submission(event(instance=4, app=OTHER_APP)),
+            submission(event(instance=5), event(instance=5, app=OTHER_APP)),
+            submission(event(instance=4, app=OTHER_APP), admin=True),
             submission(event(instance=4)),
         ],
-        owned,
+        lookup,
     )
 
-    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in plan.answers]
+    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in plan.decisions]
 
 
-def test_an_event_of_no_app_belongs_to_no_instance() -> None:
-    """Nothing is claimed by it."""
-    plan = plan_batch([submission(event(app=None)), submission(event(app=None))], NOTHING)
+def test_event_without_app_claims_no_instance() -> None:
+    """Two such events are both new."""
+    plan = plan_batch([submission(event(app=None)), submission(event(app=None))], EMPTY)
 
-    assert 2 == len(plan.fresh)
+    assert 2 == len(plan.events)

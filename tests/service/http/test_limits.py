@@ -1,18 +1,20 @@
-"""What only a service under pressure answers, shown in one whose limits are small."""
+"""Responses of a service under load, tested with small limits."""
 
 from pathlib import Path
 
 import pytest
 from litestar.testing import AsyncTestClient
 
-from eventfeed.app.application import application, now
+from eventfeed.app.application import create_application
+from eventfeed.app.clock_and_ids import now
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log import appender
 from eventfeed.settings import load
+from eventfeed.telemetry.telemetry import Telemetry
 
 
-async def test_a_full_queue_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """503 with Retry-After, before anything is written."""
+async def test_publish_with_a_full_queue_is_refused_with_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response has Retry-After, and nothing was written."""
     monkeypatch.setattr(appender, "QUEUE_EVENTS_MAX", 1)
     settings = load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"})
     platform = SigningKeys.load(settings.keys_path / "platform")
@@ -29,10 +31,10 @@ async def test_a_full_queue_is_unavailable(tmp_path: Path, monkeypatch: pytest.M
     source = "https://ttd.apps.example.no/ttd/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
     event = {"source": source, "specversion": "1.0", "type": "t", "subject": "/party/1"}
     headers = {"Authorization": f"Bearer {token}"}
-    async with AsyncTestClient(application(settings), base_url="http://127.0.0.1:8080") as client:
-        refused = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
+    async with AsyncTestClient(create_application(settings, Telemetry()), base_url="http://127.0.0.1:8080") as client:
+        refusal = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
         page = await client.get("/events/api/v1/app/ttd/a?after=0", headers=headers)
 
-    assert (503, "unavailable") == (refused.status_code, refused.json()["code"])
-    assert int(refused.headers["retry-after"]) >= 1
+    assert (503, "unavailable") == (refusal.status_code, refusal.json()["code"])
+    assert int(refusal.headers["retry-after"]) >= 1
     assert [] == page.json()

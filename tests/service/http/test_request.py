@@ -1,4 +1,4 @@
-"""Where a request comes from, behind a gateway and without one."""
+"""Headers of requests, the base of links, and addresses of clients with and without a gateway."""
 
 import pytest
 from litestar.testing import RequestFactory
@@ -9,7 +9,7 @@ GATEWAY = PublicUrl(public_url="", own_url="http://127.0.0.1:1", client_header="
 
 
 @pytest.mark.parametrize(
-    ("lines", "caller"),
+    ("lines", "address"),
     [
         (["192.0.2.1"], "192.0.2.1"),
         (["10.0.0.1, 192.0.2.1"], "192.0.2.1"),
@@ -25,9 +25,9 @@ GATEWAY = PublicUrl(public_url="", own_url="http://127.0.0.1:1", client_header="
         ([], "unknown"),
     ],
 )
-def test_a_gateways_word_is_its_last_one(lines: list[str], caller: str) -> None:
-    """What the caller sent itself comes before it, in the same line or in one of its own; a port is no address."""
+def test_client_address_behind_a_gateway_is_the_last_one(lines: list[str], address: str) -> None:
+    """Earlier addresses, in the same line or in another, may come from the client itself. The port is left out."""
     request = RequestFactory().get("/")
     request.scope["headers"] = [(b"x-forwarded-for", line.encode()) for line in lines]
 
-    assert caller == GATEWAY.caller(request)
+    assert address == GATEWAY.client_address(request)

@@ -1,14 +1,14 @@
-"""Answers as they go out: compressed for whoever asks for it, and only then."""
+"""Compression of responses for clients that accept it."""
 
 import gzip
 
 import pytest
 
-from eventfeed.http.response import COMPRESSED_HERE_BYTES_MAX, compressed, takes_gzip
+from eventfeed.http.response import INLINE_COMPRESSION_BYTES_MAX, accepts_gzip, compress
 
 
 @pytest.mark.parametrize(
-    ("accept_encoding", "takes"),
+    ("accept_encoding", "is_accepted"),
     [
         ("", False),
         ("gzip", True),
@@ -22,14 +22,14 @@ from eventfeed.http.response import COMPRESSED_HERE_BYTES_MAX, compressed, takes
         ("*", False),
     ],
 )
-def test_gzip_is_for_whoever_asks_for_it(accept_encoding: str, *, takes: bool) -> None:
-    """By its name, and not refused by a weight of nothing (RFC 9110 §12.5.3)."""
-    assert takes == takes_gzip(accept_encoding)
+def test_gzip_is_used_only_if_the_client_accepts_it(accept_encoding: str, *, is_accepted: bool) -> None:
+    """The header names it, with a weight over 0 (RFC 9110 §12.5.3)."""
+    assert is_accepted == accepts_gzip(accept_encoding)
 
 
-@pytest.mark.parametrize("size", [0, 1_000, COMPRESSED_HERE_BYTES_MAX + 1])
-async def test_it_is_the_same_when_it_is_unpacked(size: int) -> None:
-    """However long it is; and the same each time."""
+@pytest.mark.parametrize("size", [0, 1_000, INLINE_COMPRESSION_BYTES_MAX + 1])
+async def test_compressed_body_unpacks_to_the_same_bytes(size: int) -> None:
+    """This holds for every length, and the compressed bytes are the same each time."""
     body = b"x" * size
-    assert body == gzip.decompress(await compressed(body))
-    assert await compressed(body) == await compressed(body)
+    assert body == gzip.decompress(await compress(body))
+    assert await compress(body) == await compress(body)

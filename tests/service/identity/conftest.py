@@ -1,26 +1,26 @@
-"""What the identity tests have."""
+"""Fixtures of the identity tests."""
 
 from pathlib import Path
 
 import pytest
 
 from eventfeed.identity.keys import SigningKeys
-from tests.service.identity.providing import Double, rsa_key
+from tests.service.identity.provider_double import ProviderDouble, rsa_key
 
 
 @pytest.fixture
-def double() -> Double:
+def double() -> ProviderDouble:
     """A Maskinporten at the wire."""
-    return Double()
+    return ProviderDouble()
 
 
 @pytest.fixture
 def platform_keys() -> SigningKeys:
-    """The platform's own key."""
+    """The signing keys of the platform."""
     return SigningKeys([rsa_key("platform")])
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where signing keys are kept; not there yet."""
+    """A directory for signing keys that does not exist yet."""
     return tmp_path / "keys" / "platform"

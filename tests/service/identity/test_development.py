@@ -1,4 +1,4 @@
-"""The development issuer: its tokens go the way of real ones."""
+"""The development issuers: their tokens are verified and exchanged like real ones."""
 
 import httpx
 import msgspec
@@ -10,8 +10,9 @@ from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
-from eventfeed.identity.tokens import PlatformTokens, Provider
-from tests.service.identity.providing import NOW, SECOND, rsa_key
+from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens, Provider
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.service.identity.provider_double import NOW, SECOND, rsa_key
 
 URL = "http://127.0.0.1:8080/development/maskinporten"
 AUDIENCE = "http://127.0.0.1:8080"
@@ -23,43 +24,46 @@ SKD = {"org_number": "974761076"}
 
 @pytest.fixture
 def issuer() -> DevelopmentIssuer:
-    """A development Maskinporten with a key of its own."""
+    """A development Maskinporten with a key."""
     return DevelopmentIssuer("maskinporten", URL, AUDIENCE, SigningKeys([rsa_key("development")]), lambda: NOW)
 
 
-async def test_its_token_is_exchanged_like_a_real_one(issuer: DevelopmentIssuer, platform_keys: SigningKeys) -> None:
-    """Through discovery, its keys, the exchange, to a caller with the scopes that were asked for."""
+async def test_development_token_is_exchanged_like_a_real_one(
+    issuer: DevelopmentIssuer, platform_keys: SigningKeys
+) -> None:
+    """The token, discovery, the keys and the exchange lead to a caller with the requested scopes."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        published = {
+    def respond(request: httpx.Request) -> httpx.Response:
+        documents = {
             f"{URL}/.well-known/openid-configuration": msgspec.json.encode(issuer.discovery()),
             issuer.discovery().jwks_uri: issuer.keys.jwks,
         }
-        return httpx.Response(200, content=published[str(request.url)])
+        return httpx.Response(200, content=documents[str(request.url)])
 
-    keys = ProviderKeys(URL, httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    client = httpx.AsyncClient(transport=httpx.MockTransport(respond))
+    keys = ProviderKeys(URL, client, telemetry=Telemetry())
+    platform = PlatformIssuer(PLATFORM_ISSUER, platform_keys, lambda: NOW)
     exchange = Exchange(
-        {"maskinporten": Provider(issuer=URL, keys=keys, accepted=frozenset({AUDIENCE}))},
+        {"maskinporten": Provider(issuer=URL, keys=keys, audiences=frozenset({AUDIENCE}))},
         register=LocalRegister(population_file(None)),
-        keys=platform_keys,
-        issuer=PLATFORM_ISSUER,
-        clock=lambda: NOW,
+        issuer=platform,
+        telemetry=Telemetry(),
     )
     token = await exchange.exchange(
         "maskinporten", issuer.token({"org_number": "974761076", "scope": "one:scope two:scope"})
     )
-    principal = PlatformTokens(platform_keys, issuer=PLATFORM_ISSUER, clock=lambda: NOW).verify(token)
+    principal = PlatformTokens(platform).verify(token)
 
     assert ("skd", "974761076") == (principal.org, principal.organisation)
     assert {"one:scope", "two:scope"} == principal.scopes
 
 
-def test_its_token_says_what_maskinportens_says(issuer: DevelopmentIssuer) -> None:
-    """The same claims, for ten minutes, each token with an id of its own."""
+def test_development_token_has_the_claims_of_a_maskinporten_token(issuer: DevelopmentIssuer) -> None:
+    """It is valid for ten minutes, and each token has an id of its own."""
     key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.token(TTD)))
     assert key is not None
-    said = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
-    jti = said.pop("jti")
+    claims = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
+    jti = claims.pop("jti")
 
     assert {
         "iss": URL,
@@ -71,37 +75,41 @@ def test_its_token_says_what_maskinportens_says(issuer: DevelopmentIssuer) -> No
         "consumer": {"authority": "iso6523-actorid-upis", "ID": "0192:991825827"},
         "iat": SECOND,
         "exp": SECOND + 600,
-    } == said
+    } == claims
     assert str(jti) not in issuer.token(TTD)
     assert token != issuer.token(TTD)
 
 
 @pytest.mark.parametrize("number", ["", "99182582", "9918258270", "99182582x", "991825827\n", "٩٩١٨٢٥٨٢٧"])
-def test_what_is_no_organisation_number_is_refused(issuer: DevelopmentIssuer, number: str) -> None:
-    """With the parameter named."""
+def test_invalid_organisation_number_is_rejected_with_its_parameter(issuer: DevelopmentIssuer, number: str) -> None:
+    """The number must be nine ASCII digits."""
     with pytest.raises(InvalidRequest) as refusal:
         issuer.token({"org_number": number, "scope": "a"})
 
     assert (Fault(parameter="org_number", detail="must be an organisation number of 9 digits"),) == refusal.value.faults
 
 
-def persons_issuer() -> DevelopmentIssuer:
-    """A development ID-porten with a key of its own."""
+def id_porten_issuer() -> DevelopmentIssuer:
+    """Return a development ID-porten with a key."""
     return DevelopmentIssuer("id-porten", URL, AUDIENCE, SigningKeys([rsa_key("development")]), lambda: NOW)
 
 
 @pytest.mark.parametrize("level", ["low", "substantial", "high", None])
-def test_a_persons_token_says_what_id_portens_says(level: str | None) -> None:
-    """Number and level, for ten minutes; the subject tells nobody who it is."""
+def test_development_token_of_a_person_has_the_claims_of_an_id_porten_token(level: str | None) -> None:
+    """Number and level, for ten minutes. The subject differs from token to token."""
     form = {"person": "01838012345"} | ({} if level is None else {"level": level})
-    key = SigningKeys([rsa_key("development")]).key(key_id(token := persons_issuer().token(form)))
+    key = SigningKeys([rsa_key("development")]).key(key_id(token := id_porten_issuer().token(form)))
     assert key is not None
-    said = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
+    claims = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
 
-    assert ("01838012345", f"idporten-loa-{level or 'high'}", SECOND + 600) == (said["pid"], said["acr"], said["exp"])
-    assert {"iss", "aud", "sub", "scope", "client_id", "iat", "jti"} < said.keys()
-    assert said["sub"] != msgspec.json.decode(
-        signed_payload(persons_issuer().token(form), key), type=dict[str, object]
+    assert ("01838012345", f"idporten-loa-{level or 'high'}", SECOND + 600) == (
+        claims["pid"],
+        claims["acr"],
+        claims["exp"],
+    )
+    assert {"iss", "aud", "sub", "scope", "client_id", "iat", "jti"} < claims.keys()
+    assert claims["sub"] != msgspec.json.decode(
+        signed_payload(id_porten_issuer().token(form), key), type=dict[str, object]
     ).get("sub")
 
 
@@ -114,9 +122,9 @@ def test_a_persons_token_says_what_id_portens_says(level: str | None) -> None:
         ({"person": "x", "level": ""}, ["person", "level"]),
     ],
 )
-def test_who_is_no_person_is_refused(form: dict[str, str], faults: list[str]) -> None:
-    """Every fault at once, and the number is not repeated."""
+def test_invalid_person_or_level_is_rejected_with_every_fault(form: dict[str, str], faults: list[str]) -> None:
+    """The message does not repeat the number."""
     with pytest.raises(InvalidRequest) as refusal:
-        persons_issuer().token(form)
+        id_porten_issuer().token(form)
 
     assert faults == [fault.parameter for fault in refusal.value.faults]

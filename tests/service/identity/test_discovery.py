@@ -1,8 +1,8 @@
-"""Discovery: finding an issuer's keys, and believing nothing that is not its own, bounded and safe."""
+"""Discovery: an issuer's keys are found, within bounds, and only from a document of this issuer."""
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import httpx
@@ -11,25 +11,32 @@ import pytest
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity import discovery as module
-from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KEYS_MAX, published_keys
-from tests.service.identity.providing import ISSUER, Double, jwk_of, rsa_key
+from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KEYS_MAX, fetch_keys
+from eventfeed.identity.signatures import VerifyingKey
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.service.identity.provider_double import ISSUER, ProviderDouble, jwk_of, rsa_key
 
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
 
 
+async def fetch(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
+    """Fetch the keys of an issuer."""
+    return await fetch_keys(issuer, client, telemetry=Telemetry())
+
+
 def metadata(issuer: str, jwks_uri: str = f"{ISSUER}jwk") -> httpx.Response:
-    """A discovery document."""
+    """Return a discovery document."""
     return httpx.Response(200, json={"issuer": issuer, "jwks_uri": jwks_uri})
 
 
 def key_set(*keys: object) -> httpx.Response:
-    """A key set."""
+    """Return a key set."""
     return httpx.Response(200, json={"keys": keys})
 
 
 @pytest.mark.parametrize(
-    ("issuer", "place"),
+    ("issuer", "path"),
     [
         ("https://maskinporten.example.no/", OAUTH),
         ("https://maskinporten.example.no", OAUTH),
@@ -38,22 +45,22 @@ def key_set(*keys: object) -> httpx.Response:
         ("https://maskinporten.example.no/", OPENID),
     ],
 )
-async def test_the_document_is_where_a_standard_puts_it(issuer: str, place: str) -> None:
-    """OpenID Connect after the issuer's path, RFC 8414 before it, as Maskinporten does."""
-    double = Double(issuer)
-    double.documents = {OAUTH: httpx.Response(404), place: metadata(issuer)}
+async def test_discovery_document_is_found_at_either_standard_path(issuer: str, path: str) -> None:
+    """OpenID Connect puts it after the issuer's path, RFC 8414 before it, as Maskinporten does."""
+    double = ProviderDouble(issuer)
+    double.documents = {OAUTH: httpx.Response(404), path: metadata(issuer)}
 
-    assert ["key-1"] == list(await published_keys(issuer, double.client))
+    assert ["key-1"] == list(await fetch(issuer, double.client))
 
 
-@pytest.mark.parametrize("named", ["https://maskinporten.example.no", "https://evil.example.com/", ISSUER.upper()])
-async def test_a_document_of_another_issuer_is_not_believed(double: Double, named: str) -> None:
-    """The name must be the same to the letter; then the keys are not even asked for."""
-    double.documents = {OPENID: metadata(named)}
+@pytest.mark.parametrize("other", ["https://maskinporten.example.no", "https://evil.example.com/", ISSUER.upper()])
+async def test_document_of_another_issuer_is_rejected(double: ProviderDouble, other: str) -> None:
+    """The name must be the same to the letter; otherwise the keys are not requested."""
+    double.documents = {OPENID: metadata(other)}
 
     with pytest.raises(Unavailable, match="another issuer"):
-        await published_keys(ISSUER, double.client)
-    assert 0 == double.looks
+        await fetch(ISSUER, double.client)
+    assert 0 == double.key_requests
 
 
 @pytest.mark.parametrize(
@@ -74,28 +81,28 @@ async def test_a_document_of_another_issuer_is_not_believed(double: Double, name
         "",
     ],
 )
-async def test_keys_do_not_travel_in_the_clear(double: Double, url: str) -> None:
-    """An address that is neither https nor this machine is not asked, however it is dressed."""
+async def test_key_url_that_is_not_https_is_not_requested(double: ProviderDouble, url: str) -> None:
+    """However the URL is spelled: only https, or http to a loopback address."""
     double.documents = {OPENID: metadata(ISSUER, url)}
 
     with pytest.raises(Unavailable, match="must be https"):
-        await published_keys(ISSUER, double.client)
-    assert [f"{ISSUER.rstrip('/')}{OPENID}"] == double.asked
+        await fetch(ISSUER, double.client)
+    assert [f"{ISSUER.rstrip('/')}{OPENID}"] == double.requests
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
-async def test_this_machine_may_be_asked_in_the_clear(host: str) -> None:
-    """As the development issuer is."""
+async def test_loopback_url_is_requested_without_https(host: str) -> None:
+    """The development issuer has such a URL."""
     issuer = f"http://{host}/development/maskinporten"
-    double = Double(issuer)
+    double = ProviderDouble(issuer)
     double.documents = {f"/development/maskinporten{OPENID}": metadata(issuer, f"{issuer}/jwk")}
     double.documents |= {"/development/maskinporten/jwk": key_set(jwk_of(rsa_key("one"), kid="key-1"))}
 
-    assert ["key-1"] == list(await published_keys(issuer, double.client))
+    assert ["key-1"] == list(await fetch(issuer, double.client))
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         httpx.Response(200, content=b""),
         httpx.Response(200, content=b"<html>"),
@@ -119,44 +126,44 @@ async def test_this_machine_may_be_asked_in_the_clear(host: str) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [OPENID, "/jwk"])
-async def test_an_answer_that_is_none_is_silence(double: Double, path: str, answer: httpx.Response) -> None:
-    """503 and not 401: the token may be good, nobody can say."""
-    double.documents = {OAUTH: httpx.Response(404), OPENID: metadata(ISSUER), path: answer}
+async def test_unreadable_response_is_unavailable(double: ProviderDouble, path: str, response: httpx.Response) -> None:
+    """The result is 503 and not 401: the token may be valid."""
+    double.documents = {OAUTH: httpx.Response(404), OPENID: metadata(ISSUER), path: response}
 
     with pytest.raises(Unavailable):
-        await published_keys(ISSUER, double.client)
+        await fetch(ISSUER, double.client)
 
 
-async def test_one_odd_key_does_not_spoil_the_others(double: Double) -> None:
-    """Keys of a kind we do not read are passed over."""
+async def test_key_of_an_unknown_kind_is_skipped(double: ProviderDouble) -> None:
+    """The other keys of the set count."""
     odd = jwk_of(rsa_key("one"), kid="odd", alg=["RS256"])
     double.documents = {"/jwk": key_set(odd, {"kty": "new"}, jwk_of(rsa_key("one"), kid="key-1"))}
 
-    assert ["key-1"] == list(await published_keys(ISSUER, double.client))
+    assert ["key-1"] == list(await fetch(ISSUER, double.client))
 
 
-async def test_keys_are_bounded(double: Double) -> None:
-    """A provider with more keys than any has is not read to its end."""
+async def test_keys_above_the_maximum_are_ignored(double: ProviderDouble) -> None:
+    """No real provider has so many."""
     many = [jwk_of(rsa_key("one"), kid=f"key-{number}") for number in range(KEYS_MAX + 10)]
     double.documents = {"/jwk": key_set(*many)}
 
-    assert KEYS_MAX == len(await published_keys(ISSUER, double.client))
+    assert KEYS_MAX == len(await fetch(ISSUER, double.client))
 
 
 @asynccontextmanager
-async def serving(answer: bytes, *, then: bytes = b"", hang: bool = False) -> AsyncIterator[str]:
-    """The address of a server that answers every request so; `then` again and again, or never anything more."""
+async def running_server(response: bytes, *, then: bytes = b"", hang: bool = False) -> AsyncIterator[str]:
+    """Run a server and yield its URL. It sends a response, and then `then` repeatedly or, if it hangs, nothing more."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
+            writer.write(response)
             while then or hang:
                 writer.write(then)
                 await writer.drain()
                 await asyncio.sleep(0.001)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has left
+            pass  # the client has disconnected
         finally:
             writer.close()
 
@@ -167,53 +174,55 @@ async def serving(answer: bytes, *, then: bytes = b"", hang: bool = False) -> As
         server.close()
 
 
-async def test_an_answer_without_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is read up to the bound, not to memory's."""
+async def test_endless_response_is_rejected_at_the_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read up to the bound and no further."""
     monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 30.0)
     piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     async with (
-        serving(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=piece) as url,
+        running_server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=piece) as url,
         _client() as client,
     ):
         with pytest.raises(Unavailable, match="too large"):
-            await published_keys(url, client)
+            await fetch(url, client)
 
 
-@pytest.mark.parametrize("begun", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"])
-async def test_an_answer_that_does_not_come_is_not_waited_for(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither its beginning nor its end."""
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{"])
+async def test_response_that_does_not_end_in_time_is_unavailable(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its beginning nor its end is awaited longer."""
     monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 0.1)
-    async with serving(begun, hang=True) as url, _client() as client:
-        with pytest.raises(Unavailable, match="does not answer"):
-            await published_keys(url, client)
+    async with running_server(beginning, hang=True) as url, _client() as client:
+        with pytest.raises(Unavailable, match="does not respond"):
+            await fetch(url, client)
 
 
-async def test_a_compressed_answer_is_refused() -> None:
-    """A kilobyte that unpacks to a gigabyte is not unpacked."""
+async def test_compressed_response_is_rejected() -> None:
+    """A kilobyte that expands to a gigabyte is not decompressed."""
     bomb = gzip.compress(b" " * 1_000_000)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
-    async with serving(head + bomb) as url, _client() as client:
+    async with running_server(head + bomb) as url, _client() as client:
         with pytest.raises(Unavailable, match="compresses"):
-            await published_keys(url, client)
+            await fetch(url, client)
 
 
-async def test_another_address_is_not_followed() -> None:
-    """A redirect is no answer, even from a client that would follow it."""
+async def test_redirect_of_a_document_is_not_followed() -> None:
+    """Not even with a client that follows redirects."""
     body = msgspec.json.encode({"issuer": "x", "jwks_uri": "x"})
-    async with serving(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as target:
+    async with running_server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as target:
         head = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
-        async with serving(head) as url, httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
-            with pytest.raises(Unavailable, match="does not answer"):
-                await published_keys(url, client)
+        async with running_server(head) as url, httpx.AsyncClient(follow_redirects=True, trust_env=False) as client:
+            with pytest.raises(Unavailable, match="does not respond"):
+                await fetch(url, client)
 
 
-async def test_nobody_at_the_address_is_silence() -> None:
-    """A refused connection."""
-    async with serving(b"") as url:
+async def test_refused_connection_is_unavailable() -> None:
+    """Nothing listens at the URL."""
+    async with running_server(b"") as url:
         pass
     async with _client() as client:
-        with pytest.raises(Unavailable, match="does not answer"):
-            await published_keys(url, client)
+        with pytest.raises(Unavailable, match="does not respond"):
+            await fetch(url, client)
 
 
 def _client() -> httpx.AsyncClient:

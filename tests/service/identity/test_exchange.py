@@ -1,4 +1,4 @@
-"""The exchange: what a platform token keeps of its origin, what it adds, and what never passes."""
+"""The exchange: claims of the external token that a platform token keeps, gets and never contains."""
 
 import asyncio
 import re
@@ -14,8 +14,9 @@ from eventfeed.domain.ports import Organisation, Person
 from eventfeed.identity.exchange import LIFETIME_SECONDS, Exchange
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
-from eventfeed.identity.tokens import PlatformTokens
-from tests.service.identity.providing import NOW, SECOND, Double, claims, rsa_key
+from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.service.identity.provider_double import NOW, SECOND, ProviderDouble, claims, rsa_key
 
 ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
 PERSON = "01838012345"
@@ -26,7 +27,7 @@ OURS = {
     "urn:altinn:authenticatemethod": "maskinporten",
     "urn:altinn:authlevel": 3,
 }
-# Inbound claims are JSON of any kind; numbers stay in the range that a decoder gives back unchanged.
+# External claims are any JSON, with numbers in the range that a decoder returns unchanged.
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -34,63 +35,66 @@ JSON = st.recursive(
 )
 
 
-def exchange_of(double: Double, keys: SigningKeys) -> Exchange:
-    """An exchange that knows this provider and the development population."""
+def exchange_of(double: ProviderDouble, keys: SigningKeys) -> Exchange:
+    """Return an exchange of this provider's tokens, with the development population."""
     return Exchange(
         {"maskinporten": double.provider()},
         register=LocalRegister(population_file(None)),
-        keys=keys,
-        issuer=ISSUER,
-        clock=lambda: NOW,
+        issuer=PlatformIssuer(ISSUER, keys, lambda: NOW),
+        telemetry=Telemetry(),
     )
 
 
-def said(token: str, keys: SigningKeys) -> dict[str, object]:
-    """The claims of a platform token, its signature verified."""
+def platform_claims(token: str, keys: SigningKeys) -> dict[str, object]:
+    """Return the claims of a platform token after its signature is verified."""
     key = keys.key(key_id(token))
     assert key is not None
     return msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
 
 
-async def exchanged(double: Double, keys: SigningKeys, **changes: object) -> dict[str, object]:
-    """What the platform token says for a Maskinporten token of these claims."""
-    return said(await exchange_of(double, keys).exchange("maskinporten", double.token(**changes)), keys)
+async def exchange(double: ProviderDouble, keys: SigningKeys, **changes: object) -> dict[str, object]:
+    """Exchange a Maskinporten token with these claims and return the claims of the platform token."""
+    return platform_claims(await exchange_of(double, keys).exchange("maskinporten", double.token(**changes)), keys)
 
 
-async def test_the_platform_token_tells_who_is_asking(double: Double, platform_keys: SigningKeys) -> None:
-    """The original claims but for issuer and audience, ours, and our times."""
-    kept = {name: value for name, value in claims().items() if name not in {"iss", "aud"}}
+async def test_platform_token_has_the_external_claims_and_ours(
+    double: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """Issuer, audience and times are our own."""
+    others = {name: value for name, value in claims().items() if name not in {"iss", "aud"}}
     ours = {**OURS, "iss": ISSUER, "iat": SECOND, "nbf": SECOND, "exp": SECOND + 100}
 
-    assert {**kept, **ours} == await exchanged(double, platform_keys)
+    assert {**others, **ours} == await exchange(double, platform_keys)
 
 
-async def test_the_platform_knows_its_own_token(double: Double, platform_keys: SigningKeys) -> None:
-    """What the exchange gives opens what needs it, scopes and all."""
+async def test_platform_token_of_the_exchange_is_verified_with_its_scopes(
+    double: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """The result identifies the organisation."""
     token = await exchange_of(double, platform_keys).exchange("maskinporten", double.token())
-    principal = PlatformTokens(platform_keys, issuer=ISSUER, clock=lambda: NOW).verify(token)
+    principal = PlatformTokens(PlatformIssuer(ISSUER, platform_keys, lambda: NOW)).verify(token)
 
     assert ("ttd", "991825827", "50002001") == (principal.org, principal.organisation, principal.party)
     assert principal.has("altinn:events/ttd")
 
 
 @pytest.mark.parametrize(
-    ("number", "known"),
+    ("number", "entry"),
     [
         ("991825827", {"urn:altinn:org": "ttd", "urn:altinn:partyid": 50002001}),
         ("310000011", {"urn:altinn:partyid": 51000011}),
         ("999999999", {}),
     ],
 )
-async def test_it_says_what_the_register_knows(
-    double: Double, platform_keys: SigningKeys, number: str, known: dict[str, object]
+async def test_platform_token_has_the_register_entry_of_the_organisation(
+    double: ProviderDouble, platform_keys: SigningKeys, number: str, entry: dict[str, object]
 ) -> None:
     """A short name, a party, or neither."""
     consumer = {"authority": "iso6523-actorid-upis", "ID": f"0192:{number}"}
-    found = await exchanged(double, platform_keys, consumer=consumer)
+    result = await exchange(double, platform_keys, consumer=consumer)
 
-    assert number == found["urn:altinn:orgNumber"]
-    assert known == {name: found[name] for name in ("urn:altinn:org", "urn:altinn:partyid") if name in found}
+    assert number == result["urn:altinn:orgNumber"]
+    assert entry == {name: result[name] for name in ("urn:altinn:org", "urn:altinn:partyid") if name in result}
 
 
 @pytest.mark.parametrize(
@@ -116,56 +120,58 @@ async def test_it_says_what_the_register_knows(
     ],
     ids=str,
 )
-async def test_a_consumer_that_is_no_organisation_is_refused(
-    double: Double, platform_keys: SigningKeys, consumer: object
+async def test_consumer_that_is_not_an_organisation_is_rejected(
+    double: ProviderDouble, platform_keys: SigningKeys, consumer: object
 ) -> None:
-    """Exactly that authority, that scheme, nine digits."""
-    with pytest.raises(Unauthenticated, match="no organisation"):
-        await exchanged(double, platform_keys, consumer=consumer)
+    """It must have exactly that authority, that scheme and nine digits."""
+    with pytest.raises(Unauthenticated, match="not an organisation"):
+        await exchange(double, platform_keys, consumer=consumer)
 
 
 @pytest.mark.parametrize(
     "name", ["urn:altinn:org", "URN:ALTINN:ORG", "Urn:Altinn:Userid", "urn:altinn:", "urn:altinn:x"]
 )
-async def test_a_smuggled_claim_does_not_pass(double: Double, platform_keys: SigningKeys, name: str) -> None:
-    """Whatever pretends to be the platform's is dropped, in any case."""
-    found = await exchanged(double, platform_keys, **{name: "skd"})
-
-    assert OURS == {each: value for each, value in found.items() if re.match("urn:altinn:", each, re.IGNORECASE)}
-
-
-async def test_an_organisation_without_a_short_name_gets_none_by_smuggling(
-    double: Double, platform_keys: SigningKeys
+async def test_external_claim_with_a_platform_name_is_dropped(
+    double: ProviderDouble, platform_keys: SigningKeys, name: str
 ) -> None:
-    """Also where ours would not have overwritten it."""
+    """In upper or lower case."""
+    result = await exchange(double, platform_keys, **{name: "skd"})
+
+    assert OURS == {each: value for each, value in result.items() if re.match("urn:altinn:", each, re.IGNORECASE)}
+
+
+async def test_external_short_name_is_dropped_for_an_organisation_without_one(
+    double: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """No claim of ours would have overwritten it."""
     consumer = {"authority": "iso6523-actorid-upis", "ID": "0192:310000044"}
     smuggled = {"urn:altinn:org": "ttd", "urn:altinn:userid": 20000001}
-    found = await exchanged(double, platform_keys, consumer=consumer, **smuggled)
+    result = await exchange(double, platform_keys, consumer=consumer, **smuggled)
 
-    assert found.keys().isdisjoint(smuggled)
+    assert result.keys().isdisjoint(smuggled)
 
 
-async def test_a_person_number_goes_no_further(double: Double, platform_keys: SigningKeys) -> None:
-    """Nor the provider's session."""
-    found = await exchanged(double, platform_keys, pid=PERSON, sid="session")
+async def test_person_number_and_session_are_dropped(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """No claim contains the number."""
+    result = await exchange(double, platform_keys, pid=PERSON, sid="session")
 
-    assert found.keys().isdisjoint({"pid", "sid", "aud"})
-    assert PERSON not in msgspec.json.encode(found).decode()
+    assert result.keys().isdisjoint({"pid", "sid", "aud"})
+    assert PERSON not in msgspec.json.encode(result).decode()
 
 
 @pytest.mark.parametrize(
     ("origin", "platform"),
     [(1, 1), (100, 100), (LIFETIME_SECONDS, LIFETIME_SECONDS), (100_000, LIFETIME_SECONDS), (1.9, 1)],
 )
-async def test_it_lives_no_longer_than_its_origin(
-    double: Double, platform_keys: SigningKeys, origin: float, platform: int
+async def test_platform_token_expires_no_later_than_the_external_token(
+    double: ProviderDouble, platform_keys: SigningKeys, origin: float, platform: int
 ) -> None:
-    """Nor longer than our own tokens may."""
-    assert SECOND + platform == (await exchanged(double, platform_keys, exp=SECOND + origin))["exp"]
+    """Nor later than its own maximum."""
+    assert SECOND + platform == (await exchange(double, platform_keys, exp=SECOND + origin))["exp"]
 
 
-async def test_odd_claims_are_passed_on_as_they_are(double: Double, platform_keys: SigningKeys) -> None:
-    """Numbers beyond any machine's are not read, so they break nothing."""
+async def test_unusual_claims_are_passed_on_unchanged(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """Numbers beyond the range of a machine are not parsed."""
     huge = {
         "big": msgspec.Raw(b"9" * 6_000),
         "tiny": msgspec.Raw(b"1e-999"),
@@ -179,53 +185,54 @@ async def test_odd_claims_are_passed_on_as_they_are(double: Double, platform_key
 
 
 @pytest.mark.parametrize("name", ["id-porten", "Maskinporten", "", "../maskinporten"])
-async def test_an_unknown_provider_is_named_as_the_fault(double: Double, platform_keys: SigningKeys, name: str) -> None:
-    """400, whatever the token; the provider that is known is not asked."""
+async def test_unknown_provider_is_rejected_with_its_parameter(
+    double: ProviderDouble, platform_keys: SigningKeys, name: str
+) -> None:
+    """Another token would not help. The known provider gets no request."""
     with pytest.raises(InvalidRequest) as refusal:
         await exchange_of(double, platform_keys).exchange(name, double.token())
 
     assert (Fault(parameter="provider", detail="must be one of: maskinporten"),) == refusal.value.faults
-    assert [] == double.asked
+    assert [] == double.requests
 
 
-async def test_a_platform_token_is_not_exchanged_again(double: Double, platform_keys: SigningKeys) -> None:
-    """Or it would live for ever."""
-    exchange = exchange_of(double, platform_keys)
-    token = await exchange.exchange("maskinporten", double.token())
+async def test_platform_token_is_not_exchanged_again(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """It could be renewed for ever."""
+    service = exchange_of(double, platform_keys)
+    token = await service.exchange("maskinporten", double.token())
 
     with pytest.raises(Unauthenticated):
-        await exchange.exchange("maskinporten", token)
+        await service.exchange("maskinporten", token)
 
 
-class SilentRegister:
-    """A register that does not answer."""
+class UnavailableRegister:
+    """A register that never responds."""
 
     async def organisation(self, number: str) -> Organisation | None:
-        """Never."""
-        raise Unavailable(f"The register does not answer for {len(number)} digits.")
+        """Fail."""
+        raise Unavailable(f"The register does not respond for {len(number)} digits.")
 
     async def person(self, number: str) -> Person | None:
-        """Never."""
-        raise Unavailable(f"The register does not answer for {len(number)} digits.")
+        """Fail."""
+        raise Unavailable(f"The register does not respond for {len(number)} digits.")
 
 
-async def test_a_silent_register_is_unavailable(double: Double, platform_keys: SigningKeys) -> None:
-    """No token is better than one that says too little."""
-    exchange = Exchange(
+async def test_failure_of_the_register_is_unavailable(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """A token without the register's claims would say too little."""
+    service = Exchange(
         {"maskinporten": double.provider()},
-        register=SilentRegister(),
-        keys=platform_keys,
-        issuer=ISSUER,
-        clock=lambda: NOW,
+        register=UnavailableRegister(),
+        issuer=PlatformIssuer(ISSUER, platform_keys, lambda: NOW),
+        telemetry=Telemetry(),
     )
 
     with pytest.raises(Unavailable):
-        await exchange.exchange("maskinporten", double.token())
+        await service.exchange("maskinporten", double.token())
 
 
-def test_discovery_leads_to_the_keys(double: Double, platform_keys: SigningKeys) -> None:
-    """With what OpenID Connect Discovery asks for."""
-    exchange = exchange_of(double, platform_keys)
+def test_discovery_document_names_the_url_of_the_keys(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """It has the members that OpenID Connect Discovery requires."""
+    service = exchange_of(double, platform_keys)
 
     assert {
         "issuer": ISSUER,
@@ -233,8 +240,8 @@ def test_discovery_leads_to_the_keys(double: Double, platform_keys: SigningKeys)
         "response_types_supported": ("token",),
         "subject_types_supported": ("public",),
         "id_token_signing_alg_values_supported": ("RS256",),
-    } == msgspec.structs.asdict(exchange.discovery())
-    assert platform_keys.jwks == exchange.jwks()
+    } == msgspec.structs.asdict(service.discovery())
+    assert platform_keys.jwks == service.jwks()
 
 
 NAMES = st.text(max_size=8) | st.sampled_from(["urn:altinn:org", "URN:altinn:Org", "pid", "sid", "sub", "acr"])
@@ -242,22 +249,22 @@ NAMES = st.text(max_size=8) | st.sampled_from(["urn:altinn:org", "URN:altinn:Org
 
 @settings(max_examples=60, deadline=None)
 @given(extra=st.dictionaries(NAMES, JSON, max_size=6), lifetime=st.integers(1, 10_000))
-def test_every_other_claim_passes_unchanged(extra: dict[str, object], lifetime: int) -> None:
-    """Whatever a provider says: ours are ours, what must not pass does not, and the rest is as it was."""
+def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], lifetime: int) -> None:
+    """Whatever an external token claims: our claims are ours, some are dropped, and the others are unchanged."""
 
-    async def found() -> dict[str, object]:
-        token = Double().token(**(origin | {"exp": SECOND + lifetime}))
-        return said(await exchange_of(Double(), keys).exchange("maskinporten", token), keys)
+    async def exchange_token() -> dict[str, object]:
+        token = ProviderDouble().token(**(origin | {"exp": SECOND + lifetime}))
+        return platform_claims(await exchange_of(ProviderDouble(), keys).exchange("maskinporten", token), keys)
 
     reserved = {*claims(), "nbf", "nonce", "at_hash", "c_hash"}
     origin = {name: value for name, value in extra.items() if name not in reserved and value is not None}
     keys = SigningKeys([rsa_key("platform")])
-    platform = asyncio.run(found())
-    passed = {
+    platform = asyncio.run(exchange_token())
+    unchanged = {
         name: value
         for name, value in {**claims(), **origin}.items()
         if name not in {"iss", "aud", "sid", "pid"} and not name.lower().startswith("urn:altinn:")
     }
     times = {"iat": SECOND, "nbf": SECOND, "exp": SECOND + min(lifetime, LIFETIME_SECONDS)}
 
-    assert {**passed, **OURS, **times, "iss": ISSUER} == platform
+    assert {**unchanged, **OURS, **times, "iss": ISSUER} == platform

@@ -1,4 +1,4 @@
-"""The exchange for people: who ID-porten says they are, how surely, and never their number."""
+"""The exchange for people: the platform token has user, party and level, and never the person number."""
 
 import msgspec
 import pytest
@@ -7,14 +7,15 @@ from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.identity.exchange import Exchange
 from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import PlatformTokens
-from tests.service.identity.providing import NOW, SECOND, Double, claims
-from tests.service.identity.test_exchange import said
+from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.service.identity.provider_double import NOW, SECOND, ProviderDouble, claims
+from tests.service.identity.test_exchange import platform_claims
 
 ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
 ID_PORTEN = "https://idporten.example.no"
 KARI, OLA, NOBODY = "01838012345", "02838012346", "03018012345"
-SAID = {
+CLAIMS = {
     "iss": ID_PORTEN,
     "scope": "openid profile",
     "client_id": "oidc-client",
@@ -29,31 +30,32 @@ SAID = {
 
 
 @pytest.fixture
-def id_porten() -> Double:
+def id_porten() -> ProviderDouble:
     """An ID-porten at the wire."""
-    return Double(ID_PORTEN)
+    return ProviderDouble(ID_PORTEN)
 
 
-def exchange_of(double: Double, keys: SigningKeys, *, maskinporten: Double | None = None) -> Exchange:
-    """An exchange that knows both providers and the development population."""
+def exchange_of(double: ProviderDouble, keys: SigningKeys, *, maskinporten: ProviderDouble | None = None) -> Exchange:
+    """Return an exchange of both providers' tokens, with the development population."""
     return Exchange(
-        {"id-porten": double.provider(), "maskinporten": (maskinporten or Double()).provider()},
+        {"id-porten": double.provider(), "maskinporten": (maskinporten or ProviderDouble()).provider()},
         register=LocalRegister(population_file(None)),
-        keys=keys,
-        issuer=ISSUER,
-        clock=lambda: NOW,
+        issuer=PlatformIssuer(ISSUER, keys, lambda: NOW),
+        telemetry=Telemetry(),
     )
 
 
-async def exchanged(double: Double, keys: SigningKeys, **changes: object) -> dict[str, object]:
-    """What the platform token says for an ID-porten token of these claims."""
-    token = double.token(**{**SAID, **changes})
-    return said(await exchange_of(double, keys).exchange("id-porten", token), keys)
+async def exchange(double: ProviderDouble, keys: SigningKeys, **changes: object) -> dict[str, object]:
+    """Exchange an ID-porten token with these claims and return the claims of the platform token."""
+    token = double.token(**{**CLAIMS, **changes})
+    return platform_claims(await exchange_of(double, keys).exchange("id-porten", token), keys)
 
 
-async def test_the_platform_token_names_a_user(id_porten: Double, platform_keys: SigningKeys) -> None:
-    """User, party, method and level are added; number, issuer, audience and session are not kept."""
-    expected = {name: value for name, value in claims(**SAID).items() if name not in {"iss", "aud", "sid", "pid"}}
+async def test_platform_token_of_a_person_identifies_the_user(
+    id_porten: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """User, party, method and level are added; number, issuer, audience and session are dropped."""
+    expected = {name: value for name, value in claims(**CLAIMS).items() if name not in {"iss", "aud", "sid", "pid"}}
     ours = {
         "urn:altinn:userid": 20000001,
         "urn:altinn:partyid": 50000001,
@@ -65,13 +67,15 @@ async def test_the_platform_token_names_a_user(id_porten: Double, platform_keys:
         "exp": SECOND + 100,
     }
 
-    assert {**expected, **ours} == await exchanged(id_porten, platform_keys)
+    assert {**expected, **ours} == await exchange(id_porten, platform_keys)
 
 
-async def test_the_platform_knows_the_user_again(id_porten: Double, platform_keys: SigningKeys) -> None:
-    """With no organisation, and no scope that counts."""
-    token = await exchange_of(id_porten, platform_keys).exchange("id-porten", id_porten.token(**{**SAID, "pid": OLA}))
-    principal = PlatformTokens(platform_keys, issuer=ISSUER, clock=lambda: NOW).verify(token)
+async def test_platform_token_of_a_person_is_verified_without_scopes(
+    id_porten: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """It has no organisation, and no scope counts."""
+    token = await exchange_of(id_porten, platform_keys).exchange("id-porten", id_porten.token(**{**CLAIMS, "pid": OLA}))
+    principal = PlatformTokens(PlatformIssuer(ISSUER, platform_keys, lambda: NOW)).verify(token)
 
     assert ("20000002", "50000002", None, 4) == (
         principal.user,
@@ -85,31 +89,35 @@ async def test_the_platform_knows_the_user_again(id_porten: Double, platform_key
 @pytest.mark.parametrize(
     ("acr", "level"), [("idporten-loa-low", 0), ("idporten-loa-substantial", 3), ("idporten-loa-high", 4)]
 )
-async def test_acr_is_a_level(id_porten: Double, platform_keys: SigningKeys, acr: str, level: int) -> None:
+async def test_acr_becomes_an_authentication_level(
+    id_porten: ProviderDouble, platform_keys: SigningKeys, acr: str, level: int
+) -> None:
     """Low is 0, substantial 3, high 4."""
-    assert level == (await exchanged(id_porten, platform_keys, acr=acr))["urn:altinn:authlevel"]
+    assert level == (await exchange(id_porten, platform_keys, acr=acr))["urn:altinn:authlevel"]
 
 
 @pytest.mark.parametrize(
     "acr", [None, "", "Level4", "idporten-loa-HIGH", "idporten-loa-high ", 4, ["idporten-loa-high"]]
 )
-async def test_an_unknown_acr_is_refused(id_porten: Double, platform_keys: SigningKeys, acr: object) -> None:
-    """Nobody is trusted more than ID-porten says in so many words."""
+async def test_unknown_acr_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys, acr: object) -> None:
+    """Only the exact values of ID-porten count."""
     with pytest.raises(Unauthenticated, match="acr"):
-        await exchanged(id_porten, platform_keys, acr=acr)
+        await exchange(id_porten, platform_keys, acr=acr)
 
 
 @pytest.mark.parametrize("pid", [None, "", "0183801234", "018380123456", f"{KARI}\n", int(KARI), [KARI], "x1838012345"])
-async def test_a_pid_that_is_no_number_is_refused(id_porten: Double, platform_keys: SigningKeys, pid: object) -> None:
-    """Eleven digits, as text."""
+async def test_pid_that_is_not_a_number_is_rejected(
+    id_porten: ProviderDouble, platform_keys: SigningKeys, pid: object
+) -> None:
+    """It must be a string of eleven digits."""
     with pytest.raises(Unauthenticated, match="pid"):
-        await exchanged(id_porten, platform_keys, pid=pid)
+        await exchange(id_porten, platform_keys, pid=pid)
 
 
-async def test_whom_the_register_does_not_know_is_refused(id_porten: Double, platform_keys: SigningKeys) -> None:
-    """And the refusal does not repeat the number."""
-    with pytest.raises(Unauthenticated, match="knows no user") as refusal:
-        await exchanged(id_porten, platform_keys, pid=NOBODY)
+async def test_person_without_a_user_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """The message does not repeat the number."""
+    with pytest.raises(Unauthenticated, match="no user") as refusal:
+        await exchange(id_porten, platform_keys, pid=NOBODY)
 
     assert NOBODY not in str(refusal.value)
 
@@ -125,38 +133,40 @@ async def test_whom_the_register_does_not_know_is_refused(id_porten: Double, pla
     ],
     ids=str,
 )
-async def test_a_claim_that_repeats_the_number_goes_no_further(
-    id_porten: Double, platform_keys: SigningKeys, claim: dict[str, object]
+async def test_claim_that_contains_the_person_number_is_dropped(
+    id_porten: ProviderDouble, platform_keys: SigningKeys, claim: dict[str, object]
 ) -> None:
-    """Wherever it stands."""
-    found = await exchanged(id_porten, platform_keys, **claim)
+    """In a name or a value, at any depth."""
+    result = await exchange(id_porten, platform_keys, **claim)
 
-    assert found.keys().isdisjoint(claim)
-    assert KARI not in msgspec.json.encode(found).decode()
+    assert result.keys().isdisjoint(claim)
+    assert KARI not in msgspec.json.encode(result).decode()
 
 
-async def test_an_id_token_is_refused(id_porten: Double, platform_keys: SigningKeys) -> None:
+async def test_id_token_of_a_person_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
     """It tells a client who logged in."""
     with pytest.raises(Unauthenticated, match="id token"):
-        await exchanged(id_porten, platform_keys, scope=None, client_id=None, nonce="n")
+        await exchange(id_porten, platform_keys, scope=None, client_id=None, nonce="n")
 
 
-async def test_maskinportens_token_is_no_persons(id_porten: Double, platform_keys: SigningKeys) -> None:
-    """At the other provider's path it is of another issuer, in both directions, even with the other's claims."""
-    maskinporten = Double()
-    exchange = exchange_of(id_porten, platform_keys, maskinporten=maskinporten)
+async def test_token_of_the_other_provider_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """It has another issuer, in both directions, even with the other provider's claims."""
+    maskinporten = ProviderDouble()
+    service = exchange_of(id_porten, platform_keys, maskinporten=maskinporten)
     both = {"pid": KARI, "acr": "idporten-loa-high", "consumer": claims()["consumer"]}
 
     with pytest.raises(Unauthenticated, match="issuer"):
-        await exchange.exchange("id-porten", maskinporten.token(**both))
+        await service.exchange("id-porten", maskinporten.token(**both))
     with pytest.raises(Unauthenticated, match="issuer"):
-        await exchange.exchange("maskinporten", id_porten.token(**{**SAID, **both}))
+        await service.exchange("maskinporten", id_porten.token(**{**CLAIMS, **both}))
 
 
-async def test_a_persons_token_gets_no_organisation_by_smuggling(id_porten: Double, platform_keys: SigningKeys) -> None:
-    """A consumer beside the pid is kept as a claim, and makes nobody an organisation."""
+async def test_platform_claims_in_an_id_porten_token_are_dropped(
+    id_porten: ProviderDouble, platform_keys: SigningKeys
+) -> None:
+    """A consumer beside the pid is passed on as a claim, and makes the caller no organisation."""
     smuggled = {"urn:altinn:orgNumber": "991825827", "urn:altinn:org": "ttd", "URN:altinn:authlevel": 4}
-    found = await exchanged(id_porten, platform_keys, consumer=claims()["consumer"], acr="idporten-loa-low", **smuggled)
+    result = await exchange(id_porten, platform_keys, consumer=claims()["consumer"], acr="idporten-loa-low", **smuggled)
 
-    assert found.keys().isdisjoint(smuggled)
-    assert 0 == found["urn:altinn:authlevel"]
+    assert result.keys().isdisjoint(smuggled)
+    assert 0 == result["urn:altinn:authlevel"]

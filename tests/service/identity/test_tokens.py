@@ -1,4 +1,4 @@
-"""Tokens: whose they are, for whom, until when; and platform tokens, remembered."""
+"""Tokens: issuer, audience and expiry of external tokens, and the cache of platform tokens."""
 
 from collections.abc import Callable
 
@@ -10,23 +10,23 @@ from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.domain.principal import Method
 from eventfeed.identity import tokens as module
 from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import LEEWAY_SECONDS, PlatformTokens, verified
-from tests.service.identity.providing import AUDIENCE, ISSUER, NOW, SECOND, Double, claims, rsa_key
+from eventfeed.identity.tokens import LEEWAY_SECONDS, PlatformIssuer, PlatformTokens, verify_external_token
+from tests.service.identity.provider_double import AUDIENCE, ISSUER, NOW, SECOND, ProviderDouble, claims, rsa_key
 
 PLATFORM_ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
 PERSON = "01838012345"
 
 
-async def test_a_good_token_is_verified(double: Double) -> None:
-    """All it claims is there, each claim as it was sent, and its last second."""
-    found = await verified(double.token(), double.provider(), now=NOW)
+async def test_valid_external_token_is_verified(double: ProviderDouble) -> None:
+    """The result has all claims unchanged, and the expiry."""
+    external = await verify_external_token(double.token(), double.provider(), now=NOW)
 
-    assert SECOND + 100 == found.expires
-    assert claims() == {name: msgspec.json.decode(value) for name, value in found.claims.items()}
+    assert SECOND + 100 == external.expires
+    assert claims() == {name: msgspec.json.decode(value) for name, value in external.claims.items()}
 
 
 @pytest.mark.parametrize(
-    ("changes", "accepted"),
+    ("changes", "audience"),
     [
         ({"aud": AUDIENCE}, AUDIENCE),
         ({"aud": [AUDIENCE, "https://other.example.no"]}, AUDIENCE),
@@ -36,11 +36,11 @@ async def test_a_good_token_is_verified(double: Double) -> None:
     ],
     ids=str,
 )
-async def test_a_token_is_for_us_by_audience_or_client(
-    double: Double, changes: dict[str, object], accepted: str
+async def test_audience_or_client_id_of_a_token_is_accepted(
+    double: ProviderDouble, changes: dict[str, object], audience: str
 ) -> None:
     """One of the accepted names must be in it."""
-    assert (await verified(double.token(**changes), double.provider(accepted), now=NOW)).expires
+    assert (await verify_external_token(double.token(**changes), double.provider(audience), now=NOW)).expires
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ async def test_a_token_is_for_us_by_audience_or_client(
         pytest.param({"exp": msgspec.Raw(b"1e999")}, "missing", id="exp without end"),
         ({"nbf": SECOND + LEEWAY_SECONDS + 1}, "not valid yet"),
         ({"nbf": "now"}, "missing"),
-        ({"aud": "https://other.example.no"}, "someone else"),
-        ({"aud": ["https://other.example.no"]}, "someone else"),
-        ({"aud": f"{AUDIENCE}/"}, "someone else"),
-        ({"aud": None}, "someone else"),
+        ({"aud": "https://other.example.no"}, "another audience"),
+        ({"aud": ["https://other.example.no"]}, "another audience"),
+        ({"aud": f"{AUDIENCE}/"}, "another audience"),
+        ({"aud": None}, "another audience"),
         ({"aud": {"name": AUDIENCE}}, "missing"),
         ({"aud": [1]}, "missing"),
         ({"scope": ["altinn:events/ttd"]}, "missing"),
@@ -74,16 +74,18 @@ async def test_a_token_is_for_us_by_audience_or_client(
     ],
     ids=str,
 )
-async def test_a_token_that_is_not_good_is_refused(double: Double, changes: dict[str, object], reason: str) -> None:
-    """Of another, too late, too early, for someone else, or unreadable."""
+async def test_invalid_external_token_is_rejected(
+    double: ProviderDouble, changes: dict[str, object], reason: str
+) -> None:
+    """It has another issuer or audience, is too old or too new, or cannot be read."""
     with pytest.raises(Unauthenticated, match=reason):
-        await verified(double.token(**changes), double.provider(), now=NOW)
+        await verify_external_token(double.token(**changes), double.provider(), now=NOW)
 
 
 @pytest.mark.parametrize("ahead", [0, LEEWAY_SECONDS])
-async def test_a_clock_a_little_ahead_is_no_reason(double: Double, ahead: int) -> None:
-    """A token just issued is good on a machine whose clock is behind."""
-    assert (await verified(double.token(nbf=SECOND + ahead), double.provider(), now=NOW)).expires
+async def test_new_token_is_accepted_by_a_slow_clock(double: ProviderDouble, ahead: int) -> None:
+    """The leeway covers a clock that is some seconds behind."""
+    assert (await verify_external_token(double.token(nbf=SECOND + ahead), double.provider(), now=NOW)).expires
 
 
 @pytest.mark.parametrize(
@@ -96,86 +98,86 @@ async def test_a_clock_a_little_ahead_is_no_reason(double: Double, ahead: int) -
     ],
     ids=str,
 )
-async def test_an_id_token_is_refused(double: Double, changes: dict[str, object]) -> None:
-    """Also a bare one, whose audience is a client that we accept."""
+async def test_id_token_is_rejected(double: ProviderDouble, changes: dict[str, object]) -> None:
+    """Also one without a nonce, whose audience is an accepted client."""
     with pytest.raises(Unauthenticated, match="id token"):
-        await verified(double.token(**changes), double.provider(), now=NOW)
+        await verify_external_token(double.token(**changes), double.provider(), now=NOW)
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "Bearer x", "\ud800", "é.é.é", "x" * 100_000])
-async def test_garbage_is_refused_without_asking_anyone(double: Double, text: str) -> None:
-    """The provider is not troubled by it."""
+async def test_garbage_is_rejected_without_a_request(double: ProviderDouble, text: str) -> None:
+    """The provider gets no request for its keys."""
     with pytest.raises(Unauthenticated):
-        await verified(text, double.provider(), now=NOW)
-    assert [] == double.asked
+        await verify_external_token(text, double.provider(), now=NOW)
+    assert [] == double.requests
 
 
-async def test_no_signature_is_refused_without_asking_anyone(double: Double) -> None:
-    """`alg: none`, in any spelling, with or without a signature beside it."""
+async def test_unsigned_token_is_rejected_without_a_request(double: ProviderDouble) -> None:
+    """`alg: none`, in any spelling, with or without a signature."""
     good = double.token()
     for algorithm in ("none", "None", "NONE", "nOnE"):
         header = msgspec.json.encode({"alg": algorithm, "kid": "key-1", "typ": "JWT"})
-        _, payload, seal = good.split(".")
-        for end in ("", seal):
-            with pytest.raises(Unauthenticated, match="accepted way"):
-                await verified(
+        _, payload, signature = good.split(".")
+        for end in ("", signature):
+            with pytest.raises(Unauthenticated, match="not accepted"):
+                await verify_external_token(
                     f"{jwt.utils.base64url_encode(header).decode()}.{payload}.{end}", double.provider(), now=NOW
                 )
 
-    assert [] == double.asked
+    assert [] == double.requests
 
 
-async def test_a_key_that_is_not_the_providers_is_refused(double: Double) -> None:
-    """Neither under an id of its own nor under one that the provider uses."""
-    forger = Double()
+async def test_signature_of_another_key_is_rejected(double: ProviderDouble) -> None:
+    """Under a key id of its own or of the provider."""
+    forger = ProviderDouble()
     forger.keys = {"key-1": rsa_key("forger"), "own": rsa_key("forger")}
     provider = double.provider()
     for kid in ("key-1", "own"):
         with pytest.raises(Unauthenticated):
-            await verified(forger.signed(claims(), kid=kid), provider, now=NOW)
+            await verify_external_token(forger.sign(claims(), kid=kid), provider, now=NOW)
 
 
-async def test_a_key_in_the_tokens_own_header_is_not_used(double: Double) -> None:
-    """`jwk`, `jku` and `x5u` say nothing here (RFC 8725 §3.10)."""
+async def test_key_in_the_header_of_a_token_is_ignored(double: ProviderDouble) -> None:
+    """`jwk`, `jku` and `x5u` have no effect (RFC 8725 §3.10)."""
     headers = {"kid": "own", "jku": "https://evil.example.com/jwk", "x5u": "https://evil.example.com/cert"}
     token = jwt.PyJWS().encode(msgspec.json.encode(claims()), rsa_key("forger"), "RS256", headers=headers)
 
     with pytest.raises(Unauthenticated):
-        await verified(token, double.provider(), now=NOW)
-    assert not [url for url in double.asked if "evil" in url]
+        await verify_external_token(token, double.provider(), now=NOW)
+    assert not [url for url in double.requests if "evil" in url]
 
 
-async def test_a_silent_provider_is_unavailable(double: Double) -> None:
-    """Nothing is said of the token."""
-    double.silent = True
+async def test_failure_of_the_provider_is_unavailable(double: ProviderDouble) -> None:
+    """It says nothing about the token."""
+    double.is_down = True
 
     with pytest.raises(Unavailable):
-        await verified(double.token(), double.provider(), now=NOW)
+        await verify_external_token(double.token(), double.provider(), now=NOW)
 
 
-async def test_a_refusal_repeats_nothing_of_the_token(double: Double) -> None:
-    """Neither a claim nor a person number nor the token itself is in the reason."""
+async def test_rejection_repeats_nothing_of_the_token(double: ProviderDouble) -> None:
+    """The message has no claim, no person number and no token."""
     secret = "s3cret"
     provider = double.provider()
     for changes in ({"iss": secret}, {"aud": secret}, {"exp": secret}, {"scope": [secret]}, {"nonce": secret}):
         token = double.token(pid=PERSON, **changes)
         with pytest.raises(Unauthenticated) as refusal:
-            await verified(token, provider, now=NOW)
+            await verify_external_token(token, provider, now=NOW)
 
         assert [] == [each for each in (secret, PERSON, token) if each in str(refusal.value)]
         assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
 
 
 class Platform:
-    """Platform tokens, and a clock that is set by hand."""
+    """Platform tokens with a clock that a test sets."""
 
     def __init__(self, keys: SigningKeys) -> None:
         self.now, self.keys = NOW, keys
-        self.tokens = PlatformTokens(keys, issuer=PLATFORM_ISSUER, clock=lambda: self.now)
+        self.tokens = PlatformTokens(PlatformIssuer(PLATFORM_ISSUER, keys, lambda: self.now))
 
     def token(self, **changes: object) -> str:
-        """A platform token; a claim that is None is left out."""
-        usual = {
+        """Return a platform token, without claims that are None."""
+        defaults = {
             "iss": PLATFORM_ISSUER,
             "iat": SECOND,
             "nbf": SECOND,
@@ -187,7 +189,7 @@ class Platform:
             "urn:altinn:authenticatemethod": "maskinporten",
             "urn:altinn:authlevel": 3,
         }
-        return self.keys.sign({name: value for name, value in {**usual, **changes}.items() if value is not None})
+        return self.keys.sign({name: value for name, value in {**defaults, **changes}.items() if value is not None})
 
 
 @pytest.fixture
@@ -196,8 +198,8 @@ def platform(platform_keys: SigningKeys) -> Platform:
     return Platform(platform_keys)
 
 
-def test_a_platform_token_says_who_is_asking(platform: Platform) -> None:
-    """Method, level, whole scopes, numbers and names."""
+def test_platform_token_identifies_the_caller(platform: Platform) -> None:
+    """Method, level, scopes, numbers and names."""
     principal = platform.tokens.verify(platform.token())
 
     assert (Method.MASKINPORTEN, 3, "ttd", "991825827", "50002001", SECOND + 60) == (
@@ -211,8 +213,8 @@ def test_a_platform_token_says_who_is_asking(platform: Platform) -> None:
     assert {"altinn:events/ttd", "altinn:events.publish"} == principal.scopes
 
 
-def test_an_organisation_that_the_register_does_not_know_is_one_still(platform: Platform) -> None:
-    """It has a number and no more."""
+def test_organisation_without_a_register_entry_is_a_caller(platform: Platform) -> None:
+    """It has a number only."""
     principal = platform.tokens.verify(platform.token(**{"urn:altinn:org": None, "urn:altinn:partyid": None}))
 
     assert ("991825827", None, None) == (principal.organisation, principal.org, principal.party)
@@ -228,8 +230,8 @@ def test_an_organisation_that_the_register_does_not_know_is_one_still(platform: 
         ("altinn:events/ttdx", {"altinn:events/ttdx"}),
     ],
 )
-def test_scopes_are_split_on_spaces_alone(platform: Platform, scope: str | None, scopes: set[str]) -> None:
-    """And kept whole (RFC 6749 §3.3)."""
+def test_scopes_are_split_on_spaces_only(platform: Platform, scope: str | None, scopes: set[str]) -> None:
+    """RFC 6749 §3.3."""
     assert scopes == platform.tokens.verify(platform.token(scope=scope)).scopes
 
 
@@ -250,75 +252,71 @@ def test_scopes_are_split_on_spaces_alone(platform: Platform, scope: str | None,
     ],
     ids=str,
 )
-def test_a_platform_token_that_is_not_good_is_refused(
-    platform: Platform, changes: dict[str, object], reason: str
-) -> None:
-    """Though we signed it."""
+def test_invalid_platform_token_is_rejected(platform: Platform, changes: dict[str, object], reason: str) -> None:
+    """Although our key signed it."""
     with pytest.raises(Unauthenticated, match=reason):
         platform.tokens.verify(platform.token(**changes))
 
 
 def forged_claims(token: str) -> str:
-    """The same signature over other claims."""
-    header, payload, seal = token.split(".")
-    said = jwt.utils.base64url_decode(payload).replace(b'"ttd"', b'"skd"')
-    return f"{header}.{jwt.utils.base64url_encode(said).decode()}.{seal}"
+    """Return a token with the same signature and other claims."""
+    header, payload, signature = token.split(".")
+    claims_bytes = jwt.utils.base64url_decode(payload).replace(b'"ttd"', b'"skd"')
+    return f"{header}.{jwt.utils.base64url_encode(claims_bytes).decode()}.{signature}"
 
 
 def forged_key(token: str) -> str:
-    """The same claims under our key's id, signed by another key."""
+    """Return a token with the same claims and our key id, signed by another key."""
     payload = jwt.utils.base64url_decode(token.split(".")[1])
     return jwt.PyJWS().encode(payload, rsa_key("forger"), "RS256", headers={"kid": key_of(token)})
 
 
 def forged_algorithm(token: str) -> str:
-    """The same claims signed by our key in a way that it is not for."""
+    """Return a token with the same claims, signed by our key with another algorithm."""
     payload = jwt.utils.base64url_decode(token.split(".")[1])
     return jwt.PyJWS().encode(payload, rsa_key("platform"), "RS512", headers={"kid": key_of(token)})
 
 
 def key_of(token: str) -> str:
-    """The key a token names."""
+    """Return the key id of a token."""
     return str(jwt.get_unverified_header(token)["kid"])
 
 
 @pytest.mark.parametrize("forge", [forged_claims, forged_key, forged_algorithm])
-def test_a_forged_platform_token_is_refused_though_the_true_one_is_remembered(
-    platform: Platform, forge: Callable[[str], str]
-) -> None:
-    """What is remembered is the whole token."""
+def test_forgery_of_a_cached_platform_token_is_rejected(platform: Platform, forge: Callable[[str], str]) -> None:
+    """The cache is keyed by the whole token."""
     token = platform.token()
     platform.tokens.verify(token)
 
-    with pytest.raises(Unauthenticated, match="signature is wrong"):
+    with pytest.raises(Unauthenticated, match="signature is invalid"):
         platform.tokens.verify(forge(token))
 
 
-def test_an_external_token_is_no_platform_token(platform: Platform, double: Double) -> None:
-    """However good it is, it must be exchanged."""
+def test_external_token_is_rejected_as_a_platform_token(platform: Platform, double: ProviderDouble) -> None:
+    """It must be exchanged first."""
     with pytest.raises(Unauthenticated, match="exchange it first"):
         platform.tokens.verify(double.token(iss=PLATFORM_ISSUER))
 
 
 @pytest.mark.parametrize("text", ["", "a.b.c", "\ud800", "x" * 100_000])
-def test_garbage_is_no_platform_token(platform: Platform, text: str) -> None:
-    """And is not remembered either."""
+def test_garbage_is_rejected_as_a_platform_token(platform: Platform, text: str) -> None:
+    """Nothing is cached."""
     with pytest.raises(Unauthenticated):
         platform.tokens.verify(text)
-    assert {} == platform.tokens._remembered
+    assert 0 == len(platform.tokens._cache)
 
 
-def test_expired_tokens_take_no_memory(platform: Platform) -> None:
-    """However many come after one another, those that may still come again are kept."""
+def test_expired_platform_tokens_are_evicted(platform: Platform) -> None:
+    """Tokens that are still valid stay in the cache."""
     for minute in range(10):
         platform.now = (SECOND + 60 * minute) * 1_000_000
         platform.tokens.verify(platform.token(exp=SECOND + 60 * minute + 90))
 
-    assert 2 == len(platform.tokens._remembered)
+    assert 2 == len(platform.tokens._cache)
 
 
-def test_a_token_seen_before_is_remembered_until_its_last_second(platform: Platform) -> None:
-    """The very same answer, and then none."""
+def test_cached_platform_token_expires_on_time(platform: Platform) -> None:
+    """The same caller is returned until the expiry, and none after it."""
     token = platform.token()
     first = platform.tokens.verify(token)
     platform.now = (SECOND + 60) * 1_000_000 - 1
@@ -330,14 +328,17 @@ def test_a_token_seen_before_is_remembered_until_its_last_second(platform: Platf
         platform.tokens.verify(token)
 
 
-def test_what_is_remembered_is_bounded(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest goes first, and is simply verified again when it comes back."""
-    monkeypatch.setattr(module, "REMEMBERED_MAX", 3)
+def test_cache_above_its_maximum_evicts_the_oldest_token(
+    platform_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is verified again when it is used again."""
+    monkeypatch.setattr(module, "CACHE_TOKENS_MAX", 3)
+    platform = Platform(platform_keys)
     tokens = [platform.token(jti=str(number)) for number in range(5)]
     principals = [platform.tokens.verify(token) for token in tokens]
 
-    assert 3 == len(platform.tokens._remembered)
+    assert 3 == len(platform.tokens._cache)
     assert principals[4] is platform.tokens.verify(tokens[4])
     assert principals[2] is platform.tokens.verify(tokens[2])
     assert principals[0] is not platform.tokens.verify(tokens[0])
-    assert 3 == len(platform.tokens._remembered)
+    assert 3 == len(platform.tokens._cache)

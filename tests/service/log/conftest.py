@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from eventfeed.domain.ports import EventLog
-from tests.emulator.running import log_of
-from tests.support.engines import Watch, opened
+from tests.emulator.running import open_new_log
+from tests.support.engines import ManualClock, open_sqlite_log
 
 # What is written once and knows no engine is tested on each.
 ON_EITHER = {"test_appender", "test_tail", "test_reader"}
@@ -27,14 +27,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
     """An empty log."""
     if request.param == "sqlite":
-        async with opened(tmp_path / "log.db") as log:
+        async with open_sqlite_log(tmp_path / "log.db") as log:
             yield log
     else:
-        async with log_of(emulator_url) as log:
+        async with open_new_log(emulator_url) as log:
             yield log
 
 
 @pytest.fixture
-def watch() -> Watch:
+def watch() -> ManualClock:
     """A clock to set."""
-    return Watch()
+    return ManualClock()

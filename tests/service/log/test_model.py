@@ -13,20 +13,23 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from eventfeed.domain.cursor import Bare, Cursor
 from eventfeed.domain.event import App, Event
-from eventfeed.domain.feed import AppFeed, Filter, PageRequest, Query
+from eventfeed.domain.feed import Feed, app_feed
 from eventfeed.domain.publishing import Receipt
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite.log import SqliteLog
-from tests.support.engines import Allowing, Watch, appending, opened
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.conditions import conditions
+from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import event, submission
 from tests.support.faulty_log import Fault, FaultyLog
+from tests.support.reading import read_page
 
 APPS = [App(org="ttd", name="a"), App(org="skd", name="a")]
 TYPES = ["created", "completed"]
-FAULTS = st.sampled_from([Fault.NONE, Fault.ANSWER_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])
+FAULTS = st.sampled_from([Fault.NONE, Fault.RESPONSE_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])
 PROCESSES = st.integers(0, 1)
 CONSUMERS = st.integers(0, 3)
 T = TypeVar("T")
@@ -35,7 +38,7 @@ T = TypeVar("T")
 class Process:
     """A serving process: a store, a tail, an appender and a reader of its own."""
 
-    def __init__(self, path: Path, watch: Watch) -> None:
+    def __init__(self, path: Path, watch: ManualClock) -> None:
         self._path, self._watch = path, watch
         self._stack = AsyncExitStack()
         self.log: FaultyLog
@@ -45,11 +48,11 @@ class Process:
 
     async def start(self) -> None:
         """Open everything."""
-        log: SqliteLog = await self._stack.enter_async_context(opened(self._path))
+        log: SqliteLog = await self._stack.enter_async_context(open_sqlite_log(self._path))
         self.log = FaultyLog(log)
-        self.appender, self.tail = await self._stack.enter_async_context(appending(self.log, clock=self._watch))
+        self.appender, self.tail = await self._stack.enter_async_context(running_appender(self.log, clock=self._watch))
         retention = Retention(log, clock=self._watch, keep=10**15)
-        self.reader = Reader(log, self.tail, retention=retention, decisions=Allowing())
+        self.reader = Reader(log, self.tail, retention=retention, decisions=StubDecisionPoint(), telemetry=Telemetry())
 
     async def crash(self) -> None:
         """Drop everything in memory, and start again."""
@@ -64,14 +67,14 @@ class Process:
 class Consumer:
     """Follows a feed and remembers what it was given."""
 
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Feed) -> None:
         self.query = query
         self.cursor: Cursor | Bare = Bare(position=0)
         self.seen: list[tuple[int, Event]] = []
 
     async def read(self, reader: Reader, size: int) -> bool:
         """Take a page; whether there is more."""
-        page = await reader.read(PageRequest(query=self.query, size=size, after=self.cursor))
+        page = await read_page(reader, self.query, size=size, after=self.cursor)
         assert len(page.entries) <= size
         self.seen += [(each.sequence, each.event) for each in page.entries]
         self.cursor = page.cursor
@@ -85,7 +88,7 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.watch = Watch()
+        self.watch = ManualClock()
         self.processes = [Process(Path(self.folder.name) / "log.db", self.watch) for _ in range(2)]
         self.acknowledged: dict[int, Event] = {}
         self.consumers: list[Consumer] = []
@@ -102,7 +105,7 @@ class LogMachine(RuleBasedStateMachine):
         for process in self.processes:
             self.do(process.start())
         for app, types in wanted:
-            self.consumers.append(Consumer(Query(feed=AppFeed(app=app), filter=Filter(types=frozenset(types)))))
+            self.consumers.append(Consumer(app_feed(app).where(*conditions(types=frozenset(types)))))
 
     @rule(
         number=PROCESSES,
@@ -187,7 +190,7 @@ class LogMachine(RuleBasedStateMachine):
     async def read_until_current(self, consumer: Consumer) -> bool:
         """Read on, having seen everything that is acknowledged."""
         reader = self.processes[0].reader
-        await self.processes[0].tail.look(past=max(self.acknowledged, default=0))
+        await self.processes[0].tail.refresh(past=max(self.acknowledged, default=0))
         return await consumer.read(reader, 7)
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Head
-from eventfeed.log.retention import FLOOR_EVERY, Retention
+from eventfeed.log.retention import LOG_START_INTERVAL, Retention
 from eventfeed.log.sqlite.log import SqliteLog
-from tests.support.engines import Watch
+from tests.support.engines import ManualClock
 from tests.support.events import entries
 from tests.support.faulty_log import FaultyLog
 
@@ -20,7 +20,7 @@ async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time:
     """An empty log has no end, and a store that keeps its end needs no marker."""
     double = FaultyLog(log)
     double.end_ages = ages
-    retention = Retention(double, clock=Watch(1_000), keep=1_000)
+    retention = Retention(double, clock=ManualClock(1_000), keep=1_000)
 
     assert old == retention.end_is_old(Head(log="x", log_start=0, end_offset=bool(time), time=time))
 
@@ -29,8 +29,8 @@ async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
     """However many come while it is being found."""
     await log.append(entries(1, 9), after=0)
     asked = Counting(log)
-    retention, head = Retention(asked, clock=Watch(5_000_000), keep=2_000_000), await log.head()
-    floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
+    retention, head = Retention(asked, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
     assert ({2}, 1) == ({each.log_start for each in floors}, asked.seeks)
 
@@ -38,11 +38,11 @@ async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
 async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
     """After a quiet time all wait for the one that asks."""
     await log.append(entries(1, 9), after=0)
-    asked, watch = Counting(log), Watch(5_000_000)
+    asked, watch = Counting(log), ManualClock(5_000_000)
     retention, head = Retention(asked, clock=watch, keep=3_500_000), await log.head()
-    await retention.applied(head)
-    watch.now += 5 * FLOOR_EVERY
-    floors = await asyncio.gather(*(retention.applied(head) for _ in range(50)))
+    await retention.refresh(head)
+    watch.now += 5 * LOG_START_INTERVAL
+    floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
     assert ({6}, 2) == ({each.log_start for each in floors}, asked.seeks)
 
@@ -66,9 +66,9 @@ async def test_a_floor_that_cannot_be_found_fails_once_for_all(log: SqliteLog) -
     await log.append(entries(1, 9), after=0)
     asked = Counting(log)
     asked.failing = True
-    retention, head = Retention(asked, clock=Watch(5_000_000), keep=2_000_000), await log.head()
-    failed = await asyncio.gather(*(retention.applied(head) for _ in range(50)), return_exceptions=True)
+    retention, head = Retention(asked, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    failed = await asyncio.gather(*(retention.refresh(head) for _ in range(50)), return_exceptions=True)
     asked.failing = False
-    found = await retention.applied(head)
+    found = await retention.refresh(head)
 
     assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, asked.seeks, found.log_start)

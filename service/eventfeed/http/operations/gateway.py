@@ -1,4 +1,4 @@
-"""Nobody is answered who has come past the gateway."""
+"""The gateway check: only requests with the gateway's secret reach the application."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -8,29 +8,29 @@ from eventfeed.domain.errors import NotThroughGateway
 from eventfeed.http.problems import Problems
 from eventfeed.http.request import AnyRequest
 
-# What the gateway says its secret in; it overwrites what a caller may have sent.
+# The header of the secret. The gateway overwrites the value that a client may send.
 HEADER = b"x-gateway-secret"
-# Asked by whoever runs the service, on its own network: they tell nothing.
-OPEN = frozenset({"/health/live", "/health/ready"})
+# Probes of the platform, on the service's own network. Their responses hold nothing secret.
+OPEN_PATHS = frozenset({"/health/live", "/health/ready"})
 
 
-class OnlyThroughGateway:
-    """An ASGI application, for requests that carry one of the gateway's secrets; several while one replaces another."""
+class GatewayCheck:
+    """An ASGI application behind the check. It accepts several secrets, while one replaces another."""
 
-    def __init__(self, application: Any, *, accepted: Sequence[str], problems: Problems) -> None:
+    def __init__(self, application: Any, *, valid_secrets: Sequence[str], problems: Problems) -> None:
         self._application, self._problems = application, problems
-        self._accepted = [secret.encode() for secret in accepted]
+        self._secrets = [secret.encode() for secret in valid_secrets]
 
     async def __call__(self, scope: Any, *connection: Any) -> None:
-        """Answer as the application does, or refuse."""
-        if scope["type"] == "lifespan" or scope["path"] in OPEN or self._proven(scope["headers"]):
+        """Respond as the application does, or refuse."""
+        if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS or self._has_secret(scope["headers"]):
             await self._application(scope, *connection)
             return
         request = AnyRequest(scope)
         refusal = self._problems.on_failure(request, NotThroughGateway("The request did not come through the gateway."))
         await refusal.to_asgi_response(None, request)(scope, *connection)
 
-    def _proven(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        given = next((value for name, value in headers if name == HEADER), b"")
-        # The time it takes tells nothing of a secret.
-        return any(secrets.compare_digest(given, secret) for secret in self._accepted)
+    def _has_secret(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        value = next((value for name, value in headers if name == HEADER), b"")
+        # Comparison in constant time reveals nothing of a secret.
+        return any(secrets.compare_digest(value, secret) for secret in self._secrets)

@@ -1,24 +1,24 @@
-"""Whether the service lives, and whether it should be sent requests."""
+"""Health: whether the process is alive, and whether it can serve requests."""
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.http.publishing.cloudevents import JSON
 from eventfeed.http.request import AnyRequest
+from eventfeed.http.response import JSON
 from eventfeed.http.routing import get
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 
 
 def health_routes(reader: Reader, appender: Appender) -> list[HTTPRouteHandler]:
-    """Liveness asks nobody; readiness looks at the store, and fails as any read or publish would."""
+    """Return the routes of both. Liveness uses nothing; readiness reads the store, and fails as a request would."""
 
     @get("/health/live")
-    async def live(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+    async def live(_: AnyRequest) -> Response[bytes]:
         return Response(b'{"status":"live"}', media_type=JSON)
 
     @get("/health/ready")
-    async def ready(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001  # handlers are called with it
+    async def ready(_: AnyRequest) -> Response[bytes]:
         await reader.head()
         appender.require_clock()
         return Response(b'{"status":"ready"}', media_type=JSON)

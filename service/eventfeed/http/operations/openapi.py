@@ -1,4 +1,4 @@
-"""The OpenAPI document, a page to read it that needs no internet, and what each problem means.
+"""The OpenAPI document, a page for it that works without internet, and a page for each problem.
 
 `python -m eventfeed.http.operations.openapi FOLDER` writes the document for the gateway, which imports it.
 """
@@ -16,13 +16,13 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.http.problems import KINDS, explanation_page
-from eventfeed.http.publishing.cloudevents import JSON
 from eventfeed.http.request import AnyRequest, PublicUrl
+from eventfeed.http.response import JSON
 from eventfeed.http.routing import get
 
-# Scripts and styles come from here alone; the page's own drawings are data: images.
+# Scripts and styles come from here alone; the page's icons are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
-# What the page is made of.
+# Files of the page.
 _ASSETS = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -30,24 +30,24 @@ _ASSETS = {
 }
 
 
-def schema_routes(addresses: PublicUrl) -> list[HTTPRouteHandler]:
-    """The routes that describe all others."""
-    described = document()
+def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
+    """Return the routes of the OpenAPI document and its pages."""
+    openapi_document = document()
     page = files(__package__).joinpath("schema.html").read_text()
     script = files(__package__).joinpath("schema.js").read_text()
-    shown = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+    assets = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
 
     @get("/schema/openapi.json")
     async def openapi(request: AnyRequest) -> Response[bytes]:
-        servers = [{"url": addresses.base(request)}]
-        return Response(msgspec.json.encode({**described, "servers": servers}), media_type=JSON)
+        servers = [{"url": public_url.base(request)}]
+        return Response(msgspec.json.encode({**openapi_document, "servers": servers}), media_type=JSON)
 
     @get("/schema")
-    async def schema_page(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+    async def schema_page(_: AnyRequest) -> Response[str]:
         return Response(page, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
 
     @get("/schema/page.js")
-    async def schema_script(request: AnyRequest) -> Response[str]:  # noqa: ARG001  # handlers are called with it
+    async def schema_script(_: AnyRequest) -> Response[str]:
         return Response(script, media_type="text/javascript")
 
     @get("/problems/{code:str}")
@@ -58,23 +58,23 @@ def schema_routes(addresses: PublicUrl) -> list[HTTPRouteHandler]:
         return Response(explanation_page(code), media_type=MediaType.HTML)
 
     @get("/schema/assets/{name:str}")
-    async def assets(request: AnyRequest) -> Response[bytes]:
+    async def asset(request: AnyRequest) -> Response[bytes]:
         name = request.path_params["name"]
-        if name not in shown:
+        if name not in assets:
             raise NotFoundException
-        return Response(shown[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+        return Response(assets[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
 
-    return [openapi, schema_page, schema_script, problem, assets]
+    return [openapi, schema_page, schema_script, problem, asset]
 
 
 def document() -> Mapping[str, object]:
-    """The OpenAPI 3.1 document, without the servers it is found at."""
+    """Return the OpenAPI 3.1 document without its servers."""
     text = files(__package__).joinpath("openapi.yaml").read_text()
     return msgspec.convert(yaml.load(text, yaml.CSafeLoader), dict[str, object])
 
 
 def _swagger_ui() -> Path:
-    """The files of Swagger UI, as the package `swagger-ui-py` brings them; its own code is not needed."""
+    """Return the files of Swagger UI in the package `swagger-ui-py`, whose code is not used."""
     spec = find_spec("swagger_ui")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("swagger-ui-py is not installed")
@@ -82,5 +82,5 @@ def _swagger_ui() -> Path:
 
 
 if __name__ == "__main__":
-    written = msgspec.json.format(msgspec.json.encode(document()), indent=2)
-    Path(sys.argv[1], "openapi.json").write_bytes(written + b"\n")
+    openapi = msgspec.json.format(msgspec.json.encode(document()), indent=2)
+    Path(sys.argv[1], "openapi.json").write_bytes(openapi + b"\n")

@@ -1,4 +1,4 @@
-"""Reading with a token: an app's feed, a party's, a resource's, and the head of the log (contract section 5)."""
+"""Feeds that need a token: an app's, a party's, a resource's; and the head of the log (contract section 5)."""
 
 from typing import NamedTuple
 
@@ -7,100 +7,101 @@ from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
+from eventfeed.domain.app_source import parse_app
+from eventfeed.domain.conditions import Condition, Equal
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.event import app_named
-from eventfeed.domain.feed import NOBODY, AppFeed, Filter, PartyFeed, Query, ResourceFeed
+from eventfeed.domain.feed import NOBODY, Feed, app_feed, party_feed, resource_feed
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.publishing.cloudevents import JSON
+from eventfeed.http.reading.feed_request import FeedRequest, TokenGuard
 from eventfeed.http.reading.pages import Pages
-from eventfeed.http.reading.parameters import OF_RESOURCE, Parameters, posted_parameters, sent_parameters
-from eventfeed.http.reading.representation import View
+from eventfeed.http.reading.parameters import RESOURCE_FEED, Parameters, body_parameters, query_parameters
 from eventfeed.http.request import AnyRequest
+from eventfeed.http.response import JSON
 from eventfeed.http.routing import get, post
 from eventfeed.log.reader import Reader
 
 
-class Newest(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of the log: its cursor, and when its last entry was registered (null when it has none)."""
+class HeadResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest cursor, and the registration time of the last entry (null without entries)."""
 
     cursor: str
     time: str | None
 
 
 class Feeds(NamedTuple):
-    """What the feeds stand on."""
+    """The services behind these feeds."""
 
     pages: Pages
-    callers: Authenticator
+    authenticator: Authenticator
     register: Register
 
-    async def of_party(self, request: AnyRequest, parameters: Parameters, *, principal: Principal) -> Response[bytes]:
-        """A page of a party's events; of the caller's own when the request names none."""
-        subject = await subject_of(parameters, self.register)
+    async def respond(
+        self, request: AnyRequest, feed: Feed, *, parameters: Parameters, principal: Principal
+    ) -> Response[bytes]:
+        """Respond with a feed that may be filtered by party."""
+        subject = await find_subject(parameters, self.register)
+        filtered = feed.where(*parameters.conditions, *party_condition(subject))
+        return await self.pages.respond(FeedRequest(request, filtered, parameters, TokenGuard(principal)))
+
+    async def respond_party(
+        self, request: AnyRequest, parameters: Parameters, *, principal: Principal
+    ) -> Response[bytes]:
+        """Respond with a party's feed; with the caller's own if the request names no party."""
+        subject = await find_subject(parameters, self.register)
         if subject is None:
             subject = NOBODY if principal.party is None else f"/party/{principal.party}"
-        feed = PartyFeed(subject=subject, reader=principal)
-        query = Query(feed=feed, filter=Filter(types=parameters.types, source=parameters.source))
-        return await self.pages.answered(request, view_of(query, principal), parameters=parameters)
-
-    async def filter(self, parameters: Parameters) -> Filter:
-        """What parameters want of a feed that is not a party's own."""
-        subject = await subject_of(parameters, self.register)
-        return Filter(types=parameters.types, source=parameters.source, subject=subject)
+        feed = party_feed(subject, principal).where(*parameters.conditions)
+        return await self.pages.respond(FeedRequest(request, feed, parameters, TokenGuard(principal)))
 
 
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
-    """The routes that read with a token."""
+    """Return the routes that read with a token."""
 
     @get("/events/api/v1/app/{org:str}/{app:str}")
-    async def app_feed(request: AnyRequest) -> Response[bytes]:
-        principal = feeds.callers.principal(request)
-        app = app_named(request.path_params["org"], request.path_params["app"])
+    async def read_app_feed(request: AnyRequest) -> Response[bytes]:
+        principal = feeds.authenticator.principal(request)
+        app = parse_app(request.path_params["org"], request.path_params["app"])
         if app is None:
             raise NotFoundException
         require_app(principal, app)
-        parameters = sent_parameters(request)
-        # Nothing is awaited that most requests need not ask for.
-        query = Query(feed=AppFeed(app=app), filter=parameters.filter or await feeds.filter(parameters))
-        return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
+        return await feeds.respond(request, app_feed(app), parameters=query_parameters(request), principal=principal)
 
     @get("/events/api/v1/app/party")
-    async def app_party_feed(request: AnyRequest) -> Response[bytes]:
-        principal = feeds.callers.principal(request)
-        return await feeds.of_party(request, sent_parameters(request), principal=principal)
+    async def read_own_party_feed(request: AnyRequest) -> Response[bytes]:
+        principal = feeds.authenticator.principal(request)
+        return await feeds.respond_party(request, query_parameters(request), principal=principal)
 
     @post("/events/api/v1/party")
-    async def party_feed(request: AnyRequest) -> Response[bytes]:
-        principal = feeds.callers.principal(request)
-        return await feeds.of_party(request, await posted_parameters(request), principal=principal)
+    async def read_party_feed(request: AnyRequest) -> Response[bytes]:
+        principal = feeds.authenticator.principal(request)
+        return await feeds.respond_party(request, await body_parameters(request), principal=principal)
 
     @get("/events/api/v1/events")
-    async def resource_feed(request: AnyRequest) -> Response[bytes]:
-        principal = feeds.callers.principal(request)
+    async def read_resource_feed(request: AnyRequest) -> Response[bytes]:
+        principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
-        parameters = sent_parameters(request, expected=OF_RESOURCE)
-        feed = ResourceFeed(resource=parameters.resource or "", reader=principal)
-        query = Query(feed=feed, filter=await feeds.filter(parameters))
-        return await feeds.pages.answered(request, view_of(query, principal), parameters=parameters)
+        parameters = query_parameters(request, expected=RESOURCE_FEED)
+        feed = resource_feed(parameters.resource or "", principal)
+        return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/head")
-    async def head(request: AnyRequest) -> Response[bytes]:
-        feeds.callers.principal(request)
-        ends = await reader.head()
-        newest = Newest(
-            cursor=str(Cursor(log=ends.log, position=ends.end_offset)),
-            time=format_moment(ends.time) if ends.end_offset else None,
+    async def read_head(request: AnyRequest) -> Response[bytes]:
+        feeds.authenticator.principal(request)
+        head = await reader.head()
+        body = HeadResponse(
+            cursor=str(Cursor(log=head.log, position=head.end_offset)),
+            time=format_moment(head.time) if head.end_offset else None,
         )
-        return Response(msgspec.json.encode(newest), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
+        return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
 
-    return [app_feed, app_party_feed, party_feed, resource_feed, head]
+    return [read_app_feed, read_own_party_feed, read_party_feed, read_resource_feed, read_head]
 
 
-async def subject_of(parameters: Parameters, register: Register) -> str | None:
-    """The one subject asked for; `NOBODY` when the register knows none, or two are asked for at once."""
+async def find_subject(parameters: Parameters, register: Register) -> str | None:
+    """Return the subject that a request names; `NOBODY` if the register does not know it, or two are named."""
     parties = list[str | None]()
     if parameters.party is not None:
         parties.append(parameters.party)
@@ -115,6 +116,6 @@ async def subject_of(parameters: Parameters, register: Register) -> str | None:
     return f"/party/{parties[0]}" if None not in parties and len(set(parties)) == 1 else NOBODY
 
 
-def view_of(query: Query, principal: Principal) -> View:
-    """What this caller sees of a feed, as long as its token lasts."""
-    return View(query, principal.rights, caller=principal.caller, expires=principal.expires)
+def party_condition(subject: str | None) -> tuple[Condition, ...]:
+    """Return the condition on the subject of a request, if it names one."""
+    return () if subject is None else (Equal("subject", subject),)

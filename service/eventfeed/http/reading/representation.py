@@ -1,35 +1,35 @@
-"""A feed as one caller sees it: what whoever answers needs to know of it."""
+"""Representation of events: stored JSON, joined without parsing it, and the reduced form for anyone."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import NamedTuple
+
+import msgspec
 
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import Page, Query
-
-served: Callable[[Entry], bytes] = attrgetter("served")
 
 
-async def _always() -> None:
-    """Nothing but its token lets this caller read."""
+class _Public(msgspec.Struct, frozen=True, kw_only=True):
+    """The attributes that anyone may see."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
 
 
-async def _unrecorded(_: Page) -> None:
-    """Nobody keeps a record of this feed."""
+entry_json: Callable[[Entry], bytes] = attrgetter("json")
 
 
-class View(NamedTuple):
-    """A question for a feed by one caller.
+def public_json(entry: Entry) -> bytes:
+    """Return the event without subject, data and extensions (contract section 5, instance feed)."""
+    public = msgspec.json.decode(entry.event.body, type=_Public)
+    return b'%b,"sequence":"%020d"}' % (msgspec.json.encode(public)[:-1], entry.sequence)
 
-    `rights` is whatever decides what it sees, `caller` who it counts for, `expires` the last second of its token (Unix
-    time), `shown` what of an entry is sent. `allowed` asks again whether it may read at all and raises when it may not;
-    `recorded` is called with each page of events before it is sent.
-    """
 
-    query: Query
-    rights: str
-    caller: str
-    expires: int | None = None
-    shown: Callable[[Entry], bytes] = served
-    allowed: Callable[[], Awaitable[None]] = _always
-    recorded: Callable[[Page], Awaitable[None]] = _unrecorded
+def json_array(events: Iterable[bytes]) -> bytes:
+    """Return a JSON array of at least one event. Brackets on the outer events save a copy of the whole."""
+    first, *rest = events
+    events = [b"[" + first, *rest]
+    events[-1] += b"]"
+    return b",".join(events)

@@ -1,22 +1,22 @@
 """The containers of a log in Cosmos DB: the one description that the engine, the emulators and `infra/` use.
 
-Only what is queried is indexed. Bodies, marks and digests of content are not.
+Only queried members are indexed. Bodies, write ids and digests of content are not.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-# An entry is out of sight for an hour before the floor passes it, and for another before the store deletes it: a
-# floor that could not be moved for a while is not overtaken.
+# The store deletes an entry two hours after its retention. The log start passes it before that, even if it could not be
+# moved for a while.
 TTL_MARGIN_SECONDS = 7_200
 
-# A time to live of the store that ends no life.
+# The store's time to live of documents that never expire.
 NEVER = -1
 
-EVENTS, CONTROL, ACCESS = "events", "control", "access"
+EVENTS, CONTROL, RECORDS = "events", "control", "access"
 
-# Searched alone or beside `sequence`. A feed's conditions are equalities; `source` is a prefix.
-_SEARCHED = (
+# Queried alone or together with `sequence`. A feed's conditions are equalities; `source` is a prefix.
+_INDEX_MEMBERS = (
     "sequence",
     "time",
     "identity",
@@ -29,21 +29,21 @@ _SEARCHED = (
     "instance",
     "resource",
 )
-# What a feed fixes, with `sequence` last, so that its matches are one stretch of the index, in order.
-_TOGETHER = (
+# The members that a feed fixes, and `sequence` last: its matches are one range of the index, in order.
+_COMPOSITE_INDEXES = (
     ("org", "app", "sequence"),
     ("org", "app", "type", "sequence"),
     ("subject", "sequence"),
     ("type", "sequence"),
     ("resource", "sequence"),
     ("instance", "sequence"),
-    # Where a time begins.
+    # The first entry of a time.
     ("time", "sequence"),
 )
 
 
 class Container(NamedTuple):
-    """A container: its partition key, what is indexed, and whether its documents age (s; None: never)."""
+    """A container: its partition key, its indexing policy and the time to live of its documents (s; None: for ever)."""
 
     name: str
     partition_key: str
@@ -52,39 +52,46 @@ class Container(NamedTuple):
 
 
 def containers(*, keep_seconds: int) -> Sequence[Container]:
-    """The containers of a log that shows its entries for `keep_seconds`."""
+    """Return the containers of a log with a retention of `keep_seconds`."""
     return (
-        Container(EVENTS, "/segment", _indexing(_SEARCHED, _TOGETHER), keep_seconds + TTL_MARGIN_SECONDS),
+        Container(EVENTS, "/segment", _indexing(_INDEX_MEMBERS, _COMPOSITE_INDEXES), keep_seconds + TTL_MARGIN_SECONDS),
         Container(CONTROL, "/kind", _indexing((), ())),
-        Container(ACCESS, "/kind", _indexing(("time", "organisation"), ())),
+        Container(RECORDS, "/kind", _indexing(("time", "organisation"), ())),
     )
 
 
-def _indexing(searched: Sequence[str], together: Sequence[Sequence[str]]) -> Mapping[str, object]:
+def _indexing(members: Sequence[str], composite_indexes: Sequence[Sequence[str]]) -> Mapping[str, object]:
     return {
         "indexingMode": "consistent",
         "automatic": True,
-        "includedPaths": [{"path": f"/{name}/?"} for name in searched],
+        "includedPaths": [{"path": f"/{name}/?"} for name in members],
         "excludedPaths": [{"path": "/*"}],
-        "compositeIndexes": [[{"path": f"/{name}", "order": "ascending"} for name in names] for names in together],
+        "compositeIndexes": [
+            [{"path": f"/{name}", "order": "ascending"} for name in names] for names in composite_indexes
+        ],
     }
 
 
-def differences(wanted: Container, found: Mapping[str, Any], *, indexes: bool) -> Sequence[str]:
-    """How a container, as the store describes it, is not as wanted, in words. Documents may stay longer."""
-    told = list[str]()
-    keys = list(found.get("partitionKey", {}).get("paths", []))
-    if keys != [wanted.partition_key]:
-        told.append(f"container {wanted.name} is partitioned by {', '.join(keys)}, not {wanted.partition_key}")
-    ttl = found.get("defaultTtl") or NEVER
-    if ttl != NEVER and (wanted.ttl_seconds is None or ttl < wanted.ttl_seconds):
-        kept = "for ever" if wanted.ttl_seconds is None else f"for {wanted.ttl_seconds} s"
-        told.append(f"container {wanted.name} deletes after {ttl} s what must stay {kept}")
-    if indexes and (missing := _indexed(wanted.indexing) - _indexed(found.get("indexingPolicy", {}))):
-        told.append(f"container {wanted.name} lacks the indexes {', '.join(sorted(missing))}")
-    return told
+def differences(container: Container, properties: Mapping[str, Any], *, indexes: bool) -> Sequence[str]:
+    """Return the differences between a container and its properties in the store, as messages.
+
+    Documents may stay longer than required.
+    """
+    messages = list[str]()
+    keys = list(properties.get("partitionKey", {}).get("paths", []))
+    if keys != [container.partition_key]:
+        messages.append(
+            f"container {container.name} has the partition key {', '.join(keys)}, not {container.partition_key}"
+        )
+    ttl = properties.get("defaultTtl") or NEVER
+    if ttl != NEVER and (container.ttl_seconds is None or ttl < container.ttl_seconds):
+        minimum = "for ever" if container.ttl_seconds is None else f"for {container.ttl_seconds} s"
+        messages.append(f"container {container.name} deletes documents after {ttl} s but must keep them {minimum}")
+    if indexes and (missing := _index_paths(container.indexing) - _index_paths(properties.get("indexingPolicy", {}))):
+        messages.append(f"container {container.name} lacks the indexes {', '.join(sorted(missing))}")
+    return messages
 
 
-def _indexed(policy: Mapping[str, Any]) -> set[str]:
+def _index_paths(policy: Mapping[str, Any]) -> set[str]:
     single = {each["path"] for each in policy.get("includedPaths", [])}
     return single | {"+".join(each["path"] for each in index) for index in policy.get("compositeIndexes", [])}

@@ -1,180 +1,152 @@
-"""Calls to Cosmos DB: patience with what passes, what its errors mean, and what each verb costs.
+"""The database in Cosmos DB: its containers, requests to them, and what each verb costs."""
 
-The SDK sends a request once. Only with endpoint discovery, which an account in Azure has, it asks a second region, or
-the same one again, after a 503 or a refusal to write: then a conflict may be of our own first try. Harmless: a write
-that was refused or is in doubt is looked up by whoever wrote it, and its own mark tells.
-"""
-
-import asyncio
 import contextlib
 import functools
-import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from aiohttp import ClientError
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
-from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 from azure.identity.aio import DefaultAzureCredential
 
-from eventfeed.domain.errors import OutcomeUnknown, Unavailable
+from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Clock
 from eventfeed.log.cosmos.containers import Container, differences
-from eventfeed.telemetry.metrics import REQUEST_UNITS, STORE_REQUESTS, THROTTLED
-from eventfeed.telemetry.tracing import charged
+from eventfeed.log.cosmos.retry import REQUEST_ERRORS, TOO_MANY_REQUESTS, ConflictError, with_retries
+from eventfeed.telemetry.telemetry import Telemetry
 
-# A verb that has not come through by then is unavailable.
-VERB_SECONDS_MAX = 8.0
 CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 4.0
-BACKOFF_SECONDS = 0.02
-BACKOFF_SECONDS_MAX = 1.0
-# A replica that lags behind is asked again; it catches up within milliseconds.
-BEHIND_TRIES_MAX = 20
-BEHIND_SECONDS = 0.05
-# Who is told to come back later than this comes back sooner.
-RETRY_SECONDS_MAX = 60
-# The store tells its time by the second; an answer that took longer than this tells too little.
 SECOND = 1_000_000
-PROMPT = 2 * SECOND
+# The store's clock has a resolution of one second. A response that took longer than this says too little about it (µs).
+CLOCK_RESPONSE_MAX = 2 * SECOND
 
-MISSING, CONFLICT, CHANGED, TOO_MANY = 404, 409, 412, 429
-# With 404: this replica has not seen what the session has; another one has, or this one soon.
-_SESSION_AHEAD = 1002
-# Told that nothing was done: too many requests, and a write that met another one (RetryWith).
-_NOT_DONE = frozenset({429, 449})
-# Told that the request itself is wrong: nothing was done, and nothing would be.
-_REFUSED = frozenset({400, 413})
-# A read may be asked again after these; a write may have been done.
-_PASSING = frozenset({404, 408, 410, 500, 502, 503, 504})
-# One try: what comes after it is decided here.
-_PATIENCE: Mapping[str, Any] = {
+# The SDK sends a request once: `retry` decides on another attempt.
+_CLIENT_OPTIONS: Mapping[str, Any] = {
     "connection_timeout": CONNECT_SECONDS_MAX,
     "read_timeout": READ_SECONDS_MAX,
     "retry_total": 0,
     "retry_connect": 0,
     "retry_read": 0,
-    # 0 would be taken for the default, 9.
+    # 0 would mean the default, 9.
     "retry_throttle_total": -1,
-    # Otherwise what is not ASCII takes up to three times its bytes.
+    # Otherwise text that is not ASCII takes up to three times its bytes.
     "enable_compact_utf8_item_writes": True,
 }
-_LOST = (AzureError, ClientError, TimeoutError, OSError)
 
 T = TypeVar("T")
-P = ParamSpec("P")
-Document = dict[str, Any]  # the SDK names no narrower kind
+Document = dict[str, Any]  # the SDK has no narrower type
 Partition = int | str
 Hook = Callable[[Mapping[str, str], object], None]
 
 
-class ConflictError(Exception):
-    """A document with this id is there already."""
-
-
-class StaleReplica(Unavailable):
-    """No replica that was asked has what is known to be there."""
-
-
 class Cost(NamedTuple):
-    """What a verb has cost so far: requests, and request units as the store charged them."""
+    """The cost of a verb so far: requests, and the request units that the store charged."""
 
     requests: int = 0
     units: float = 0.0
 
 
 class Database:
-    """A database, and the client it is asked through: one a process, so that what it has seen it sees again.
+    """A database and its client: one a process, because a client's session token covers only what it has read itself.
 
-    With a `key` an emulator's; else the identity of this process opens it (environment, workload, managed identity).
+    `key` is an emulator's; without one the identity of this process opens the database (environment, workload, managed
+    identity).
     """
 
-    def __init__(self, url: str, name: str, *, key: str | None, random: Callable[[], float], clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        key: str | None,
+        random: Callable[[], float],
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
         self._url, self._key = url, key
-        self.name, self.random, self.clock = name, random, clock
-        # How far this machine's clock is from the store's, as far as is certain (µs).
+        self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry
+        # The least possible difference between this machine's clock and the store's (µs).
         self.clock_skew = 0
         self.costs = defaultdict[str, Cost](Cost)
         self._stack = AsyncExitStack()
-        self._client: CosmosClient | None = None
+        self._open_client: CosmosClient | None = None
 
     async def open(self) -> None:
-        """Connect."""
+        """Connect. Raises `Unavailable`."""
         if self._key is not None:
-            # An emulator tells addresses that it does not listen on.
-            client = CosmosClient(self._url, self._key, enable_endpoint_discovery=False, **_PATIENCE)
+            # An emulator reports endpoints on which it does not listen.
+            client = CosmosClient(self._url, self._key, enable_endpoint_discovery=False, **_CLIENT_OPTIONS)
         else:
             credential = DefaultAzureCredential()
             self._stack.push_async_callback(credential.close)
-            client = CosmosClient(self._url, credential, consistency_level="Session", **_PATIENCE)
+            client = CosmosClient(self._url, credential, consistency_level="Session", **_CLIENT_OPTIONS)
         self._stack.push_async_callback(client.close)
-        await with_retries(client.__aenter__, random=self.random, writes=False)
-        self._client = client
+        await self._with_retries(client.__aenter__)
+        self._open_client = client
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._stack.aclose()
 
-    async def create(self, made: Sequence[Container]) -> None:
-        """Make what is not there yet of the database and its containers: on an emulator.
+    async def create(self, containers: Sequence[Container]) -> None:
+        """Create the database and its containers on an emulator, unless they exist.
 
-        In Azure whoever stands it up does: the identity that opens a store may not change it.
+        In Azure the deployment creates them: the identity that opens a store may not change it.
         """
-        client = self._opened()
         with contextlib.suppress(ConflictError):  # another process was faster
-            await self._with_retries(functools.partial(client.create_database_if_not_exists, self.name))
-        for each in made:
-            make = functools.partial(
-                client.get_database_client(self.name).create_container_if_not_exists,
+            await self._with_retries(functools.partial(self._client.create_database_if_not_exists, self.name))
+        for each in containers:
+            create = functools.partial(
+                self._client.get_database_client(self.name).create_container_if_not_exists,
                 each.name,
                 PartitionKey(each.partition_key, version=2),
                 indexing_policy=dict(each.indexing),
                 default_ttl=each.ttl_seconds,
             )
             with contextlib.suppress(ConflictError):
-                await self._with_retries(make)
+                await self._with_retries(create)
 
-    async def require(self, wanted: Sequence[Container], *, indexes: bool) -> None:
-        """See that the containers are as wanted. Raises `Unavailable` with everything that is not."""
-        found = list[str]()
-        for each in wanted:
-            there = await self._with_retries(self.container(each.name).read)
-            found += differences(each, there, indexes=indexes)
-        if found:
-            raise Unavailable(f"The store in {self.name} is not as it must be: {'; '.join(found)}.")
+    async def require(self, containers: Sequence[Container], *, indexes: bool) -> None:
+        """Check the containers. Raises `Unavailable`, which lists every difference."""
+        messages = list[str]()
+        for each in containers:
+            properties = await self._with_retries(self.container(each.name).read)
+            messages += differences(each, properties, indexes=indexes)
+        if messages:
+            raise Unavailable(f"The store in {self.name} is not as required: {'; '.join(messages)}.")
 
-    def observe_clock(self, headers: Mapping[str, str], *, asked: int) -> None:
-        """Compare the clocks by an answer that was given between `asked` (µs since 1970) and now."""
+    def observe_clock(self, headers: Mapping[str, str], *, start: int) -> None:
+        """Compare the clocks by a response to a request of `start` (µs since 1970)."""
         now, date = self.clock(), headers.get("Date")
-        if date is None or now - asked > PROMPT:
+        if date is None or now - start > CLOCK_RESPONSE_MAX:
             return
         try:
-            stored = int(parsedate_to_datetime(date).timestamp()) * SECOND
+            store_time = int(parsedate_to_datetime(date).timestamp()) * SECOND
         except ValueError:
             return
-        self.clock_skew = max(asked - stored - SECOND, stored - now, 0)
-
-    async def _with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
-        return await with_retries(ask, random=self.random, writes=False)
+        self.clock_skew = max(start - store_time - SECOND, store_time - now, 0)
 
     def container(self, name: str) -> ContainerProxy:
-        """A container of the open database."""
-        return self._opened().get_database_client(self.name).get_container_client(name)
+        """Return a container of the open database. Raises `Unavailable`."""
+        return self._client.get_database_client(self.name).get_container_client(name)
 
-    def _opened(self) -> CosmosClient:
-        if self._client is None:
+    async def _with_retries(self, send: Callable[[], Awaitable[T]]) -> T:
+        return await with_retries(send, random=self.random, writes=False)
+
+    @property
+    def _client(self) -> CosmosClient:
+        if self._open_client is None:
             raise Unavailable("The store is not open.")
-        return self._client
+        return self._open_client
 
 
 class Calls:
-    """Calls to one container; each counts under the verb that asked, in the database's `costs`."""
+    """Requests to one container. Each counts under its verb in the database's `costs`."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
@@ -186,153 +158,78 @@ class Calls:
     async def query(
         self, verb: str, sql: str, *, values: Mapping[str, object], partition: Partition | None = None
     ) -> Sequence[Document]:
-        """Everything that a query gives. Raises `Unavailable`."""
+        """Return all results of a query. Raises `Unavailable`."""
         parameters: list[dict[str, object]] = [{"name": f"@{name}", "value": each} for name, each in values.items()]
-        where: dict[str, Any] = {} if partition is None else {"partition_key": partition}
+        scope: dict[str, Any] = {} if partition is None else {"partition_key": partition}
 
-        async def ask(hook: Hook) -> Sequence[Document]:
-            found = self._container.query_items(sql, parameters=parameters, response_hook=hook, **where)
-            return [each async for each in found]
+        async def send(hook: Hook) -> Sequence[Document]:
+            results = self._container.query_items(sql, parameters=parameters, response_hook=hook, **scope)
+            return [each async for each in results]
 
-        return await self._with_retries(verb, ask, writes=False)
+        return await self._with_retries(verb, send, writes=False)
 
     async def create(
         self, verb: str, documents: Sequence[Document], *, partition: Partition, idempotent: bool = False
     ) -> None:
-        """Create documents of one partition, all of them or a first part; `ConflictError` when one was there.
+        """Create documents of one partition, all of them or a first part. Raises `ConflictError` if one exists.
 
-        Raises `OutcomeUnknown` when nobody can say, unless it does not matter `idempotent` documents are there in the
-        end: then it tries again. Raises `Unavailable` when nothing was done.
+        Raises `Unavailable` if nothing was done, and `OutcomeUnknown` if that is not certain. `idempotent`: it does not
+        matter which attempt creates the documents, so another one follows an unknown outcome.
         """
         operations = [("create", (document,)) for document in documents]
 
-        async def ask(hook: Hook) -> None:
+        async def send(hook: Hook) -> None:
             await self._container.execute_item_batch(operations, partition, response_hook=hook)
 
-        await self._with_retries(verb, ask, writes=not idempotent)
+        await self._with_retries(verb, send, writes=not idempotent)
 
     async def replace(self, verb: str, document: Document, *, etag: str) -> str:
-        """Replace a document that is still as `etag` says; its new tag. `ConflictError` when it is not.
+        """Replace a document and return its new tag. Raises `ConflictError` if its tag is no longer `etag`.
 
-        Raises `Unavailable`. After an unknown outcome it asks again: then the change itself may be what it meets.
+        Raises `Unavailable`. It retries after an unknown outcome; the conflict may then be with the first attempt.
         """
 
-        async def ask(hook: Hook) -> str:
-            replaced = await self._container.replace_item(
+        async def send(hook: Hook) -> str:
+            replacement = await self._container.replace_item(
                 document["id"],
                 document,
                 etag=etag,
                 match_condition=MatchConditions.IfNotModified,
                 response_hook=hook,
             )
-            return str(replaced["_etag"])
+            return str(replacement["_etag"])
 
-        return await self._with_retries(verb, ask, writes=False)
+        return await self._with_retries(verb, send, writes=False)
 
     async def put(self, verb: str, document: Document) -> None:
-        """Create or replace a document: the same again changes nothing. Raises `Unavailable`."""
+        """Create or replace a document; a repetition changes nothing. Raises `Unavailable`."""
 
-        async def ask(hook: Hook) -> None:
+        async def send(hook: Hook) -> None:
             await self._container.upsert_item(document, response_hook=hook)
 
-        await self._with_retries(verb, ask, writes=False)
+        await self._with_retries(verb, send, writes=False)
 
-    async def _with_retries(self, verb: str, ask: Callable[[Hook], Awaitable[T]], *, writes: bool) -> T:
-        async def once() -> T:
+    async def _with_retries(self, verb: str, send: Callable[[Hook], Awaitable[T]], *, writes: bool) -> T:
+        async def send_once() -> T:
             hook = self._hook(verb)
             try:
-                return await ask(hook)
-            except _LOST as failure:  # it was a request, and a refusal has its charge
-                if getattr(failure, "status_code", None) == TOO_MANY:
-                    THROTTLED.add(1, verb)
-                hook(getattr(failure, "headers", None) or {}, None)
+                return await send(hook)
+            except REQUEST_ERRORS as error:  # also a request, and a refusal has a charge
+                if getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
+                    self._database.telemetry.store_throttled(verb)
+                hook(getattr(error, "headers", None) or {}, None)
                 raise
 
-        return await with_retries(once, random=self._database.random, writes=writes)
+        return await with_retries(send_once, random=self._database.random, writes=writes)
 
     def _hook(self, verb: str) -> Hook:
-        asked = self._database.clock()
+        start = self._database.clock()
 
-        def answered(headers: Mapping[str, str], _: object) -> None:
-            before = self._database.costs[verb]
-            units = before.units + float(headers.get("x-ms-request-charge", 0))
-            self._database.costs[verb] = Cost(before.requests + 1, units)
-            STORE_REQUESTS.add(1, verb)
-            REQUEST_UNITS.add(units - before.units, verb)
-            charged(units - before.units)
-            self._database.observe_clock(headers, asked=asked)
+        def count(headers: Mapping[str, str], _: object) -> None:
+            units = float(headers.get("x-ms-request-charge", 0))
+            cost = self._database.costs[verb]
+            self._database.costs[verb] = Cost(cost.requests + 1, cost.units + units)
+            self._database.telemetry.store_responded(verb, units)
+            self._database.observe_clock(headers, start=start)
 
-        return answered
-
-
-def with_deadline(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A verb that takes `VERB_SECONDS_MAX` at most, whatever it asks. Then it raises `Unavailable`."""
-
-    @functools.wraps(verb)
-    async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            async with asyncio.timeout(VERB_SECONDS_MAX):
-                return await verb(*args, **kwargs)
-        except TimeoutError:
-            raise Unavailable("The store did not answer in time.") from None
-
-    return bounded
-
-
-async def with_retries(ask: Callable[[], Awaitable[T]], *, random: Callable[[], float], writes: bool) -> T:
-    """Ask until there is an answer, or the time is up. Raises `Unavailable`, and of a write `OutcomeUnknown`."""
-    loop = asyncio.get_running_loop()
-    deadline, most = loop.time() + VERB_SECONDS_MAX, BACKOFF_SECONDS
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await ask()
-        except _LOST as failure:
-            told = _told(failure, writes=writes)
-        if loop.time() + told > deadline:
-            later = min(max(1, math.ceil(told)), RETRY_SECONDS_MAX)
-            raise Unavailable("The store did not answer in time.", retry_seconds=later)
-        await asyncio.sleep(max(told, random() * most))
-        most = min(2 * most, BACKOFF_SECONDS_MAX)
-
-
-async def read_until_current(ask: Callable[[], Awaitable[T | None]]) -> T:
-    """The first answer that is not None, which is what a replica says that lags behind. Raises `StaleReplica`."""
-    for _ in range(BEHIND_TRIES_MAX):
-        answer = await ask()
-        if answer is not None:
-            return answer
-        await asyncio.sleep(BEHIND_SECONDS)
-    raise StaleReplica("The store's replica does not catch up.")
-
-
-def _told(failure: Exception, *, writes: bool) -> float:
-    """How long to wait before asking again (s). Raises what the caller must know when asking again is no use."""
-    status = failure.status_code if isinstance(failure, CosmosHttpResponseError | CosmosBatchOperationError) else None
-    if status in _NOT_DONE:
-        return _retry_after(failure)
-    if status in (CHANGED, CONFLICT):
-        raise ConflictError from failure
-    if status in _REFUSED:
-        raise Unavailable(f"The store refused: {_reason(failure)}.", retry_seconds=5) from failure
-    if writes:
-        raise OutcomeUnknown(f"The store did not say whether it wrote: {_reason(failure)}.") from failure
-    if status == MISSING and getattr(failure, "sub_status", None) != _SESSION_AHEAD:
-        raise Unavailable("The store has no such container: `eventfeed store create` makes an emulator's.") from failure
-    if status is None or status in _PASSING:
-        return 0.0
-    raise Unavailable(f"The store refused: {_reason(failure)}.", retry_seconds=5) from failure
-
-
-def _retry_after(failure: Exception) -> float:
-    headers = getattr(failure, "headers", None) or {}
-    try:
-        return float(headers.get("x-ms-retry-after-ms", 0)) / 1000
-    except ValueError:
-        return 0.0
-
-
-def _reason(failure: Exception) -> str:
-    """The status, or the kind of failure: an SDK's message may hold what was asked."""
-    status = getattr(failure, "status_code", None)
-    return f"status {status}" if status is not None else type(failure).__name__
+        return count

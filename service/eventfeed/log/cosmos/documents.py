@@ -1,11 +1,11 @@
-"""Entries as documents of Cosmos DB, and back. The event itself is one string, as it was published."""
+"""Conversion of entries to documents of Cosmos DB, and back. The event itself is one string, as it was published."""
 
 import base64
 
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.log.cosmos.database import Document
 
-# What an entry is made of again.
+# The members of a document that an entry is restored from.
 COLUMNS = (
     "c.id, c.sequence, c.time, c.mark, c.content, c.eventid, c.source, c.type, c.subject, c.org, c.app, c.instance, "
     "c.resource, c.body"
@@ -13,14 +13,14 @@ COLUMNS = (
 
 
 def document_id(sequence: int) -> str:
-    """The id of an entry's document: its sequence as 20 digits."""
+    """Return the id of an entry's document: its sequence as 20 digits."""
     return f"{sequence:020d}"
 
 
 def document_of(entry: Entry, *, segment: int) -> Document:
-    """The document of an entry. What an event does not have is not there."""
+    """Return the document of an entry. Members that its event lacks are absent."""
     event = entry.event
-    named = {
+    optional = {
         "subject": event.subject,
         "org": event.app.org if event.app else None,
         "app": event.app.name if event.app else None,
@@ -39,22 +39,22 @@ def document_of(entry: Entry, *, segment: int) -> Document:
         "source": event.identity.source,
         "type": event.type,
         "body": event.body.decode(),
-        **{name: value for name, value in named.items() if value is not None},
+        **{name: value for name, value in optional.items() if value is not None},
     }
 
 
 def identity_of(identity: Identity) -> str:
-    """What an identity is searched by."""
+    """Return the member that identities are queried by: a digest, as hexadecimal digits."""
     return identity.digest().hex()
 
 
 def content_of(document: Document) -> bytes:
-    """The digest of what was published."""
+    """Return the digest of the publisher's content."""
     return base64.b64decode(document["content"])
 
 
 def entry_of(document: Document) -> Entry:
-    """The entry of a document."""
+    """Return the entry of a document."""
     org, app = document.get("org"), document.get("app")
     event = Event(
         identity=Identity(source=document["source"], id=document["eventid"]),

@@ -1,4 +1,4 @@
-"""The record of a log in Cosmos DB: what of it does not age."""
+"""The manifest of a log in Cosmos DB: the members of a log that do not expire."""
 
 import asyncio
 import contextlib
@@ -7,11 +7,12 @@ from collections.abc import Callable
 import msgspec
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
-from eventfeed.log.cosmos.database import Calls, ConflictError, Document, read_until_current
+from eventfeed.log.cosmos.database import Calls, Document
+from eventfeed.log.cosmos.retry import ConflictError, read_until_current
 
-# The record of both ends changes once a minute; a new name is for services that start.
-RECORD_SECONDS = 30.0
-# Several processes change the record; each change is small and seldom.
+# The log start changes once a minute. A new name takes effect when services start.
+MANIFEST_SECONDS = 30.0
+# Several processes change the manifest; each change is small and rare.
 CHANGE_TRIES_MAX = 10
 CHANGE_SECONDS = 0.1
 
@@ -19,7 +20,7 @@ _LOG = "log"
 
 
 class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What does not age: the log's name, the floor, an entry that was its end at some time, and how it is cut."""
+    """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size."""
 
     name: str
     log_start: int = msgspec.field(name="floor")
@@ -29,60 +30,60 @@ class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestStore:
-    """The record in the control container, and how it was when last read: `last`. `open` it first."""
+    """The manifest in the control container. `latest` is the manifest as last read. `open` it first."""
 
     def __init__(self, control: Calls, *, segment_entries: int, random: Callable[[], float]) -> None:
         self._control, self._random = control, random
-        self.last = LogManifest(name="", log_start=0, position=0, segment_entries=segment_entries)
-        self._read = float("-inf")
+        self.latest = LogManifest(name="", log_start=0, position=0, segment_entries=segment_entries)
+        self._latest_time = float("-inf")
 
     async def open(self, *, name: str) -> None:
-        """Read the record, or make one under this name where there is none."""
-        if await self._now() is None:
-            manifest = msgspec.structs.replace(self.last, name=name)
+        """Read the manifest, or create one with this name if there is none."""
+        if await self._read() is None:
+            manifest = msgspec.structs.replace(self.latest, name=name)
             with contextlib.suppress(ConflictError):  # another process was faster
                 await self._control.create("open", [_document(manifest)], partition=_LOG, idempotent=True)
-            await read_until_current(self._now)
+            await read_until_current(self._read)
 
-    async def known(self) -> LogManifest:
-        """The record, some time old."""
-        if asyncio.get_running_loop().time() - self._read > RECORD_SECONDS:
-            await self._now()
-        return self.last
+    async def recent(self) -> LogManifest:
+        """Return the manifest, at most `MANIFEST_SECONDS` old."""
+        if asyncio.get_running_loop().time() - self._latest_time > MANIFEST_SECONDS:
+            await self._read()
+        return self.latest
 
-    async def change(self, verb: str, changed: Callable[[LogManifest], LogManifest]) -> None:
-        """Change the record as `changed` says, whoever else changes it meanwhile. Raises `Unavailable`."""
-        manifest: LogManifest | None = await self.known()
+    async def change(self, verb: str, edit: Callable[[LogManifest], LogManifest]) -> None:
+        """Replace the manifest by `edit(manifest)`, while other processes may change it. Raises `Unavailable`."""
+        manifest: LogManifest | None = await self.recent()
         for _ in range(CHANGE_TRIES_MAX):
             if manifest is None:
-                raise LogDamaged("The store has lost the record of its log's ends.")
-            wanted = changed(manifest)
-            if wanted == manifest:
+                raise LogDamaged("The store has lost the manifest of its log.")
+            replacement = edit(manifest)
+            if replacement == manifest:
                 return
             try:
-                etag = await self._control.replace(verb, _document(wanted), etag=manifest.etag)
+                etag = await self._control.replace(verb, _document(replacement), etag=manifest.etag)
             except ConflictError:
                 await asyncio.sleep(self._random() * CHANGE_SECONDS)
-                manifest = await self._now()
+                manifest = await self._read()
             else:
-                self.last = msgspec.structs.replace(wanted, etag=etag)
+                self.latest = msgspec.structs.replace(replacement, etag=etag)
                 return
-        raise Unavailable("Other processes kept changing the store's record.")
+        raise Unavailable("Other processes kept changing the manifest of the log.")
 
-    async def _now(self) -> LogManifest | None:
-        """The record as it is now; None when there is no log yet."""
-        now = asyncio.get_running_loop().time()
-        found = await self._control.query(
+    async def _read(self) -> LogManifest | None:
+        """Read the manifest; None if there is no log yet."""
+        start = asyncio.get_running_loop().time()
+        documents = await self._control.query(
             "record",
             "SELECT c.name, c.floor, c.position, c.segment_entries, c._etag FROM c "
             "WHERE c.kind = @kind AND c.id = @kind",
             partition=_LOG,
             values={"kind": _LOG},
         )
-        if not found:
+        if not documents:
             return None
-        self.last, self._read = msgspec.convert(found[0], LogManifest), now
-        return self.last
+        self.latest, self._latest_time = msgspec.convert(documents[0], LogManifest), start
+        return self.latest
 
 
 def _document(manifest: LogManifest) -> Document:

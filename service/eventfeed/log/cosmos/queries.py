@@ -1,69 +1,53 @@
-"""What a feed and its filter are in the query language of Cosmos DB. All values are parameters."""
+"""Conditions of a feed in the query language of Cosmos DB. Every value is a parameter."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import assert_never
 
-from eventfeed.domain.event import app_of
-from eventfeed.domain.feed import AppFeed, Feed, Filter, InstanceFeed, PartyFeed, Query, ReporteeFeed, ResourceFeed
+from eventfeed.domain.conditions import UNSTORED, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.feed import Feed
 
 Values = Mapping[str, object]
 
+# Member of a document by field, where the names differ.
+_MEMBERS: Mapping[Field, str] = {"id": "eventid"}
 
-def conditions(query: Query) -> tuple[str, Values]:
-    """What an entry's document must fulfil, and the values for it."""
+
+def feed_clause(feed: Feed) -> tuple[str, Values]:
+    """Return the clause for the documents of a feed that pass its filters, and the values of its parameters."""
     clauses, values = list[str](), dict[str, object]()
-    for clause, bound in (*_of_feed(query.feed), *_of_filter(query.filter)):
-        clauses.append(clause)
-        values |= bound
+    for number, condition in enumerate((*feed.conditions, *feed.filters)):
+        if condition.field not in UNSTORED:
+            clause, more = _translate(condition, f"f{number}")
+            clauses.append(clause)
+            values |= more
     return " AND ".join(clauses), values
 
 
-def listing(name: str, listed: Sequence[object]) -> tuple[str, Values]:
-    """Parameters for each of some values, for an IN."""
-    names = [f"{name}{place}" for place in range(len(listed))]
-    return ", ".join(f"@{each}" for each in names), dict(zip(names, listed, strict=True))
+def value_list(name: str, values: Sequence[object]) -> tuple[str, Values]:
+    """Return a parameter for each of these values, for an IN, and the values by parameter."""
+    names = [f"{name}{index}" for index in range(len(values))]
+    return ", ".join(f"@{each}" for each in names), dict(zip(names, values, strict=True))
 
 
-def _of_feed(feed: Feed) -> Iterable[tuple[str, Values]]:
-    match feed:
-        case AppFeed(app=app):
-            yield "c.org = @org AND c.app = @app", {"org": app.org, "app": app.name}
-        case PartyFeed(subject=subject):
-            yield "c.subject = @party AND IS_STRING(c.resource)", {"party": subject}
-        case ReporteeFeed(types=types):
-            listed, values = listing("wanted", sorted(types))
-            yield f"c.type IN ({listed})", values
-        case InstanceFeed(guid=guid):
-            yield "c.instance = @instance", {"instance": guid}
-        case ResourceFeed(resource=resource):
-            owner = app_of("", resource)
-            if owner is None:
-                yield "c.resource = @resource", {"resource": resource}
-            else:
-                yield "c.org = @org AND c.app = @app", {"org": owner.org, "app": owner.name}
+def _translate(condition: Condition, name: str) -> tuple[str, Values]:
+    member = f"c.{_MEMBERS.get(condition.field, condition.field)}"
+    match condition:
+        case Equal(value=value):
+            return f"{member} = @{name}", {name: value}
+        case Prefix(value=value):
+            return f"STARTSWITH({member}, @{name})", {name: value}
+        case AnyOf(values=values):
+            names, parameters = value_list(f"{name}_", sorted(values))
+            return f"{member} IN ({names})", parameters
+        case NoneOf(values=values):
+            return _none_of(member, values, name)
+        case _:
+            assert_never(condition)
 
 
-def _of_filter(wanted: Filter) -> Iterable[tuple[str, Values]]:
-    if wanted.types:
-        listed, values = listing("type", sorted(wanted.types))
-        yield f"c.type IN ({listed})", values
-    if wanted.source is not None:
-        yield "STARTSWITH(c.source, @source)", {"source": wanted.source}
-    if wanted.subject is not None:
-        yield "c.subject = @subject", {"subject": wanted.subject}
-    if wanted.id is not None:
-        yield "c.eventid = @eventid", {"eventid": wanted.id}
-    if wanted.but_resources:
-        listed, values = listing("hidden", sorted(wanted.but_resources))
-        yield f"(NOT IS_DEFINED(c.resource) OR NOT (c.resource IN ({listed})))", values
-    if wanted.but_subjects:
-        yield from _but_subjects(wanted.but_subjects)
-
-
-def _but_subjects(subjects: frozenset[str]) -> Iterable[tuple[str, Values]]:
-    """An event without a subject is left out by the name of none."""
-    named = sorted(subjects - {""})
-    if named:
-        listed, values = listing("other", named)
-        yield f"(NOT IS_DEFINED(c.subject) OR NOT (c.subject IN ({listed})))", values
-    if "" in subjects:
-        yield "IS_STRING(c.subject)", {}
+def _none_of(member: str, values: frozenset[str], name: str) -> tuple[str, Values]:
+    """Translate `NoneOf`, in which "" stands for an absent member."""
+    present = [f"IS_STRING({member})"] if "" in values else []
+    names, parameters = value_list(f"{name}_", sorted(values - {""}))
+    excluded = [f"(NOT IS_DEFINED({member}) OR NOT ({member} IN ({names})))"] if parameters else []
+    return " AND ".join([*present, *excluded]), parameters

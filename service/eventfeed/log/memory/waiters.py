@@ -1,69 +1,74 @@
-"""Arrivals: who waits for new entries, and is woken by the first that it asked for.
+"""Readers that wait for the next entry of their feed.
 
-An arriving entry is compared only with those who wait for something that it is looked up by, so that ten thousand who
-wait for something else cost nothing.
+An entry is compared only with the waiters of its index keys, so ten thousand waiters on other feeds cost nothing.
 """
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
+from eventfeed.domain.conditions import Condition
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import Query
-from eventfeed.log.memory.index_keys import query_keys
+from eventfeed.domain.feed import Feed
+from eventfeed.log.memory.index_keys import feed_keys
 
 
-class Waiting(NamedTuple):
-    """Who waits: for what, since which position, and for the position before the entry that came."""
+class Waiter:
+    """Conditions on the entry, the position examined so far, and a future for the position before the first match."""
 
-    query: Query
-    past: int
-    arrived: asyncio.Future[int]
+    __slots__ = ("conditions", "examined", "match")
+
+    def __init__(self, conditions: Sequence[Condition], *, examined: int) -> None:
+        self.conditions, self.examined = conditions, examined
+        self.match: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def wake(self, position: int) -> None:
+        """Set the position, once."""
+        if not self.match.done():
+            self.match.set_result(position)
 
 
 class Waiters:
-    """Those who wait at one tail. After `end` nobody waits any more."""
+    """The waiters of one tail. After `close` nothing waits."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, set[Waiting]] = {}
-        self.ended = False
+        self._by_key: dict[str, set[Waiter]] = {}
+        self.is_closed = False
 
     @contextmanager
-    def waiting(self, query: Query, *, past: int) -> Iterator[asyncio.Future[int]]:
-        """While the block lasts: the position before the first entry after `past` that the query wants.
+    def wait(self, feed: Feed, *, past: int) -> Iterator[asyncio.Future[int]]:
+        """Provide a future, for this block, for the position before the first entry of the feed after `past`.
 
-        It is `past` itself when nobody can say, or waiting has ended.
+        The future is `past` itself if the entries were not compared, or waiting has ended.
         """
-        each = Waiting(query, past, asyncio.get_running_loop().create_future())
-        if self.ended:
-            each.arrived.set_result(past)
-        keys, _ = query_keys(query)
+        keys, conditions = feed_keys(feed)
+        waiter = Waiter(conditions, examined=past)
+        if self.is_closed:
+            waiter.wake(past)
         for key in keys:
-            self._waiting.setdefault(key, set()).add(each)
+            self._by_key.setdefault(key, set()).add(waiter)
         try:
-            yield each.arrived
+            yield waiter.match
         finally:
             for key in keys:
-                self._waiting[key].discard(each)
-                if not self._waiting[key]:
-                    del self._waiting[key]
+                self._by_key[key].discard(waiter)
+                if not self._by_key[key]:
+                    del self._by_key[key]
 
-    def came(self, entry: Entry, keys: Sequence[str]) -> None:
-        """Wake those who wait for this entry; `keys` is what it is looked up by."""
-        for key in keys:
-            for each in self._waiting.get(key, ()):
-                if not each.arrived.done() and each.query.matches(entry.event):
-                    each.arrived.set_result(entry.sequence - 1)
+    def notify(self, entry: Entry, keys: Sequence[str]) -> None:
+        """Wake the waiters for this entry, which has these index keys."""
+        for key in keys if self._by_key else ():
+            for waiter in self._by_key.get(key, ()):
+                if all(condition.holds(entry.event) for condition in waiter.conditions):
+                    waiter.wake(entry.sequence - 1)
 
-    def unknown(self) -> None:
-        """Wake everybody: what came was not looked at."""
-        for together in self._waiting.values():
-            for each in together:
-                if not each.arrived.done():
-                    each.arrived.set_result(each.past)
+    def wake_all(self) -> None:
+        """Wake every waiter without comparing entries."""
+        for waiters in self._by_key.values():
+            for waiter in waiters:
+                waiter.wake(waiter.examined)
 
-    def end(self) -> None:
-        """Wake everybody, and let nobody wait any more."""
-        self.ended = True
-        self.unknown()
+    def close(self) -> None:
+        """Wake every waiter, and end waiting for good."""
+        self.is_closed = True
+        self.wake_all()

@@ -1,4 +1,4 @@
-"""Visits to a SQLite file: threads with a connection each, transactions, and what SQLite's errors mean to a caller.
+"""SQLite connections in threads, transactions, and the meaning of SQLite's errors.
 
 The event loop never waits for the disk. `synchronous=FULL`: a commit that returned is on the disk.
 """
@@ -14,19 +14,19 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, Unavailable
 
-# How long a process waits for another one's commit.
+# Time that a process waits for another one's commit (s).
 BUSY_SECONDS = 5.0
-# Reads go through the page cache of the operating system without a copy.
+# Reads use the operating system's page cache without a copy.
 MAP_BYTES = 1 << 30
-# What a connection keeps of its own: the newest pages, which are not in the mapped file yet, are few.
+# A connection's own cache holds the newest pages, which are not in the mapped file yet and few.
 CACHE_KIB = 256
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Threads:
-    """Threads with a connection each. A verb runs in one of them and its errors come out as the product's own."""
+class ConnectionPool:
+    """Threads with a connection each. A function runs in one of them; SQLite errors become the product's own."""
 
     def __init__(self, path: Path, *, count: int, writes: bool, cache_kib: int = CACHE_KIB) -> None:
         self._path, self._writes, self._cache_kib = path, writes, cache_kib
@@ -36,29 +36,31 @@ class Threads:
 
     async def run(
         self,
-        verb: Callable[Concatenate[sqlite3.Connection, P], T],
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `verb(connection, …)` in a thread of this pool."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: self._visit(verb, *args, **kwargs))
+        """Run `function(connection, …)` in a thread of this pool."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool, lambda: self._call(function, *args, **kwargs)
+        )
 
     async def close(self) -> None:
-        """Wait for what is under way, then close the connections."""
+        """Wait for the functions under way, then close the connections."""
         await asyncio.to_thread(self._pool.shutdown)
         for connection in self._connections:
             connection.close()
 
-    def _visit(
+    def _call(
         self,
-        verb: Callable[Concatenate[sqlite3.Connection, P], T],
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         try:
-            return verb(self._connection(), *args, **kwargs)
+            return function(self._connection(), *args, **kwargs)
         except sqlite3.Error as failure:
-            raise translated(failure) from failure
+            raise translate_error(failure) from failure
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
@@ -79,32 +81,32 @@ class Threads:
         return connection
 
 
-def translated(failure: sqlite3.Error) -> Unavailable:
-    """What a SQLite error means to a caller: a damaged file stays damaged, everything else may pass."""
+def translate_error(failure: sqlite3.Error) -> Unavailable:
+    """Return the failure for a SQLite error: `LogDamaged` for a damaged file, else `Unavailable`, which may pass."""
     match failure.sqlite_errorcode & 0xFF if hasattr(failure, "sqlite_errorcode") else 0:
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return LogDamaged(f"The store's file is damaged: {failure}.")
         case _:
-            return Unavailable(f"The store did not answer: {failure}.")
+            return Unavailable(f"The store did not respond: {failure}.")
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection, *, writes: bool) -> Iterator[None]:
-    """One snapshot for all reads in it; with `writes` also the only writer on this file, and durable at the end."""
+    """Run the block on one snapshot; with `writes` as the only writer of this file, durable at the end."""
     db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     try:
         yield
     except BaseException:
-        _undo(db)
+        _roll_back(db)
         raise
     try:
         db.execute("COMMIT")
     except sqlite3.Error as failure:
-        _undo(db)
-        raise OutcomeUnknown(f"The store did not say whether it committed: {failure}.") from failure
+        _roll_back(db)
+        raise OutcomeUnknown(f"The store did not confirm the commit: {failure}.") from failure
 
 
-def _undo(db: sqlite3.Connection) -> None:
-    """Take back what is not committed; a full disk makes SQLite do it by itself."""
+def _roll_back(db: sqlite3.Connection) -> None:
+    """Roll back, unless SQLite has already done so, as it does on a full disk."""
     if db.in_transaction:
         db.execute("ROLLBACK")

@@ -1,37 +1,26 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine.
 
-A verb is one visit to a thread, so that the event loop never waits for the disk: what an append needs to the writer's,
-following the end to the follower's, everything else to a few readers', so that no reader delays either.
-`synchronous=FULL`: a commit that returned is on the disk.
+Each method runs in a thread, so the event loop never waits for the disk. Appends use the writer's thread, `follow` and
+`head` the follower's, everything else a few readers': so no reader delays either. `synchronous=FULL`: a commit that
+returned is on the disk.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
-
-import msgspec
 
 from eventfeed.domain.errors import LogDamaged, TailMoved
-from eventfeed.domain.event import App, Entry, Event, app_of
-from eventfeed.domain.feed import (
-    AppFeed,
-    Filter,
-    InstanceFeed,
-    PartyFeed,
-    Query,
-    ReporteeFeed,
-    ResourceFeed,
-)
+from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
-from eventfeed.log.sqlite.connections import Threads, transaction
-from eventfeed.log.sqlite.rows import COLUMNS, INTO, read, row
-from eventfeed.log.sqlite.statements import insert, select
+from eventfeed.log.sqlite.connections import ConnectionPool, transaction
+from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each
+from eventfeed.log.sqlite.statements import Search, plan_searches, reach_statement, scan_statement
 
 SCHEMA_VERSION = 2
-# What makes each older layout the next one.
+# Statements that turn each older layout into the next one.
 _UPGRADES = {
     1: (
         "CREATE INDEX entry_type ON entry (type)",
@@ -43,17 +32,17 @@ _UPGRADES = {
 READER_THREADS = 4
 # An append touches pages of all indexes.
 WRITER_CACHE_KIB = 2_000
-# What one scan looks at before it reports how far it came: some 20 ms of work.
+# Rows that one scan checks before it returns the position it reached: some 20 ms of work.
 EXAMINE_ENTRIES_MAX = 20_000
-# What one expiry takes away: short enough that a publish does not notice.
+# Entries that one call deletes: few enough not to delay a publish.
 EXPIRE_ENTRIES_MAX = 5_000
 
-_FOLLOWING = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
-_KNOWN = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
+_FOLLOW = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
+_STORED = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
 _OWNERS = """
-SELECT asked.column1, entry.org, entry.app FROM (VALUES {}) AS asked JOIN entry ON entry.sequence = (
+SELECT wanted.column1, entry.org, entry.app FROM (VALUES {}) AS wanted JOIN entry ON entry.sequence = (
   SELECT sequence FROM entry INDEXED BY entry_instance
-  WHERE instance = asked.column1 AND app IS NOT NULL ORDER BY sequence LIMIT 1)
+  WHERE instance = wanted.column1 AND app IS NOT NULL ORDER BY sequence LIMIT 1)
 """
 
 
@@ -68,12 +57,12 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
-        self._writer = Threads(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
-        self._follower = Threads(path, count=1, writes=False)
-        self._readers = Threads(path, count=READER_THREADS, writes=False)
+        self._writer = ConnectionPool(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
+        self._follower = ConnectionPool(path, count=1, writes=False)
+        self._readers = ConnectionPool(path, count=READER_THREADS, writes=False)
 
     async def open(self) -> None:
-        """Make the log where there is none. Raises `LogDamaged` when its ends contradict each other."""
+        """Create the log if there is none. Raises `LogDamaged` if its ends contradict each other."""
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
         await self._writer.run(_create, self._new_name())
         await self.head()
@@ -83,16 +72,16 @@ class SqliteLog:
         return await self._follower.run(_head)
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
-        """See `EventLog.append`. Here it is all of them or none."""
+        """See `EventLog.append`. It appends all entries or none."""
         await self._writer.run(_append, entries, after=after)
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
         return await self._follower.run(_follow, after=after, limit=limit)
 
-    async def scan(self, query: Query, *, after: int, through: int, limit: int) -> Scan:
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
-        return await self._readers.run(_scan, query, after=after, through=through, limit=limit)
+        return await self._readers.run(_scan, feed, after=after, through=through, limit=limit)
 
     async def find(self, events: Sequence[Event]) -> Lookup:
         """See `EventLog.find`."""
@@ -149,44 +138,54 @@ def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> 
         head = _head(db)
         if head.end_offset != after:
             raise TailMoved(expected=after, actual=head.end_offset)
-        insert(db, INTO, rows=list(map(row, entries)))
+        insert_entries(db, entries)
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
 def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> Sequence[Entry]:
     with transaction(db, writes=False):
-        entries, _ = read(db, _FOLLOWING, after=after, limit=limit, values={})
+        entries, _ = read_entries(db, _FOLLOW, after=after, limit=limit, values={})
     return entries
 
 
-def _scan(db: sqlite3.Connection, query: Query, *, after: int, through: int, limit: int) -> Scan:
-    ways = searches(query)
+def _scan(db: sqlite3.Connection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+    searches = plan_searches(feed)
     with transaction(db, writes=False):
         log_start = _number(db, "SELECT floor FROM log")
         if through <= after:
             return Scan(entries=(), examined=after, log_start=log_start)
-        through = min(_reach(db, way, after=after, through=through, ways=len(ways)) for way in ways)
-        sql, values = scan_statement(ways)
-        entries, whole = read(db, sql, after=after, limit=limit, values={**values, "through": through})
-    full = len(entries) == limit or not whole
-    return Scan(entries=entries, examined=entries[-1].sequence if full else through, log_start=log_start)
+        examine = EXAMINE_ENTRIES_MAX // len(searches)
+        through = min(_reach(db, search, after=after, through=through, examine=examine) for search in searches)
+        sql, values = scan_statement(searches)
+        entries, is_whole = read_entries(db, sql, after=after, limit=limit, values={**values, "through": through})
+    is_full = len(entries) == limit or not is_whole
+    return Scan(entries=entries, examined=entries[-1].sequence if is_full else through, log_start=log_start)
+
+
+def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, examine: int) -> int:
+    """Return the position that a scan may reach with a search: `through`, unless it checks over `examine` rows."""
+    if not search.rest:
+        return through
+    sql, values = reach_statement(search)
+    row = db.execute(sql, {**values, "after": after, "through": through, "examine": examine}).fetchone()
+    return through if row is None else int(row[0])
 
 
 def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
-    by_digest = dict(zip(digests, events, strict=True))
+    identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
     with transaction(db, writes=False):
-        known = {
+        stored = {
             row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
-            for row in select(db, _KNOWN, values=list(by_digest), each="?")
+            for row in select_each(db, _STORED, values=list(identities), each="?")
         }
-        # Of two with one identity each may name an instance.
-        unknown = (event for digest, event in zip(digests, events, strict=True) if digest not in known)
-        instances = {event.instance for event in unknown if event.instance is not None}
+        # Two events with one identity may name different instances.
+        new = (event for digest, event in zip(digests, events, strict=True) if digest not in stored)
+        instances = {event.instance for event in new if event.instance is not None}
         owners = {
-            row[0]: App(org=row[1], name=row[2]) for row in select(db, _OWNERS, values=list(instances), each="(?)")
+            row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
         }
-    return Lookup(identities={by_digest[digest].identity: each for digest, each in known.items()}, owners=owners)
+    return Lookup(identities={identities[digest]: each for digest, each in stored.items()}, owners=owners)
 
 
 def _seek(db: sqlite3.Connection, time: int) -> int:
@@ -212,7 +211,7 @@ def _rename(db: sqlite3.Connection, name: str) -> str:
 
 
 def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> int:
-    """The last position in (`low`, `high`] registered before `time`, else `low`: time never decreases, so halve."""
+    """Return the last position in (`low`, `high`] registered before `time`, else `low`, by binary search."""
     while low < high:
         middle = (low + high + 1) // 2
         if _number(db, "SELECT time FROM entry WHERE sequence = ?", middle) < time:
@@ -222,134 +221,8 @@ def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> i
     return low
 
 
-# A value that is a list, and what it means. A row without a resource is in no list, and out of it.
-_LISTS = {
-    "types": "type IN (SELECT value FROM json_each({}))",
-    "but_resources": "resource NOT IN (SELECT value FROM json_each({})) AND resource IS NOT NULL",
-    "but_subjects": "coalesce(subject, '') NOT IN (SELECT value FROM json_each({}))",
-}
-
-
-class Search(NamedTuple):
-    """One search: an index, the columns it fixes, and the conditions that are left for the rows it finds."""
-
-    name: str
-    keys: Mapping[str, object]
-    rest: Mapping[str, object]
-
-
-def searches(query: Query) -> Sequence[Search]:
-    """The narrowest indexes for a query: one search, or one for each type asked. Their rows never overlap."""
-    keys, wanted = _keys(query), query.filter
-    rest = _rest(query)
-    if wanted.id is not None:
-        return [Search("entry_id", {"id": wanted.id}, {**keys, **rest})]
-    match query.feed:
-        case PartyFeed():
-            return [Search("entry_subject", keys, rest)]
-        case InstanceFeed():
-            return [Search("entry_instance", keys, rest)]
-        case _ if wanted.subject is not None:
-            return [Search("entry_subject", {"subject": wanted.subject}, {**keys, **rest})]
-        case ReporteeFeed(types=types):
-            return [Search("entry_type", {"type": type_}, rest) for type_ in sorted(types)]
-        case ResourceFeed() if "resource" in keys:
-            return [Search("entry_resource", keys, rest)]
-    if not wanted.types:
-        return [Search("entry_app", keys, rest)]
-    return [
-        Search("entry_app_type", {**keys, "type": type_}, {name: rest[name] for name in rest if name != "types"})
-        for type_ in sorted(wanted.types)
-    ]
-
-
-def _keys(query: Query) -> Mapping[str, object]:
-    """The columns that a feed fixes. An app's resource is its two names; any other stands for itself."""
-    match query.feed:
-        case AppFeed(app=app):
-            return {"org": app.org, "app": app.name}
-        case PartyFeed(subject=subject):
-            return {"subject": subject}
-        case InstanceFeed(guid=guid):
-            return {"instance": guid}
-        case ReporteeFeed(types=types):
-            return {"types": sorted(types)}
-        case ResourceFeed(resource=resource):
-            owner = app_of("", resource)
-            return {"resource": resource, "app": None} if owner is None else {"org": owner.org, "app": owner.name}
-
-
-def _rest(query: Query) -> Mapping[str, object]:
-    """What is left to look at in each row."""
-    wanted: Filter = query.filter
-    rest: dict[str, object] = {}
-    if wanted.source is not None:
-        rest["source"] = wanted.source
-    if wanted.types:
-        rest["types"] = sorted(wanted.types)
-    if wanted.id is not None and wanted.subject is not None:
-        rest["subject"] = wanted.subject
-    if isinstance(query.feed, PartyFeed):
-        rest["but_resources"] = sorted(wanted.but_resources)
-    if wanted.but_subjects:
-        rest["but_subjects"] = sorted(wanted.but_subjects)
-    return rest
-
-
-def scan_statement(ways: Sequence[Search]) -> tuple[str, dict[str, object]]:
-    """SQL that takes the first `:limit` rows of all searches in (`:after`, `:through`], and the values for it."""
-    selects, values = list[str](), dict[str, object]()
-    columns = COLUMNS if len(ways) == 1 else "sequence"
-    for number, search in enumerate(ways):
-        where, bound = _conditions(search, number)
-        values |= bound
-        selects.append(
-            f"SELECT * FROM (SELECT {columns} FROM entry INDEXED BY {search.name} WHERE {where} "  # noqa: S608  # constants
-            "AND sequence > :after AND sequence <= :through ORDER BY sequence LIMIT :limit)",
-        )
-    if len(selects) == 1:
-        return selects[0], values
-    # Places first, bodies after: so no body goes through a sort.
-    places = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
-    return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({places}) ORDER BY sequence", values  # noqa: S608  # constants
-
-
-def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, ways: int) -> int:
-    """How far a scan may go with this one of its searches: as far as asked, unless rows are looked at one by one."""
-    if not search.rest:
-        return through
-    where, values = _conditions(search._replace(rest={}), 0)
-    row = db.execute(
-        f"SELECT sequence FROM entry INDEXED BY {search.name} WHERE {where} "  # noqa: S608  # constants
-        "AND sequence > :after AND sequence <= :through ORDER BY sequence LIMIT 1 OFFSET :examine",
-        {**values, "after": after, "through": through, "examine": EXAMINE_ENTRIES_MAX // ways},
-    ).fetchone()
-    return through if row is None else int(row[0])
-
-
-def _conditions(search: Search, number: int) -> tuple[str, dict[str, object]]:
-    """The WHERE of a search; each value is bound under a name of its own."""
-    clauses, values = list[str](), dict[str, object]()
-    for column, value in {**search.keys, **search.rest}.items():
-        name = f"{column}{number}"
-        match column, value:
-            case _, None:
-                clauses.append(f"{column} IS NULL")
-                continue
-            case _, list():
-                clauses.append(_LISTS[column].format(f":{name}"))
-                values[name] = msgspec.json.encode(value).decode()
-                continue
-            case "source", _:
-                clauses.append(f"substr(source, 1, length(:{name})) = :{name}")
-            case _:
-                clauses.append(f"{column} = :{name}")
-        values[name] = value
-    return " AND ".join(clauses), values
-
-
 def _number(db: sqlite3.Connection, sql: str, *values: object) -> int:
     row = db.execute(sql, values).fetchone()
     if row is None:
-        raise LogDamaged("The log has a hole.")
+        raise LogDamaged("The log has a gap.")
     return int(row[0])

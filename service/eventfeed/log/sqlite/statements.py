@@ -1,41 +1,93 @@
-"""One statement for many events.
+"""SQL for scans: the conditions of a feed as searches of indexes, each in the order of the log."""
 
-The interpreter's lock is given up for every statement and for every row of its answer, and then waited for behind the
-event loop. Statements have few forms, so that each is compiled once.
-"""
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, assert_never
 
-import functools
-import sqlite3
-from collections.abc import Iterator, Sequence
-from itertools import chain
-from typing import Any
+import msgspec
 
+from eventfeed.domain.conditions import UNSTORED, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.feed import Feed, plan_lookup
+from eventfeed.log.sqlite.rows import COLUMNS
 
-def insert(db: sqlite3.Connection, into: str, *, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows of equal length `into` a table and columns, in order."""
-    start = 0
-    for count in _powers_of_two(len(rows)):
-        some = rows[start : start + count]
-        each = f"({_times('?', len(some[0]))})"
-        db.execute(f"INSERT INTO {into} VALUES {_times(each, count)}", list(chain.from_iterable(some)))  # noqa: S608  # constants
-        start += count
+# Index by its fields, the narrowest first. Every index ends in the sequence.
+INDEXES: Mapping[tuple[Field, ...], str] = {
+    ("id",): "entry_id",
+    ("instance",): "entry_instance",
+    ("subject",): "entry_subject",
+    ("org", "app", "type"): "entry_app_type",
+    ("org", "app"): "entry_app",
+    ("resource",): "entry_resource",
+    ("type",): "entry_type",
+}
+# SQLite uses this partial index only with its own condition.
+_PARTIAL = {"entry_resource": ("app IS NULL",)}
 
-
-def select(db: sqlite3.Connection, sql: str, *, values: Sequence[object], each: str) -> Sequence[Any]:
-    """All rows for these values, which stand in the place of `{}`, each as `each`; NULL finds nothing."""
-    if not values:
-        return ()
-    count = 1 << (len(values) - 1).bit_length()
-    return db.execute(sql.format(_times(each, count)), [*values, *[None] * (count - len(values))]).fetchall()
+Values = dict[str, object]
 
 
-@functools.lru_cache(maxsize=256)
-def _times(each: str, count: int) -> str:
-    return ", ".join([each] * count)
+class Search(NamedTuple):
+    """A search of one index for one key, and the conditions to check on each row."""
+
+    index_name: str
+    key: Mapping[Field, str]
+    rest: Sequence[Condition]
 
 
-def _powers_of_two(number: int) -> Iterator[int]:
-    """What adds up to the number, the largest first."""
-    for bit in reversed(range(number.bit_length())):
-        if number & 1 << bit:
-            yield 1 << bit
+def plan_searches(feed: Feed) -> Sequence[Search]:
+    """Return the searches of a feed, which share no row."""
+    plan = plan_lookup(feed, list(INDEXES))
+    rest = [condition for condition in plan.rest if condition.field not in UNSTORED]
+    return [Search(INDEXES[plan.fields], dict(zip(plan.fields, key, strict=True)), rest) for key in plan.keys]
+
+
+def scan_statement(searches: Sequence[Search]) -> tuple[str, Values]:
+    """Return SQL for the first `:limit` rows of all searches in (`:after`, `:through`], and its values."""
+    columns = COLUMNS if len(searches) == 1 else "sequence"
+    selects, values = list[str](), Values()
+    for number, search in enumerate(searches):
+        where, more = _where(search, search.rest, prefix=f"s{number}")
+        values |= more
+        selects.append(f"SELECT * FROM (SELECT {columns} FROM entry {where} ORDER BY sequence LIMIT :limit)")  # noqa: S608  # constants
+    if len(selects) == 1:
+        return selects[0], values
+    # Sequences first: so no body goes through a sort.
+    sequences = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
+    return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({sequences}) ORDER BY sequence", values  # noqa: S608  # constants
+
+
+def reach_statement(search: Search) -> tuple[str, Values]:
+    """Return SQL for the sequence after `:examine` rows of a search without its conditions, and the values."""
+    where, values = _where(search, (), prefix="s")
+    return f"SELECT sequence FROM entry {where} ORDER BY sequence LIMIT 1 OFFSET :examine", values  # noqa: S608  # constants
+
+
+def _where(search: Search, conditions: Sequence[Condition], *, prefix: str) -> tuple[str, Values]:
+    """Return index and conditions of a search; `prefix` begins the names of its values."""
+    keys = [Equal(field, value) for field, value in search.key.items()]
+    clauses, values = list[str](), Values()
+    for number, condition in enumerate((*keys, *conditions)):
+        name = f"{prefix}_{number}"
+        clause, values[name] = _translate(condition, f":{name}")
+        clauses.append(clause)
+    clauses += [*_PARTIAL.get(search.index_name, ()), "sequence > :after", "sequence <= :through"]
+    return f"INDEXED BY {search.index_name} WHERE {' AND '.join(clauses)}", values
+
+
+def _translate(condition: Condition, name: str) -> tuple[str, object]:
+    """Return the clause of a condition with its value as `name`, and the value."""
+    field = condition.field
+    match condition:
+        case Equal(value=value):
+            return f"{field} = {name}", value
+        case Prefix(value=value):
+            return f"substr({field}, 1, length({name})) = {name}", value
+        case AnyOf(values=values):
+            return f"{field} IN (SELECT value FROM json_each({name}))", _json(values)  # noqa: S608  # constants
+        case NoneOf(values=values):
+            return f"coalesce({field}, '') NOT IN (SELECT value FROM json_each({name}))", _json(values)  # noqa: S608
+        case _:
+            assert_never(condition)
+
+
+def _json(values: frozenset[str]) -> str:
+    return msgspec.json.encode(sorted(values)).decode()

@@ -1,4 +1,4 @@
-"""Where there is a gateway, only whoever comes through it is answered; probes alone go past it."""
+"""The gateway check: only requests with the gateway's secret, and probes, reach the application."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,11 +7,12 @@ import pytest
 from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
-from eventfeed.app.application import entrance
-from eventfeed.http.operations.gateway import OnlyThroughGateway
+from eventfeed.app.application import create_guarded
+from eventfeed.http.operations.gateway import GatewayCheck
 from eventfeed.settings import Settings, SettingsError, load
+from eventfeed.telemetry.telemetry import Telemetry
 
-Client = AsyncTestClient[Litestar | OnlyThroughGateway]
+Client = AsyncTestClient[Litestar | GatewayCheck]
 
 OLD, NEW = "an-old-secret-of-the-gateway", "a-new-secret-of-the-gateway"
 HEADER = "X-Gateway-Secret"
@@ -43,63 +44,65 @@ def behind_gateway(folder: Path, *, secret: str) -> Settings:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    """A service that takes two secrets, as it does while one takes the other's place."""
-    served = entrance(behind_gateway(tmp_path, secret=f"{OLD} {NEW}"))
-    async with AsyncTestClient(served, base_url="http://10.0.0.1:8080") as client:
+    """A service with two secrets, as while one replaces the other."""
+    application = create_guarded(behind_gateway(tmp_path, secret=f"{OLD} {NEW}"), Telemetry())
+    async with AsyncTestClient(application, base_url="http://10.0.0.1:8080") as client:
         yield client
 
 
 @pytest.mark.parametrize(("method", "path"), PATHS)
-@pytest.mark.parametrize("given", [None, "", OLD[:-1], f"{OLD} {NEW}", f"{NEW}x", "ä"])
-async def test_who_comes_past_the_gateway_is_refused(client: Client, method: str, path: str, given: str | None) -> None:
-    """Whatever is asked for: 403 with a code of its own, and a way to its explanation that goes through the gateway."""
-    headers = {} if given is None else {HEADER.encode(): given.encode()}
-    refused = await client.request(method, path, headers=headers)
-    problem = refused.json()
+@pytest.mark.parametrize("secret", [None, "", OLD[:-1], f"{OLD} {NEW}", f"{NEW}x", "ä"])
+async def test_request_without_a_secret_of_the_gateway_is_refused(
+    client: Client, method: str, path: str, secret: str | None
+) -> None:
+    """Every path gives 403 with a code of its own, and a link to an explanation behind the gateway."""
+    headers = {} if secret is None else {HEADER.encode(): secret.encode()}
+    refusal = await client.request(method, path, headers=headers)
+    problem = refusal.json()
 
-    assert (403, "application/problem+json") == (refused.status_code, refused.headers["content-type"])
+    assert (403, "application/problem+json") == (refusal.status_code, refusal.headers["content-type"])
     assert "not-through-the-gateway" == problem["code"]
     assert "https://events.example.no/problems/not-through-the-gateway" == problem["type"]
     assert 32 == len(problem["traceId"])
-    assert "www-authenticate" not in refused.headers
-    assert OLD not in refused.text
+    assert "www-authenticate" not in refusal.headers
+    assert OLD not in refusal.text
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
-async def test_who_comes_through_it_is_answered(client: Client, secret: str) -> None:
-    """Each of the secrets opens everything, and what is asked beyond is asked as ever."""
-    explained = await client.get("/problems/not-through-the-gateway", headers={HEADER: secret})
-    unknown = await client.get("/events/api/v1/head", headers={HEADER: secret})
-    nowhere = await client.get("/nowhere", headers={HEADER: secret})
+async def test_request_with_a_secret_of_the_gateway_reaches_the_application(client: Client, secret: str) -> None:
+    """Each secret gives access to every path. Tokens are required as without a gateway."""
+    explanation = await client.get("/problems/not-through-the-gateway", headers={HEADER: secret})
+    unauthenticated = await client.get("/events/api/v1/head", headers={HEADER: secret})
+    not_found = await client.get("/nowhere", headers={HEADER: secret})
 
-    assert [200, 401, 404] == [answer.status_code for answer in (explained, unknown, nowhere)]
-    assert "not-through-the-gateway" in explained.text
+    assert [200, 401, 404] == [each.status_code for each in (explanation, unauthenticated, not_found)]
+    assert "not-through-the-gateway" in explanation.text
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready"])
-async def test_probes_need_no_secret(client: Client, path: str) -> None:
-    """Whoever runs the service asks it directly."""
-    answer = await client.get(path)
+async def test_probe_without_a_secret_reaches_the_application(client: Client, path: str) -> None:
+    """The platform sends probes directly to the service."""
+    response = await client.get(path)
 
-    assert 200 == answer.status_code
+    assert 200 == response.status_code
 
 
-def test_without_a_secret_nothing_stands_before_the_service(tmp_path: Path) -> None:
-    """The application itself is served."""
-    assert isinstance(entrance(behind_gateway(tmp_path, secret="")), Litestar)
+def test_service_without_a_secret_has_no_gateway_check(tmp_path: Path) -> None:
+    """Requests reach the application itself."""
+    assert isinstance(create_guarded(behind_gateway(tmp_path, secret=""), Telemetry()), Litestar)
 
 
 @pytest.mark.parametrize("secret", ["short", f"{OLD} short", f" {OLD}", f"{OLD}  {NEW}", f"{OLD}ø"])
-def test_a_secret_that_cannot_be_one_is_refused(tmp_path: Path, secret: str) -> None:
-    """Too short, or nothing that a header carries; it is not told which."""
-    with pytest.raises(SettingsError) as refused:
+def test_secret_with_an_invalid_form_is_refused(tmp_path: Path, secret: str) -> None:
+    """A secret is long enough and fits into a header. The message does not repeat it."""
+    with pytest.raises(SettingsError) as refusal:
         behind_gateway(tmp_path, secret=secret)
 
-    assert "EVENTFEED_GATEWAY_SECRET" in str(refused.value)
-    assert secret not in str(refused.value)
+    assert "EVENTFEED_GATEWAY_SECRET" in str(refusal.value)
+    assert secret not in str(refusal.value)
 
 
-def test_a_gateway_before_development_identities_is_refused() -> None:
-    """The service asks its own issuers for their keys, past the gateway."""
+def test_secret_with_development_identities_is_refused() -> None:
+    """The service reads the keys of its own issuers without the gateway."""
     with pytest.raises(SettingsError, match="EVENTFEED_GATEWAY_SECRET: is for a service with real issuers"):
         load({"EVENTFEED_GATEWAY_SECRET": OLD})

@@ -1,4 +1,4 @@
-"""Bytes of a publish: what they mean, and every fault in them at once."""
+"""Bytes of a publish: the events in them, and all of their faults."""
 
 import itertools
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.errors import InvalidEvent, TooLarge
-from eventfeed.domain.event import EVENT_BYTES_MAX, Event
-from eventfeed.http.publishing.cloudevents import EventDefaults, binary_event, parse_events, sent
+from eventfeed.domain.event import Event
+from eventfeed.http.publishing.cloudevents import EventDefaults, binary_event, json_events, parse_events
 
 SOURCE = "https://ttd.apps.example.no/ttd/bolig/instances/50000001/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
 VALID: dict[str, object] = {
@@ -22,71 +23,70 @@ VALID: dict[str, object] = {
 }
 
 
-def read(body: bytes, *, from_app: bool = False) -> list[Event]:
+def parse(body: bytes, *, from_app: bool = False) -> list[Event]:
     """The events of a body."""
     numbers = itertools.count(1)
-    return list(
-        parse_events(sent(body, batch=None), EventDefaults(lambda: f"new-{next(numbers)}", 0), from_app=from_app)
-    )
+    defaults = EventDefaults(lambda: f"new-{next(numbers)}", 0)
+    return list(parse_events(json_events(body, batch=None), defaults, from_app=from_app))
 
 
 def text(**changes: object) -> bytes:
-    """A valid event with changes; None takes an attribute away."""
+    """A valid event with changes; None removes an attribute."""
     return msgspec.json.encode({name: value for name, value in {**VALID, **changes}.items() if value is not None})
 
 
-def test_an_event_is_stored_as_published() -> None:
-    """Members keep their order and numbers their spelling; only white space between them goes."""
+def test_event_is_stored_as_the_publisher_wrote_it() -> None:
+    """Members keep their order and numbers their spelling. Only white space is removed."""
     source = SOURCE.encode()
     body = (
         b'{ "type":"t", "data":{"a": 1.10},"specversion":"1.0","id":"1" ,"time":"2026-01-31T12:00:00Z",\n"source":"%b"}'
     )
-    kept = b'{"type":"t","data":{"a":1.10},"specversion":"1.0","id":"1","time":"2026-01-31T12:00:00Z","source":"%b"}'
-    (event,) = read(body % source)
+    stored = b'{"type":"t","data":{"a":1.10},"specversion":"1.0","id":"1","time":"2026-01-31T12:00:00Z","source":"%b"}'
+    (event,) = parse(body % source)
 
-    assert kept % source == event.body
+    assert stored % source == event.body
 
 
-def test_what_is_absent_is_given() -> None:
-    """An app's event without id and time gets both; null is absent."""
-    (event,) = read(b'{"id":null,%b' % text(id=None, time=None)[1:], from_app=True)
+def test_app_event_without_id_and_time_gets_defaults() -> None:
+    """An attribute with the value null is absent."""
+    (event,) = parse(b'{"id":null,%b' % text(id=None, time=None)[1:], from_app=True)
     stored = msgspec.json.decode(event.body)
 
     assert ("new-1", "new-1", "1970-01-01T00:00:00.000000Z") == (event.identity.id, stored["id"], stored["time"])
 
 
-def test_a_cloud_event_needs_an_id() -> None:
-    """Only an app's event may lack it."""
-    with pytest.raises(InvalidEvent) as refused:
-        read(text(id=None))
+def test_cloud_event_without_an_id_is_refused() -> None:
+    """Only the event of an app may lack it."""
+    with pytest.raises(InvalidEvent) as refusal:
+        parse(text(id=None))
 
-    assert ["/id"] == [fault.pointer for fault in refused.value.faults]
+    assert ["/id"] == [fault.pointer for fault in refusal.value.faults]
 
 
-def test_content_is_compared_as_sent() -> None:
-    """The order of members and white space make no other content; what is filled in does not count; data does."""
-    (one,) = read(text(time=None), from_app=True)
-    (same,) = read(b" " + msgspec.json.encode(dict(reversed(msgspec.json.decode(text(time=None)).items()))))
-    (other,) = read(text(time=None, data=1))
+def test_content_depends_on_the_attributes_of_the_publisher() -> None:
+    """The order of members, white space and defaults do not change it. Data does."""
+    (one,) = parse(text(time=None), from_app=True)
+    (same,) = parse(b" " + msgspec.json.encode(dict(reversed(msgspec.json.decode(text(time=None)).items()))))
+    (other,) = parse(text(time=None, data=1))
 
     assert one.content == same.content != other.content
 
 
-def test_a_member_given_twice_has_one_value() -> None:
-    """What is checked is what is stored: of two members with one name the last counts, and alone is kept."""
-    (event,) = read(b'{"source":"https://evil/skd/a",%b' % text()[1:])
+def test_last_of_two_members_with_one_name_is_checked_and_stored() -> None:
+    """The first one is not stored."""
+    (event,) = parse(b'{"source":"https://evil/skd/a",%b' % text()[1:])
 
     assert SOURCE == event.identity.source
     assert b"evil" not in event.body
 
 
-def test_every_fault_of_every_event_is_named() -> None:
-    """A batch is validated whole; each fault has its JSON pointer."""
+def test_refusal_points_to_every_fault_of_every_event() -> None:
+    """All events of a batch are validated. Each fault has its JSON pointer."""
     body = b"[%b]" % b",".join([text(type=""), text(), b"7", text(sequence="1", subject="/party/x")])
-    with pytest.raises(InvalidEvent) as refused:
-        read(body)
+    with pytest.raises(InvalidEvent) as refusal:
+        parse(body)
 
-    assert ["/0/type", "/2", "/3/subject", "/3/sequence"] == [fault.pointer for fault in refused.value.faults]
+    assert ["/0/type", "/2", "/3/subject", "/3/sequence"] == [fault.pointer for fault in refusal.value.faults]
 
 
 @pytest.mark.parametrize(
@@ -112,54 +112,54 @@ def test_every_fault_of_every_event_is_named() -> None:
         b"[" * 60_000,
     ],
 )
-def test_what_is_no_event_is_refused(body: bytes) -> None:
-    """Broken JSON of any kind is the publisher's fault, never ours."""
-    with pytest.raises(InvalidEvent) as refused:
-        read(body)
+def test_body_that_is_no_event_is_refused(body: bytes) -> None:
+    """Every kind of invalid JSON leads to a refusal with faults."""
+    with pytest.raises(InvalidEvent) as refusal:
+        parse(body)
 
-    assert refused.value.faults
+    assert refusal.value.faults
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"[0.5,1e400]"])
-def test_a_number_that_no_reader_can_hold_is_refused(number: bytes) -> None:
-    """An event that is otherwise valid must not be one that its readers choke on."""
+def test_number_that_no_reader_can_hold_is_refused(number: bytes) -> None:
+    """Readers could not parse the event."""
     valid = b'{"specversion":"1.0","id":"a","source":"https://a.example.no/x","type":"t","data":%b}'
-    read(valid % b"1e99")
+    parse(valid % b"1e99")
     with pytest.raises(InvalidEvent):
-        read(valid % number)
+        parse(valid % number)
 
 
 @given(body=st.binary(max_size=50))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
-    """No bytes make anything but an event or a refusal."""
+def test_random_bytes_are_refused_as_events(body: bytes) -> None:
+    """They never lead to another failure."""
     with pytest.raises((InvalidEvent, TooLarge)):
-        read(body)
+        parse(body)
 
 
 @pytest.mark.parametrize(("batch", "body"), [(True, b"{}"), (False, b"[]")])
-def test_the_media_type_decides_between_one_and_many(body: bytes, *, batch: bool) -> None:
-    """An array where an object was announced is refused, and the reverse."""
+def test_body_of_another_form_than_its_media_type_is_refused(body: bytes, *, batch: bool) -> None:
+    """An array for a single event, or an object for a batch."""
     with pytest.raises(InvalidEvent):
-        sent(body, batch=batch)
+        json_events(body, batch=batch)
 
 
-def test_an_event_may_have_its_full_weight() -> None:
-    """64 KiB as sent is allowed, a byte more is not, and the heavy one is named."""
+def test_event_over_64_kib_is_refused_by_its_pointer() -> None:
+    """64 KiB are allowed. One byte more is not."""
     room = EVENT_BYTES_MAX - len(text(data=""))
     full, over = text(data="x" * room), text(data="x" * (room + 1))
-    with pytest.raises(TooLarge) as refused:
-        sent(b"[%b,%b]" % (full, over), batch=True)
+    with pytest.raises(TooLarge) as refusal:
+        json_events(b"[%b,%b]" % (full, over), batch=True)
 
-    assert 1 == len(read(full))
-    assert ["/1"] == [fault.pointer for fault in refused.value.faults]
+    assert 1 == len(parse(full))
+    assert ["/1"] == [fault.pointer for fault in refusal.value.faults]
 
 
-def test_a_request_holds_a_hundred_events() -> None:
-    """A hundred are allowed, one more is not."""
+def test_request_with_101_events_is_refused() -> None:
+    """100 events are allowed."""
     with pytest.raises(TooLarge):
-        sent(b"[%b]" % b",".join([b"{}"] * 101), batch=True)
+        json_events(b"[%b]" % b",".join([b"{}"] * 101), batch=True)
 
-    assert 100 == len(sent(b"[%b]" % b",".join([b"{}"] * 100), batch=True).texts)
+    assert 100 == len(json_events(b"[%b]" % b",".join([b"{}"] * 100), batch=True).texts)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,10 @@ def test_a_request_holds_a_hundred_events() -> None:
         ("application/octet-stream", b"\x00\x01", b'"data_base64":"AAE="'),
     ],
 )
-def test_binary_mode_carries_the_data_as_the_body(content_type: str, body: bytes, data: bytes) -> None:
-    """Attributes come as headers, percent-encoded where they must be; JSON stays JSON, bytes become base64."""
+def test_binary_mode_reads_attributes_from_headers_and_data_from_the_body(
+    content_type: str, body: bytes, data: bytes
+) -> None:
+    """Headers may be percent-encoded. JSON and text stay as they are, and other bytes become base64."""
     headers = {"ce-id": "%C3%A6", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0", "host": "x"}
     events = binary_event(body, [*headers.items(), ("content-type", content_type)])
     (event,) = parse_events(events, EventDefaults(lambda: "", 0), from_app=False)
@@ -183,17 +185,17 @@ def test_binary_mode_carries_the_data_as_the_body(content_type: str, body: bytes
     assert b'"datacontenttype":"%b"' % content_type.encode() in event.body
 
 
-def test_binary_mode_without_a_body_has_no_data() -> None:
-    """An event need not carry data."""
+def test_binary_event_without_a_body_has_no_data() -> None:
+    """Data is optional."""
     headers = {"ce-id": "1", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0"}
     (event,) = parse_events(binary_event(b"", headers.items()), EventDefaults(lambda: "", 0), from_app=False)
 
     assert b"data" not in event.body
 
 
-def test_broken_data_is_named() -> None:
-    """A body that is not what its type says is refused."""
-    with pytest.raises(InvalidEvent) as refused:
+def test_binary_event_with_invalid_data_is_refused() -> None:
+    """The body must have the form of its media type."""
+    with pytest.raises(InvalidEvent) as refusal:
         binary_event(b"{", [("content-type", "application/json"), ("ce-id", "1")])
 
-    assert ["/data"] == [fault.pointer for fault in refused.value.faults]
+    assert ["/data"] == [fault.pointer for fault in refusal.value.faults]

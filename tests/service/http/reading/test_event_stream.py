@@ -1,4 +1,4 @@
-"""A live stream: heartbeats, rights that go, readers that stop reading, and an end that says why."""
+"""Event streams: heartbeats, rights that end, clients that stop reading, and messages at the end."""
 
 import asyncio
 import json
@@ -13,236 +13,284 @@ from litestar.testing import RequestFactory
 from eventfeed.client.stream import Message, StreamParser
 from eventfeed.domain.cursor import Bare
 from eventfeed.domain.errors import NotApproved
-from eventfeed.domain.feed import AppFeed, Page, PageRequest, Query
+from eventfeed.domain.feed import Page, app_feed
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading import event_stream as module
-from eventfeed.http.reading.event_stream import Live, Source, Stream
-from eventfeed.http.reading.long_poll import ConcurrencyLimits
-from eventfeed.http.reading.representation import View
+from eventfeed.http.reading.event_stream import EventStreamResponse
+from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
+from eventfeed.http.reading.parameters import Parameters
+from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.http.request import PublicUrl
 from eventfeed.log.appender import Appender
+from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.telemetry.metrics import CAUGHT_UP
-from tests.support.engines import Allowing, Watch, appending, opened
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
 
-QUERY = Query(feed=AppFeed(app=TTD))
 NOW = 1_700_000_000
 
 
 class Connection:
-    """The other end: takes what is sent, unless it has stopped, and may hang up."""
+    """The client's end: it parses chunks until it stops reading, and may disconnect.
 
-    def __init__(self) -> None:
+    `longest` is the length of the longest chunk. The client stops reading after `messages_max` messages.
+    """
+
+    def __init__(self, messages_max: int) -> None:
         self.parser = StreamParser()
         self.messages = list[Message]()
         self.status = 0
-        self.ended, self.left, self.taking = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self.most, self.stops_after = 0, 10**9
-        self.taking.set()
+        self.complete, self.disconnect, self.reading = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.longest, self._messages_max = 0, messages_max
+        self.reading.set()
 
     async def receive(self) -> dict[str, Any]:
-        """The request, then nothing until it hangs up."""
-        await self.left.wait()
+        """Return the disconnect, once it happens."""
+        await self.disconnect.wait()
         return {"type": "http.disconnect"}
 
     async def send(self, message: Any) -> None:
-        """Take a part of the answer."""
-        await self.taking.wait()
+        """Read a part of the response, once the client reads."""
+        await self.reading.wait()
         self.status = message.get("status", self.status)
         body = message.get("body", b"")
-        self.most = max(self.most, len(body))
+        self.longest = max(self.longest, len(body))
         self.messages += self.parser.feed(body)
-        if len(self.messages) >= self.stops_after:
-            self.taking.clear()
+        if len(self.messages) >= self._messages_max:
+            self.reading.clear()
         if message["type"] == "http.response.body" and not message["more_body"]:
-            self.ended.set()
+            self.complete.set()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that nobody tells."""
-        async with asyncio.timeout(5):
+    async def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Wait until the condition is true."""
+        async with asyncio.timeout(120):
             while not condition():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
+    async def wait_for_messages(self, count: int) -> None:
+        """Wait until this many messages have arrived."""
+        await self.wait_for(lambda: len(self.messages) == count)
 
-class Streaming:
-    """A log of one app, and streams of it."""
+    async def wait_for_end(self) -> None:
+        """Wait for the end of the response."""
+        await asyncio.wait_for(self.complete.wait(), 120)
 
-    def __init__(self, appender: Appender, reader: Reader) -> None:
-        self.appender, self.reader, self.watch = appender, reader, Watch(NOW * 1_000_000)
-        self.places = ConcurrencyLimits(waits=9, streams=9, caller_streams=1)
+    def positions(self) -> list[int]:
+        """The positions of the events so far."""
+        return [int(each.id.partition(".")[2]) for each in self.messages if each.type == "message"]
+
+    def end(self) -> tuple[str, str]:
+        """The code and the position of the last message, which ends the stream."""
+        last = self.messages[-1]
+        assert "end" == last.type
+        return json.loads(last.data)["code"], last.id.partition(".")[2]
+
+
+class StubGuard:
+    """Rights that a test can end: `require` raises `refusal`, `audit` raises `audit_failure`."""
+
+    rights, caller = "", "someone"
+
+    def __init__(self, *, expires: int | None = None, audit_failure: Exception | None = None) -> None:
+        self.expires, self.audit_failure = expires, audit_failure
+        self.refusal: Exception | None = None
+        self.pages = list[Page]()
+
+    async def require(self) -> None:
+        """See `Guard.require`."""
+        if self.refusal:
+            raise self.refusal
+
+    async def audit(self, page: Page) -> None:
+        """See `Guard.audit`."""
+        if self.audit_failure:
+            raise self.audit_failure
+        self.pages.append(page)
+
+
+class Streams:
+    """A log of one app, and streams of its feed."""
+
+    def __init__(self, appender: Appender, reader: Reader, tail: Tail) -> None:
+        self.appender, self.tail, self.clock = appender, tail, ManualClock(NOW * 1_000_000)
+        self.telemetry = Telemetry()
+        self.limits = ConcurrencyLimits(waits=9, streams=9, caller_streams=1, telemetry=self.telemetry)
+        problems = Problems(PublicUrl(public_url="", own_url="http://x"), self.telemetry)
+        self.services = ReadingServices(reader, self.clock, problems, self.limits, self.telemetry)
 
     async def publish(self, count: int = 1, *, size: int = 0) -> None:
-        """Events of the app."""
+        """Publish events of the app."""
         await self.appender.publish(submission(*(event(size=size) for _ in range(count))))
+
+    @property
+    def count(self) -> int:
+        """The number of open streams."""
+        return self.limits._streaming.total()
 
     @asynccontextmanager
     async def stream(
-        self, *, size: int = 50, until: int | None = None, stops_after: int = 10**9, **view: Any
+        self,
+        guard: StubGuard | None = None,
+        *,
+        size: int = 50,
+        until: int | None = None,
+        messages_max: int = 10**9,
     ) -> AsyncIterator[Connection]:
-        """A stream from the beginning, by someone."""
-        addresses = PublicUrl(public_url="", own_url="http://x", client_header="")
-        source = Source(self.reader, self.watch, Problems(addresses), self.places)
-        ask = PageRequest(query=QUERY, size=size, after=Bare(position=0), until=until)
-        seen = View(QUERY, rights="", caller="someone", **view)
-        live = Live(RequestFactory().get("/"), seen, ask, await self.reader.read(ask))
-        connection = Connection()
-        connection.stops_after = stops_after
-        task = asyncio.create_task(Stream(source, live)._answer({}, connection.receive, connection.send))
+        """Open a stream from the beginning while the block lasts."""
+        parameters = parameters_with(size=size, until=until)
+        feed_request = FeedRequest(RequestFactory().get("/"), app_feed(TTD), parameters, guard or StubGuard())
+        page = await self.services.reader.read(app_feed(TTD), after=Bare(position=0), bounds=parameters)
+        application: Any = EventStreamResponse(self.services, feed_request, page).to_asgi_response()
+        connection = Connection(messages_max)
+        task = asyncio.create_task(application({}, connection.receive, connection.send))
         try:
             yield connection
         finally:
-            connection.left.set()
-            connection.taking.set()
-            await asyncio.wait_for(task, 5)
+            connection.disconnect.set()
+            connection.reading.set()
+            await asyncio.wait_for(task, 120)
+
+
+def parameters_with(*, size: int, until: int | None) -> Parameters:
+    """The parameters of a request from the beginning of a feed."""
+    return Parameters(
+        rest="",
+        after=Bare(position=0),
+        types=frozenset(),
+        source=None,
+        party=None,
+        unit=None,
+        person=None,
+        resource=None,
+        size=size,
+        until=until,
+    )
 
 
 @pytest.fixture
-async def streaming(tmp_path: Path) -> AsyncIterator[Streaming]:
-    """An empty log, with heartbeats in a hurry."""
-    async with opened(tmp_path / "log.db") as log, appending(log, clock=Watch(NOW * 1_000_000)) as (appender, tail):
-        retention = Retention(log, clock=Watch(NOW * 1_000_000), keep=10**15)
-        yield Streaming(appender, Reader(log, tail, retention=retention, decisions=Allowing()))
+async def streams(tmp_path: Path) -> AsyncIterator[Streams]:
+    """An empty log."""
+    clock = ManualClock(NOW * 1_000_000)
+    async with open_sqlite_log(tmp_path / "log.db") as log, running_appender(log, clock=clock) as (appender, tail):
+        retention = Retention(log, clock=clock, keep=10**15)
+        decisions, telemetry = StubDecisionPoint(), Telemetry()
+        reader = Reader(log, tail, retention=retention, decisions=decisions, telemetry=telemetry)
+        yield Streams(appender, reader, tail)
         await tail.stop()
 
 
 @pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heartbeats, and questions for rights, each 50 ms."""
+def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats, and checks of rights, every 50 ms."""
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
 
 
-def positions(connection: Connection) -> list[int]:
-    """Where the events are that came."""
-    return [int(each.id.partition(".")[2]) for each in connection.messages if each.type == "message"]
+async def test_events_arrive_on_a_stream_as_they_are_published(streams: Streams) -> None:
+    """Pages may have any size. Each event has the cursor after it."""
+    await streams.publish(5)
+    async with streams.stream(size=2) as connection:
+        await connection.wait_for_messages(5)
+        await streams.publish(2)
+        await connection.wait_for_messages(7)
 
-
-def said(connection: Connection) -> tuple[str, str]:
-    """Why it ended: a code, and the cursor that came with it."""
-    last = connection.messages[-1]
-    assert "end" == last.type
-    return json.loads(last.data)["code"], last.id.partition(".")[2]
-
-
-async def test_events_come_as_they_are_published(streaming: Streaming) -> None:
-    """In pages of any size, each with the cursor after it."""
-    await streaming.publish(5)
-    async with streaming.stream(size=2) as connection:
-        await connection.until(lambda: len(connection.messages) == 5)
-        await streaming.publish(2)
-        await connection.until(lambda: len(connection.messages) == 7)
-
-    assert [1, 2, 3, 4, 5, 6, 7] == positions(connection)
+    assert [1, 2, 3, 4, 5, 6, 7] == connection.positions()
     assert 200 == connection.status
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_a_heartbeat_carries_the_cursor(streaming: Streaming) -> None:
-    """Past what is not of this feed: who comes back need not have it examined again."""
-    counted = CAUGHT_UP.points.get(("app", "stream"), 0)
-    async with streaming.stream() as connection:
-        await streaming.appender.publish(submission(event(app=None, resource="urn:x")))
-        await connection.until(lambda: connection.parser.last_id.endswith(".1"))
+@pytest.mark.usefixtures("fast_heartbeats")
+async def test_heartbeat_moves_the_cursor_past_events_of_other_feeds(streams: Streams) -> None:
+    """After a reconnect they need not be examined again."""
+    async with streams.stream() as connection:
+        await streams.appender.publish(submission(event(app=None, resource="urn:x")))
+        await connection.wait_for(lambda: connection.parser.last_id.endswith(".1"))
 
     assert [] == connection.messages
-    assert CAUGHT_UP.points["app", "stream"] > counted
+    assert streams.telemetry.counters["eventfeed.polls.caught_up"].series["app", "stream"] > 0
 
 
-@pytest.mark.usefixtures("hurried")
-async def test_a_right_that_is_gone_ends_a_stream(streaming: Streaming) -> None:
-    """Asked again with each heartbeat."""
-    approved = [True]
+@pytest.mark.usefixtures("fast_heartbeats")
+async def test_right_that_ends_also_ends_the_stream(streams: Streams) -> None:
+    """The right is checked with each heartbeat."""
+    guard = StubGuard()
+    await streams.publish()
+    async with streams.stream(guard) as connection:
+        await connection.wait_for_messages(1)
+        guard.refusal = NotApproved("The approval was withdrawn.")
+        await connection.wait_for_end()
 
-    async def allowed() -> None:
-        if not approved[0]:
-            raise NotApproved("no longer")
-
-    await streaming.publish()
-    async with streaming.stream(allowed=allowed) as connection:
-        await connection.until(lambda: len(connection.messages) == 1)
-        approved[0] = False
-        await asyncio.wait_for(connection.ended.wait(), 5)
-
-    assert ("not-approved", "1") == said(connection)
+    assert ("not-approved", "1") == connection.end()
 
 
-async def test_a_token_that_expires_ends_a_stream(streaming: Streaming) -> None:
-    """On the second, also while nothing comes."""
-    await streaming.publish()
-    async with streaming.stream(expires=NOW + 1) as connection:
-        await connection.until(lambda: len(connection.messages) == 1)
-        streaming.watch.now += 1_000_000
-        await asyncio.wait_for(connection.ended.wait(), 5)
+async def test_token_that_expires_ends_the_stream(streams: Streams) -> None:
+    """The stream ends in that second, also while no event comes."""
+    await streams.publish()
+    async with streams.stream(StubGuard(expires=NOW + 1)) as connection:
+        await connection.wait_for_messages(1)
+        streams.clock.now += 1_000_000
+        await connection.wait_for_end()
 
-    assert ("unauthenticated", "1") == said(connection)
-
-
-async def test_a_stop_tells_every_stream_where_it_was(streaming: Streaming) -> None:
-    """And lets nobody wait any more."""
-    await streaming.publish(3)
-    async with streaming.stream() as connection:
-        await connection.until(lambda: len(connection.messages) == 3)
-        streaming.reader._tail.waiters.end()
-        await asyncio.wait_for(connection.ended.wait(), 5)
-
-    assert ("unavailable", "3") == said(connection)
+    assert ("unauthenticated", "1") == connection.end()
 
 
-async def test_a_bound_that_is_passed_ends_a_stream(streaming: Streaming) -> None:
-    """Nothing before it can come any more."""
-    await streaming.publish(2)
-    async with streaming.stream(until=NOW * 1_000_000 + 1) as bounded:
-        await bounded.until(lambda: len(bounded.messages) == 2)
-        open_still = not bounded.ended.is_set()
-    async with streaming.stream(until=NOW * 1_000_000) as passed:
-        await asyncio.wait_for(passed.ended.wait(), 5)
+async def test_shutdown_ends_every_stream_with_its_cursor(streams: Streams) -> None:
+    """No stream waits any longer."""
+    await streams.publish(3)
+    async with streams.stream() as connection:
+        await connection.wait_for_messages(3)
+        streams.tail.waiters.close()
+        await connection.wait_for_end()
 
-    assert (True, []) == (open_still, passed.messages)
-
-
-async def test_a_reader_that_stops_reading_is_cut_off(streaming: Streaming, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more is read for it than it takes: its cursor is the last id it took."""
-    monkeypatch.setattr(module, "TAKE_SECONDS_MAX", 0.1)
-    monkeypatch.setattr(module, "GOODBYE_SECONDS_MAX", 0.05)
-    await streaming.publish(20, size=20_000)
-    recorded = list[Page]()
-
-    async def record(page: Page) -> None:
-        recorded.append(page)
-
-    async with streaming.stream(size=5, stops_after=3, recorded=record) as connection:
-        await connection.until(lambda: len(connection.messages) >= 3)
-        await connection.until(lambda: streaming.places._streaming.total() == 0)
-        seen = len(connection.messages)
-
-    assert 3 <= seen < 10
-    assert len(recorded) < 4
-    assert connection.most < module.CHUNK_BYTES + 20_500
+    assert ("unavailable", "3") == connection.end()
 
 
-async def test_who_hangs_up_gives_its_place_back(streaming: Streaming) -> None:
-    """At once; meanwhile one caller has no more streams than it may."""
-    async with streaming.stream() as first:
-        await first.until(lambda: first.status == 200)
-        async with streaming.stream() as second:
-            await second.until(lambda: second.status != 0)
-        first.left.set()
-        await first.until(lambda: streaming.places._streaming.total() == 0)
-    async with streaming.stream() as third:
-        await third.until(lambda: third.status == 200)
+async def test_stream_ends_once_the_log_has_passed_its_bound(streams: Streams) -> None:
+    """No event before that time can come any more."""
+    await streams.publish(2)
+    async with streams.stream(until=NOW * 1_000_000 + 1) as bounded:
+        await bounded.wait_for_messages(2)
+        is_open = not bounded.complete.is_set()
+    async with streams.stream(until=NOW * 1_000_000) as past:
+        await past.wait_for_end()
+
+    assert (True, []) == (is_open, past.messages)
+
+
+async def test_client_that_stops_reading_is_disconnected(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service reads no more pages than the client does. The client resumes from the last id it read."""
+    monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(module, "CLOSE_SECONDS_MAX", 0.05)
+    await streams.publish(20, size=20_000)
+    guard = StubGuard()
+    async with streams.stream(guard, size=5, messages_max=3) as connection:
+        await connection.wait_for(lambda: len(connection.messages) >= 3)
+        await connection.wait_for(lambda: streams.count == 0)
+        count = len(connection.messages)
+
+    assert 3 <= count < 10
+    assert len(guard.pages) < 4
+    assert connection.longest < module.CHUNK_BYTES + 20_500
+
+
+async def test_disconnect_of_a_client_frees_its_slot_at_once(streams: Streams) -> None:
+    """A further stream of the same caller is refused until then."""
+    async with streams.stream() as first:
+        await first.wait_for(lambda: first.status == 200)
+        async with streams.stream() as second:
+            await second.wait_for(lambda: second.status != 0)
+        first.disconnect.set()
+        await first.wait_for(lambda: streams.count == 0)
+    async with streams.stream() as third:
+        await third.wait_for(lambda: third.status == 200)
 
     assert 429 == second.status
 
 
-async def test_each_page_is_recorded_before_it_is_sent(streaming: Streaming) -> None:
-    """A page that cannot be recorded is not sent."""
-    await streaming.publish(3)
+async def test_page_that_cannot_be_recorded_is_not_sent(streams: Streams) -> None:
+    """Each page is recorded before it is sent."""
+    await streams.publish(3)
+    async with streams.stream(StubGuard(audit_failure=NotApproved("no record"))) as connection:
+        await connection.wait_for_end()
 
-    async def refuse(_: Page) -> None:
-        raise NotApproved("no record")
-
-    async with streaming.stream(recorded=refuse) as connection:
-        await asyncio.wait_for(connection.ended.wait(), 5)
-
-    assert ("not-approved", []) == (said(connection)[0], positions(connection))
+    assert ("not-approved", []) == (connection.end()[0], connection.positions())

@@ -1,18 +1,18 @@
-"""How long a caller would wait, and how many may."""
+"""The wait that a caller prefers, and the end of its connection."""
 
 import pytest
 from litestar.testing import RequestFactory
 
-from eventfeed.domain.errors import TooManyRequests, Unavailable
-from eventfeed.http.reading.long_poll import ConcurrencyLimits, preferred_wait
-from eventfeed.http.request import AnyRequest
+from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
+from eventfeed.http.request import AnyRequest, headers_of
 
 
-def request(*preferences: str) -> AnyRequest:
+def request_with(*preferences: str) -> AnyRequest:
     """A request with these `Prefer` lines."""
-    made = RequestFactory().get("/")
-    made.scope["headers"] = [*made.scope["headers"], *((b"prefer", each.encode()) for each in preferences)]
-    return made
+    request: AnyRequest = RequestFactory().get("/")
+    lines = [(b"prefer", each.encode()) for each in preferences]
+    request.scope["headers"] = [*request.scope["headers"], *lines]
+    return request
 
 
 @pytest.mark.parametrize(
@@ -36,34 +36,20 @@ def request(*preferences: str) -> AnyRequest:
         (("waiting=5",), 0),
     ],
 )
-def test_the_first_wait_counts(preferences: tuple[str, ...], seconds: int) -> None:
-    """A minute at most; what is not understood is no preference (RFC 7240)."""
-    assert seconds == preferred_wait(request(*preferences))
+def test_preferred_wait_is_the_first_valid_one(preferences: tuple[str, ...], seconds: int) -> None:
+    """It is a minute at most. A value that is no whole number is no preference (RFC 7240 §4.3)."""
+    request = request_with(*preferences)
+
+    assert seconds == preferred_wait(request, headers_of(request))
 
 
-def test_polls_wait_while_there_are_places() -> None:
-    """A place is free again when its poll is answered."""
-    places = ConcurrencyLimits(waits=1, streams=0, caller_streams=0)
-    with places.wait() as first, places.wait() as second:
-        pass
-    with places.wait() as third:
-        pass
+async def test_disconnect_is_reported_after_the_rest_of_the_body() -> None:
+    """Other messages before the disconnect are skipped."""
+    messages = [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}, {"type": "other"}]
 
-    assert (True, False, True) == (first, second, third)
+    async def receive() -> dict[str, str]:
+        return messages.pop(0)
 
+    await wait_for_disconnect(receive)
 
-def test_a_caller_has_so_many_streams() -> None:
-    """And no more; another has its own."""
-    places = ConcurrencyLimits(waits=0, streams=9, caller_streams=1)
-    with places.stream("a"), places.stream("b"), pytest.raises(TooManyRequests), places.stream("a"):
-        pass
-    with places.stream("a"):
-        pass
-
-
-def test_all_callers_have_so_many_streams_together() -> None:
-    """Then there is none for anybody."""
-    places = ConcurrencyLimits(waits=0, streams=2, caller_streams=9)
-    with places.stream("a"), places.stream("b"), pytest.raises(Unavailable), places.stream("c"):
-        pass
-    assert not places._streaming
+    assert [{"type": "other"}] == messages

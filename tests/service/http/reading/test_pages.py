@@ -1,62 +1,80 @@
-"""The texts of pages are joined once for all who ask for the same events, and for nobody else."""
+"""Bodies of pages, made once for all readers of the same events."""
+
+from collections.abc import Callable
 
 import msgspec
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.event import Entry, served_reduced
-from eventfeed.domain.feed import AppFeed, Page, Query
-from eventfeed.http.reading.event_stream import Source
-from eventfeed.http.reading.pages import JOINED_MAX, Pages
-from eventfeed.http.reading.representation import View
+from eventfeed.domain.event import Entry
+from eventfeed.domain.feed import Page
+from eventfeed.http.reading.feed_request import ReadingServices
+from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages
+from eventfeed.http.reading.representation import entry_json, public_json
 from eventfeed.http.request import PublicUrl
-from tests.support.events import TTD, entry, event
+from tests.support.events import entry, event
 
 
-def pages() -> Pages:
-    """As the service has them, without a log."""
-    none: Source = None  # type: ignore[assignment]  # nothing is read
-    return Pages(none, PublicUrl(public_url="https://x.example.no", own_url=""), secret=b"secret")
+def new_pages() -> Pages:
+    """Pages as the service has them, without a log."""
+    services: ReadingServices = None  # type: ignore[assignment]  # nothing is read
+    return Pages(services, PublicUrl(public_url="https://x.example.no", own_url=""), secret=b"secret")
 
 
-def body(of: Pages, found: Entry, *, log: str = "a" * 12, view: View | None = None) -> list[dict[str, object]]:
-    """What is sent of one entry of a log."""
-    page = Page(
-        entries=[found],
-        cursor=Cursor(log=log, position=found.sequence),
+def page_of(entry: Entry, *, log: str = "a" * 12) -> Page:
+    """A page with one entry of a log."""
+    return Page(
+        entries=[entry],
+        cursor=Cursor(log=log, position=entry.sequence),
         more=False,
-        places=found.sequence.to_bytes(8, "little"),
+        positions=entry.sequence.to_bytes(8, "little"),
     )
-    sent = of._body(view or View(Query(feed=AppFeed(app=TTD)), "all", caller="x"), page)
-    return msgspec.json.decode(sent, type=list[dict[str, object]])
 
 
-def test_a_log_of_a_new_name_has_its_own_texts() -> None:
-    """After a restore another event may stand at the place of one that was shown before."""
-    here = pages()
-    first, second = body(here, entry(7, of=event("old"))), body(here, entry(7, of=event("new")), log="b" * 12)
+def body_events(
+    pages: Pages, page: Page, *, serialise: Callable[[Entry], bytes] = entry_json
+) -> list[dict[str, object]]:
+    """The events in the body of a page."""
+    return msgspec.json.decode(pages._body(serialise, page), type=list[dict[str, object]])
+
+
+def test_bodies_of_two_logs_are_kept_apart() -> None:
+    """After a restore, another event may have the position of one that was read before."""
+    pages = new_pages()
+    first = body_events(pages, page_of(entry(7, of=event("old"))))
+    second = body_events(pages, page_of(entry(7, of=event("new")), log="b" * 12))
 
     assert ["old", "new"] == [first[0]["id"], second[0]["id"]]
 
 
-def test_what_is_reduced_is_joined_for_itself() -> None:
-    """Who may see the whole event and who may not ask for the same place."""
-    here, found = pages(), entry(7, of=event("a", size=20))
-    found = msgspec.structs.replace(
-        found,
-        event=msgspec.structs.replace(
-            found.event, body=b'{"specversion":"1.0","id":"a","source":"x","type":"t","time":"x","data":"secret"}'
-        ),
-    )
-    anyone = View(Query(feed=AppFeed(app=TTD)), "anyone", caller="x", shown=served_reduced)
-    whole, reduced = body(here, found), body(here, found, view=anyone)
+def test_public_body_is_kept_apart_from_the_whole_one() -> None:
+    """Readers with and without the right to the whole event read the same position."""
+    pages = new_pages()
+    body = b'{"specversion":"1.0","id":"a","source":"x","type":"t","time":"x","data":"secret"}'
+    page = page_of(entry(7, of=msgspec.structs.replace(event(), body=body)))
+    whole, public = body_events(pages, page), body_events(pages, page, serialise=public_json)
 
-    assert [True, False] == ["data" in whole[0], "data" in reduced[0]]
+    assert [True, False] == ["data" in whole[0], "data" in public[0]]
 
 
-def test_few_are_kept() -> None:
-    """The oldest make room."""
-    here = pages()
-    for place in range(1, 2 * JOINED_MAX):
-        body(here, entry(place))
+def test_body_of_the_same_page_is_made_once() -> None:
+    """The second reader gets the same bytes object."""
+    pages, page = new_pages(), page_of(entry(7))
 
-    assert JOINED_MAX == len(here._joined)
+    assert pages._body(entry_json, page) is pages._body(entry_json, page)
+
+
+def test_body_over_the_size_limit_is_not_kept() -> None:
+    """Memory for bodies is bounded in bytes."""
+    pages = new_pages()
+    body_events(pages, page_of(entry(7, of=event(size=BODY_BYTES_MAX))))
+
+    assert 0 == len(pages._bodies)
+
+
+def test_oldest_body_is_evicted_at_the_limit() -> None:
+    """Memory for bodies is bounded in their number."""
+    pages = new_pages()
+    for position in range(1, 2 * BODIES_MAX):
+        body_events(pages, page_of(entry(position)))
+
+    assert BODIES_MAX == len(pages._bodies)

@@ -1,4 +1,4 @@
-"""A feed's parameters: what they mean, and every fault at once."""
+"""Parameters of feeds: their values, and all of their faults."""
 
 import contextlib
 from urllib.parse import quote, urlencode
@@ -7,58 +7,73 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfeed.domain.conditions import AnyOf, Prefix
 from eventfeed.domain.cursor import Bare, Cursor
 from eventfeed.domain.errors import InvalidRequest
-from eventfeed.http.reading.parameters import ANONYMOUS, EVERY, Expected, Parameters, parameters_of, parameters_of_body
+from eventfeed.http.reading.parameters import (
+    ANY_FEED,
+    INSTANCE_FEED,
+    REPORTEE_FEED,
+    RESOURCE_FEED,
+    Parameters,
+    ParameterSet,
+    parse_body,
+    parse_query,
+)
 
 
-def of(query: str, person: str | None = None) -> Parameters:
-    """The parameters of a query."""
-    return parameters_of(query.encode(), person=person)
+def query_parameters(query: str, person: str | None = None, last_id: str | None = None) -> Parameters:
+    """The parameters of a GET."""
+    return parse_query(query.encode(), person=person, last_id=last_id)
 
 
-def faults(query: str, person: str | None = None) -> list[str | None]:
-    """The parameters at fault, in the order of their names."""
-    with pytest.raises(InvalidRequest) as refused:
-        of(query, person)
-    return sorted((fault.parameter for fault in refused.value.faults), key=str)
+def fault_names(query: str, person: str | None = None) -> list[str | None]:
+    """The parameters with a fault, in the order of their names."""
+    with pytest.raises(InvalidRequest) as refusal:
+        query_parameters(query, person)
+    return sorted((fault.parameter for fault in refusal.value.faults), key=str)
 
 
-def test_everything_a_feed_takes() -> None:
-    """Each parameter means what the contract says; `type` is another name of `eventType`."""
-    found = of(
+def test_query_gives_the_value_of_every_parameter() -> None:
+    """`type` is another name of `eventType`. Person numbers come in the header."""
+    parameters = query_parameters(
         "after=5&from=1970-01-01T00:00:01Z&to=1970-01-01T00:00:02Z&eventType=a&type=b&eventType=a"
         "&source=https://x&party=5&unit=310000011&size=7",
         "01838012345",
     )
 
-    assert (Bare(position=5), 1_000_000, 2_000_000) == (found.after, found.since, found.until)
-    assert (frozenset("ab"), "https://x", "5", "310000011") == (found.types, found.source, found.party, found.unit)
-    assert ("01838012345", 7) == (found.person, found.size)
+    assert (Bare(position=5), 1_000_000, 2_000_000) == (parameters.after, parameters.since, parameters.until)
+    assert (frozenset("ab"), "https://x", "5", "310000011") == (
+        parameters.types,
+        parameters.source,
+        parameters.party,
+        parameters.unit,
+    )
+    assert ("01838012345", 7) == (parameters.person, parameters.size)
 
 
-@pytest.mark.parametrize(("size", "meant"), [("1", 1), ("1000", 1000), ("1001", 1000), ("9" * 99, 1000)])
-def test_a_size_is_capped(size: str, meant: int) -> None:
-    """More than a page holds is a full page."""
-    assert meant == of(f"after=0&size={size}").size
+@pytest.mark.parametrize(("text", "size"), [("1", 1), ("1000", 1000), ("1001", 1000), ("9" * 99, 1000)])
+def test_size_over_the_limit_is_a_full_page(text: str, size: int) -> None:
+    """A size is at least 1 and at most 1,000."""
+    assert size == query_parameters(f"after=0&size={text}").size
 
 
-def test_the_default_size_is_fifty() -> None:
-    """A page holds 50 events unless asked otherwise."""
-    assert 50 == of("after=0").size
+def test_default_size_of_a_page_is_50() -> None:
+    """A request without a size gets at most 50 events."""
+    assert 50 == query_parameters("after=0").size
 
 
 @pytest.mark.parametrize("offset", ["+01:00", " 01:00", "%2B01:00", "%2b01:00"])
-def test_a_plus_may_be_lost(offset: str) -> None:
-    """A `+` that a query string turned into a space is a `+`, and the next link escapes it."""
-    found = of(f"from=1970-01-01T01:00:00{offset}".replace(" ", "%20"))
+def test_space_in_a_time_is_read_as_a_plus(offset: str) -> None:
+    """A `+` without an escape arrives as a space. The next link has it escaped."""
+    parameters = query_parameters(f"from=1970-01-01T01:00:00{offset}".replace(" ", "%20"))
 
-    assert 0 == found.since
-    assert "from=1970-01-01T01%3A00%3A00%2B01%3A00" in found.query_after(str(Cursor(log="a" * 12, position=1)))
+    assert 0 == parameters.since
+    assert "from=1970-01-01T01%3A00%3A00%2B01%3A00" in parameters.query_after(str(Cursor(log="a" * 12, position=1)))
 
 
 @pytest.mark.parametrize(
-    ("query", "named"),
+    ("query", "names"),
     [
         ("", ["from"]),
         ("size=5", ["from"]),
@@ -82,93 +97,131 @@ def test_a_plus_may_be_lost(offset: str) -> None:
         ("size=0&from=x&unit=1&to=y&a=b", ["a", "from", "size", "to", "unit"]),
     ],
 )
-def test_every_fault_is_named_at_once(query: str, named: list[str]) -> None:
-    """A reader corrects everything in one go."""
-    assert named == faults(query)
+def test_refusal_names_every_parameter_with_a_fault(query: str, names: list[str]) -> None:
+    """A client can correct all faults together."""
+    assert names == fault_names(query)
 
 
-def test_a_person_is_eleven_digits() -> None:
-    """And is not repeated in what is told of it."""
-    assert ["person"] == faults("after=0", "0183801234")
+def test_person_number_without_11_digits_is_refused() -> None:
+    """The fault names the parameter."""
+    assert ["person"] == fault_names("after=0", "0183801234")
 
 
 @pytest.mark.parametrize("query", ["after=%ff", "after=0&a=%zz%ff", "&".join(["a=b"] * 999)])
-def test_a_query_that_cannot_be_read_is_refused(query: str) -> None:
-    """Bytes that are no text, or far too many fields."""
+def test_query_without_valid_encoding_or_bounds_is_refused(query: str) -> None:
+    """Bytes that are no UTF-8, or far too many fields."""
     with pytest.raises(InvalidRequest):
-        of(query)
+        query_parameters(query)
 
 
 @given(types=st.lists(st.text(min_size=1), min_size=1, max_size=5), source=st.text(min_size=1))
-def test_the_next_query_asks_the_same_from_further_on(types: list[str], source: str) -> None:
-    """Only `after` differs, whatever the values are."""
-    first = of(
+def test_next_query_differs_only_in_its_cursor(types: list[str], source: str) -> None:
+    """Every other parameter has the same value."""
+    parameters = query_parameters(
         urlencode([("from", "2026-01-31T12:00:00+02:00"), ("source", source), *(("type", each) for each in types)])
     )
-    following = of(first.query_after(str(Cursor(log="a" * 12, position=9))))
+    following = query_parameters(parameters.query_after(str(Cursor(log="a" * 12, position=9))))
 
     assert Cursor(log="a" * 12, position=9) == following.after
-    assert (first.since, first.types, first.source) == (following.since, following.types, following.source)
+    assert (parameters.since, parameters.types, parameters.source) == (
+        following.since,
+        following.types,
+        following.source,
+    )
 
 
 @given(value=st.text(max_size=30))
-def test_any_text_is_read_or_refused(value: str) -> None:
-    """No value makes anything but parameters or a refusal."""
+def test_any_text_as_a_value_is_accepted_or_refused(value: str) -> None:
+    """No value leads to another failure."""
     for name in ("after", "from", "to", "size", "party", "unit", "eventType"):
         with contextlib.suppress(InvalidRequest):
-            of(f"after=0&{name}={quote(value, errors='replace')}")
+            query_parameters(f"after=0&{name}={quote(value, errors='replace')}")
 
 
-def of_body(body: str, query: str = "", expected: Expected = EVERY) -> Parameters:
+def body_parameters(body: str, query: str = "", expected: ParameterSet = ANY_FEED) -> Parameters:
     """The parameters of a POST."""
-    return parameters_of_body(body.encode(), query.encode(), expected=expected)
+    return parse_body(body.encode(), query.encode(), expected=expected)
 
 
-def test_a_size_is_repeated_as_it_was_understood() -> None:
-    """Not as it was sent: eleven digits might be somebody's number."""
-    found = parameters_of(b"after=0&size=01838012345&eventType=a", person=None)
+def test_next_query_has_the_size_of_the_page() -> None:
+    """It does not repeat the text of the request: eleven digits may be a person number."""
+    parameters = query_parameters("after=0&size=01838012345&eventType=a")
 
-    assert "after=x.1&eventType=a&size=1000" == found.query_after(str(Cursor(log="x", position=1)))
+    assert "after=x.1&eventType=a&size=1000" == parameters.query_after(str(Cursor(log="x", position=1)))
 
 
-def test_a_body_says_what_a_query_says() -> None:
-    """Numbers and text alike, types alone or several, null as nothing."""
-    found = of_body(
+def test_body_gives_the_value_of_every_parameter() -> None:
+    """A value is text or a whole number, types may be a list, and null is an absent value."""
+    parameters = body_parameters(
         '{"after": 5, "from": "1970-01-01T01:00:00+01:00", "eventType": ["a", "b"], "type": "c", "unit": "310000011",'
         ' "party": 7, "person": "01838012345", "size": "9", "source": null}'
     )
 
-    assert (Bare(position=5), 0, frozenset("abc")) == (found.after, found.since, found.types)
-    assert ("7", "310000011", "01838012345") == (found.party, found.unit, found.person)
-    assert (9, None) == (found.size, found.source)
+    assert (Bare(position=5), 0, frozenset("abc")) == (parameters.after, parameters.since, parameters.types)
+    assert ("7", "310000011", "01838012345") == (parameters.party, parameters.unit, parameters.person)
+    assert (9, None) == (parameters.size, parameters.source)
 
 
-def test_the_link_comes_before_the_body() -> None:
-    """`after` and `size` of the query, each for itself; the next link holds both and nothing else."""
-    found = of_body('{"after": "1", "size": 5, "type": "x"}', "after=2")
-    other = of_body('{"after": "1", "size": 5}', "size=6")
+def test_cursor_and_size_of_the_query_replace_those_of_the_body() -> None:
+    """Each replaces its own member. The next link has both and nothing else."""
+    parameters = body_parameters('{"after": "1", "size": 5, "type": "x"}', "after=2")
+    other = body_parameters('{"after": "1", "size": 5}', "size=6")
 
-    assert (Bare(position=2), 5, frozenset("x")) == (found.after, found.size, found.types)
+    assert (Bare(position=2), 5, frozenset("x")) == (parameters.after, parameters.size, parameters.types)
     assert (Bare(position=1), 6) == (other.after, other.size)
-    assert "after=aaaaaaaaaaaa.1&size=5" == found.query_after(str(Cursor(log="a" * 12, position=1)))
+    assert "after=aaaaaaaaaaaa.1&size=5" == parameters.query_after(str(Cursor(log="a" * 12, position=1)))
 
 
 @pytest.mark.parametrize("body", ["[", "[]", "7", '"x"', "{", "\xff", '{"a": ' + "[" * 2_000])
-def test_a_body_that_is_no_object_is_told(body: str) -> None:
-    """By the pointer of the whole."""
-    with pytest.raises(InvalidRequest) as refused:
-        of_body(body, "after=0")
+def test_body_that_is_no_object_is_refused(body: str) -> None:
+    """The fault points to the whole body."""
+    with pytest.raises(InvalidRequest) as refusal:
+        body_parameters(body, "after=0")
 
-    assert [""] == [fault.pointer for fault in refused.value.faults]
+    assert [""] == [fault.pointer for fault in refusal.value.faults]
 
 
-def test_the_instance_feed_needs_nothing() -> None:
-    """An empty body is no fault."""
-    assert of_body("", expected=ANONYMOUS).after is None
+def test_instance_feed_accepts_an_empty_body() -> None:
+    """It needs neither a cursor nor a time."""
+    assert body_parameters("", expected=INSTANCE_FEED).after is None
 
 
 @given(body=st.binary(max_size=60), query=st.binary(max_size=30))
-def test_any_body_is_understood_or_refused(body: bytes, query: bytes) -> None:
-    """Never anything else."""
+def test_any_bytes_as_a_body_are_accepted_or_refused(body: bytes, query: bytes) -> None:
+    """No bytes lead to another failure."""
     with contextlib.suppress(InvalidRequest):
-        parameters_of_body(body, query)
+        parse_body(body, query)
+
+
+def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
+    """A browser connects again with the same URL and the header `Last-Event-ID`."""
+    cursor = Cursor(log="a" * 12, position=7)
+    query = query_parameters("after=0&eventType=a", last_id=str(cursor))
+    body = parse_body(b'{"after": 0}', b"after=1", last_id=str(cursor))
+
+    assert (cursor, frozenset("a"), cursor) == (query.after, query.types, body.after)
+
+
+@pytest.mark.parametrize(
+    ("expected", "query", "names"),
+    [
+        (REPORTEE_FEED, b"after=0", ["eventType"]),
+        (RESOURCE_FEED, b"after=0", ["resource"]),
+        (ANY_FEED, b"after=0&resource=x", ["resource"]),
+        (INSTANCE_FEED, b"party=5&unit=310000011", ["party", "unit"]),
+    ],
+)
+def test_each_feed_has_its_own_parameters(expected: ParameterSet, query: bytes, names: list[str]) -> None:
+    """A required parameter that is absent is a fault, and so is one of another feed."""
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_query(query, person=None, expected=expected)
+
+    assert names == [fault.parameter for fault in refusal.value.faults]
+
+
+def test_conditions_of_parameters_are_those_on_type_and_source() -> None:
+    """Without them there is no condition."""
+    parameters = query_parameters("after=0&type=a&source=https://x")
+
+    assert (AnyOf("type", frozenset("a")), Prefix("source", "https://x")) == parameters.conditions
+    assert () == query_parameters("after=0").conditions

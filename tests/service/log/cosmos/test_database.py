@@ -11,16 +11,17 @@ from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpRespons
 
 from eventfeed.domain.errors import OutcomeUnknown, Unavailable
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import AppFeed, Query
+from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import database as cosmos_client
 from eventfeed.log.cosmos.containers import containers, differences
 from eventfeed.log.cosmos.database import ConflictError, Database, Document, with_retries
 from eventfeed.log.cosmos.documents import document_of, entry_of
 from eventfeed.log.cosmos.segments import ScanBudget, SegmentSlice, fit
-from tests.support.engines import Watch
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.engines import ManualClock
 from tests.support.events import TTD, entry, event
 
-QUERY = Query(feed=AppFeed(app=TTD))
+QUERY = app_feed(TTD)
 
 
 def status(code: int, *, sub_status: int | None = None) -> CosmosHttpResponseError:
@@ -218,16 +219,16 @@ async def test_who_must_wait_long_is_told_at_once() -> None:
 )
 def test_the_clocks_are_compared_as_far_as_is_certain(date: str | None, drift: int) -> None:
     """The store tells a second, which is anywhere in it."""
-    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=Watch())
-    store.observe_clock({"Date": date} if date else {}, asked=Watch().now)
+    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=ManualClock(), telemetry=Telemetry())
+    store.observe_clock({"Date": date} if date else {}, asked=ManualClock().now)
 
     assert drift == store.clock_skew
 
 
 def test_a_slow_answer_tells_no_time() -> None:
     """What was known stays."""
-    watch = Watch()
-    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=watch)
+    watch = ManualClock()
+    store = Database("http://127.0.0.1/", "x", key="", random=lambda: 0.0, clock=watch, telemetry=Telemetry())
     store.observe_clock({"Date": "Tue, 14 Nov 2023 22:13:10 GMT"}, asked=watch.now)
     watch.now += 10_000_000
     store.observe_clock({"Date": "Tue, 14 Nov 2023 22:13:25 GMT"}, asked=watch.now - 10_000_000)
@@ -289,7 +290,9 @@ async def test_in_azure_the_identity_that_the_environment_names_opens_the_store(
         monkeypatch.setenv("IDENTITY_HEADER", "of-this-app")
         monkeypatch.setenv("AZURE_CLIENT_ID", "the-services-identity")
         monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
-        store = Database("https://127.0.0.1:9/", "events", key=None, random=lambda: 0.0, clock=Watch())
+        store = Database(
+            "https://127.0.0.1:9/", "events", key=None, random=lambda: 0.0, clock=ManualClock(), telemetry=Telemetry()
+        )
         with pytest.raises(Unavailable):  # nobody listens there
             await store.open()
         await store.close()

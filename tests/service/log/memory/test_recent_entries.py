@@ -7,21 +7,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import AppFeed, Filter, Query
+from eventfeed.domain.feed import Feed, app_feed
 from eventfeed.log.memory import recent_entries as module
-from eventfeed.log.memory.index_keys import event_keys
 from eventfeed.log.memory.recent_entries import RecentEntries
-from tests.conformance.test_scan import populations, queries
+from tests.support.conditions import conditions
 from tests.support.events import TTD, entries, entry, event
+from tests.support.populations import filtered_feeds, populations
 
-FEED = Query(feed=AppFeed(app=TTD))
+FEED = app_feed(TTD)
 
 
 def remembered(population: list[Entry]) -> RecentEntries:
     """A memory of these entries."""
     recent = RecentEntries()
     for each in population:
-        recent.add(each, event_keys(each.event))
+        recent.add(each)
         recent.trim()
     return recent
 
@@ -30,12 +30,12 @@ def remembered(population: list[Entry]) -> RecentEntries:
 @given(
     population=populations(),
     forgotten=st.integers(0, 5),
-    query=queries(),
+    query=filtered_feeds(),
     bounds=st.tuples(st.integers(0, 31), st.integers(0, 31)),
     limit=st.integers(1, 10),
 )
 def test_a_scan_in_memory_is_the_filtered_list(
-    population: list[Entry], forgotten: int, query: Query, bounds: tuple[int, int], limit: int
+    population: list[Entry], forgotten: int, query: Feed, bounds: tuple[int, int], limit: int
 ) -> None:
     """Whatever the query, as in the store's own suite; from before the first entry there is nothing to say."""
     kept = population[forgotten:]
@@ -47,14 +47,14 @@ def test_a_scan_in_memory_is_the_filtered_list(
     if scan is not None:
         assert expected[:limit] == list(scan.entries)
         assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
-        assert scan.places in (None, array("Q", [each.sequence for each in scan.entries]).tobytes())
-        assert scan.places is not None or query != FEED
+        assert scan.positions in (None, array("Q", [each.sequence for each in scan.entries]).tobytes())
+        assert scan.positions is not None or query != FEED
 
 
 def test_what_is_looked_at_one_by_one_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that matches nothing ends a scan early, and it says how far it came."""
     monkeypatch.setattr(module, "EXAMINED_MAX", 10)
-    nowhere = Query(feed=FEED.feed, filter=Filter(source="https://nowhere"))
+    nowhere = FEED.where(*conditions(source="https://nowhere"))
     scan = remembered(entries(1, 35)).scan(nowhere, after=5, through=35, limit=3)
 
     assert scan is not None
@@ -64,7 +64,7 @@ def test_what_is_looked_at_one_by_one_is_bounded(monkeypatch: pytest.MonkeyPatch
 def test_what_is_let_go_of_is_found_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by its place nor by what it was looked up by, and nothing is left of it."""
     monkeypatch.setattr(module, "ENTRIES_MAX", 20)
-    monkeypatch.setattr(module, "FORGOTTEN", 4)
+    monkeypatch.setattr(module, "EVICTION_ENTRIES", 4)
     population = [entry(place, of=event(instance=place, type_=f"type-{place % 3}")) for place in range(1, 101)]
     recent = remembered(population)
     scan = recent.scan(FEED, after=90, through=100, limit=100)
@@ -73,4 +73,4 @@ def test_what_is_let_go_of_is_found_no_more(monkeypatch: pytest.MonkeyPatch) -> 
     assert recent.after(79) is None
     assert list(range(91, 101)) == [each.sequence for each in scan.entries] if scan else False
     # Instances of what is left, three types twice, one app, subject and resource.
-    assert len(recent._by_key) <= 20 + 3 * 2 + 3
+    assert len(recent._runs) <= 20 + 3 * 2 + 3

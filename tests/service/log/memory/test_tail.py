@@ -8,7 +8,7 @@ import pytest
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import AppFeed, Query
+from eventfeed.domain.feed import app_feed
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.memory import recent_entries as recent
 from eventfeed.log.memory import tail as module
@@ -40,17 +40,17 @@ async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
     tail = await started(log)
     written = entries(1, 5)
     await log.append(written, after=0)
-    head = await tail.look(past=1)
+    head = await tail.refresh(past=1)
 
     assert 5 == head.end_offset
-    assert written[3:] == list(tail.recent(after=3) or ())
+    assert written[3:] == list(tail.entries_after(3) or ())
 
 
 async def test_however_many_ask_the_store_is_asked_once(log: EventLog) -> None:
     """A thousand readers within one interval cost one look."""
     counting = CountingLog(log)
     tail = await started(counting)
-    await asyncio.gather(*(tail.look() for _ in range(1000)))
+    await asyncio.gather(*(tail.refresh() for _ in range(1000)))
 
     assert 2 == counting.looks
 
@@ -59,8 +59,8 @@ async def test_within_the_interval_nobody_asks(log: EventLog) -> None:
     """A second look right after the first costs the store nothing."""
     counting = CountingLog(log)
     tail = await started(counting)
-    await tail.look()
-    await tail.look()
+    await tail.refresh()
+    await tail.refresh()
 
     assert 2 == counting.looks
 
@@ -68,10 +68,10 @@ async def test_within_the_interval_nobody_asks(log: EventLog) -> None:
 async def test_a_place_ahead_forces_a_look(log: EventLog) -> None:
     """Another process may have been faster: a cursor ahead is looked up before it is called future."""
     tail = await started(log)
-    await tail.look()
+    await tail.refresh()
     await log.append(entries(1, 2), after=0)
 
-    assert 2 == (await tail.look(past=2)).end_offset
+    assert 2 == (await tail.refresh(past=2)).end_offset
 
 
 async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) -> None:
@@ -89,10 +89,10 @@ async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) 
     tail = await started(Slow(log))
     released.clear()
     asked.clear()
-    early = asyncio.create_task(tail.look())
+    early = asyncio.create_task(tail.refresh())
     await asked.wait()
     await log.append(entries(1, 2), after=0)
-    late = asyncio.create_task(tail.look(past=2))
+    late = asyncio.create_task(tail.refresh(past=2))
     released.set()
     await early
 
@@ -104,7 +104,7 @@ async def test_two_thousand_who_wait_cost_ten_looks_a_second(log: EventLog) -> N
     tail = await started(counting := CountingLog(log))
     with contextlib.ExitStack() as waits:
         for _ in range(2_000):
-            waits.enter_context(tail.waiting(Query(feed=AppFeed(app=TTD)), past=0))
+            waits.enter_context(tail.wait(app_feed(TTD), past=0))
         before = counting.looks
         await asyncio.sleep(1.0)
         looks = counting.looks - before
@@ -120,7 +120,7 @@ async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
     tail.learn(entries(2, 4))
 
     assert 4 == tail.head.end_offset
-    assert [1, 2, 3, 4] == [each.sequence for each in tail.recent(after=0) or ()]
+    assert [1, 2, 3, 4] == [each.sequence for each in tail.entries_after(0) or ()]
 
 
 async def test_a_hole_stops_the_tail(log: EventLog) -> None:
@@ -133,7 +133,7 @@ async def test_a_hole_stops_the_tail(log: EventLog) -> None:
     tail = await started(Holed(log))
     await log.append(entries(1, 5), after=0)
     with pytest.raises(LogDamaged):
-        await tail.look(past=1)
+        await tail.refresh(past=1)
 
     assert 2 == tail.head.end_offset
 
@@ -144,7 +144,7 @@ async def test_an_end_before_the_verified_one_is_damage(log: EventLog) -> None:
     tail.learn(entries(1, 3))
 
     with pytest.raises(LogDamaged, match="older copy"):
-        await tail.look(past=4)
+        await tail.refresh(past=4)
 
 
 async def test_a_renamed_log_is_taken_up_anew(log: EventLog) -> None:
@@ -153,7 +153,7 @@ async def test_a_renamed_log_is_taken_up_anew(log: EventLog) -> None:
     tail = await started(log)
     name = await log.rename()
 
-    assert name == (await tail.look(past=99)).log
+    assert name == (await tail.refresh(past=99)).log
 
 
 async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None:
@@ -170,39 +170,39 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None
     written, name = entry(1), ""
     tail = await started(renaming := Renaming(log))
     name = await log.rename()
-    await tail.look(past=1)
+    await tail.refresh(past=1)
 
-    assert (1, name) == (tail.head.end_offset, (await tail.look(past=2)).log)
+    assert (1, name) == (tail.head.end_offset, (await tail.refresh(past=2)).log)
     assert renaming.appends == []
 
 
 async def test_memory_is_bounded_by_count(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest entries are let go; a reader further back is sent to the store."""
     monkeypatch.setattr(recent, "ENTRIES_MAX", 40)
-    monkeypatch.setattr(recent, "FORGOTTEN", 5)
+    monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     tail = await started(log)
     for place in range(1, 101):
         tail.learn([entry(place)])
 
-    assert 30 <= len(tail.recent(after=70) or ()) <= 40
-    assert tail.recent(after=50) is None
+    assert 30 <= len(tail.entries_after(70) or ()) <= 40
+    assert tail.entries_after(50) is None
 
 
 async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large entries are let go sooner."""
     monkeypatch.setattr(recent, "BYTES_MAX", 1_000)
-    monkeypatch.setattr(recent, "FORGOTTEN", 5)
+    monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     tail = await started(log)
     tail.learn(entries(1, 50))
 
-    assert tail.recent(after=40) is None
-    assert () == tail.recent(after=50)
+    assert tail.entries_after(40) is None
+    assert () == tail.entries_after(50)
 
 
 @contextlib.asynccontextmanager
 async def remembering(tail: Tail) -> AsyncIterator[None]:
     """A tail that fills its memory while the block lasts."""
-    task = asyncio.create_task(tail.remember())
+    task = asyncio.create_task(tail.fill_memory())
     try:
         yield
     finally:
@@ -214,7 +214,7 @@ async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
     """The places in memory after this one, as soon as memory reaches back to it."""
     async with remembering(tail):
         for _ in range(10_000):
-            if (found := tail.recent(after=after)) is not None:
+            if (found := tail.entries_after(after)) is not None:
                 return [each.sequence for each in found]
             await asyncio.sleep(0.001)
     raise AssertionError(f"memory does not reach back to {after}")
@@ -226,10 +226,10 @@ async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypa
     tail = await started(log)
     await log.append(entries(1, 30), after=0)
 
-    assert 30 == (await tail.look(past=30)).end_offset
-    assert tail.recent(after=29) is None
+    assert 30 == (await tail.refresh(past=30)).end_offset
+    assert tail.entries_after(29) is None
     assert list(range(21, 31)) == await remembered(tail, after=20)
-    assert tail.recent(after=19) is None
+    assert tail.entries_after(19) is None
 
 
 async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +247,7 @@ async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog, monkey
     tail = await started(Growing(log))
 
     assert list(range(1, 47)) == await remembered(tail, after=0)
-    found = tail.scan(Query(feed=AppFeed(app=TTD)), after=40, through=46, limit=50)
+    found = tail.recent.scan(app_feed(TTD), after=40, through=46, limit=50)
     assert found is not None
     assert list(range(41, 47)) == [each.sequence for each in found.entries]
 
@@ -260,13 +260,13 @@ async def test_no_more_is_read_than_memory_has_room_for(log: EventLog, monkeypat
     tail = await started(log)
 
     assert list(range(36, 46)) == await remembered(tail, after=35)
-    assert tail.recent(after=34) is None
+    assert tail.entries_after(34) is None
 
 
 async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read meanwhile would have a hole behind it."""
     monkeypatch.setattr(recent, "ENTRIES_MAX", 20)
-    monkeypatch.setattr(recent, "FORGOTTEN", 5)
+    monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     await log.append(entries(1, 30), after=0)
     read = asyncio.Event()
 
@@ -282,8 +282,8 @@ async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkey
         await read.wait()
         await asyncio.sleep(0.01)
 
-    assert tail.recent(after=30) is None
-    assert list(range(46, 61)) == [each.sequence for each in tail.recent(after=45) or ()]
+    assert tail.entries_after(30) is None
+    assert list(range(46, 61)) == [each.sequence for each in tail.entries_after(45) or ()]
 
 
 @pytest.mark.parametrize(("lost", "kept"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)])
@@ -307,8 +307,8 @@ async def test_memory_has_no_hole(log: EventLog, lost: range, kept: int) -> None
         tail.learn([entry(31)])
         await asyncio.sleep(0.01)
 
-    assert tail.recent(after=kept - 1) is None
-    assert list(range(kept + 1, 32)) == [each.sequence for each in tail.recent(after=kept) or ()]
+    assert tail.entries_after(kept - 1) is None
+    assert list(range(kept + 1, 32)) == [each.sequence for each in tail.entries_after(kept) or ()]
 
 
 async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> None:
@@ -331,9 +331,9 @@ async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> 
     async with remembering(tail):
         await read.wait()
         restored = True
-        await tail.look(past=99)
+        await tail.refresh(past=99)
         go_on.set()
         await asyncio.sleep(0.05)
 
     assert ("restored", 3) == (tail.head.log, tail.head.end_offset)
-    assert [1, 2, 3] == [each.sequence for each in tail.recent(after=0) or ()]
+    assert [1, 2, 3] == [each.sequence for each in tail.entries_after(0) or ()]

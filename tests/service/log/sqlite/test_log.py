@@ -2,82 +2,93 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
+from eventfeed.domain.conditions import Condition
 from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
-from eventfeed.domain.event import EVENT_BYTES_MAX, Identity
+from eventfeed.domain.event import Identity
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
-    AppFeed,
-    Filter,
-    InstanceFeed,
-    PartyFeed,
-    Query,
-    ReporteeFeed,
-    ResourceFeed,
+    Feed,
+    app_feed,
+    instance_feed,
+    party_feed,
+    reportee_feed,
+    resource_feed,
 )
 from eventfeed.log.sqlite import log as sqlite
-from eventfeed.log.sqlite.connections import translated
-from eventfeed.log.sqlite.log import SqliteLog, scan_statement, searches
-from eventfeed.log.sqlite.rows import together
-from tests.support.engines import new_name, opened
-from tests.support.events import TTD, caller, entries, entry, event, everything
+from eventfeed.log.sqlite.connections import translate_error
+from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.log.sqlite.rows import join_rows
+from eventfeed.log.sqlite.statements import plan_searches, scan_statement
+from tests.support.conditions import conditions
+from tests.support.engines import new_name, open_sqlite_log
+from tests.support.events import TTD, all_entries, caller, entries, entry, event
 
 # Rows that are put together at once, or one more.
 TOGETHER = PAGE_BYTES_MAX // EVENT_BYTES_MAX
 SOURCE, TYPES = "https://x", frozenset({"a", "b"})
 FILTERS = {
-    "all": Filter(),
-    "type": Filter(types=frozenset({"a"})),
-    "types": Filter(types=frozenset({"a", "b", "c"})),
-    "party": Filter(subject="/party/1"),
-    "party and types": Filter(subject="/party/1", types=TYPES),
-    "source": Filter(source=SOURCE),
-    "source and types": Filter(source=SOURCE, types=TYPES),
-    "id": Filter(id="x"),
-    "everything": Filter(id="x", source=SOURCE, subject="/party/1", types=TYPES),
+    "all": conditions(),
+    "type": conditions(types=frozenset({"a"})),
+    "types": conditions(types=frozenset({"a", "b", "c"})),
+    "party": conditions(subject="/party/1"),
+    "party and types": conditions(subject="/party/1", types=TYPES),
+    "source": conditions(source=SOURCE),
+    "source and types": conditions(source=SOURCE, types=TYPES),
+    "id": conditions(id="x"),
+    "everything": conditions(id="x", source=SOURCE, subject="/party/1", types=TYPES),
 }
 READER = caller(user="1")
-APP_RESOURCE = ResourceFeed(resource="urn:altinn:resource:app_ttd_bolig", reader=READER)
+
+
+def fields(filters: Sequence[Condition]) -> set[str]:
+    """Return the fields that filters are about."""
+    return {condition.field for condition in filters}
+
+
+APP_RESOURCE = resource_feed("urn:altinn:resource:app_ttd_bolig", READER)
 QUERIES = {
-    **{f"app: {name}": Query(feed=AppFeed(app=TTD), filter=wanted) for name, wanted in FILTERS.items()},
-    **{f"resource of an app: {name}": Query(feed=APP_RESOURCE, filter=wanted) for name, wanted in FILTERS.items()},
+    **{f"app: {name}": app_feed(TTD).where(*wanted) for name, wanted in FILTERS.items()},
+    **{f"resource of an app: {name}": APP_RESOURCE.where(*wanted) for name, wanted in FILTERS.items()},
     **{
-        f"resource: {name}": Query(feed=ResourceFeed(resource="urn:x", reader=READER), filter=wanted)
-        for name, wanted in {**FILTERS, "hidden": Filter(but_subjects=frozenset({"", "/party/1"}))}.items()
+        f"resource: {name}": resource_feed("urn:x", READER).where(*wanted)
+        for name, wanted in {**FILTERS, "hidden": conditions(but_subjects=frozenset({"", "/party/1"}))}.items()
     },
     **{
-        f"party: {name}": Query(feed=PartyFeed(subject="/party/1", reader=READER), filter=wanted)
+        f"party: {name}": party_feed("/party/1", READER).where(*wanted)
         for name, wanted in {
-            **{name: wanted for name, wanted in FILTERS.items() if wanted.subject is None},
-            "hidden": Filter(but_resources=frozenset({"urn:x", "urn:y"}), types=TYPES),
+            **{name: wanted for name, wanted in FILTERS.items() if "subject" not in fields(wanted)},
+            "hidden": conditions(but_resources=frozenset({"urn:x", "urn:y"}), types=TYPES),
         }.items()
     },
     **{
-        f"reportees: {name}": Query(feed=ReporteeFeed(types=TYPES), filter=wanted)
+        f"reportees: {name}": reportee_feed(TYPES).where(*wanted)
         for name, wanted in FILTERS.items()
-        if not wanted.types
+        if "type" not in fields(wanted)
     },
     **{
-        f"instance: {name}": Query(feed=InstanceFeed(guid="x", party=None), filter=wanted)
+        f"instance: {name}": instance_feed("x", None).where(*wanted)
         for name, wanted in FILTERS.items()
-        if wanted.subject is None
+        if "subject" not in fields(wanted)
     },
 }
 
 
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, query: Query) -> None:
+async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, query: Feed) -> None:
     """No query reads rows that its index does not name, comes out in order, and sorts no bodies: at most places."""
     await log.append(entries(1, 20), after=0)
-    ways = searches(query)
+    ways = plan_searches(query)
     sql, values = scan_statement(ways)
     with sqlite3.connect(tmp_path / "log.db") as db:
         bound = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {together(sql)}", bound)]
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {join_rows(sql)}", bound)]
     db.close()
     reads = [step for step in plan if "INDEX entry_" in step]
     others = [step for step in plan if "entry" in step and step not in reads]
@@ -99,7 +110,7 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
     with sqlite3.connect(tmp_path / "log.db") as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
-            for sql, values in ((sqlite._KNOWN, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
+            for sql, values in ((sqlite._STORED, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
     db.close()
     searched = [[step for step in plan if "entry" in step] for plan in plans]
@@ -121,7 +132,7 @@ async def test_any_number_of_events_is_written_and_found_at_once(log: SqliteLog,
     found = await log.find([*(each.event for each in written), event()])
     owned = await log.find([event(instance=int(written[-1].event.identity.id.partition("-")[2]))])
 
-    assert written == await everything(log)
+    assert written == await all_entries(log)
     assert {each.event.identity: each.sequence for each in written} == {
         identity: known.sequence for identity, known in found.identities.items()
     }
@@ -140,14 +151,14 @@ async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
 async def test_a_file_of_the_layout_before_is_brought_up_to_date(tmp_path: Path) -> None:
     """Its entries are all there, and the searches it lacked are as fast as in a new file."""
     path = tmp_path / "log.db"
-    async with opened(path) as log:
+    async with open_sqlite_log(path) as log:
         await log.append(entries(1, 5), after=0)
     with sqlite3.connect(path) as db:
         db.executescript("DROP INDEX entry_type; DROP INDEX entry_resource; PRAGMA user_version = 1")
     db.close()
-    async with opened(path) as log:
-        feed = ReporteeFeed(types=frozenset({"instance.created"}))
-        scan = await log.scan(Query(feed=feed), after=0, through=5, limit=9)
+    async with open_sqlite_log(path) as log:
+        feed = reportee_feed(frozenset({"instance.created"}))
+        scan = await log.scan(feed, after=0, through=5, limit=9)
 
     assert [1, 2, 3, 4, 5] == [each.sequence for each in scan.entries]
 
@@ -155,24 +166,24 @@ async def test_a_file_of_the_layout_before_is_brought_up_to_date(tmp_path: Path)
 async def test_the_log_survives_being_closed(tmp_path: Path) -> None:
     """Opening the file again gives the same log, and it goes on where it was."""
     path = tmp_path / "deep" / "er" / "log.db"
-    async with opened(path) as log:
+    async with open_sqlite_log(path) as log:
         await log.append(entries(1, 3), after=0)
         before = await log.head()
-    async with opened(path) as log:
+    async with open_sqlite_log(path) as log:
         await log.append([entry(4)], after=3)
 
         assert before.log == (await log.head()).log
-        assert [1, 2, 3, 4] == [each.sequence for each in await everything(log)]
+        assert [1, 2, 3, 4] == [each.sequence for each in await all_entries(log)]
 
 
 async def test_two_processes_share_one_file(tmp_path: Path) -> None:
     """Each sees what the other appended, and neither can append where the other did."""
-    async with opened(tmp_path / "log.db") as one, opened(tmp_path / "log.db") as other:
+    async with open_sqlite_log(tmp_path / "log.db") as one, open_sqlite_log(tmp_path / "log.db") as other:
         await one.append([first := entry(1)], after=0)
         with pytest.raises(TailMoved):
             await other.append([entry(1)], after=0)
 
-        assert [first] == await everything(other)
+        assert [first] == await all_entries(other)
 
 
 async def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
@@ -191,14 +202,14 @@ async def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
 )
 async def test_a_log_that_contradicts_its_record_refuses_to_start(tmp_path: Path, damage: str) -> None:
     """An end that is not where the record says is never taken for the end."""
-    async with opened(tmp_path / "log.db") as log:
+    async with open_sqlite_log(tmp_path / "log.db") as log:
         await log.append(entries(1, 3), after=0)
     with sqlite3.connect(tmp_path / "log.db") as db:
         db.execute(damage)
     db.close()
 
     with pytest.raises(LogDamaged):
-        async with opened(tmp_path / "log.db"):
+        async with open_sqlite_log(tmp_path / "log.db"):
             pass
 
 
@@ -207,20 +218,20 @@ async def test_a_file_that_is_no_log_refuses_to_start(tmp_path: Path) -> None:
     (tmp_path / "log.db").write_bytes(b"no database, but long enough to look like one" * 100)
 
     with pytest.raises(LogDamaged):
-        async with opened(tmp_path / "log.db"):
+        async with open_sqlite_log(tmp_path / "log.db"):
             pass
 
 
 async def test_a_newer_layout_refuses_to_start(tmp_path: Path) -> None:
     """A file of another release is not misread."""
-    async with opened(tmp_path / "log.db"):
+    async with open_sqlite_log(tmp_path / "log.db"):
         pass
     with sqlite3.connect(tmp_path / "log.db") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
 
     with pytest.raises(LogDamaged, match="99"):
-        async with opened(tmp_path / "log.db"):
+        async with open_sqlite_log(tmp_path / "log.db"):
             pass
 
 
@@ -235,7 +246,7 @@ async def test_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> N
     rival.close()
 
     assert not isinstance(refused.value, OutcomeUnknown)
-    assert [] == list(await everything(log))
+    assert [] == list(await all_entries(log))
 
 
 def test_every_error_of_the_engine_is_translated() -> None:
@@ -244,7 +255,7 @@ def test_every_error_of_the_engine_is_translated() -> None:
     errors = [kind("x") for kind in kinds if isinstance(kind, type) and issubclass(kind, sqlite3.Error)]
 
     assert len(errors) >= 8
-    assert all(isinstance(translated(error), Unavailable) for error in errors)
+    assert all(isinstance(translate_error(error), Unavailable) for error in errors)
 
 
 async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
@@ -253,7 +264,7 @@ async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
     with pytest.raises(Unavailable):
         await log.append([entry(2, of=same)], after=1)
 
-    assert 1 == len(await everything(log))
+    assert 1 == len(await all_entries(log))
 
 
 async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
@@ -266,7 +277,7 @@ async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
     await log._writer.run(sqlite._number, "PRAGMA max_page_count = 1000000")
     await log.append([entry(4)], after=3)
 
-    assert [1, 2, 3, 4] == [each.sequence for each in await everything(log)]
+    assert [1, 2, 3, 4] == [each.sequence for each in await all_entries(log)]
 
 
 @pytest.mark.parametrize("threads", ["_readers", "_follower"])
@@ -296,7 +307,7 @@ async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog
         for number, each in enumerate(entries(1, 3 * TOGETHER))
     ]
     await log.append(written, after=0)
-    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(written), limit=2 * TOGETHER)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(written), limit=2 * TOGETHER)
 
     assert written == list(await log.follow(after=0, limit=1_000))
     assert written[7 : 2 * TOGETHER - 1] == list(await log.follow(after=7, limit=2 * TOGETHER - 8))
@@ -307,7 +318,7 @@ async def test_what_is_past_a_pages_bytes_is_left(log: SqliteLog) -> None:
     """Also where it is not in the first rows that are put together."""
     heavy = [entry(place, of=event(size=50_000)) for place in range(1, 3 * TOGETHER)]
     await log.append(heavy, after=0)
-    scan = await log.scan(Query(feed=AppFeed(app=TTD)), after=0, through=len(heavy), limit=1_000)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(heavy), limit=1_000)
     weight = len(heavy[0].event.body)
 
     assert PAGE_BYTES_MAX // weight == len(scan.entries) == scan.examined

@@ -13,9 +13,9 @@ from statistics import median
 
 import httpx
 
-from tests.end_to_end.test_publishing import APP, app_event, post
 from tests.support.otlp_receiver import receiving, sending_to
-from tests.support.service import Served, bearer, free_port, serving, stop
+from tests.support.publishing import APP_PATH, app_event, post_events
+from tests.support.service import RunningService, bearer, free_port, running_service, stop
 
 REQUESTS = 8_000
 CONNECTIONS = 16
@@ -25,24 +25,24 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def bare(folder: Path) -> Iterator[Served]:
+def bare(folder: Path) -> Iterator[RunningService]:
     """The service without telemetry, on a store that is there."""
     port = free_port()
     command = [str(Path(sys.executable).with_name("granian")), "--interface", "asgi", "--factory", "--loop", "uvloop"]
     command += ["--no-ws", "--port", str(port), "--log-level", "warning", "tests.service.telemetry.cost.bare:create"]
     environment = {**os.environ, "EVENTFEED_PORT": str(port), "PYTHONPATH": str(Path(__file__).parents[4])}
     process = subprocess.Popen(command, cwd=folder, env=environment)
-    served = Served(f"http://127.0.0.1:{port}", folder, process)
+    service = RunningService(f"http://127.0.0.1:{port}", folder, process)
     while True:
         try:
-            served.client.get("/health/ready").raise_for_status()
+            service.client.get("/health/ready").raise_for_status()
             break
         except httpx.HTTPError:
             time.sleep(0.05)
     try:
-        yield served
+        yield service
     finally:
-        stop(served)
+        stop(service)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -59,17 +59,17 @@ def _below(pid: int) -> list[int]:
     return [int(each) for each in listed.stdout.split()]
 
 
-def cost(served: Served, headers: Mapping[str, str], path: str) -> float:
+def cost(service: RunningService, headers: Mapping[str, str], path: str) -> float:
     """CPU of the service for one request (µs)."""
-    before = cpu_seconds(served.process.pid)
-    asyncio.run(_ask(served, headers, path))
-    return (cpu_seconds(served.process.pid) - before) / REQUESTS * 1e6
+    before = cpu_seconds(service.process.pid)
+    asyncio.run(_ask(service, headers, path))
+    return (cpu_seconds(service.process.pid) - before) / REQUESTS * 1e6
 
 
-async def _ask(served: Served, headers: Mapping[str, str], path: str) -> None:
+async def _ask(service: RunningService, headers: Mapping[str, str], path: str) -> None:
     told = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     request = f"GET {path} HTTP/1.1\r\nHost: x\r\n{told}\r\n".encode()
-    host, port = served.url.removeprefix("http://").split(":")
+    host, port = service.url.removeprefix("http://").split(":")
 
     async def work() -> None:
         reader, writer = await asyncio.open_connection(host, int(port), limit=2**20)
@@ -97,42 +97,42 @@ def main() -> None:
         }
         for _ in range(ROUNDS):
             for way in ("none", *ways):
-                with tempfile.TemporaryDirectory() as folder, _started(Path(folder), ways.get(way)) as served:
-                    post(served, APP, [app_event("cost") for _ in range(50)]).raise_for_status()
-                    for what, after in (("page of 50", "0"), ("304", _end(served))):
-                        found.setdefault((what, way), []).append(cost(served, *_request(served, after)))
+                with tempfile.TemporaryDirectory() as folder, _started(Path(folder), ways.get(way)) as service:
+                    post_events(service, APP_PATH, [app_event("cost") for _ in range(50)]).raise_for_status()
+                    for what, after in (("page of 50", "0"), ("304", _end(service))):
+                        found.setdefault((what, way), []).append(cost(service, *_request(service, after)))
     for (what, way), values in sorted(found.items(), key=lambda each: each[0][0], reverse=True):
         base = median(found[what, "none"])
         print(f"{what:<12} {way:<26} {median(values):7.1f} us a request, {median(values) - base:+6.1f}", flush=True)
 
 
 @contextmanager
-def _started(folder: Path, settings: Mapping[str, str] | None) -> Iterator[Served]:
+def _started(folder: Path, settings: Mapping[str, str] | None) -> Iterator[RunningService]:
     """The service with these settings, or without telemetry."""
     if settings is not None:
-        with serving(folder, **settings) as served:
-            yield served
+        with running_service(folder, **settings) as service:
+            yield service
         return
-    with serving(folder):
+    with running_service(folder):
         pass
-    with bare(folder) as served:
-        yield served
+    with bare(folder) as service:
+        yield service
 
 
-def _end(served: Served) -> str:
+def _end(service: RunningService) -> str:
     """Where the feed ends."""
-    return _page(served, "0").headers["feed-cursor"]
+    return _page(service, "0").headers["feed-cursor"]
 
 
-def _request(served: Served, after: str) -> tuple[Mapping[str, str], str]:
+def _request(service: RunningService, after: str) -> tuple[Mapping[str, str], str]:
     """Headers and path of a request; at the end of the feed it is answered with 304."""
-    page = _page(served, after)
+    page = _page(service, after)
     same = {} if page.content != b"[]" else {"If-None-Match": page.headers["etag"]}
-    return {**bearer(served.token(SCOPE)), **same}, page.request.url.raw_path.decode()
+    return {**bearer(service.token(SCOPE)), **same}, page.request.url.raw_path.decode()
 
 
-def _page(served: Served, after: str) -> httpx.Response:
-    return served.client.get(f"/events/api/v1/app/ttd/cost?after={after}", headers=bearer(served.token(SCOPE)))
+def _page(service: RunningService, after: str) -> httpx.Response:
+    return service.client.get(f"/events/api/v1/app/ttd/cost?after={after}", headers=bearer(service.token(SCOPE)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""Identity and access of a process: register, decision point, providers and development issuers."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+from litestar.handlers import HTTPRouteHandler
+
+from eventfeed.access.cedar import CedarDecisionPoint, policies_file
+from eventfeed.access.decisions import Decisions
+from eventfeed.access.local import LocalRegister, population_file
+from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
+from eventfeed.app.clock_and_ids import now
+from eventfeed.domain.approval import Approval
+from eventfeed.domain.ports import DecisionPoint, Register
+from eventfeed.http.identity_routes import development_routes, identity_routes
+from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
+from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
+from eventfeed.identity.keys import ProviderKeys, SigningKeys
+from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens, Provider
+from eventfeed.settings import Settings
+from eventfeed.telemetry.telemetry import Telemetry
+
+
+class Access(NamedTuple):
+    """The register of people and organisations, and decisions about who may read what."""
+
+    register: Register
+    decisions: DecisionPoint
+
+
+class Identity:
+    """The signing keys of the platform, and the HTTP client for other services."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        self._settings, self._telemetry = settings, telemetry
+        self.keys = SigningKeys.load(settings.keys_path / "platform")
+        # A proxy of the environment is for other machines: in development the issuers are on this one.
+        self.client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
+        url = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
+        self._issuer = PlatformIssuer(url, self.keys, now)
+
+    def tokens(self) -> PlatformTokens:
+        """Return the verification of platform tokens."""
+        return PlatformTokens(self._issuer)
+
+    def access(self) -> Access:
+        """Return register and decision point: the platform's, or local files. Raises `SettingsError`."""
+        settings, telemetry = self._settings, self._telemetry
+        if settings.platform_url:
+            token = functools.partial(service_token, self._issuer)
+            url = settings.platform_url.rstrip("/")
+            platform = Platform(url, self.client, settings.platform_subscription_key, token)
+            register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
+            return Access(register, Decisions(PlatformDecisionPoint(platform), telemetry=telemetry))
+        population = population_file(_path(settings.register))
+        point = CedarDecisionPoint(population, policies_file(_path(settings.policies)))
+        return Access(LocalRegister(population), Decisions(point, telemetry=telemetry))
+
+    def routes(self, register: Register) -> Sequence[HTTPRouteHandler]:
+        """Return the routes of the exchange, and in development those of the issuers."""
+        settings = self._settings
+        issuers = [_development_issuer(settings, provider) for provider in PROVIDERS] if settings.development else []
+        exchange = Exchange(self._providers(), register=register, issuer=self._issuer, telemetry=self._telemetry)
+        return [*identity_routes(exchange), *(route for issuer in issuers for route in development_routes(issuer))]
+
+    def _providers(self) -> Mapping[str, Provider]:
+        """Return the providers of external tokens: real ones, or in development our own, found the same way."""
+        settings = self._settings
+        issuers = {
+            MASKINPORTEN: (settings.maskinporten_issuer, settings.maskinporten_audiences.split()),
+            ID_PORTEN: (settings.idporten_issuer, settings.idporten_audiences.split()),
+        }
+        if settings.development:
+            issuers = {provider: (_development_url(settings, provider), [settings.own_url]) for provider in PROVIDERS}
+        return {
+            name: Provider(
+                issuer=issuer,
+                keys=ProviderKeys(issuer, self.client, telemetry=self._telemetry),
+                audiences=frozenset(audiences),
+            )
+            for name, (issuer, audiences) in issuers.items()
+            if issuer
+        }
+
+
+def first_approvals(settings: Settings) -> Sequence[Approval]:
+    """Return the approvals in the register's file: the first ones of their organisations. Raises `SettingsError`."""
+    return list(population_file(_path(settings.register)).value.first_approvals())
+
+
+def _development_issuer(settings: Settings, provider: str) -> DevelopmentIssuer:
+    keys = SigningKeys.load(settings.keys_path / provider)
+    return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, now)
+
+
+def _development_url(settings: Settings, provider: str) -> str:
+    return f"{settings.own_url}/development/{provider}"
+
+
+def _path(setting: str) -> Path | None:
+    return Path(setting) if setting else None

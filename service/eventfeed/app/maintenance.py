@@ -1,0 +1,70 @@
+"""Background work on a store: appending, filling memory, retention, and a marker that keeps the log's end young."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from eventfeed.app.clock_and_ids import new_unique_id
+from eventfeed.domain.event import marker
+from eventfeed.domain.publishing import Submission
+from eventfeed.log.appender import Appender
+from eventfeed.log.memory.tail import Tail
+from eventfeed.log.retention import Retention
+
+_log = logging.getLogger(__name__)
+
+# Deletion comes long after entries have become invisible; a minute more does not matter.
+INTERVAL_SECONDS = 60.0
+
+
+class Cost(Protocol):
+    """The cost of a verb so far: requests, and request units."""
+
+    @property
+    def requests(self) -> int:
+        """Requests so far."""
+
+    @property
+    def units(self) -> float:
+        """Request units so far."""
+
+
+class Maintenance:
+    """The background tasks of one store. `costs`, by verb, are logged if the store charges for requests."""
+
+    def __init__(
+        self, tail: Tail, retention: Retention, *, appender: Appender, costs: Mapping[str, Cost] | None
+    ) -> None:
+        self._tail, self._retention, self._appender, self._costs = tail, retention, appender, costs
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Run the tasks during the block; at its end no reader waits any more."""
+        work = (self._appender.run(), self._tail.fill_memory(), self._repeat())
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            yield
+        finally:
+            await self._tail.stop()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _repeat(self) -> None:
+        while True:
+            for step in (self._append_marker, self._retention.delete):
+                try:
+                    await step()
+                except Exception:  # noqa: BLE001  # it can wait a minute, and must not end the loop or the other step
+                    _log.exception("maintenance of the store failed")
+            if self._costs is not None:
+                costs = [f"{verb} {cost.requests}/{cost.units:.0f}" for verb, cost in sorted(self._costs.items())]
+                _log.info("requests and request units so far: %s", ", ".join(costs))
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _append_marker(self) -> None:
+        """Append a marker before the store would delete the last entry for its age."""
+        if self._retention.end_is_old(await self._tail.refresh()):
+            await self._appender.publish(Submission(events=[marker(new_unique_id())], pointers=[""], admin=True))

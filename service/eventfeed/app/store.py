@@ -1,0 +1,111 @@
+"""The store of a process: its engines, and the log's parts that use them."""
+
+import base64
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from eventfeed.app.clock_and_ids import new_log_name, new_unique_id, now
+from eventfeed.app.maintenance import Maintenance
+from eventfeed.log.appender import Appender
+from eventfeed.log.cosmos.containers import containers
+from eventfeed.log.memory.tail import Tail
+from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.records.sqlite import SqliteRecords
+from eventfeed.settings import Settings, SettingsError
+from eventfeed.telemetry.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from eventfeed.log.cosmos.database import Database
+    from eventfeed.log.cosmos.log import CosmosLog
+    from eventfeed.records.cosmos import CosmosRecords
+
+DAY = 24 * 3_600 * 1_000_000
+# Emulators accept any key in base64.
+EMULATOR_KEY = base64.b64encode(b"emulator").decode()
+
+
+class Engines(NamedTuple):
+    """The log, approvals with the audit log, and the Cosmos DB database of both, if any."""
+
+    log: "SqliteLog | CosmosLog"
+    records: "SqliteRecords | CosmosRecords"
+    database: "Database | None"
+
+
+class Store:
+    """The engines that the settings name, and tail, retention and appender: one of each in a process."""
+
+    def __init__(self, settings: Settings, telemetry: Telemetry, *, segment_entries: int | None = None) -> None:
+        if settings.cosmos is None:
+            engines = _sqlite_engines(settings)
+        else:
+            engines = _cosmos_engines(settings, telemetry, segment_entries)
+        self.log, self.records, self._database = engines
+        self._telemetry = telemetry
+        self.tail = Tail(self.log)
+        keep = int(settings.retention_days * DAY)
+        self._containers = containers(keep_seconds=keep // 1_000_000)
+        self.retention = Retention(self.log, clock=now, keep=keep)
+        self.appender = Appender(
+            self.log, self.tail, clock=now, new_write_id=new_unique_id, random=random.random, telemetry=telemetry
+        )
+
+    async def create(self) -> None:
+        """Create what is missing: in a Cosmos DB emulator the database and its containers, and the log."""
+        if self._database is not None:
+            async with contextlib.AsyncExitStack() as stack:
+                stack.push_async_callback(self._database.close)
+                await self._database.open()
+                await self._database.create(self._containers)
+                await self._database.require(self._containers, indexes=True)
+        async with self.open():
+            pass
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Keep the engines open during the block."""
+        async with contextlib.AsyncExitStack() as stack:
+            if self._database is not None:
+                stack.push_async_callback(self._database.close)
+                await self._database.open()
+                await self._database.require(self._containers, indexes=False)
+            for engine in (self.log, self.records):
+                stack.push_async_callback(engine.close)
+                await engine.open()
+            yield
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Keep the engines open, append and maintain the log during the block."""
+        async with self.open():
+            await self.tail.start()
+            self._telemetry.observe_queue(lambda: self.appender.depth)
+            self._telemetry.observe_tail(lambda: self.tail.head.end_offset, staleness=lambda: self.tail.staleness)
+            costs = None if self._database is None else self._database.costs
+            maintenance = Maintenance(self.tail, self.retention, appender=self.appender, costs=costs)
+            async with maintenance.run():
+                yield
+
+
+def _sqlite_engines(settings: Settings) -> Engines:
+    log = SqliteLog(settings.sqlite_path, new_name=new_log_name)
+    return Engines(log, SqliteRecords(settings.access_path), None)
+
+
+def _cosmos_engines(settings: Settings, telemetry: Telemetry, segment_entries: int | None) -> Engines:
+    # Not at the top: 30 MB and half a second that the embedded store does without.
+    from eventfeed.log.cosmos.database import Database  # noqa: PLC0415
+    from eventfeed.log.cosmos.log import SEGMENT_ENTRIES, CosmosLog  # noqa: PLC0415
+    from eventfeed.records.cosmos import CosmosRecords  # noqa: PLC0415
+
+    if settings.cosmos is None:
+        raise SettingsError("The store is not in Cosmos DB.")
+    key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
+    url, name = settings.cosmos.url, settings.cosmos.database
+    database = Database(url, name, key=key, random=random.random, clock=now, telemetry=telemetry)
+    size = segment_entries or SEGMENT_ENTRIES
+    log = CosmosLog(database, new_name=new_log_name, segment_entries=size)
+    return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

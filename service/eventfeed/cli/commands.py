@@ -1,0 +1,88 @@
+"""The commands of `eventfeed`."""
+
+import asyncio
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from eventfeed.cli.audit import audit
+from eventfeed.cli.options import plain_failures, run_on_store, settings_here
+from eventfeed.cli.publish import publish
+from eventfeed.cli.read import read
+from eventfeed.cli.scenarios import scenarios
+from eventfeed.cli.token import token
+from eventfeed.settings import PREFIX, SECRETS, described
+
+# If the output is no terminal: wide enough for each meaning to fit on one line.
+PLAIN_COLUMNS = 240
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="eventfeed")
+def main() -> None:
+    """Publish CloudEvents, and follow them in one strictly increasing sequence."""
+
+
+@main.command()
+@click.option("--host", metavar="H", help="The address to listen on.")
+@click.option("--port", metavar="P", type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--sample", is_flag=True, help="Fill an empty development log with generated events.")
+@click.option("--observe", is_flag=True, help="Show traces and charts on a page.")
+def serve(host: str | None, port: int | None, *, sample: bool, observe: bool) -> None:
+    """Run the service."""
+    # Not at the top: the other commands start faster without a server, and do not need one.
+    from eventfeed.cli.serve import serve as run  # noqa: PLC0415
+
+    with plain_failures():
+        run(settings_here(host=host, port=port), sample=sample, observe=observe)
+
+
+@main.command()
+def settings() -> None:
+    """List every setting: name, value, default, unit, meaning."""
+    here = settings_here()
+    table = Table("name", "value", "default", "unit", "meaning", box=None, padding=(0, 2, 0, 0))
+    for each in described():
+        value = getattr(here, each.name)
+        text = "(set)" if each.name in SECRETS and value else str(value)
+        table.add_row(PREFIX + each.name.upper(), text, str(each.default), each.unit, each.meaning)
+    Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False).print(table)
+
+
+@main.group()
+def store() -> None:
+    """Maintain the store."""
+
+
+@store.command()
+@click.option(
+    "--segment-entries",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Entries in each partition; cannot be changed later. For tests.",
+)
+def create(segment_entries: int | None) -> None:
+    """Create a store in a Cosmos DB emulator. In Azure, `infra/` creates the store."""
+    from eventfeed.app.store import Store  # noqa: PLC0415  # as for serve
+    from eventfeed.telemetry.telemetry import Telemetry  # noqa: PLC0415  # as for serve
+
+    here = settings_here()
+    if here.cosmos is None or not here.cosmos.emulator:
+        raise click.UsageError(
+            "This command is for an emulator on this machine: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name."
+        )
+    with plain_failures():
+        asyncio.run(Store(here, Telemetry(), segment_entries=segment_entries).create())
+    click.echo(f"{here.cosmos.database} exists")
+
+
+@store.command(name="new-log")
+def new_log() -> None:
+    """Give the log a new name, after a restore. The service then refuses all older cursors."""
+    click.echo(run_on_store(lambda store: store.log.rename()))
+
+
+for command in (audit, publish, read, scenarios, token):
+    main.add_command(command)

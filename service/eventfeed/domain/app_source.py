@@ -1,0 +1,103 @@
+"""App, instance and party of an event, as its `source` and `resource` name them (contract section 3)."""
+
+import functools
+import re
+from urllib.parse import urlsplit
+
+import msgspec
+
+from eventfeed.domain.event import App, Event
+
+RESOURCE_APP_PREFIX = "urn:altinn:resource:app_"
+
+_ORG, _NAME = r"(?P<org>[A-Za-z0-9-]+)", r"(?P<name>[A-Za-z0-9._-]+)"
+_GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_APP = re.compile(f"{_ORG}/{_NAME}")
+_APP_PATH = re.compile(rf"/{_ORG}/{_NAME}/instances/(?P<party>[0-9]+)/(?P<guid>{_GUID})")
+# The spelling of nearly all sources of apps.
+PLAIN_APP_SOURCE = re.compile(rf"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*/(?![^/]*/\.{{1,2}}/){_APP_PATH.pattern[1:]}")
+APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
+_INSTANCE = re.compile(rf"(?P<party>[0-9]+)/(?P<guid>{_GUID})")
+PARTY_SUBJECT = re.compile(r"/party/[0-9]{1,18}")
+# Several functions read the source of one event, one after the other.
+_SOURCES_MAX = 256
+# The same apps are read again and again.
+_APPS_MAX = 1_024
+
+
+class AppSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of an app's source."""
+
+    app: App
+    party: str
+    guid: str
+
+    @property
+    def resource(self) -> str:
+        """The resource that rights are given for."""
+        return f"{RESOURCE_APP_PREFIX}{self.app.org}_{self.app.name}"
+
+    @property
+    def resourceinstance(self) -> str:
+        """The instance, as `{partyId}/{instanceGuid}`."""
+        return f"{self.party}/{self.guid}"
+
+
+class _Instance(msgspec.Struct, frozen=True, kw_only=True):
+    resourceinstance: str | None = None
+
+
+@functools.lru_cache(maxsize=_SOURCES_MAX)
+def parse_app_source(source: str) -> AppSource | None:
+    """Parse `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}`; None for any other source."""
+    match = PLAIN_APP_SOURCE.fullmatch(source)
+    if match is None:
+        parts = urlsplit(source)
+        match = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
+    if match is None:
+        return None
+    return AppSource(app=App(org=match["org"], name=match["name"]), party=match["party"], guid=match["guid"])
+
+
+@functools.lru_cache(maxsize=_APPS_MAX)
+def parse_app(org: str, name: str) -> App | None:
+    """Return the app with these names; None if they are not valid names."""
+    return App(org=org, name=name) if _APP.fullmatch(f"{org}/{name}") else None
+
+
+def app_of(source: str, resource: str | None) -> App | None:
+    """Return the app of an event: the one in its source, else the one that its resource names."""
+    if app_source := parse_app_source(source):
+        return app_source.app
+    match = APP_RESOURCE.fullmatch(resource or "")
+    return App(org=match["org"], name=match["name"]) if match else None
+
+
+def instance_of(source: str, resourceinstance: str | None) -> str | None:
+    """Return the guid, in lower case, of the instance that an event is about."""
+    if app_source := parse_app_source(source):
+        return app_source.guid.lower()
+    match = _INSTANCE.fullmatch(resourceinstance or "")
+    return match["guid"].lower() if match else None
+
+
+def party_of_instance(event: Event) -> str | None:
+    """Return the party before the guid in an event's instance."""
+    if app_source := parse_app_source(event.identity.source):
+        return app_source.party
+    match = _INSTANCE.fullmatch(msgspec.json.decode(event.body, type=_Instance).resourceinstance or "")
+    return match["party"] if match else None
+
+
+def party_of_subject(subject: str | None) -> str | None:
+    """Return the party id of a subject `/party/{partyId}`."""
+    return subject.removeprefix("/party/") if subject and PARTY_SUBJECT.fullmatch(subject) else None
+
+
+def may_publish(org: str | None, *, source: str, app: App | None) -> bool:
+    """True if a publisher of `org` may send this event: the first segment of its source and its app are its own."""
+    if org is None or (app is not None and app.org != org):
+        return False
+    if app_source := parse_app_source(source):
+        return app_source.app.org == org
+    return urlsplit(source).path.split("/")[1:2] == [org]

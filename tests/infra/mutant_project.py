@@ -1,0 +1,31 @@
+"""Mutants of the project: copies in which one text is replaced, to prove that a check detects the fault."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.infra.simulation.simulation import ROOT
+
+
+class Mutation(NamedTuple):
+    """A file of the project, a text that occurs in it exactly once, and the text that replaces it."""
+
+    file: str
+    original: str
+    replacement: str
+
+
+def create_mutant_project(folder: Path, mutation: Mutation) -> Path:
+    """Copy the program and its settings to `folder` and apply the mutation there.
+
+    Raises `LookupError` when the original text does not occur exactly once: the mutation must change with the program.
+    """
+    shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("__pycache__"))
+    for settings in ROOT.glob("Pulumi*.yaml"):
+        shutil.copy(settings, folder)
+    file = folder / mutation.file
+    text = file.read_text()
+    if (count := text.count(mutation.original)) != 1:
+        raise LookupError(f"the text occurs {count} times in {mutation.file}, not once: {mutation.original}")
+    file.write_text(text.replace(mutation.original, mutation.replacement))
+    return folder

@@ -1,0 +1,126 @@
+"""App, instance and party, as source, resource and subject of an event name them."""
+
+import msgspec
+import pytest
+
+from eventfeed.domain.app_source import (
+    AppSource,
+    app_of,
+    instance_of,
+    may_publish,
+    parse_app,
+    parse_app_source,
+    party_of_instance,
+    party_of_subject,
+)
+from eventfeed.domain.cloudevents import app_event_faults
+from eventfeed.domain.event import App
+from tests.support.events import event, guid
+
+GUID = "6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
+SOURCE = f"https://ttd.apps.example.no/ttd/bolig_1/instances/50000001/{GUID}"
+BOLIG = App(org="ttd", name="bolig_1")
+
+
+def test_source_of_an_app_gives_app_resource_and_instance() -> None:
+    """Org and app are two fields."""
+    app_source = parse_app_source(SOURCE)
+
+    assert AppSource(app=BOLIG, party="50000001", guid=GUID) == app_source
+    assert "urn:altinn:resource:app_ttd_bolig_1" == app_source.resource
+    assert f"50000001/{GUID}" == app_source.resourceinstance
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"{SOURCE}/data",
+        f"{SOURCE}?x=1",
+        f"{SOURCE}#x",
+        "https://host/ttd/a",
+        f"https://host/tt_d/a/instances/1/{GUID}",
+        f"https://host/ttd/a/instances/x/{GUID}",
+        "https://host/ttd/a/instances/1/not-a-guid",
+    ],
+)
+def test_other_source_is_no_source_of_an_app(source: str) -> None:
+    """Only the whole form is the source of an app, and an app's event needs one."""
+    attributes = {"source": source, "subject": "/party/50000001"}
+
+    assert parse_app_source(source) is None
+    assert ["source"] == [name for name, _ in app_event_faults(attributes)]
+
+
+@pytest.mark.parametrize(
+    ("org", "name", "app"),
+    [
+        ("ttd", "bolig_1", BOLIG),
+        ("ttd", "", None),
+        ("tt_d", "bolig", None),
+        ("ttd", "a/b", None),
+        ("ttd/a", "b", None),
+        ("ttd", "bolig\n", None),
+    ],
+)
+def test_parse_app_accepts_only_valid_names(org: str, name: str, app: App | None) -> None:
+    """An org has letters, digits and hyphens; the name of an app also dots and underscores."""
+    assert app == parse_app(org, name)
+
+
+def test_source_decides_the_app_of_an_event_before_its_resource() -> None:
+    """Without a source of an app, the resource may name one: its org goes up to the first underscore."""
+    assert BOLIG == app_of(SOURCE, None) == app_of(SOURCE, "urn:altinn:resource:app_skd_a_b")
+    assert App(org="skd", name="a_b") == app_of("https://host/skd/x", "urn:altinn:resource:app_skd_a_b")
+    assert app_of("https://host/skd/x", "urn:altinn:resource:other") is None
+
+
+def test_instance_of_an_event_is_a_guid_in_lower_case() -> None:
+    """The source names it, or else the attribute `resourceinstance`."""
+    assert instance_of("https://host/skd/x", f"1/{GUID.upper()}") == GUID == instance_of(SOURCE, None)
+    assert instance_of("https://host/skd/x", "elsewhere") is None
+
+
+def test_party_of_an_instance_precedes_its_guid() -> None:
+    """It is in the source of an app's event, in an attribute of other events, or absent."""
+    other = event(app=None)
+    other = msgspec.structs.replace(
+        other,
+        identity=msgspec.structs.replace(other.identity, source="https://x/y"),
+        body=b'{"resourceinstance": "77/%b"}' % guid(1).encode(),
+    )
+    without_instance = msgspec.structs.replace(other, body=b'{"resourceinstance": "x"}')
+
+    assert "50000001" == party_of_instance(event())
+    assert "77" == party_of_instance(other)
+    assert party_of_instance(without_instance) is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "party"),
+    [("/party/5", "5"), ("/party/", None), ("/party/x", None), ("/party/5/6", None), ("/org/ttd", None), (None, None)],
+)
+def test_party_of_a_subject_is_the_digits_after_party(subject: str | None, party: str | None) -> None:
+    """The whole subject is `/party/` and digits; any other subject is no party."""
+    assert party == party_of_subject(subject)
+
+
+@pytest.mark.parametrize(
+    ("org", "source", "app", "is_allowed"),
+    [
+        ("ttd", SOURCE, BOLIG, True),
+        ("ttd", "https://host/ttd/thing", None, True),
+        ("ttd", "https://host/ttd", None, True),
+        ("tt", SOURCE, BOLIG, False),
+        ("ttd", "https://host/ttdx/thing", None, False),
+        ("ttd", "https://ttd/skd/thing", None, False),
+        ("ttd", "https://host/thing/ttd", None, False),
+        ("ttd", "https://host/ttd/thing", App(org="skd", name="a"), False),
+        ("ttd", "https://host/ttd-b/thing", None, False),
+        (None, SOURCE, BOLIG, False),
+    ],
+)
+def test_publisher_may_publish_only_for_its_own_org(
+    org: str | None, source: str, app: App | None, *, is_allowed: bool
+) -> None:
+    """The first path segment of the source, as a whole, and the app's org are the publisher's org."""
+    assert is_allowed is may_publish(org, source=source, app=app)

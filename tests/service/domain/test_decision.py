@@ -1,0 +1,32 @@
+"""Questions to the decision point."""
+
+import msgspec
+import pytest
+
+from eventfeed.domain.decision import RESOURCE_LENGTH_MAX, Question, question_of
+from tests.support.events import event
+
+BOLIG = "urn:altinn:resource:app_ttd_bolig"
+
+
+def test_question_of_an_event_names_resource_and_party() -> None:
+    """An event whose subject is no party gives a question without one."""
+    no_party = msgspec.structs.replace(event(), subject="/case/7")
+
+    assert Question(resource=BOLIG, party="50000001") == question_of(event())
+    assert Question(resource=BOLIG, party=None) == question_of(no_party)
+
+
+@pytest.mark.parametrize(
+    "resource", [None, "", "x", "urn:", "urn:x", "urn:x:a b", "urn:x:" + "x" * RESOURCE_LENGTH_MAX]
+)
+def test_event_without_a_valid_resource_gives_no_question(resource: str | None) -> None:
+    """No resource, one that is no URN, or one that is too long."""
+    assert question_of(event(app=None, resource=resource)) is None
+
+
+def test_resource_of_the_greatest_length_gives_a_question() -> None:
+    """The limit itself is allowed."""
+    longest = "urn:x:".ljust(RESOURCE_LENGTH_MAX, "x")
+
+    assert Question(resource=longest, party="50000001") == question_of(event(app=None, resource=longest))

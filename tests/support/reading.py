@@ -1,0 +1,20 @@
+"""Pages of a reader for tests."""
+
+from eventfeed.domain.cursor import After, Bare
+from eventfeed.domain.feed import Feed, Page, PageBounds
+from eventfeed.log.reader import Reader
+
+_BEGINNING = Bare(position=0)
+
+
+async def read_page(
+    reader: Reader,
+    feed: Feed,
+    *,
+    size: int,
+    after: After = _BEGINNING,
+    since: int | None = None,
+    until: int | None = None,
+) -> Page:
+    """Return the page of a feed after a cursor, from the beginning unless told otherwise."""
+    return await reader.read(feed, after=after, bounds=PageBounds(size=size, since=since, until=until))
