@@ -1,4 +1,4 @@
-"""The documentation cannot lie: what there is stands in it, and what it shows runs."""
+"""README and docs agree with the code: complete tables, and examples that run."""
 
 import re
 import subprocess
@@ -15,11 +15,12 @@ from eventfeed.settings import PREFIX, described
 from eventfeed.telemetry.dashboards import ALERTS
 from eventfeed.telemetry.metrics import METRICS
 from tests.support.service import COMMAND, clean_environment, running_service
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Command]]:
@@ -31,18 +32,20 @@ def commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Comma
             yield f"{prefix} {name}", command
 
 
-def test_every_setting_is_described_with_its_default() -> None:
-    """Name, default, unit."""
+def test_reference_describes_every_setting_with_its_default() -> None:
+    """A row has name, default and unit."""
     rows = {row.split("`")[1]: row for row in REFERENCE.splitlines() if row.startswith(f"| `{PREFIX}")}
-    known = {f"{PREFIX}{each.name.upper()}": each for each in described()}
+    settings = {f"{PREFIX}{each.name.upper()}": each for each in described()}
 
-    assert known.keys() == rows.keys()
-    assert [] == [name for name, each in known.items() if each.default != "" and f"`{each.default}`" not in rows[name]]
-    assert [] == [name for name, each in known.items() if each.unit and f"({each.unit})" not in rows[name]]
+    assert settings.keys() == rows.keys()
+    assert [] == [
+        name for name, each in settings.items() if each.default != "" and f"`{each.default}`" not in rows[name]
+    ]
+    assert [] == [name for name, each in settings.items() if each.unit and f"({each.unit})" not in rows[name]]
 
 
-def test_every_route_is_described() -> None:
-    """As the OpenAPI document has them."""
+def test_reference_describes_every_route() -> None:
+    """The routes are those of the OpenAPI document."""
     paths = document()["paths"]
     assert isinstance(paths, dict)
     routes = [f"{method.upper()} {path}" for path, methods in paths.items() for method in methods]
@@ -50,15 +53,15 @@ def test_every_route_is_described() -> None:
     assert [] == [route for route in routes if f"`{route}`" not in REFERENCE]
 
 
-def test_every_error_is_described() -> None:
-    """Status and code, and no other."""
+def test_reference_describes_every_error() -> None:
+    """A row has status and code. There is no other row."""
     rows = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", REFERENCE, re.MULTILINE)
 
     assert {(str(kind.status), code) for code, kind in KINDS.items()} == set(rows)
 
 
-def test_every_command_is_described_with_its_options() -> None:
-    """Each command has its row, and each option stands in it."""
+def test_reference_describes_every_command_with_its_options() -> None:
+    """Each command has its row, and the row has each option."""
     rows = {row.split("`")[1]: row for row in REFERENCE.splitlines() if row.startswith("| `eventfeed ")}
     missing = []
     for words, command in commands(main, "eventfeed"):
@@ -71,27 +74,27 @@ def test_every_command_is_described_with_its_options() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Every link to a file of the project is to one that is there."""
+def test_links_of_a_page_lead_to_existing_files(page: Path) -> None:
+    """Links to other sites are left out."""
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in target]
 
     assert [] == [target for target in targets if not (page.parent / target).exists()]
 
 
-def test_every_make_command_exists() -> None:
-    """What the pages tell to run, the Makefile has."""
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    told = {name for page in PAGES for name in re.findall(r"`make ([a-z]+)`", page.read_text())}
+def test_every_make_command_in_the_docs_exists() -> None:
+    """The Makefile has a target for each."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    commands = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)`", page.read_text())}
 
-    assert told <= targets
+    assert commands <= targets
 
 
-def test_the_tour_runs(tmp_path: Path) -> None:
-    """The README's two minutes, pasted as they stand, against a service as `make run` starts it."""
+def test_tour_of_the_readme_runs_as_written(tmp_path: Path) -> None:
+    """Its commands run against a service as `make run` starts it."""
     (tour,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     with running_service(tmp_path, "--sample") as service:
         script = tour.replace("http://127.0.0.1:8080", service.url).replace(".venv/bin/eventfeed", COMMAND)
-        ended = subprocess.run(
+        result = subprocess.run(
             ["bash", "-euc", script],
             cwd=tmp_path,
             env=clean_environment(EVENTFEED_PUBLIC_URL=service.url),
@@ -100,36 +103,42 @@ def test_the_tour_runs(tmp_path: Path) -> None:
             check=False,
         )
 
-    assert (0, b"") == (ended.returncode, ended.stderr)
-    assert b'"duplicate":false' in ended.stdout
-    assert b"feed-cursor: " in ended.stdout
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b'"duplicate":false' in result.stdout
+    assert b"feed-cursor: " in result.stdout
     assert (tmp_path / "completed.ndjson").read_text().count("instance.process.completed") > 10
 
 
-def test_what_is_printed_at_the_start_can_be_pasted(tmp_path: Path) -> None:
-    """The lines of all five scenarios give events, in order."""
+def test_commands_in_the_output_of_a_start_run_as_written(tmp_path: Path) -> None:
+    """The commands of all five scenarios print events in order."""
     with running_service(tmp_path, "--sample") as service:
-        while "S5" not in (printed := (tmp_path / "output").read_text()):
-            pass
-        pasted = [paste(part, tmp_path) for part in re.split(r"^S[1-5].*$", printed, flags=re.MULTILINE)[1:]]
-        sequences = [re.findall(rb'"sequence":"([0-9]{20})"', output) for output in pasted]
+        output = wait_until(lambda: output_with_scenarios(tmp_path))
+        parts = re.split(r"^S[1-5].*$", output, flags=re.MULTILINE)[1:]
+        results = [run_commands(part, tmp_path) for part in parts]
+        sequences = [re.findall(rb'"sequence":"([0-9]{20})"', result) for result in results]
 
-    assert service.url in printed
+    assert service.url in output
     assert 5 == len([each for each in sequences if len(each) > 2])
     assert [sorted(each) for each in sequences] == sequences
 
 
-def paste(commands: str, folder: Path) -> bytes:
-    """What comes of pasting these lines."""
+def output_with_scenarios(folder: Path) -> str:
+    """The output of a service once it has all scenarios; "" before."""
+    output = (folder / "output").read_text()
+    return output if "S5" in output else ""
+
+
+def run_commands(commands: str, folder: Path) -> bytes:
+    """The output of these commands."""
     return subprocess.run(["bash", "-euc", commands], capture_output=True, timeout=300, check=True, cwd=folder).stdout
 
 
-def test_every_metric_is_described_as_it_is() -> None:
-    """Kind, unit, attributes and meaning; and no other."""
+def test_docs_describe_every_metric_as_the_code_does() -> None:
+    """A row has kind, unit, attributes and description. There is no other row."""
     page = (ROOT / "docs" / "observability.md").read_text()
     section = page.partition("## Metrics\n")[2].partition("\n## ")[0]
     rows = {row.split("`")[1]: row for row in section.splitlines() if row.startswith("| `")}
-    known = {
+    metrics = {
         each.name: "| `{}` | {} | `{}` | {} | {} |".format(
             each.name,
             each.kind,
@@ -140,20 +149,20 @@ def test_every_metric_is_described_as_it_is() -> None:
         for each in METRICS.values()
     }
 
-    assert known == rows
+    assert metrics == rows
 
 
-def test_every_alert_is_described_as_it_is() -> None:
-    """Severity, window and meaning; and no other."""
+def test_docs_describe_every_alert_as_the_code_does() -> None:
+    """A row has severity, window and meaning. There is no other row."""
     page = (ROOT / "docs" / "observability.md").read_text()
     section = page.partition("## Dashboard and alerts on Azure\n")[2].partition("\n## ")[0]
-    known = [f"| `{each.name}` | {each.severity} | {each.minutes} | {each.meaning} |" for each in ALERTS]
+    alerts = [f"| `{each.name}` | {each.severity} | {each.minutes} | {each.meaning} |" for each in ALERTS]
 
-    assert known == [row for row in section.splitlines() if row.startswith("| `")]
+    assert alerts == [row for row in section.splitlines() if row.startswith("| `")]
 
 
-def test_no_attribute_tells_who_or_what() -> None:
-    """Neither an id nor a place, a party, a person or a token: a metric has few series, and nobody in them."""
+def test_no_metric_has_an_id_or_a_person_as_attribute() -> None:
+    """Nor a party, a cursor or a token. So a metric has few series, and no personal data."""
     names = {name for each in METRICS.values() for name in each.attributes}
     forbidden = re.compile(r"id$|party|person|user|cursor|token|instance|subject|source_|path|url|query")
 

@@ -83,7 +83,7 @@ class Charts:
     def _grouped(self, panel: Panel, frame: Frame) -> Mapping[str, list[float]]:
         found: dict[str, list[float]] = {}
         for (metric, attributes), amounts in frame.items():
-            if metric == panel.metric.described.name:
+            if metric == panel.metric.name:
                 name = str(dict(attributes).get(panel.by, ""))
                 before = found.get(name, [0.0] * len(amounts))
                 found[name] = [one + other for one, other in zip(before, amounts, strict=True)]
@@ -91,7 +91,7 @@ class Charts:
 
     def _shown(self, panel: Panel, amounts: Sequence[float]) -> float | None:
         if panel.show in (MEDIAN, HIGH):
-            bounds = self._bounds.get(panel.metric.described.name, ())
+            bounds = self._bounds.get(panel.metric.name, ())
             return quantile(amounts, bounds, part=0.5 if panel.show == MEDIAN else 0.99)
         return sum(amounts)
 

@@ -33,14 +33,8 @@ _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def exporting(telemetry: Telemetry | None = None) -> Iterator[None]:  # TRANSITION: required
+def exporting(telemetry: Telemetry) -> Iterator[None]:
     """Send telemetry while the block lasts, and the rest at its end. Nothing is sent if no endpoint is set."""
-    if telemetry is None:
-        from eventfeed.telemetry.old_export import exporting as old  # noqa: PLC0415
-
-        with old():
-            yield
-        return
     with contextlib.ExitStack() as stack:
         if _is_exported("TRACES"):
             stack.enter_context(_traces(telemetry))

@@ -174,9 +174,3 @@ _ALL = (
     ),
 )
 METRICS: Mapping[str, Metric] = {metric.name: metric for metric in _ALL}
-
-
-def __getattr__(name: str) -> object:  # TRANSITION: until every call site uses `Telemetry`
-    from eventfeed.telemetry import old_metrics  # noqa: PLC0415
-
-    return getattr(old_metrics, name)
