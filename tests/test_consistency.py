@@ -21,7 +21,7 @@ from eventfeed.http.problems import KINDS
 from eventfeed.http.reading.long_poll import WAIT_SECONDS_MAX
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.cosmos.containers import Container, containers, differences
-from eventfeed.settings import PREFIX, SECRETS, Settings, SettingsError, described, load
+from eventfeed.settings import PREFIX, SECRETS, Settings, SettingsError, describe_settings, load
 from eventfeed.telemetry.application_insights import CONNECTION, metric_name
 from eventfeed.telemetry.dashboards import ALERTS, WORKSPACE, dashboard
 from eventfeed.telemetry.export import FLUSH_SECONDS_MAX
@@ -83,7 +83,7 @@ def real_routes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sequence[str
 
 def test_every_setting_of_the_container_exists(resources: Resources) -> None:
     """Settings belong to the service or to a library of it, and secrets come from the vault only."""
-    settings = {f"{PREFIX}{each.name.upper()}" for each in described()}
+    settings = {f"{PREFIX}{each.name.upper()}" for each in describe_settings()}
     secrets = {f"{PREFIX}{name.upper()}" for name in SECRETS}
     plain_names = {each["name"] for each in container(resources)["env"] if "value" in each}
 

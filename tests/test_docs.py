@@ -11,7 +11,7 @@ import pytest
 from eventfeed.cli.commands import main
 from eventfeed.http.operations.openapi import document
 from eventfeed.http.problems import KINDS
-from eventfeed.settings import PREFIX, described
+from eventfeed.settings import PREFIX, describe_settings
 from eventfeed.telemetry.dashboards import ALERTS
 from eventfeed.telemetry.metrics import METRICS
 from tests.support.service import COMMAND, clean_environment, running_service
@@ -35,7 +35,7 @@ def commands(group: click.Group, prefix: str) -> Iterator[tuple[str, click.Comma
 def test_reference_describes_every_setting_with_its_default() -> None:
     """A row has name, default and unit."""
     rows = {row.split("`")[1]: row for row in REFERENCE.splitlines() if row.startswith(f"| `{PREFIX}")}
-    settings = {f"{PREFIX}{each.name.upper()}": each for each in described()}
+    settings = {f"{PREFIX}{each.name.upper()}": each for each in describe_settings()}
 
     assert settings.keys() == rows.keys()
     assert [] == [

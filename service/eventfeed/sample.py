@@ -18,22 +18,22 @@ class _App(NamedTuple):
     org: str
     name: str
     tasks: int
-    abandoned: float
+    dropout: float
 
 
 class _Party(NamedTuple):
-    """Whom a case is about, and by which other name (contract section 3)."""
+    """The party of a case, and its alternative subject (contract section 3)."""
 
     party: int
     alternative: str
 
 
 _APPS = (
-    _App("ttd", "bolig", tasks=2, abandoned=0.2),
-    _App("ttd", "forerkort", tasks=3, abandoned=0.1),
-    _App("skd", "skattemelding", tasks=2, abandoned=0.3),
-    _App("skd", "dodsbo", tasks=1, abandoned=0.0),
-    _App("kommune", "barnehage", tasks=4, abandoned=0.2),
+    _App("ttd", "bolig", tasks=2, dropout=0.2),
+    _App("ttd", "forerkort", tasks=3, dropout=0.1),
+    _App("skd", "skattemelding", tasks=2, dropout=0.3),
+    _App("skd", "dodsbo", tasks=1, dropout=0.0),
+    _App("kommune", "barnehage", tasks=4, dropout=0.2),
 )
 # The development population of contract section 8, and some companies that nobody acts for.
 _PARTIES = (
@@ -53,8 +53,8 @@ def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]
     Each is an app event ready to publish, with an id; the same seed gives the same events.
     """
     rng = random.Random(seed)  # noqa: S311  # the same sample for everyone, not a secret
-    timed = [event for _ in range(cases) for event in _case(rng, until)]
-    return [event for _, event in sorted(timed, key=lambda pair: pair[0])]
+    moments = [event for _ in range(cases) for event in _case(rng, until)]
+    return [event for _, event in sorted(moments, key=lambda pair: pair[0])]
 
 
 def sample_instance(seed: int, *, cases: int) -> str:
@@ -90,9 +90,9 @@ def _types(rng: random.Random, app: _App) -> Iterator[str]:
     yield "instance.created"
     if app.name == "dodsbo":
         yield "estate.created"
-    left = rng.randrange(app.tasks) if rng.random() < app.abandoned else None
+    last_task = rng.randrange(app.tasks) if rng.random() < app.dropout else None
     for task in range(app.tasks):
-        if task == left:
+        if task == last_task:
             yield from ["instance.deleted"] * (rng.random() < 0.5)
             return
         yield f"instance.process.movedTo.Task_{task + 1}"

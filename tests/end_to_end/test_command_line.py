@@ -48,26 +48,26 @@ def begin(service: RunningService, *arguments: str) -> subprocess.Popen[bytes]:
 
 def test_file_published_repeatedly_adds_its_events_once(service: RunningService, app: str, tmp_path: Path) -> None:
     """In the order of the file. A gzipped or piped file with the same content is the same file."""
-    plain, zipped = tmp_path / "cases.ndjson", tmp_path / "cases.ndjson.gz"
-    plain.write_bytes(lines(app, 250))
-    zipped.write_bytes(gzip.compress(plain.read_bytes()))
-    first = service.run_command("publish", str(plain))
-    again = service.run_command("publish", str(zipped))
-    piped = service.run_command("publish", "-", stdin=plain.read_bytes())
+    text_file, gzip_file = tmp_path / "cases.ndjson", tmp_path / "cases.ndjson.gz"
+    text_file.write_bytes(lines(app, 250))
+    gzip_file.write_bytes(gzip.compress(text_file.read_bytes()))
+    first = service.run_command("publish", str(text_file))
+    again = service.run_command("publish", str(gzip_file))
+    from_stdin = service.run_command("publish", "-", stdin=text_file.read_bytes())
     events = parse(service.run_command("read", "app", f"ttd/{app}").stdout)
 
-    assert (0, 0, 0) == (first.returncode, again.returncode, piped.returncode)
+    assert (0, 0, 0) == (first.returncode, again.returncode, from_stdin.returncode)
     assert b"published 250, duplicates 0, refused 0" in first.stdout
     assert b"published 0, duplicates 250, refused 0" in again.stdout
-    assert b"published 0, duplicates 250, refused 0" in piped.stdout
+    assert b"published 0, duplicates 250, refused 0" in from_stdin.stdout
     assert list(range(250)) == [event["data"]["number"] for event in events]  # type: ignore[index]  # an object
 
 
 def test_equal_lines_of_different_files_are_different_events(service: RunningService, app: str) -> None:
     """No event is lost because it equals one of another file."""
-    shared = lines(app, 1)
-    service.run_command("publish", "-", stdin=shared)
-    second = service.run_command("publish", "-", stdin=shared + lines(app, 1))
+    line = lines(app, 1)
+    service.run_command("publish", "-", stdin=line)
+    second = service.run_command("publish", "-", stdin=line + lines(app, 1))
 
     assert b"published 2, duplicates 0" in second.stdout
 
@@ -253,21 +253,16 @@ def test_follower_that_is_killed_repeatedly_writes_every_event_once(
 ) -> None:
     """With a cursor file and an output file: after each kill -9 it truncates the output and continues."""
     cursor_file, output = tmp_path / "cursor_file", tmp_path / "output"
-    arguments = [
-        "read",
-        "app",
-        f"ttd/{app}",
-        "--size",
-        "37",
-        "--cursor-file",
-        str(cursor_file),
-        "--output",
-        str(output),
-    ]
+    arguments = ["read", "app", f"ttd/{app}", "--size", "37", "--cursor-file", str(cursor_file)]
+    arguments += ["--output", str(output)]
+
+    def size() -> int:
+        return output.stat().st_size if cursor_file.exists() else 0
+
     for _ in range(6):
         follower = begin(service, *arguments, "--follow")
-        size = output.stat().st_size if output.exists() else 0
-        wait_until(lambda size=size: cursor_file.exists() and output.stat().st_size != size)  # type: ignore[misc]  # a default
+        previous = size()
+        wait_until(lambda previous=previous: size() != previous)  # type: ignore[misc]  # mypy infers no default
         time.sleep(0.1)
         follower.kill()
         follower.communicate()

@@ -31,7 +31,7 @@ import msgspec
 
 import eventfeed
 from eventfeed.app.application import create
-from eventfeed.telemetry.requests import Observed
+from eventfeed.telemetry.requests import RequestTelemetry
 from tests.support.service import bearer, free_port, running_service
 
 SOURCE = str(Path(eventfeed.__file__).parent) + os.sep
@@ -188,7 +188,7 @@ async def _page(client: httpx.AsyncClient, token: str, *, after: str, size: int)
 
 
 @contextlib.asynccontextmanager
-async def lifespan(application: Observed) -> AsyncIterator[None]:
+async def lifespan(application: RequestTelemetry) -> AsyncIterator[None]:
     """Start an ASGI application, and stop it at the end of the block."""
     inbox, outbox = asyncio.Queue[dict[str, str]](), asyncio.Queue[dict[str, str]]()
     scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}

@@ -48,10 +48,9 @@ class Decisions:
     """
 
     def __init__(
-        self, point: DecisionPoint, *, telemetry: Telemetry | None = None, clock: Callable[[], float] = time.monotonic
+        self, point: DecisionPoint, *, telemetry: Telemetry, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._point, self._clock = point, clock
-        self._telemetry = telemetry or Telemetry()  # TRANSITION: required
+        self._point, self._telemetry, self._clock = point, telemetry, clock
         # The responses, also those that are still to come.
         self._cache = TTLCache[Key, asyncio.Future[Verdicts]](CACHE_DECISIONS_MAX, CACHE_SECONDS, timer=clock)
         # The time of the first failure to decide on a question, and of the last decision on any.

@@ -39,8 +39,10 @@ def create() -> RequestTelemetry:
     """Return the application of this environment with its telemetry: the factory of a server process."""
     settings, telemetry = from_environment(), Telemetry()
     configure(settings.log_level, form=settings.log_format)
-    guarded: Any = create_guarded(settings, telemetry)  # the framework and the middleware name ASGI's types differently
-    application = RequestTelemetry(guarded, telemetry)
+    entrance: Any = create_guarded(
+        settings, telemetry
+    )  # the framework and the middleware name ASGI's types differently
+    application = RequestTelemetry(entrance, telemetry)
     # Objects of the start live as long as the process, and requests leave few: the collector may run seldom.
     gc.freeze()
     gc.set_threshold(COLLECT_EVERY)

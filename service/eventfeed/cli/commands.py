@@ -13,7 +13,7 @@ from eventfeed.cli.publish import publish
 from eventfeed.cli.read import read
 from eventfeed.cli.scenarios import scenarios
 from eventfeed.cli.token import token
-from eventfeed.settings import PREFIX, SECRETS, described
+from eventfeed.settings import PREFIX, SECRETS, describe_settings
 
 # If the output is no terminal: wide enough for each meaning to fit on one line.
 PLAIN_COLUMNS = 240
@@ -44,7 +44,7 @@ def settings() -> None:
     """List every setting: name, value, default, unit, meaning."""
     here = settings_here()
     table = Table("name", "value", "default", "unit", "meaning", box=None, padding=(0, 2, 0, 0))
-    for each in described():
+    for each in describe_settings():
         value = getattr(here, each.name)
         text = "(set)" if each.name in SECRETS and value else str(value)
         table.add_row(PREFIX + each.name.upper(), text, str(each.default), each.unit, each.meaning)

@@ -55,6 +55,6 @@ def require_approval(approval: Approval | None, *, types: Collection[str], now: 
         raise NotApproved("This organisation is not approved to read events of every party.")
     if now >= approval.valid_to:
         raise NotApproved("This organisation's approval to read events of every party has expired.")
-    if uncovered := sorted(set(types) - set(approval.types)):
-        faults = [Fault(parameter="eventType", detail=f"{type_} is not covered by the approval") for type_ in uncovered]
+    if missing := sorted(set(types) - set(approval.types)):
+        faults = [Fault(parameter="eventType", detail=f"{type_} is not covered by the approval") for type_ in missing]
         raise NotApproved("The approval does not cover every type in the request.", faults=faults)

@@ -50,10 +50,13 @@ def event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         yield from _data_faults(attributes)
     source = attributes.get("source")
     if isinstance(source, str) and source_fault(source) is None and (app_source := parse_app_source(source)):
-        for name, expected in (("resource", app_source.resource), ("resourceinstance", app_source.resourceinstance)):
+        for name, source_value in (
+            ("resource", app_source.resource),
+            ("resourceinstance", app_source.resourceinstance),
+        ):
             value = attributes.get(name)
-            if isinstance(value, str) and value != expected:
-                yield name, f"contradicts the source, which implies {expected}"
+            if isinstance(value, str) and value != source_value:
+                yield name, f"contradicts the source, which implies {source_value}"
 
 
 def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ _VALUES: Mapping[Field, Callable[[Event], str | None]] = {
     "resource": lambda event: event.resource,
 }
 # Fields that no engine stores: the reader checks conditions on them.
-UNSTORED = frozenset[Field]({"instance_party"})
+COMPUTED_FIELDS = frozenset[Field]({"instance_party"})
 
 
 def value_of(event: Event, field: Field) -> str | None:

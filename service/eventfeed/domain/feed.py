@@ -56,7 +56,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
         """Return this feed with more filters."""
         return replace(self, filters=(*self.filters, *filters)) if filters else self
 
-    def unfiltered(self) -> "Feed":
+    def without_filters(self) -> "Feed":
         """Return this feed without its filters."""
         return replace(self, filters=())
 
@@ -121,15 +121,15 @@ class IndexPlan(NamedTuple):
 def plan_lookup(feed: Feed, indexes: Sequence[tuple[Field, ...]]) -> IndexPlan:
     """Choose the first index whose fields the feed fixes. Raises `LookupError` if there is none."""
     conditions = (*feed.conditions, *feed.filters)
-    fixed = dict[Field, Equal | AnyOf]()
+    by_field = dict[Field, Equal | AnyOf]()
     for condition in conditions:
         if isinstance(condition, Equal | AnyOf):
-            fixed.setdefault(condition.field, condition)
+            by_field.setdefault(condition.field, condition)
     for fields in indexes:
-        if all(field in fixed for field in fields):
-            used = [fixed[field] for field in fields]
-            values = [[each.value] if isinstance(each, Equal) else sorted(each.values) for each in used]
-            rest = [condition for condition in conditions if condition not in used]
+        if all(field in by_field for field in fields):
+            covering = [by_field[field] for field in fields]
+            values = [[each.value] if isinstance(each, Equal) else sorted(each.values) for each in covering]
+            rest = [condition for condition in conditions if condition not in covering]
             return IndexPlan(fields, list(itertools.product(*values)), rest)
     raise LookupError(feed.name)
 

@@ -38,10 +38,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event that this batch appends, by its index in the batch; `repeated` if an earlier submission brought it."""
+    """An event that this batch appends, by its index in the batch; `is_repeat` if an earlier submission brought it."""
 
     index: int
-    repeated: bool
+    is_repeat: bool
 
 
 Decision = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
@@ -69,7 +69,7 @@ class _Batch:
 
     def __init__(self, lookup: Lookup) -> None:
         self.events: list[Event] = []
-        self._stored = lookup.identities
+        self._entries = lookup.identities
         self._index: dict[Identity, int] = {}
         self._owners = dict(lookup.owners)
 
@@ -96,8 +96,8 @@ class _Batch:
 
     def _content(self, identity: Identity, contents: Mapping[Identity, bytes]) -> bytes | None:
         """Return the content of this identity in the log, in this batch or in the submission itself."""
-        if stored := self._stored.get(identity):
-            return stored.content
+        if match := self._entries.get(identity):
+            return match.content
         index = self._index.get(identity)
         return contents.get(identity) if index is None else self.events[index].content
 
@@ -109,12 +109,12 @@ class _Batch:
         return owner == event.app
 
     def _add(self, event: Event) -> StoredEvent | NewEvent:
-        if stored := self._stored.get(event.identity):
-            return stored
+        if match := self._entries.get(event.identity):
+            return match
         index = self._index.setdefault(event.identity, len(self.events))
         if index < len(self.events):
-            return NewEvent(index=index, repeated=True)
+            return NewEvent(index=index, is_repeat=True)
         self.events.append(event)
         if event.instance is not None and event.app is not None:
             self._owners.setdefault(event.instance, event.app)
-        return NewEvent(index=index, repeated=False)
+        return NewEvent(index=index, is_repeat=False)

@@ -10,8 +10,8 @@ from litestar import Response
 from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
 
 # Media types of events (CloudEvents JSON format 1.0.2 §3, §4) and of everything else.
-STRUCTURED = "application/cloudevents+json"
-BATCHED = "application/cloudevents-batch+json"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENT_BATCH = "application/cloudevents-batch+json"
 JSON = "application/json"
 
 # Below this, the header costs as much as compression saves.

@@ -136,17 +136,17 @@ class Appender:
         events = [event for submission in submissions for event in submission.events]
         budget, write_ids, began = RetryBudget(self._random), set[str](), asyncio.get_running_loop().time()
         while True:
-            pinned, write_id = self._tail.head, self._new_write_id()
+            base, write_id = self._tail.head, self._new_write_id()
             write_ids.add(write_id)
             with self._telemetry.store_span("find", engine=self._log.engine):
                 lookup = await self._log.find(events)
             self.require_clock()
             plan = plan_batch(submissions, lookup)
-            entries = self._number(plan.events, pinned=pinned, write_id=write_id)
+            entries = self._number(plan.events, base=base, write_id=write_id)
             if await self._write(entries, budget):
                 seconds = asyncio.get_running_loop().time() - began
                 self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
-                await self._show(max((stored.sequence for stored in lookup.identities.values()), default=0))
+                await self._show(max((actual.sequence for actual in lookup.identities.values()), default=0))
                 return _outcomes(submissions, plan, write=_Write(entries=entries, write_ids=write_ids))
             self._telemetry.race_lost(self._log.engine)
             await budget.wait(at_most=RACE_SECONDS_MAX)
@@ -157,11 +157,11 @@ class Appender:
         if position > self._tail.head.end_offset:
             await self._tail.refresh(past=position)
 
-    def _number(self, events: Sequence[Event], *, pinned: Head, write_id: str) -> Sequence[Entry]:
-        time = max(self._clock(), pinned.time)
+    def _number(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
+        time = max(self._clock(), base.time)
         return [
             Entry(sequence=sequence, time=time, write_id=write_id, event=event)
-            for sequence, event in enumerate(events, start=pinned.end_offset + 1)
+            for sequence, event in enumerate(events, start=base.end_offset + 1)
         ]
 
     async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
@@ -170,15 +170,15 @@ class Appender:
             after = entries[0].sequence - 1
             try:
                 await self._log.append(entries, after=after)
-                stored = entries
+                actual = entries
             except Unavailable:
-                stored = await self._read_positions(after=after, limit=len(entries))
-            if not stored:
+                actual = await self._read_positions(after=after, limit=len(entries))
+            if not actual:
                 await budget.wait()
                 continue
-            self._tail.learn(stored)
-            own = [entry for entry in stored if entry.write_id == entries[0].write_id]
-            if len(own) < len(stored):
+            self._tail.learn(actual)
+            own = [entry for entry in actual if entry.write_id == entries[0].write_id]
+            if len(own) < len(actual):
                 return False
             entries = entries[len(own) :]
         return True
@@ -237,7 +237,7 @@ class _Write(NamedTuple):
         match place:
             case StoredEvent(sequence=sequence, time=time, write_id=write_id):
                 duplicate = write_id not in self.write_ids
-            case NewEvent(index=index, repeated=duplicate):
+            case NewEvent(index=index, is_repeat=duplicate):
                 sequence, time = self.entries[index].sequence, self.entries[index].time
             case _:
                 assert_never(place)

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Sequence
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
-from eventfeed.domain.conditions import UNSTORED, Equal
+from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
 from eventfeed.domain.cursor import After, Bare, Cursor, EventId
 from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
@@ -133,8 +133,8 @@ class Reader:
     async def _look_up(self, needs: NeedsLookup, feed: Feed, after: After, *, head: Head) -> int:
         """Find the position of an event id. Raises `CursorExpired` with the time of the oldest entry."""
         if not isinstance(after, EventId) or needs is NeedsLookup.OLDEST_TIME:
-            raise await self._expired(head)
-        by_id = feed.unfiltered().where(Equal("id", after.id))
+            raise await self._expiry_failure(head)
+        by_id = feed.without_filters().where(Equal("id", after.id))
         scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, size=1)
         if scan.entries:
             return scan.entries[0].sequence
@@ -176,7 +176,7 @@ class Reader:
             is_late = asyncio.get_running_loop().time() > deadline
             if page.is_full or after < scan.examined or after >= through or is_late:
                 break
-            hidden = _hidden(scan.entries, visible)
+            hidden = _difference(scan.entries, visible)
             feed, limit = feed.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
         return Scan(entries=page.entries, examined=after, log_start=start, positions=page.positions)
 
@@ -185,8 +185,8 @@ class Reader:
 
         Raises `Undecided` if nothing after `fail_at` could be decided.
         """
-        asked = [(entry, question_of(entry.event)) for entry in scan.entries]
-        questions = {question for _, question in asked if question is not None}
+        questions_of_entries = [(entry, question_of(entry.event)) for entry in scan.entries]
+        questions = {question for _, question in questions_of_entries if question is not None}
         try:
             allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
         except Undecided as failure:
@@ -194,35 +194,35 @@ class Reader:
             if examined == fail_at:
                 raise
             return visible, examined
-        return [entry for entry, question in asked if question in allowed], scan.examined
+        return [entry for entry, question in questions_of_entries if question in allowed], scan.examined
 
     async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         with self._telemetry.store_span("scan", engine=self._log.engine):
             scan = await self._log.scan(feed, after=after, through=through, limit=limit)
         if scan.log_start > after:
-            raise await self._expired(await self._retention.refresh(await self._tail.refresh()))
-        unstored = [condition for condition in feed.conditions if condition.field in UNSTORED]
-        if not unstored:
+            raise await self._expiry_failure(await self._retention.refresh(await self._tail.refresh()))
+        computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
+        if not computed:
             return scan
-        entries = [entry for entry in scan.entries if all(condition.holds(entry.event) for condition in unstored)]
+        entries = [entry for entry in scan.entries if all(condition.holds(entry.event) for condition in computed)]
         return Scan(entries=entries, examined=scan.examined, log_start=scan.log_start)
 
-    async def _expired(self, head: Head) -> CursorExpired:
+    async def _expiry_failure(self, head: Head) -> CursorExpired:
         oldest = await self._log.follow(after=head.log_start, limit=1)
         oldest_time = oldest[0].time if oldest else None
         return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=oldest_time)
 
 
-def _hidden(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
+def _difference(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
     if len(visible) == len(entries):
         return ()
     sequences = {entry.sequence for entry in visible}
     return [entry.event for entry in entries if entry.sequence not in sequences]
 
 
-def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
+def _before(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
     """Return the visible entries before the first without a decision, and the position before that one."""
-    visible, verdicts = list[Entry](), undecided.verdicts
+    visible, verdicts = list[Entry](), failure.verdicts
     for entry in entries:
         question = question_of(entry.event)
         verdict = False if question is None else verdicts.get(question)
@@ -230,7 +230,7 @@ def _before(undecided: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[En
             return visible, entry.sequence - 1
         if verdict:
             visible.append(entry)
-    raise undecided
+    raise failure
 
 
 class _PageBuilder:

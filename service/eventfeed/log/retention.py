@@ -58,8 +58,8 @@ class Retention:
     async def delete(self) -> None:
         """Delete entries that have long been invisible, in bounded steps."""
         before, log_start = self._clock() - self._keep - DELETE_MARGIN, -1
-        while (reached := await self._log.expire(before=before)) != log_start:
-            log_start = reached
+        while (new_start := await self._log.expire(before=before)) != log_start:
+            log_start = new_start
 
 
 def _with_start(head: Head, log_start: int) -> Head:

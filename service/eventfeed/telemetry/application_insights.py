@@ -106,4 +106,3 @@ class Increments:
 
 def _values(point: NumberDataPoint | HistogramDataPoint) -> Sequence[object]:
     return tuple((point.attributes or {}).values())
-named = metric_name  # TRANSITION

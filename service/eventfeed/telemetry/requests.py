@@ -1,18 +1,14 @@
-"""One server span and one measurement a request (stable HTTP semantic conventions), and nothing else."""
+"""The middleware: one server span, one measurement and one log line a request."""
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from eventfeed.telemetry.telemetry import Telemetry
 
-# The messages of ASGI have no closer type.
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+# ASGI: each framework has types of its own for the three arguments of an application.
+ASGIApp = Callable[[Any, Any, Any], Awaitable[None]]
 
 UNMATCHED = "unmatched"
 
@@ -28,14 +24,14 @@ class RequestTelemetry:
     def __init__(self, application: ASGIApp, telemetry: Telemetry) -> None:
         self._application, self._telemetry = application, telemetry
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Respond as the application does."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         status, start, telemetry = 500, time.perf_counter(), self._telemetry
 
-        async def send_and_note_status(message: Message) -> None:
+        async def send_and_note_status(message: Any) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]

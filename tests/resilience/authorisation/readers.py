@@ -121,7 +121,9 @@ async def _run_world(rng: random.Random, folder: Path, number: int) -> Sequence[
         if not in_memory:
             await tail.start()
         retention = Retention(log, clock=lambda: 0, keep=10**17)
-        reader = Reader(log, tail, retention=retention, decisions=Decisions(point), telemetry=Telemetry())
+        telemetry = Telemetry()
+        decisions = Decisions(point, telemetry=telemetry)
+        reader = Reader(log, tail, retention=retention, decisions=decisions, telemetry=telemetry)
         for _ in range(CASES_PER_WORLD):
             case = _random_case(rng, world)
             with _random_bounds(rng):

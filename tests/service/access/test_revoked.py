@@ -51,7 +51,9 @@ async def test_revoked_right_shows_no_more_events(tmp_path: Path, monkeypatch: p
         await log.append(entries(1, 3), after=0)
         tail = Tail(log)
         await tail.start()
-        reader = Reader(log, tail, retention=Retention(log, clock=lambda: 0, keep=1), decisions=cache)
+        reader = Reader(
+            log, tail, retention=Retention(log, clock=lambda: 0, keep=1), decisions=cache, telemetry=telemetry
+        )
         for acts_for, seconds in STEPS:
             clock.now += seconds
             write_register(register, acts_for=acts_for)

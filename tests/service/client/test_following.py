@@ -123,13 +123,15 @@ def test_client_without_long_polls_polls_less_and_less_often() -> None:
 
 def test_unchanged_page_is_not_transferred_again() -> None:
     """The tag of an empty page goes into the next request."""
-    unchanged = Response(304, {"feed-cursor": f"{LOG}.5", "feed-more": "false", "preference-applied": "wait=30"}, b"")
+    not_modified = Response(
+        304, {"feed-cursor": f"{LOG}.5", "feed-more": "false", "preference-applied": "wait=30"}, b""
+    )
     run = run_steps(
         following(after=f"{LOG}.5").follow(),
         problem(406, "x"),
         page(cursor=5, preference_applied="wait=30"),
-        unchanged,
-        unchanged,
+        not_modified,
+        not_modified,
     )
 
     assert [None, '"5"', '"5"'] == [request.headers.get("If-None-Match") for request in run.requests[1:4]]
@@ -167,9 +169,9 @@ def test_refused_first_connection_raises_immediately() -> None:
 
 def test_broken_first_connection_is_retried_five_times() -> None:
     """Something listens there; without any response it is not an event feed."""
-    broken = ConnectionFailure("reset")
-    run = run_steps(following().follow(), broken, broken, STREAM, message(1))
-    stranger = run_steps(following().follow(), *[broken] * 9)
+    reset = ConnectionFailure("reset")
+    run = run_steps(following().follow(), reset, reset, STREAM, message(1))
+    stranger = run_steps(following().follow(), *[reset] * 9)
 
     assert [1] == sequences(run)
     assert (UnreachableError, 5) == (type(stranger.error), len(stranger.pauses))
@@ -195,11 +197,11 @@ def test_feed_is_read_to_its_end() -> None:
 
 def test_rejected_token_is_renewed_once() -> None:
     """A second 401 is an error."""
-    unauthenticated = problem(401, "unauthenticated")
+    refusal = problem(401, "unauthenticated")
     run = run_steps(
         following(tokens=NumberedTokens()).read(),
-        *(unauthenticated, page(1, cursor=1, more=True)),
-        *(unauthenticated, unauthenticated),
+        *(refusal, page(1, cursor=1, more=True)),
+        *(refusal, refusal),
     )
 
     assert ["Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"] == run.tokens
@@ -239,8 +241,8 @@ def test_stream_ended_for_a_permanent_reason_raises_it() -> None:
 @pytest.mark.parametrize("in_stream", [True, False])
 def test_expired_cursor_raises_with_the_oldest_cursor(*, in_stream: bool) -> None:
     """The client never skips events silently."""
-    expired = problem(410, "cursor-expired", oldestCursor=f"{LOG}.40")
-    run = run_steps(following().follow(), *([STREAM, end(4, expired)] if in_stream else [expired]))
+    response = problem(410, "cursor-expired", oldestCursor=f"{LOG}.40")
+    run = run_steps(following().follow(), *([STREAM, end(4, response)] if in_stream else [response]))
 
     assert isinstance(run.error, CursorExpiredError)
     assert f"{LOG}.40" == run.error.oldest_cursor

@@ -14,7 +14,7 @@ from eventfeed.client.tokens import FixedToken
 from eventfeed.domain import cloudevents
 from tests.service.client.step_driver import NO_CONNECTION, Run, problem, run_steps
 
-BROKEN = ConnectionFailure("reset")
+RESET = ConnectionFailure("reset")
 
 
 def event(number: int, **attributes: object) -> Mapping[str, object]:
@@ -120,7 +120,7 @@ def test_event_without_an_id_gets_one_before_it_is_sent() -> None:
 
 def test_retry_after_a_lost_response_sends_the_same_bytes() -> None:
     """So the service recognises the events."""
-    run = publish([{"source": "https://x"}], problem(503, "unavailable"), BROKEN, receipts(1, duplicate=True))
+    run = publish([{"source": "https://x"}], problem(503, "unavailable"), RESET, receipts(1, duplicate=True))
 
     assert 1 == len({request.content for request in run.requests})
     assert 3 == len(run.requests)
@@ -164,12 +164,12 @@ def test_rejections_raise_an_error_with_the_receipts_of_the_others() -> None:
     events: list[EventObject] = [event(0), b"nonsense", event(2), event(3)]
     run = publish(events, faults("/1/source"), receipts(0, 3))
 
-    with pytest.raises(EventsRejectedError, match="event 2: source is wrong") as caught:
+    with pytest.raises(EventsRejectedError, match="event 2: source is wrong") as error:
         join_receipts(run.items)
 
-    assert [1, 2] == [each.position for each in caught.value.rejections]
-    assert [Fault(pointer="/source", detail="is wrong")] == caught.value.rejections[1].faults
-    assert [0, 3] == [receipt.sequence for receipt in caught.value.receipts]
+    assert [1, 2] == [each.position for each in error.value.rejections]
+    assert [Fault(pointer="/source", detail="is wrong")] == error.value.rejections[1].faults
+    assert [0, 3] == [receipt.sequence for receipt in error.value.receipts]
 
 
 def test_refusal_that_names_no_event_is_resolved_one_by_one() -> None:

@@ -89,5 +89,5 @@ def test_quantiles_lie_within_their_bucket(counts: list[float], part: float, val
 
 def test_panels_show_what_there_is() -> None:
     """Each by an attribute that its metric has, under a title of its own."""
-    assert [] == [each for each in PANELS if each.by and each.by not in each.metric.described.attributes]
+    assert [] == [each for each in PANELS if each.by and each.by not in each.metric.describe_settings.attributes]
     assert len(PANELS) == len({each.title for each in PANELS})

@@ -60,7 +60,7 @@ def test_filters_narrow_a_feed_until_they_are_removed() -> None:
     assert filtered.matches(event(type_="a", party=1))
     assert not filtered.matches(event(type_="b", party=1))
     assert not filtered.matches(event(type_="a", party=2))
-    assert feed == filtered.unfiltered() == feed.where()
+    assert feed == filtered.without_filters() == feed.where()
 
 
 def test_hidden_events_are_excluded_by_what_decisions_depend_on() -> None:

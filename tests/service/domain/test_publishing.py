@@ -36,7 +36,7 @@ def test_second_of_two_equal_events_is_the_duplicate() -> None:
     """This holds within a submission and between submissions."""
     same = event()
     plan = plan_batch([submission(same, same), submission(same)], EMPTY)
-    first, second = NewEvent(index=0, repeated=False), NewEvent(index=0, repeated=True)
+    first, second = NewEvent(index=0, is_repeat=False), NewEvent(index=0, is_repeat=True)
 
     assert [[first, second], [second]] == plan.decisions
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.trace import Span
-
 from eventfeed.telemetry.tracing import begin, end
+from opentelemetry.trace import Span
 
 
 @contextmanager

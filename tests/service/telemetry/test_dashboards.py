@@ -18,7 +18,7 @@ from eventfeed.telemetry.panels import PANELS
 from tests.emulator.running import MODULES, NODE
 
 COMMITTED = Path(__file__).parents[3] / "infra" / "monitoring"
-NAMES = {named(each.described.name): each for each in ALL}
+NAMES = {named(each.describe_settings.name): each for each in ALL}
 
 
 def faults(*queries: str) -> Sequence[Sequence[str]]:
@@ -60,7 +60,7 @@ def test_queries_ask_for_what_is_measured() -> None:
         metrics = re.search(r"Name in \(([^)]*)\)", text)
         assert metrics is not None
         names = re.findall(r"'([^']+)'", metrics[1])
-        attributes = {BOUND, *(each for name in names for each in NAMES[name].described.attributes)}
+        attributes = {BOUND, *(each for name in names for each in NAMES[name].describe_settings.attributes)}
         assert set(re.findall(r"Properties\['([^']+)'\]", text)) <= attributes
         assert set(re.findall(r"Name == '([^']+)'", text)) <= set(names)
 

@@ -1,9 +1,9 @@
 """Counting and measuring, cheaply and in few series."""
 
 import pytest
+from eventfeed.telemetry.instruments import OVERFLOW, Counter, Histogram, measured
 
 from eventfeed.telemetry import instruments
-from eventfeed.telemetry.instruments import OVERFLOW, Counter, Histogram, measured
 
 
 def test_values_count_for_the_first_bound_not_below_them() -> None:

@@ -4,13 +4,13 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from eventfeed.telemetry.tracing import LINKS_MAX, charged, doing, here, link, origin, recording
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from eventfeed.telemetry import tracing
-from eventfeed.telemetry.tracing import LINKS_MAX, charged, doing, here, link, origin, recording
 from tests.service.telemetry.requesting import serving
 
 TRACE = "ab" * 16

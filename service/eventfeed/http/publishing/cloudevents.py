@@ -18,7 +18,7 @@ from eventfeed.domain.event import Event, Identity
 from eventfeed.domain.moment import format_moment
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json|text/json")
-_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_PARSE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class RawEvents(NamedTuple):
@@ -64,7 +64,7 @@ def json_events(body: bytes, *, batch: bool | None) -> RawEvents:
         return _check_limits(RawEvents(texts=[body], batch=False))
     try:
         texts = [bytes(text) for text in msgspec.json.decode(body, type=list[Raw])]
-    except _BROKEN as failure:
+    except _PARSE_ERRORS as failure:
         raise _invalid(f"The body is not JSON: {_reason(failure)}.") from None
     if not texts:
         raise _invalid("The array holds no event.")
@@ -104,7 +104,7 @@ def parse_events(raw: RawEvents, defaults: EventDefaults, *, from_app: bool) -> 
             faults += (Fault(pointer=f"{pointer}/{_escape(name)}", detail=reason) for name, reason in reasons)
             if not faults:
                 events.append(_event(text, attributes, defaults=defaults))
-        except _BROKEN as failure:
+        except _PARSE_ERRORS as failure:
             faults.append(Fault(pointer=pointer, detail=f"is not a JSON object: {_reason(failure)}"))
     if faults:
         raise InvalidEvent(f"Faults found: {len(faults)}. Nothing was written.", faults=faults)
@@ -127,22 +127,22 @@ def _event(text: bytes, attributes: Mapping[str, object], *, defaults: EventDefa
     """Return the event of a valid JSON object, with defaults for absent attributes."""
     members = msgspec.json.decode(msgspec.json.format(text, indent=-1), type=dict[str, Raw])
     members = {name: value for name, value in members.items() if name in attributes}
-    indexed = msgspec.convert(attributes, _Attributes)
-    id_ = indexed.id or defaults.new_id()
-    if indexed.id is None:
+    fields = msgspec.convert(attributes, _Attributes)
+    id_ = fields.id or defaults.new_id()
+    if fields.id is None:
         members["id"] = Raw(msgspec.json.encode(id_))
     if "time" not in members:
         members["time"] = Raw(msgspec.json.encode(format_moment(defaults.now)))
     if defaults.traceparent and "traceparent" not in members:
         members["traceparent"] = Raw(msgspec.json.encode(defaults.traceparent))
-    app_source = parse_app_source(indexed.source)
+    app_source = parse_app_source(fields.source)
     return Event(
-        identity=Identity(source=indexed.source, id=id_),
-        type=indexed.type,
-        subject=indexed.subject,
-        app=app_of(indexed.source, indexed.resource),
-        instance=instance_of(indexed.source, indexed.resourceinstance),
-        resource=app_source.resource if app_source else indexed.resource,
+        identity=Identity(source=fields.source, id=id_),
+        type=fields.type,
+        subject=fields.subject,
+        app=app_of(fields.source, fields.resource),
+        instance=instance_of(fields.source, fields.resourceinstance),
+        resource=app_source.resource if app_source else fields.resource,
         content=hashlib.sha256(msgspec.json.encode(attributes, order="sorted")).digest(),
         body=msgspec.json.encode(members),
     )
@@ -176,7 +176,7 @@ def _data(body: bytes, content_type: str) -> Mapping[str, object]:
             return {"data": Raw(body)}
         if media_type.startswith("text/") and "charset" not in content_type.lower().replace("charset=utf-8", ""):
             return {"data": body.decode()}
-    except _BROKEN as failure:
+    except _PARSE_ERRORS as failure:
         raise _invalid(f"The data is not {media_type}: {_reason(failure)}.", pointer="/data") from None
     return {"data_base64": base64.b64encode(body).decode()}
 

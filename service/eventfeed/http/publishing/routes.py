@@ -23,7 +23,7 @@ from eventfeed.http.authentication import Authenticator
 from eventfeed.http.body import read_body
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, binary_event, json_events, parse_events
 from eventfeed.http.request import AnyRequest, PublicUrl, headers_of
-from eventfeed.http.response import BATCHED, JSON, STRUCTURED, BytesResponse, Header
+from eventfeed.http.response import CLOUDEVENT, CLOUDEVENT_BATCH, JSON, BytesResponse, Header
 from eventfeed.http.routing import post
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
@@ -81,7 +81,7 @@ def publish_routes(
     async def publish_app_events(request: AnyRequest) -> Response[bytes]:
         publisher, media_type = await _admit(request, authenticator, negotiate=_app_media_type)
         body = await read_body(request, bytes_max=REQUEST_BYTES_MAX)
-        raw = json_events(body, batch=None if media_type == JSON else media_type == BATCHED)
+        raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         receipts = await publishing.publish(publisher, raw, from_app=True, traceparent=_traceparent(request))
         location = public_url.base(request) + _location(*receipts[0], log=reader.log_name)
         return _receipt_response(receipts, batch=raw.batch, status=201, headers=[(b"location", location.encode())])
@@ -91,7 +91,7 @@ def publish_routes(
         publisher, mode = await _admit(request, authenticator, negotiate=_mode)
         body = await read_body(request, bytes_max=REQUEST_BYTES_MAX)
         headers = request.headers.multi_items()
-        raw = json_events(body, batch=mode == BATCHED) if mode else binary_event(body, headers)
+        raw = json_events(body, batch=mode == CLOUDEVENT_BATCH) if mode else binary_event(body, headers)
         receipts = await publishing.publish(publisher, raw, from_app=False, traceparent=_traceparent(request))
         return _receipt_response(receipts, batch=raw.batch, status=200, headers=[])
 
@@ -116,7 +116,7 @@ async def _admit(
 def _mode(request: AnyRequest) -> str:
     """Return the media type of structured or batched mode, or "" for binary: any other type with `ce-` headers."""
     media_type = _media_type(request)
-    if media_type in (STRUCTURED, BATCHED):
+    if media_type in (CLOUDEVENT, CLOUDEVENT_BATCH):
         return media_type
     if media_type.startswith("application/cloudevents") or not any(name.startswith("ce-") for name in request.headers):
         raise HTTPException(status_code=415)
@@ -125,7 +125,7 @@ def _mode(request: AnyRequest) -> str:
 
 def _app_media_type(request: AnyRequest) -> str:
     media_type = _media_type(request)
-    if media_type not in (JSON, STRUCTURED, BATCHED):
+    if media_type not in (JSON, CLOUDEVENT, CLOUDEVENT_BATCH):
         raise HTTPException(status_code=415)
     return media_type
 

@@ -43,8 +43,8 @@ class Feeds(NamedTuple):
     ) -> Response[bytes]:
         """Respond with a feed that may be filtered by party."""
         subject = await find_subject(parameters, self.register)
-        filtered = feed.where(*parameters.conditions, *party_condition(subject))
-        return await self.pages.respond(FeedRequest(request, filtered, parameters, TokenGuard(principal)))
+        feed = feed.where(*parameters.conditions, *party_condition(subject))
+        return await self.pages.respond(FeedRequest(request, feed, parameters, TokenGuard(principal)))
 
     async def respond_party(
         self, request: AnyRequest, parameters: Parameters, *, principal: Principal
@@ -83,7 +83,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     async def read_resource_feed(request: AnyRequest) -> Response[bytes]:
         principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
-        parameters = query_parameters(request, expected=RESOURCE_FEED)
+        parameters = query_parameters(request, parameter_set=RESOURCE_FEED)
         feed = resource_feed(parameters.resource or "", principal)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 

@@ -58,7 +58,7 @@ def instance_routes(feeds: InstanceFeeds) -> list[HTTPRouteHandler]:
         feeds.admit(address, guid if is_valid else None)
         if not is_valid:
             raise NotFoundException
-        parameters = await body_parameters(request, expected=INSTANCE_FEED)
+        parameters = await body_parameters(request, parameter_set=INSTANCE_FEED)
         feed = instance_feed(guid, party).where(*parameters.conditions)
         return await feeds.pages.respond(FeedRequest(request, feed, parameters, OpenGuard(address), public_json))
 

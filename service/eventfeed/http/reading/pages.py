@@ -19,7 +19,7 @@ from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.representation import json_array
 from eventfeed.http.request import Headers, PublicUrl, headers_of
-from eventfeed.http.response import BATCHED, COMPRESSED_BYTES_MIN, JSON, BytesResponse, accepts_gzip, compress
+from eventfeed.http.response import CLOUDEVENT_BATCH, COMPRESSED_BYTES_MIN, JSON, BytesResponse, accepts_gzip, compress
 
 # Bodies of pages, of so many bytes each, kept for the next reader: 4 MiB.
 BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
@@ -64,9 +64,11 @@ class Pages:
         disconnect, first, after = asyncio.create_task(wait_for_disconnect(request.receive)), page, parameters.after
         try:
             while not (page.more or reader.has_passed(parameters.until) or reader.is_closed or disconnect.done()):
-                if (left := deadline - asyncio.get_running_loop().time()) <= 0:
+                if (remaining := deadline - asyncio.get_running_loop().time()) <= 0:
                     break
-                position = await reader.wait_for_entry(feed, past=page.cursor.position, seconds=left, unless=disconnect)
+                position = await reader.wait_for_entry(
+                    feed, past=page.cursor.position, seconds=remaining, unless=disconnect
+                )
                 if not first.entries:
                     after = Cursor(log=page.cursor.log, position=position)
                 await guard.require()
@@ -166,8 +168,8 @@ def _gzip_tag(tag: str) -> str:
 def _negotiate(accept: str | None) -> str:
     """Return the media type of the response. Raises 406."""
     if accept is None:
-        return BATCHED
-    media_type = Accept(accept).best_match([BATCHED, JSON, EVENT_STREAM], default=None)
+        return CLOUDEVENT_BATCH
+    media_type = Accept(accept).best_match([CLOUDEVENT_BATCH, JSON, EVENT_STREAM], default=None)
     if media_type is None:
         raise HTTPException(status_code=406)
     return media_type

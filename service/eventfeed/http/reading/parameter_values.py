@@ -32,10 +32,10 @@ def convert_text(text: str) -> str:
 
 
 def _pattern(pattern: str, fault: str) -> Callable[[str], str]:
-    compiled = re.compile(pattern, re.ASCII)
+    regex = re.compile(pattern, re.ASCII)
 
     def convert(text: str) -> str:
-        if not compiled.fullmatch(text):
+        if not regex.fullmatch(text):
             raise ValueError(fault)
         return text
 

@@ -40,13 +40,13 @@ class ParameterSet(NamedTuple):
     """The parameters of a feed: their names, the required ones, and whether `from` or `after` is required."""
 
     names: frozenset[str]
-    required: frozenset[str] = frozenset()
+    mandatory: frozenset[str] = frozenset()
     needs_start: bool = True
 
 
 ANY_FEED = ParameterSet(frozenset({"after", "from", "to", "eventType", "source", "party", "unit", "person", "size"}))
-REPORTEE_FEED = ANY_FEED._replace(required=frozenset({"eventType"}))
-RESOURCE_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"resource"}, required=frozenset({"resource"}))
+REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}))
+RESOURCE_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
 # The caller is anonymous: a filter by person or organisation would reveal who an instance is about.
 INSTANCE_FEED = ParameterSet(ANY_FEED.names - {"party", "unit", "person"}, needs_start=False)
 
@@ -82,7 +82,7 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
 class _Fields:
     """The fields of a request, and the faults in them so far."""
 
-    def __init__(self, fields: Iterable[tuple[str, str]], expected: ParameterSet, *, body: frozenset[str]) -> None:
+    def __init__(self, fields: Iterable[tuple[str, str]], parameter_set: ParameterSet, *, body: frozenset[str]) -> None:
         self.faults: list[Fault] = []
         self._body = body
         self._values: dict[str, list[str]] = {}
@@ -92,16 +92,16 @@ class _Fields:
             parameter = _ALIASES.get(name, name)
             self._aliases[parameter] = name
             self._values.setdefault(parameter, []).append(value)
-        self._check_names(expected)
+        self._check_names(parameter_set)
 
-    def _check_names(self, expected: ParameterSet) -> None:
+    def _check_names(self, parameter_set: ParameterSet) -> None:
         names = set(self._values)
-        for name in sorted(names - expected.names):
+        for name in sorted(names - parameter_set.names):
             self.add_fault(name, "is no parameter of this feed")
             del self._values[name]
-        for name in sorted(expected.required - names):
+        for name in sorted(parameter_set.mandatory - names):
             self.add_fault(name, "is required")
-        if expected.needs_start and "from" not in names and "after" not in names:
+        if parameter_set.needs_start and "from" not in names and "after" not in names:
             self.add_fault("from", "is required, or after: a time, or a cursor (0 is the beginning)")
 
     def add_fault(self, name: str, detail: str) -> None:
@@ -162,40 +162,40 @@ class _Fields:
         return parameters
 
 
-def query_parameters(request: AnyRequest, *, expected: ParameterSet = ANY_FEED) -> Parameters:
+def query_parameters(request: AnyRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """Return the parameters of a GET. Raises `InvalidRequest` with every fault."""
     query: bytes = request.scope["query_string"]
     headers = headers_of(request)
     person, last_id = headers.get("person"), headers.get("last-event-id")
     if person is None and last_id is None and len(query) <= CACHED_QUERY_BYTES_MAX:
-        return _parse_cached(query, expected)
-    return parse_query(query, person=person, last_id=last_id, expected=expected)
+        return _parse_cached(query, parameter_set)
+    return parse_query(query, person=person, last_id=last_id, parameter_set=parameter_set)
 
 
 @functools.lru_cache(maxsize=CACHED_QUERIES_MAX)
-def _parse_cached(query: bytes, expected: ParameterSet) -> Parameters:
+def _parse_cached(query: bytes, parameter_set: ParameterSet) -> Parameters:
     """Parse a query; a caller that has caught up repeats the same one until an event comes."""
-    return parse_query(query, person=None, expected=expected)
+    return parse_query(query, person=None, parameter_set=parameter_set)
 
 
-async def body_parameters(request: AnyRequest, *, expected: ParameterSet = ANY_FEED) -> Parameters:
+async def body_parameters(request: AnyRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """Return the parameters of a POST. Raises `InvalidRequest` with every fault, `TooLarge`, 415 without JSON."""
     body = await read_body(request, bytes_max=BODY_BYTES_MAX)
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
     last_id = headers_of(request).get("last-event-id")
-    return parse_body(body, request.scope["query_string"], last_id=last_id, expected=expected)
+    return parse_body(body, request.scope["query_string"], last_id=last_id, parameter_set=parameter_set)
 
 
 def parse_query(
-    query: bytes, *, person: str | None, last_id: str | None = None, expected: ParameterSet = ANY_FEED
+    query: bytes, *, person: str | None, last_id: str | None = None, parameter_set: ParameterSet = ANY_FEED
 ) -> Parameters:
     """Parse the parameters of a GET. Raises `InvalidRequest` with every fault.
 
     `person` comes in a header; so does `last_id`, the last id of a stream, which replaces `after`.
     """
     pairs = _resume(_parse_pairs(query), last_id)
-    fields = _Fields(pairs if person is None else [*pairs, ("person", person)], expected, body=frozenset())
+    fields = _Fields(pairs if person is None else [*pairs, ("person", person)], parameter_set, body=frozenset())
     names = {name for name, _ in pairs}
     if "person" in names:
         fields.add_fault("person", "belongs in the header of that name, never in a URL")
@@ -204,7 +204,7 @@ def parse_query(
 
 
 def parse_body(
-    body: bytes, query: bytes, *, last_id: str | None = None, expected: ParameterSet = ANY_FEED
+    body: bytes, query: bytes, *, last_id: str | None = None, parameter_set: ParameterSet = ANY_FEED
 ) -> Parameters:
     """Parse the parameters of a POST: a JSON object, or nothing; `after` and `size` in the query replace its members.
 
@@ -212,12 +212,12 @@ def parse_body(
     """
     pairs, faults = _parse_pairs(query), list[Fault]()
     for name in sorted({name for name, _ in pairs} - _LINK_NAMES):
-        detail = "belongs in the body" if name in expected.names else "is no parameter of this feed"
+        detail = "belongs in the body" if name in parameter_set.names else "is no parameter of this feed"
         faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
     pairs = _resume([pair for pair in pairs if pair[0] in _LINK_NAMES], last_id)
-    linked = {name for name, _ in pairs}
-    members = [pair for pair in _members(body, faults) if pair[0] not in linked]
-    fields = _Fields([*pairs, *members], expected, body=frozenset(name for name, _ in members))
+    link_names = {name for name, _ in pairs}
+    members = [pair for pair in _members(body, faults) if pair[0] not in link_names]
+    fields = _Fields([*pairs, *members], parameter_set, body=frozenset(name for name, _ in members))
     fields.faults += faults
     return fields.parameters((), link_size=True)
 

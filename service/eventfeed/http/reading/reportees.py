@@ -24,7 +24,7 @@ class ApprovalGuard(TokenGuard):
     def __init__(self, principal: Principal, services: ApprovalServices, *, request: AnyRequest) -> None:
         super().__init__(principal)
         self._organisation, self._services, self._request = principal.organisation or "", services, request
-        self.parameters = query_parameters(request, expected=REPORTEE_FEED)
+        self.parameters = query_parameters(request, parameter_set=REPORTEE_FEED)
         self.subject: str | None = None
 
     async def require(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from eventfeed.domain.conditions import UNSTORED, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, NoneOf, Prefix
 from eventfeed.domain.feed import Feed
 
 Values = Mapping[str, object]
@@ -16,7 +16,7 @@ def feed_clause(feed: Feed) -> tuple[str, Values]:
     """Return the clause for the documents of a feed that pass its filters, and the values of its parameters."""
     clauses, values = list[str](), dict[str, object]()
     for number, condition in enumerate((*feed.conditions, *feed.filters)):
-        if condition.field not in UNSTORED:
+        if condition.field not in COMPUTED_FIELDS:
             clause, more = _translate(condition, f"f{number}")
             clauses.append(clause)
             values |= more
@@ -49,5 +49,5 @@ def _none_of(member: str, values: frozenset[str], name: str) -> tuple[str, Value
     """Translate `NoneOf`, in which "" stands for an absent member."""
     present = [f"IS_STRING({member})"] if "" in values else []
     names, parameters = value_list(f"{name}_", sorted(values - {""}))
-    excluded = [f"(NOT IS_DEFINED({member}) OR NOT ({member} IN ({names})))"] if parameters else []
-    return " AND ".join([*present, *excluded]), parameters
+    exclusion = [f"(NOT IS_DEFINED({member}) OR NOT ({member} IN ({names})))"] if parameters else []
+    return " AND ".join([*present, *exclusion]), parameters

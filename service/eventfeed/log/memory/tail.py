@@ -123,13 +123,13 @@ class Tail:
 
     async def _read_end(self) -> None:
         """Read the entries after the verified end, and verify them."""
-        began, verified = time.monotonic(), self.head
+        began, previous = time.monotonic(), self.head
         head = await self._log.head()
-        if head.log == verified.log and head.end_offset < verified.end_offset:
+        if head.log == previous.log and head.end_offset < previous.end_offset:
             raise LogDamaged(
-                f"The log ends at {head.end_offset}, before {verified.end_offset}: was an older copy restored?"
+                f"The log ends at {head.end_offset}, before {previous.end_offset}: was an older copy restored?"
             )
-        if head.log != verified.log and self.head.end_offset > verified.end_offset:
+        if head.log != previous.log and self.head.end_offset > previous.end_offset:
             return  # this process appended meanwhile, so this head is old: the next read takes the new name
         if head.log != self.head.log or head.end_offset - self.head.end_offset > ENTRIES_MAX:
             self._reset(head)
@@ -170,10 +170,10 @@ class Tail:
                 recent.add(entry)
             recent.trim()
             await asyncio.sleep(0)
-        learnt = self.recent.after(end)
-        if self._needs_filling.is_set() or (learnt is None and self.recent.start is not None):
+        newer = self.recent.after(end)
+        if self._needs_filling.is_set() or (newer is None and self.recent.start is not None):
             return  # the tail was reset, or memory is full of newer entries
-        for entry in learnt or ():
+        for entry in newer or ():
             recent.add(entry)
         recent.trim()
         self.recent = recent

@@ -38,7 +38,7 @@ EXAMINE_ENTRIES_MAX = 20_000
 EXPIRE_ENTRIES_MAX = 5_000
 
 _FOLLOW = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
-_STORED = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
+_ENTRIES = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
 _OWNERS = """
 SELECT wanted.column1, entry.org, entry.app FROM (VALUES {}) AS wanted JOIN entry ON entry.sequence = (
   SELECT sequence FROM entry INDEXED BY entry_instance
@@ -175,17 +175,17 @@ def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
     with transaction(db, writes=False):
-        stored = {
+        entries = {
             row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
-            for row in select_each(db, _STORED, values=list(identities), each="?")
+            for row in select_each(db, _ENTRIES, values=list(identities), each="?")
         }
         # Two events with one identity may name different instances.
-        new = (event for digest, event in zip(digests, events, strict=True) if digest not in stored)
+        new = (event for digest, event in zip(digests, events, strict=True) if digest not in entries)
         instances = {event.instance for event in new if event.instance is not None}
         owners = {
             row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
         }
-    return Lookup(identities={identities[digest]: each for digest, each in stored.items()}, owners=owners)
+    return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
 
 
 def _seek(db: sqlite3.Connection, time: int) -> int:

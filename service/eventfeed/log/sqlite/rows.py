@@ -21,7 +21,7 @@ COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, i
 # The order of `entry_row`.
 _INSERT_COLUMNS = f"identity, {COLUMNS}"
 
-_JOINED = """
+_JOIN = """
 SELECT
   CAST(json_group_array(json_array(
     sequence, time, mark, hex(content), id, source, type, subject, org, app, instance, resource, length(body)
@@ -54,7 +54,7 @@ _decoder = msgspec.json.Decoder(list[_Row])
 
 def join_rows(sql: str) -> str:
     """Return SQL for one row that joins all rows of a query for `COLUMNS`."""
-    return _JOINED.format(sql)
+    return _JOIN.format(sql)
 
 
 def read_entries(
@@ -109,11 +109,11 @@ def _entry_row(entry: Entry) -> tuple[object, ...]:
 
 def _decode(rows: bytes, bodies: bytes) -> Iterator[Entry]:
     try:
-        decoded = _decoder.decode(rows)
+        headers = _decoder.decode(rows)
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise LogDamaged(f"The store's file holds rows that this service did not write: {failure}.") from failure
     start = 0
-    for row in decoded:
+    for row in headers:
         end = start + row.body_length
         event = Event(
             identity=Identity(source=row.source, id=row.id),

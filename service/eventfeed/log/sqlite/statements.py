@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from eventfeed.domain.conditions import UNSTORED, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, NoneOf, Prefix
 from eventfeed.domain.feed import Feed, plan_lookup
 from eventfeed.log.sqlite.rows import COLUMNS
 
@@ -36,7 +36,7 @@ class Search(NamedTuple):
 def plan_searches(feed: Feed) -> Sequence[Search]:
     """Return the searches of a feed, which share no row."""
     plan = plan_lookup(feed, list(INDEXES))
-    rest = [condition for condition in plan.rest if condition.field not in UNSTORED]
+    rest = [condition for condition in plan.rest if condition.field not in COMPUTED_FIELDS]
     return [Search(INDEXES[plan.fields], dict(zip(plan.fields, key, strict=True)), rest) for key in plan.keys]
 
 

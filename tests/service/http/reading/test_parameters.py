@@ -138,9 +138,9 @@ def test_any_text_as_a_value_is_accepted_or_refused(value: str) -> None:
             query_parameters(f"after=0&{name}={quote(value, errors='replace')}")
 
 
-def body_parameters(body: str, query: str = "", expected: ParameterSet = ANY_FEED) -> Parameters:
+def body_parameters(body: str, query: str = "", parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """The parameters of a POST."""
-    return parse_body(body.encode(), query.encode(), expected=expected)
+    return parse_body(body.encode(), query.encode(), parameter_set=parameter_set)
 
 
 def test_next_query_has_the_size_of_the_page() -> None:
@@ -183,7 +183,7 @@ def test_body_that_is_no_object_is_refused(body: str) -> None:
 
 def test_instance_feed_accepts_an_empty_body() -> None:
     """It needs neither a cursor nor a time."""
-    assert body_parameters("", expected=INSTANCE_FEED).after is None
+    assert body_parameters("", parameter_set=INSTANCE_FEED).after is None
 
 
 @given(body=st.binary(max_size=60), query=st.binary(max_size=30))
@@ -211,10 +211,10 @@ def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
         (INSTANCE_FEED, b"party=5&unit=310000011", ["party", "unit"]),
     ],
 )
-def test_each_feed_has_its_own_parameters(expected: ParameterSet, query: bytes, names: list[str]) -> None:
+def test_each_feed_has_its_own_parameters(parameter_set: ParameterSet, query: bytes, names: list[str]) -> None:
     """A required parameter that is absent is a fault, and so is one of another feed."""
     with pytest.raises(InvalidRequest) as refusal:
-        parse_query(query, person=None, expected=expected)
+        parse_query(query, person=None, parameter_set=parameter_set)
 
     assert names == [fault.parameter for fault in refusal.value.faults]
 

@@ -110,7 +110,7 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
     with sqlite3.connect(tmp_path / "log.db") as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
-            for sql, values in ((sqlite._STORED, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
+            for sql, values in ((sqlite._ENTRIES, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
     db.close()
     searched = [[step for step in plan if "entry" in step] for plan in plans]

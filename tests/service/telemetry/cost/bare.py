@@ -1,10 +1,10 @@
 """The service without any telemetry: nothing is watched, counted or measured."""
 
+from eventfeed.telemetry.instruments import Counter, Histogram
 from litestar import Litestar
 
 from eventfeed.app.application import create_application
 from eventfeed.settings import from_environment
-from eventfeed.telemetry.instruments import Counter, Histogram
 from eventfeed.telemetry.telemetry import Telemetry
 
 

@@ -1,0 +1,65 @@
+"""The position that a reader starts after, for each cursor and each state of the log."""
+
+import pytest
+
+from eventfeed.domain.cursor import After, Bare, Cursor, EventId
+from eventfeed.domain.errors import CursorOfAnotherLog, InvalidCursor, Refused
+from eventfeed.domain.ports import Head
+from eventfeed.log.reader import NeedsLookup, start_of
+
+LOG, OTHER_LOG = "a" * 12, "b" * 12
+EMPTY = Head(log=LOG, log_start=0, end_offset=0, time=0)
+# Entries 1 to 4 have expired.
+HEAD = Head(log=LOG, log_start=4, end_offset=9, time=9_000_000)
+
+
+def cursor(position: int, *, log: str = LOG) -> Cursor:
+    """A cursor of a log, by default of the present one."""
+    return Cursor(log=log, position=position)
+
+
+@pytest.mark.parametrize(
+    ("after", "head", "start"),
+    [
+        (Bare(position=0), EMPTY, 0),
+        (cursor(0), EMPTY, 0),
+        (EventId(id="x"), EMPTY, NeedsLookup.EVENT_ID),
+        # Digits 0 are the oldest retained entry, whatever has expired.
+        (Bare(position=0), HEAD, 4),
+        (Bare(position=4), HEAD, 4),
+        (Bare(position=5), HEAD, 5),
+        (Bare(position=9), HEAD, 9),
+        (cursor(4), HEAD, 4),
+        (cursor(5), HEAD, 5),
+        (cursor(9), HEAD, 9),
+        # Entries after these positions have expired.
+        (Bare(position=1), HEAD, NeedsLookup.OLDEST_TIME),
+        (Bare(position=3), HEAD, NeedsLookup.OLDEST_TIME),
+        (cursor(0), HEAD, NeedsLookup.OLDEST_TIME),
+        (cursor(3), HEAD, NeedsLookup.OLDEST_TIME),
+        (EventId(id="x"), HEAD, NeedsLookup.EVENT_ID),
+    ],
+)
+def test_start_is_a_position_or_needs_a_lookup(after: After, head: Head, start: int | NeedsLookup) -> None:
+    """Only an event id, and an expired cursor, need the store."""
+    assert start == start_of(after, head)
+
+
+@pytest.mark.parametrize(
+    ("after", "head", "refusal"),
+    [
+        (Bare(position=1), EMPTY, InvalidCursor),
+        (cursor(1), EMPTY, InvalidCursor),
+        (Bare(position=10), HEAD, InvalidCursor),
+        (cursor(10), HEAD, InvalidCursor),
+        # The name of the log counts before the position.
+        (cursor(0, log=OTHER_LOG), EMPTY, CursorOfAnotherLog),
+        (cursor(3, log=OTHER_LOG), HEAD, CursorOfAnotherLog),
+        (cursor(5, log=OTHER_LOG), HEAD, CursorOfAnotherLog),
+        (cursor(10, log=OTHER_LOG), HEAD, CursorOfAnotherLog),
+    ],
+)
+def test_start_after_an_unknown_position_is_refused(after: After, head: Head, refusal: type[Refused]) -> None:
+    """A position beyond the end, or one of another log. The message names the present log."""
+    with pytest.raises(refusal, match=LOG):
+        start_of(after, head)
