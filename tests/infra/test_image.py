@@ -22,7 +22,7 @@ import pytest
 from eventfeed.app.clock_and_ids import now
 from eventfeed.http.operations.openapi import document
 from eventfeed.identity.keys import SigningKeys
-from eventfeed.settings import SECRETS, described
+from eventfeed.settings import SECRETS, describe_settings
 from tests.emulator.running import emulator
 from tests.infra.image import DOCKERFILE, ROOT, Image, build_image, copies, image_environment, image_in, parse_stages
 from tests.infra.sandbox import is_available
@@ -99,7 +99,7 @@ def test_image_contains_no_secret_setting() -> None:
 
 def test_image_variables_are_settings_of_the_service() -> None:
     """The service knows every EVENTFEED variable that the image sets."""
-    settings = {f"EVENTFEED_{each.name.upper()}" for each in described()}
+    settings = {f"EVENTFEED_{each.name.upper()}" for each in describe_settings()}
 
     assert {name for name in image_environment() if name.startswith("EVENTFEED_")} <= settings
 

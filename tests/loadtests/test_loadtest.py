@@ -64,7 +64,6 @@ def run_until(condition: Callable[[Run], bool], folder: Path, *arguments: str) -
     return process
 
 
-@pytest.mark.timeout(900)
 def test_a_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     """The report has all figures. A slow machine may miss the goals for response times."""
     process = run_until(lambda process: "nothing was measured" not in process.stderr, tmp_path)
@@ -79,7 +78,6 @@ def test_a_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     assert "S5 instance, page" in (tmp_path / "report.html").read_text()
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("fault", "messages"),
     [
@@ -108,7 +106,6 @@ def test_a_faulty_page_fails_the_run_with_its_violation(
     assert "violations: events missed" in process.stderr
 
 
-@pytest.mark.timeout(900)
 def test_a_response_that_cannot_be_parsed_fails_the_run(service: RunningService, tmp_path: Path) -> None:
     """The exception of a user counts as a missed goal."""
     message = "times a user failed: 'feed-more'"
@@ -119,7 +116,6 @@ def test_a_response_that_cannot_be_parsed_fails_the_run(service: RunningService,
     assert message in process.stderr
 
 
-@pytest.mark.timeout(900)
 def test_a_violation_of_a_worker_fails_the_run_of_the_master(service: RunningService, tmp_path: Path) -> None:
     """The master collects the violations of all processes."""
     with faulty_proxy(service.url, Fault(drop_event)) as url:
@@ -162,7 +158,6 @@ def locust_page(url: str) -> Iterator[str]:
         httpx.get(page)
 
 
-@pytest.mark.timeout(900)
 def test_the_page_starts_a_run_and_shows_lag_and_violations(service: RunningService, tmp_path: Path) -> None:
     """In a browser: a click starts the run, the charts change, and the tab `Feeds` has the scenarios."""
     with locust_page(service.url) as url, controlled_window(url, profile=tmp_path / "profile") as window:

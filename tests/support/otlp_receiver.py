@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, as any backend has one, and of Application Insights: keeps what it is sent."""
+"""A receiver of OTLP over HTTP and of Application Insights: it keeps everything that is sent to it."""
 
 import gzip
 import json
@@ -15,11 +15,14 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-SECONDS_MAX = 20.0
+from tests.support.waiting import wait_until
+
+# Longer than the requests of a test take on a busy machine.
+HANG_SECONDS = 120.0
 
 
-class Seen(NamedTuple):
-    """A span: whose trace, what it was, and the traces it is linked to."""
+class ReceivedSpan(NamedTuple):
+    """A span, with the trace ids that it is linked to."""
 
     trace: str
     name: str
@@ -31,61 +34,58 @@ class Seen(NamedTuple):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps spans, and the newest of each series of measurements. It can be told not to answer."""
+    """Keeps spans, log lines, and the newest data point of each series. With `hang` set it does not respond."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.spans = list[Seen]()
+        self.spans = list[ReceivedSpan]()
         self.series: dict[tuple[str, tuple[tuple[str, object], ...]], Any] = {}
-        self.requests, self.silent = 0, threading.Event()
+        self.requests, self.hang = 0, threading.Event()
         self.logs = list[tuple[str, str]]()
         self.bodies = list[bytes]()
         self.rows = list[dict[str, Any]]()
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL of the receiver."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Wait for what is being sent."""
-        deadline = time.monotonic() + SECONDS_MAX
-        while not condition():
-            assert time.monotonic() < deadline, [span.name for span in self.spans]
-            time.sleep(0.02)
+        """Wait for data."""
+        wait_until(condition)
 
     def names(self) -> set[str]:
-        """The metrics that came."""
+        """Return the names of the metrics that were received."""
         return {name for name, _ in self.series}
 
-    def take(self, path: str, body: bytes) -> None:
-        """Keep what was sent."""
+    def receive(self, path: str, body: bytes) -> None:
+        """Keep the data of a request."""
         self.requests += 1
         self.bodies.append(body)
         match path:
             case "/v1/traces":
-                self._take_spans(ExportTraceServiceRequest.FromString(body))
+                self._add_spans(ExportTraceServiceRequest.FromString(body))
             case "/v1/logs":
-                self._take_logs(ExportLogsServiceRequest.FromString(body))
+                self._add_logs(ExportLogsServiceRequest.FromString(body))
             case "/v1/metrics":
-                self._take_metrics(ExportMetricsServiceRequest.FromString(body))
+                self._add_metrics(ExportMetricsServiceRequest.FromString(body))
             case "/v2.1/track":
                 self.rows += [each["data"]["baseData"] for each in json.loads(body)]
 
-    def _take_spans(self, sent: Any) -> None:
-        for resource in sent.resource_spans:
+    def _add_spans(self, request: Any) -> None:
+        for resource in request.resource_spans:
             for scope in resource.scope_spans:
-                self.spans += [_seen(span) for span in scope.spans]
+                self.spans += [_span(span) for span in scope.spans]
 
-    def _take_logs(self, sent: Any) -> None:
-        for resource in sent.resource_logs:
+    def _add_logs(self, request: Any) -> None:
+        for resource in request.resource_logs:
             for scope in resource.scope_logs:
                 self.logs += [(each.body.string_value, each.trace_id.hex()) for each in scope.log_records]
 
-    def _take_metrics(self, sent: Any) -> None:
-        for resource in sent.resource_metrics:
+    def _add_metrics(self, request: Any) -> None:
+        for resource in request.resource_metrics:
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
                     for point in getattr(metric, metric.WhichOneof("data")).data_points:
@@ -96,26 +96,26 @@ class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
     def do_POST(self) -> None:
-        """Take what is sent."""
+        """Receive a request."""
         body = self.rfile.read(int(self.headers["content-length"]))
         if self.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        if self.server.silent.is_set():
-            time.sleep(SECONDS_MAX)
-        self.server.take(self.path, body)
-        answer = b'{"itemsReceived": 1, "itemsAccepted": 1, "errors": []}' if self.path == "/v2.1/track" else b""
+        if self.server.hang.is_set():
+            time.sleep(HANG_SECONDS)
+        self.server.receive(self.path, body)
+        content = b'{"itemsReceived": 1, "itemsAccepted": 1, "errors": []}' if self.path == "/v2.1/track" else b""
         self.send_response(200)
-        self.send_header("Content-Type", "application/json" if answer else "application/x-protobuf")
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Type", "application/json" if content else "application/x-protobuf")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def _seen(span: Any) -> Seen:
-    return Seen(
+def _span(span: Any) -> ReceivedSpan:
+    return ReceivedSpan(
         trace=span.trace_id.hex(),
         name=span.name,
         kind=span.kind,
@@ -132,7 +132,7 @@ def _values(attributes: Any) -> dict[str, object]:
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """A receiver while the block lasts."""
+    """Run a receiver while the block lasts."""
     with Receiver() as receiver:
         threading.Thread(target=receiver.serve_forever, daemon=True).start()
         yield receiver
@@ -140,8 +140,8 @@ def receiving() -> Iterator[Receiver]:
 
 
 @contextmanager
-def agent(receiver: Receiver) -> Iterator[str]:
-    """Where an agent listens that takes spans and logs by gRPC alone, for the receiver, while the block lasts."""
+def grpc_agent(receiver: Receiver) -> Iterator[str]:
+    """Run an agent that receives spans and logs by gRPC for the receiver. Yields its URL."""
     services = {
         "opentelemetry.proto.collector.trace.v1.TraceService": "/v1/traces",
         "opentelemetry.proto.collector.logs.v1.LogsService": "/v1/logs",
@@ -149,12 +149,12 @@ def agent(receiver: Receiver) -> Iterator[str]:
     server = grpc.server(ThreadPoolExecutor(2))
     for service, path in services.items():
 
-        def take(body: bytes, _: object, path: str = path) -> bytes:
-            receiver.take(path, body)
+        def export(body: bytes, _: object, path: str = path) -> bytes:
+            receiver.receive(path, body)
             return b""
 
-        handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Export": grpc.unary_unary_rpc_method_handler(take)}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {"Export": method}),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield f"http://127.0.0.1:{port}"
@@ -162,7 +162,7 @@ def agent(receiver: Receiver) -> Iterator[str]:
 
 
 def sending_to(receiver: Receiver, *, ratio: float = 1.0) -> Mapping[str, str]:
-    """The settings of a service that sends everything there, often."""
+    """Return the settings of a service that sends everything to the receiver at short intervals."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_TRACES_SAMPLER_ARG": str(ratio),

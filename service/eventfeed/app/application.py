@@ -83,7 +83,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
             HTTPException: problems.on_refusal,
             Exception: problems.on_defect,
         },
-        lifespan=[functools.partial(_run, identity, store, telemetry)],
+        lifespan=[functools.partial(_run, identity, store, telemetry=telemetry)],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
         logging_config=None,
@@ -91,7 +91,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
 
 
 @contextlib.asynccontextmanager
-async def _run(identity: Identity, store: Store, telemetry: Telemetry, _: Litestar) -> AsyncIterator[None]:
+async def _run(identity: Identity, store: Store, *_: Litestar, telemetry: Telemetry) -> AsyncIterator[None]:
     """Run the store, the export of telemetry and the HTTP client while the application serves requests."""
     with exporting(telemetry):
         async with identity.client, store.run():

@@ -42,7 +42,7 @@ class Store:
         if settings.cosmos is None:
             engines = _sqlite_engines(settings)
         else:
-            engines = _cosmos_engines(settings, telemetry, segment_entries)
+            engines = _cosmos_engines(settings, telemetry, segment_entries=segment_entries)
         self.log, self.records, self._database = engines
         self._telemetry = telemetry
         self.tail = Tail(self.log)
@@ -95,7 +95,7 @@ def _sqlite_engines(settings: Settings) -> Engines:
     return Engines(log, SqliteRecords(settings.access_path), None)
 
 
-def _cosmos_engines(settings: Settings, telemetry: Telemetry, segment_entries: int | None) -> Engines:
+def _cosmos_engines(settings: Settings, telemetry: Telemetry, *, segment_entries: int | None) -> Engines:
     # Not at the top: 30 MB and half a second that the embedded store does without.
     from eventfeed.log.cosmos.database import Database  # noqa: PLC0415
     from eventfeed.log.cosmos.log import SEGMENT_ENTRIES, CosmosLog  # noqa: PLC0415

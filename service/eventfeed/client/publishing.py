@@ -148,12 +148,12 @@ def _rejections(response: Response, texts: Sequence[_Text]) -> Sequence[Rejectio
     error = refusal(PATH, response)
     faults = dict[int, list[Fault]]()
     for fault in error.faults:
-        place, slash, attribute = fault.pointer.removeprefix("/").partition("/")
-        if place.isdecimal() and int(place) < len(texts):
-            pointer = msgspec.structs.replace(fault, pointer=slash + attribute)
-            faults.setdefault(int(place), []).append(pointer)
+        index, slash, attribute = fault.pointer.removeprefix("/").partition("/")
+        if index.isdecimal() and int(index) < len(texts):
+            event_fault = msgspec.structs.replace(fault, pointer=slash + attribute)
+            faults.setdefault(int(index), []).append(event_fault)
     if error.status not in _REJECTIONS or (error.status == _STATUS_FORBIDDEN and not faults):
         raise error
     if not faults and len(texts) == 1:
         faults[0] = [Fault(detail=error.detail)]
-    return [Rejection(texts[place].position, error.code, faults[place]) for place in sorted(faults)]
+    return [Rejection(texts[index].position, error.code, faults[index]) for index in sorted(faults)]

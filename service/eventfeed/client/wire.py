@@ -1,18 +1,18 @@
 """Conversion between steps and httpx, for both drivers."""
 
-from ipaddress import ip_address
 from typing import Any
 
 import httpx
 
 from eventfeed.client.steps import ConnectionFailure, Request, Response
+from eventfeed.network import is_loopback
 
 CONNECT_SECONDS_MAX = 10.0
 
 
 def client_options(url: str) -> dict[str, Any]:
     """Return the options of an httpx client for this URL. A loopback address is reached without a proxy."""
-    return {"trust_env": not _is_loopback(httpx.URL(url).host)}
+    return {"trust_env": not is_loopback(httpx.URL(url).host)}
 
 
 def build_request(http: httpx.Client | httpx.AsyncClient, request: Request, *, url: str) -> httpx.Request:
@@ -42,10 +42,3 @@ def to_failure(error: httpx.TransportError) -> ConnectionFailure:
         is_timeout=isinstance(error, httpx.ReadTimeout),
         is_connect_failure=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol),
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

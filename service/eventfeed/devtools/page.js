@@ -1,13 +1,13 @@
-// Asks each second for what is new, and draws it: charts that move, and a waterfall for the trace that is open.
+// Requests the newest data each second and draws charts, and a waterfall of the selected trace.
 const COLOURS = ["#2f6fdb", "#e07b39", "#2a9d6f", "#b452cd", "#c9a227", "#d33", "#4bb5c1", "#8a6d3b", "#6b7280", "#e26aa5", "#7cb342", "#5e35b1"];
 const charts = new Map();
 let open = "";
 let pinned = null;
 
 const element = (name, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 };
 
 const clock = (milliseconds) => new Date(milliseconds).toTimeString().slice(0, 8);
@@ -36,8 +36,8 @@ function draw(panel) {
   }
   chart.data.labels = labels;
   for (const fresh of datasets) {
-    const known = chart.data.datasets.find((each) => each.label === fresh.label);
-    if (known) known.data = fresh.data;
+    const dataset = chart.data.datasets.find((each) => each.label === fresh.label);
+    if (dataset) dataset.data = fresh.data;
     else chart.data.datasets.push({ ...fresh, borderColor: COLOURS[chart.data.datasets.length % COLOURS.length] });
   }
   chart.update();
@@ -54,15 +54,15 @@ function waterfall(trace) {
     bar.style.width = `${(100 * span.milliseconds) / (end - begin || 1)}%`;
     const name = element("div", { className: "name", textContent: span.name, title: span.name });
     name.style.paddingLeft = `${depth.get(span.id)}rem`;
-    const facts = Object.entries(span.attributes).map(([key, value]) => `${key}=${value}`).join("  ");
+    const attributes = Object.entries(span.attributes).map(([key, value]) => `${key}=${value}`).join("  ");
     const row = element("div", { className: "span" }, name, element("div", { className: "track" }, bar),
       element("div", { className: "number", textContent: span.milliseconds.toFixed(2) }));
     const links = span.links.map((link) => jump("published in ", link));
-    if (facts || links.length) row.append(element("div", { className: "facts", textContent: facts }, ...links));
+    if (attributes || links.length) row.append(element("div", { className: "facts", textContent: attributes }, ...links));
     return row;
   });
-  const followed = trace.followed.map((other) => jump("read in ", other));
-  return element("div", { className: "waterfall" }, ...rows, element("div", { className: "facts" }, ...followed));
+  const readers = trace.readers.map((other) => jump("read in ", other));
+  return element("div", { className: "waterfall" }, ...rows, element("div", { className: "facts" }, ...readers));
 }
 
 const jump = (words, trace) =>
@@ -80,15 +80,15 @@ function row(trace) {
 
 async function refresh() {
   try {
-    const told = await (await fetch(`data?open=${open}`)).json();
-    if (!open && told.traces.length) open = (told.traces.find((trace) => trace.followed.length) ?? told.traces[0]).id;
-    told.charts.forEach(draw);
-    pinned = told.traces.find((trace) => trace.id === open) ?? pinned;
-    document.getElementById("traces").replaceChildren(...told.traces.map(row));
+    const data = await (await fetch(`data?open=${open}`)).json();
+    if (!open && data.traces.length) open = (data.traces.find((trace) => trace.readers.length) ?? data.traces[0]).id;
+    data.charts.forEach(draw);
+    pinned = data.traces.find((trace) => trace.id === open) ?? pinned;
+    document.getElementById("traces").replaceChildren(...data.traces.map(row));
     document.getElementById("open").replaceChildren(...(pinned ? [element("p", { textContent: `Trace ${pinned.id}` }), waterfall(pinned)] : []));
-    if (told.traces.length) document.getElementById("state").textContent = `${told.traces.length} traces, the newest first; click one for its waterfall.`;
+    if (data.traces.length) document.getElementById("state").textContent = `${data.traces.length} traces, the newest first. Click one for its waterfall.`;
   } catch (failure) {
-    document.getElementById("state").textContent = `Nothing answers here any more: ${failure.message}`;
+    document.getElementById("state").textContent = `No connection to the page's process: ${failure.message}`;
   }
 }
 

@@ -1,4 +1,4 @@
-"""The newest traces, as their spans come in."""
+"""The newest traces."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,8 +9,8 @@ TRACES_MAX = 300
 SPANS_MAX = 200
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """A span: times in ms since 1970; `links` are other traces that it has to do with."""
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A span: its start in ms since 1970, and as `links` the ids of other traces."""
 
     id: str
     parent: str
@@ -24,20 +24,20 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Traces:
-    """So many traces, the newest; each with so many spans."""
+    """The newest `TRACES_MAX` traces, each with at most `SPANS_MAX` spans."""
 
     def __init__(self) -> None:
-        self._traces: dict[str, list[Seen]] = {}
+        self._traces: dict[str, list[Span]] = {}
 
-    def take(self, sent: Any) -> None:
-        """Keep the spans of an export request."""
-        for resource in sent.resource_spans:
+    def add(self, request: Any) -> None:
+        """Add the spans of an export request."""
+        for resource in request.resource_spans:
             service = values(resource.resource.attributes).get("service.name", "")
             for scope in resource.scope_spans:
                 for span in scope.spans:
-                    self._keep(span.trace_id.hex(), _seen(span, str(service)))
+                    self._add_span(span.trace_id.hex(), _span(span, str(service)))
 
-    def _keep(self, trace: str, span: Seen) -> None:
+    def _add_span(self, trace: str, span: Span) -> None:
         spans = self._traces.setdefault(trace, [])
         if len(spans) < SPANS_MAX:
             spans.append(span)
@@ -45,24 +45,24 @@ class Traces:
             del self._traces[next(iter(self._traces))]
 
     def newest(self, count: int, *, also: str = "") -> Sequence[Mapping[str, object]]:
-        """The traces that began last, the newest first, each with its spans in the order they began; and one more."""
+        """Return the traces that began last, the newest first, and the trace `also`. Spans are ordered by start."""
         ordered = {trace: sorted(spans, key=lambda span: span.start) for trace, spans in self._traces.items()}
         newest = sorted(ordered, key=lambda trace: -ordered[trace][0].start)[:count]
         newest += [also] if also in ordered and also not in newest else []
-        return [{"id": trace, "spans": ordered[trace], "followed": self._followed(trace)} for trace in newest]
+        return [{"id": trace, "spans": ordered[trace], "readers": self._readers(trace)} for trace in newest]
 
-    def _followed(self, trace: str) -> Sequence[str]:
-        """The traces that link to this one: who read what was published in it."""
+    def _readers(self, trace: str) -> Sequence[str]:
+        """Return the traces that link to this one: the pages with events that were published in it."""
         return [other for other, spans in self._traces.items() if any(trace in span.links for span in spans)]
 
 
 def values(attributes: Iterable[Any]) -> dict[str, str | int | float | bool]:
-    """OTLP's attributes as a table."""
+    """Return OTLP attributes as a dictionary."""
     return {each.key: getattr(each.value, each.value.WhichOneof("value") or "string_value") for each in attributes}
 
 
-def _seen(span: Any, service: str) -> Seen:
-    return Seen(
+def _span(span: Any, service: str) -> Span:
+    return Span(
         id=span.span_id.hex(),
         parent=span.parent_span_id.hex(),
         name=span.name,

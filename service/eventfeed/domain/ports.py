@@ -95,8 +95,8 @@ class EventLog(Protocol):
         """Return at most `limit` entries of a feed, in order, with `after` < sequence <= `through`.
 
         Every match up to `examined` is included. `examined` is `through` unless the limit, the bytes of a page or the
-        engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions on `COMPUTED_FIELDS`
-        fields are the caller's to check.
+        engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions on
+        `COMPUTED_FIELDS` are the caller's to check.
         """
         ...
 

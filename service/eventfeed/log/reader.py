@@ -96,7 +96,7 @@ class Reader:
             head = await self._retention.refresh(await tail.refresh(past=end))
         start = start_of(after, head)
         if isinstance(start, NeedsLookup):
-            start = await self._look_up(start, feed, after, head=head)
+            start = await self._look_up(start, feed, after=after, head=head)
         first = start if bounds.since is None else await self._first(bounds.since, start, head=head)
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, size=bounds.size)
@@ -130,7 +130,7 @@ class Reader:
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return match.result() if match.done() else self._tail.head.end_offset
 
-    async def _look_up(self, needs: NeedsLookup, feed: Feed, after: After, *, head: Head) -> int:
+    async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:
         """Find the position of an event id. Raises `CursorExpired` with the time of the oldest entry."""
         if not isinstance(after, EventId) or needs is NeedsLookup.OLDEST_TIME:
             raise await self._expiry_failure(head)

@@ -158,9 +158,9 @@ class Telemetry:
 
     def store_span(self, name: str, *, engine: str) -> AbstractContextManager[None]:
         """Record a call to the store as a span, if the request is sampled."""
-        return self._span(name, SpanKind.CLIENT, engine)
+        return self._span(name, SpanKind.CLIENT, engine=engine)
 
-    def _span(self, name: str, kind: SpanKind, engine: str = "") -> AbstractContextManager[None]:
+    def _span(self, name: str, kind: SpanKind, *, engine: str = "") -> AbstractContextManager[None]:
         if self.tracer is None or not trace.get_current_span().get_span_context().trace_flags.sampled:
             return _NO_SPAN
         return spans.span(self.tracer, name, kind=kind, attributes={_DATABASE: engine} if engine else {})

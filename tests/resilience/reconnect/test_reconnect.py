@@ -5,7 +5,6 @@ import pytest
 from tests.resilience.reconnect.trial import Trial, run_trial
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "trial",
     [Trial(rate=500, seconds=5.0, cuts=12, kills=0), Trial(rate=500, seconds=5.0, cuts=0, kills=4)],

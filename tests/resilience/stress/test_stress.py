@@ -9,7 +9,6 @@ from tests.resilience.stress.cosmos_trial import run_cosmos_trial
 from tests.resilience.stress.trial import Size, run_trial
 
 
-@pytest.mark.timeout(900)
 def test_a_short_trial_loses_and_doubles_nothing() -> None:
     """Eight publishers, four followers and two workers; one worker is killed."""
     verdict = run_trial(Size(events=4_000, publishing_processes=2, followers=4, workers=2, kills=1))
@@ -18,8 +17,9 @@ def test_a_short_trial_loses_and_doubles_nothing() -> None:
     assert verdict.good, verdict
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(not (is_available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it")
+@pytest.mark.skipif(
+    not (is_available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it"
+)
 def test_a_short_trial_on_a_bad_network_loses_and_doubles_nothing() -> None:
     """Three service processes on one Cosmos DB emulator; a third of all responses are lost."""
     verdict = run_cosmos_trial(Size(events=600, publishing_processes=2, followers=4, workers=3, kills=0), seed=7)

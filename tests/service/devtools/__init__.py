@@ -1,1 +1,1 @@
-"""The page that observes."""
+"""Tests of the page with traces and charts."""

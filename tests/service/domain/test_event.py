@@ -22,20 +22,20 @@ def test_identities_with_another_source_or_id_have_other_digests(
 
 def test_json_of_an_entry_is_the_published_event_with_its_sequence() -> None:
     """The sequence has 20 digits, and the length is known before the JSON exists."""
-    stored = entry(42)
-    members = msgspec.json.decode(stored.json, type=dict[str, object])
+    entry_42 = entry(42)
+    members = msgspec.json.decode(entry_42.json, type=dict[str, object])
 
     assert "00000000000000000042" == members.pop("sequence")
-    assert msgspec.json.decode(stored.event.body) == members
-    assert len(stored.json) == stored.json_length
+    assert msgspec.json.decode(entry_42.event.body) == members
+    assert len(entry_42.json) == entry_42.json_length
 
 
 def test_traceparent_of_an_entry_is_the_one_in_its_event() -> None:
     """An event without the attribute has none."""
     body = b'{"id":"x","traceparent":"%b"}' % TRACEPARENT.encode()
-    traced = entry(1, of=msgspec.structs.replace(event(), body=body))
+    traced_entry = entry(1, of=msgspec.structs.replace(event(), body=body))
 
-    assert (TRACEPARENT, "") == (traced.traceparent, entry(2).traceparent)
+    assert (TRACEPARENT, "") == (traced_entry.traceparent, entry(2).traceparent)
 
 
 def test_marker_is_a_valid_event_without_app_subject_and_resource() -> None:

@@ -52,27 +52,27 @@ def test_marker_is_in_no_feed() -> None:
     assert [] == [feed for feed in feeds if feed.matches(marker("x"))]
 
 
-def test_filters_narrow_a_feed_until_they_are_removed() -> None:
-    """A second filter is added to the first, and an unfiltered feed is the feed itself."""
+def test_filters_narrow_a_feed_until_without_filters_is_called() -> None:
+    """A second filter is added to the first, and without filters it is the feed itself."""
     feed = app_feed(TTD)
-    filtered = feed.where(*conditions(types={"a"})).where(*conditions(subject="/party/1"))
+    narrow = feed.where(*conditions(types={"a"})).where(*conditions(subject="/party/1"))
 
-    assert filtered.matches(event(type_="a", party=1))
-    assert not filtered.matches(event(type_="b", party=1))
-    assert not filtered.matches(event(type_="a", party=2))
-    assert feed == filtered.without_filters() == feed.where()
+    assert narrow.matches(event(type_="a", party=1))
+    assert not narrow.matches(event(type_="b", party=1))
+    assert not narrow.matches(event(type_="a", party=2))
+    assert feed == narrow.without_filters() == feed.where()
 
 
 def test_hidden_events_are_excluded_by_what_decisions_depend_on() -> None:
     """That is the resource in a party's feed and the subject in a resource's; other feeds need no decisions."""
-    hidden = [event(), event(app=App(org="ttd", name="b"), party=2), event(app=None)]
-    of_party = party_feed("/party/1", KARI).without(hidden)
-    of_resource = resource_feed(BOLIG, KARI).without(hidden)
+    hidden_events = [event(), event(app=App(org="ttd", name="b"), party=2), event(app=None)]
+    of_party = party_feed("/party/1", KARI).without(hidden_events)
+    of_resource = resource_feed(BOLIG, KARI).without(hidden_events)
     of_app = app_feed(TTD)
 
     assert (NoneOf("resource", frozenset({BOLIG, "urn:altinn:resource:app_ttd_b", ""})),) == of_party.filters
     assert (NoneOf("subject", frozenset({"/party/50000001", "/party/2"})),) == of_resource.filters
-    assert of_app == of_app.without(hidden)
+    assert of_app == of_app.without(hidden_events)
 
 
 def test_later_exclusions_join_the_earlier_ones() -> None:

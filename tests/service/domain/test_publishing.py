@@ -26,10 +26,10 @@ def test_new_events_are_planned_in_order() -> None:
 def test_event_in_the_log_is_not_planned_again() -> None:
     """Its decision is the stored event."""
     old = event()
-    stored = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
-    plan = plan_batch([submission(old)], Lookup(identities={old.identity: stored}, owners={}))
+    stored_event = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
+    plan = plan_batch([submission(old)], Lookup(identities={old.identity: stored_event}, owners={}))
 
-    assert ([], [[stored]]) == (plan.events, plan.decisions)
+    assert ([], [[stored_event]]) == (plan.events, plan.decisions)
 
 
 def test_second_of_two_equal_events_is_the_duplicate() -> None:

@@ -145,10 +145,10 @@ async def test_external_short_name_is_dropped_for_an_organisation_without_one(
 ) -> None:
     """No claim of ours would have overwritten it."""
     consumer = {"authority": "iso6523-actorid-upis", "ID": "0192:310000044"}
-    smuggled = {"urn:altinn:org": "ttd", "urn:altinn:userid": 20000001}
-    result = await exchange(double, platform_keys, consumer=consumer, **smuggled)
+    extra_claims = {"urn:altinn:org": "ttd", "urn:altinn:userid": 20000001}
+    result = await exchange(double, platform_keys, consumer=consumer, **extra_claims)
 
-    assert result.keys().isdisjoint(smuggled)
+    assert result.keys().isdisjoint(extra_claims)
 
 
 async def test_person_number_and_session_are_dropped(double: ProviderDouble, platform_keys: SigningKeys) -> None:
@@ -250,7 +250,7 @@ NAMES = st.text(max_size=8) | st.sampled_from(["urn:altinn:org", "URN:altinn:Org
 @settings(max_examples=60, deadline=None)
 @given(extra=st.dictionaries(NAMES, JSON, max_size=6), lifetime=st.integers(1, 10_000))
 def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], lifetime: int) -> None:
-    """Whatever an external token claims: our claims are ours, some are dropped, and the others are unchanged."""
+    """The platform's claims are the exchange's own; some external claims are dropped, and the others are unchanged."""
 
     async def exchange_token() -> dict[str, object]:
         token = ProviderDouble().token(**(origin | {"exp": SECOND + lifetime}))

@@ -49,10 +49,10 @@ async def test_a_known_identity_with_other_content_is_a_conflict(log: EventLog, 
     """Nothing of a request with one changed event is written."""
     async with running_appender(log, clock=watch) as (appender, _):
         await appender.publish(submission(event("a", instance=1)))
-        with pytest.raises(EventConflict) as refused:
+        with pytest.raises(EventConflict) as refusal:
             await appender.publish(submission(event("b"), event("a", instance=1, content=b"other")))
 
-    assert ["/1"] == [fault.pointer for fault in refused.value.faults]
+    assert ["/1"] == [fault.pointer for fault in refusal.value.faults]
     assert 1 == len(await all_entries(log))
 
 
@@ -94,13 +94,13 @@ async def test_one_publishers_conflict_is_not_anothers(log: EventLog, watch: Man
     tainted = event("b")
     async with running_appender(log, clock=watch) as (appender, _):
         await appender.publish(submission(event("a", instance=1)))
-        refused, accepted = await asyncio.gather(
+        refusal, accepted = await asyncio.gather(
             appender.publish(submission(tainted, event("a", instance=1, content=b"other"))),
             appender.publish(submission(tainted)),
             return_exceptions=True,
         )
 
-    assert isinstance(refused, EventConflict)
+    assert isinstance(refusal, EventConflict)
     assert isinstance(accepted, list)
     assert [(2, False)] == [(receipt.sequence, receipt.duplicate) for receipt in accepted]
 
@@ -117,7 +117,7 @@ async def test_registration_time_never_decreases(log: EventLog, watch: ManualClo
 
 
 async def test_a_lost_race_is_settled_against_the_winner(log: EventLog, watch: ManualClock) -> None:
-    """What another process published in between is seen: the same event is its duplicate, a changed one a conflict."""
+    """An event of another process in between counts: the same event is a duplicate, a changed one a conflict."""
     async with running_appender(log, clock=watch) as (appender, _):
         await log.append([entry(1, of=(same := event("a", instance=1)))], after=0)
         (receipt,) = await appender.publish(submission(same))
@@ -153,11 +153,11 @@ async def test_what_the_tail_learns_between_check_and_create_does_not_count(log:
 
     class Overtaken(FaultyLog):
         async def find(self, events: Sequence[Event]) -> Lookup:
-            found = await super().find(events)
+            result = await super().find(events)
             if (await log.head()).end_offset == 0:
                 await log.append([entry(1, of=twin, write_id="rival", time=watch.now)], after=0)
                 await tail.refresh(past=1)
-            return found
+            return result
 
     async with running_appender(Overtaken(log), clock=watch) as (appender, tail):
         (receipt,) = await appender.publish(submission(twin))
@@ -235,21 +235,21 @@ async def test_silence_for_too_long_is_told_and_the_log_goes_on(
 
 
 async def test_a_full_queue_refuses_at_once(log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot wait is refused before anything of it is written, and told to come back."""
+    """A publish beyond the queue is refused before anything is written, with a time to retry."""
     monkeypatch.setattr(module, "QUEUE_EVENTS_MAX", 3)
     async with running_appender(log, clock=watch) as (appender, _):
         waiting = asyncio.gather(*(appender.publish(submission(event())) for _ in range(3)))
         await asyncio.sleep(0)
-        with pytest.raises(Unavailable) as refused:
+        with pytest.raises(Unavailable) as refusal:
             await appender.publish(submission(event()))
         await waiting
 
-    assert 1 == refused.value.retry_seconds
+    assert 1 == refusal.value.retry_seconds
     assert 3 == len(await all_entries(log))
 
 
 async def test_a_receipt_is_visible_at_once(log: EventLog, watch: ManualClock) -> None:
-    """Who gives a receipt shows the event; also one that another process wrote."""
+    """The process that gives a receipt shows the event, also one that another process wrote."""
     async with running_appender(log, clock=watch) as (appender, tail):
         await log.append([*entries(1, 3), entry(4, of=(same := event()))], after=0)
         await appender.publish(submission(same))

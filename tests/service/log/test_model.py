@@ -70,13 +70,13 @@ class Consumer:
     def __init__(self, query: Feed) -> None:
         self.query = query
         self.cursor: Cursor | Bare = Bare(position=0)
-        self.seen: list[tuple[int, Event]] = []
+        self.sequences: list[tuple[int, Event]] = []
 
     async def read(self, reader: Reader, size: int) -> bool:
         """Take a page; whether there is more."""
         page = await read_page(reader, self.query, size=size, after=self.cursor)
         assert len(page.entries) <= size
-        self.seen += [(each.sequence, each.event) for each in page.entries]
+        self.sequences += [(each.sequence, each.event) for each in page.entries]
         self.cursor = page.cursor
         return page.more
 
@@ -98,24 +98,24 @@ class LogMachine(RuleBasedStateMachine):
         return self.runner.run(work)
 
     @initialize(
-        wanted=st.lists(st.tuples(st.sampled_from(APPS), st.sets(st.sampled_from(TYPES))), min_size=4, max_size=4)
+        filters=st.lists(st.tuples(st.sampled_from(APPS), st.sets(st.sampled_from(TYPES))), min_size=4, max_size=4)
     )
-    def start(self, wanted: list[tuple[App, set[str]]]) -> None:
+    def start(self, filters: list[tuple[App, set[str]]]) -> None:
         """Two processes, four consumers."""
         for process in self.processes:
             self.do(process.start())
-        for app, types in wanted:
+        for app, types in filters:
             self.consumers.append(Consumer(app_feed(app).where(*conditions(types=frozenset(types)))))
 
     @rule(
         number=PROCESSES,
         kinds=st.lists(st.tuples(st.sampled_from(APPS), st.sampled_from(TYPES)), min_size=1, max_size=5),
         faults=st.lists(FAULTS, max_size=3),
-        moved=st.integers(-10, 10),
+        shifted_entries=st.integers(-10, 10),
     )
-    def publish(self, number: int, kinds: list[tuple[App, str]], faults: list[Fault], moved: int) -> None:
+    def publish(self, number: int, kinds: list[tuple[App, str]], faults: list[Fault], shifted_entries: int) -> None:
         """New events through one process, whatever its store answers and its clock shows."""
-        self.watch.now += moved
+        self.watch.now += shifted_entries
         process = self.processes[number]
         process.log.plan.extend(faults)
         events = [event(app=app, type_=type_) for app, type_ in kinds]
@@ -162,13 +162,13 @@ class LogMachine(RuleBasedStateMachine):
 
     @invariant()
     def consumers_have_seen_a_first_part(self) -> None:
-        """What a consumer was given is exactly the start of what it may see, in order."""
+        """A consumer's events are exactly the first ones that it may see, in order."""
         for consumer in self.consumers:
-            expected = self.expected(consumer)
-            assert consumer.seen == expected[: len(consumer.seen)]
+            expectation = self.expectation(consumer)
+            assert consumer.sequences == expectation[: len(consumer.sequences)]
 
-    def expected(self, consumer: Consumer) -> list[tuple[int, Event]]:
-        """What the consumer must have seen in the end."""
+    def expectation(self, consumer: Consumer) -> list[tuple[int, Event]]:
+        """Return the events that the consumer must have at the end."""
         return [
             each
             for each in sorted(self.acknowledged.items(), key=lambda item: item[0])
@@ -180,7 +180,7 @@ class LogMachine(RuleBasedStateMachine):
         for consumer in self.consumers:
             while self.do(self.read_until_current(consumer)):
                 pass
-            assert consumer.seen == self.expected(consumer)
+            assert consumer.sequences == self.expectation(consumer)
         assert sorted(self.acknowledged) == list(range(1, len(self.acknowledged) + 1))
         for process in self.processes:
             self.do(process.stop())

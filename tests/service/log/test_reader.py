@@ -54,15 +54,15 @@ async def test_pages_of_any_size_give_every_entry_once(
     else:
         await log.append(entries(1, 99), after=0)
         reader = await reading(log, watch)
-    seen, after = list[int](), Cursor(log=(await log.head()).log, position=0)
+    sequences, after = list[int](), Cursor(log=(await log.head()).log, position=0)
     while True:
         page = await read_page(reader, FEED, size=size, after=after)
-        seen += [each.sequence for each in page.entries]
+        sequences += [each.sequence for each in page.entries]
         after = page.cursor
         if not page.more:
             break
 
-    assert list(range(1, 100)) == seen
+    assert list(range(1, 100)) == sequences
 
 
 async def test_the_cursor_passes_what_was_filtered_away(log: EventLog, watch: ManualClock) -> None:
@@ -186,11 +186,11 @@ async def test_deletion_keeps_well_behind_what_is_shown(log: EventLog, watch: Ma
     retention = Retention(log, clock=watch, keep=KEEP)
     watch.now = 9_000_000 + KEEP
     await retention.delete()
-    kept = (await log.head()).log_start
+    remaining_entries = (await log.head()).log_start
     watch.now += 3_600_000_000
     await retention.delete()
 
-    assert (0, 8) == (kept, (await log.head()).log_start)
+    assert (0, 8) == (remaining_entries, (await log.head()).log_start)
 
 
 async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: ManualClock) -> None:
@@ -199,15 +199,15 @@ async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: ManualClock) -> 
         large = [entry(each, of=event(size=EVENT_BYTES_MAX)) for each in range(place, place + 10)]
         await log.append(large, after=place - 1)
     reader = await reading(log, watch)
-    seen, sizes, after = list[int](), list[int](), Bare(position=0)
+    sequences, sizes, after = list[int](), list[int](), Bare(position=0)
     more = True
     while more:
         page = await read_page(reader, FEED, size=1000, after=after)
-        seen += [each.sequence for each in page.entries]
+        sequences += [each.sequence for each in page.entries]
         sizes.append(len(b"[" + b",".join(each.json for each in page.entries) + b"]"))
         after, more = Bare(position=page.cursor.position), page.more
 
-    assert list(range(1, 201)) == seen
+    assert list(range(1, 201)) == sequences
     assert max(sizes) <= PAGE_BYTES_MAX < sum(sizes)
 
 

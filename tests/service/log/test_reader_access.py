@@ -35,7 +35,7 @@ async def reading(log: EventLog, point: StubDecisionPoint, watch: ManualClock) -
     return Reader(log, tail, retention=Retention(log, clock=watch, keep=10**17), decisions=point, telemetry=Telemetry())
 
 
-def shown(allowed: set[str]) -> StubDecisionPoint:
+def visible_for(allowed: set[str]) -> StubDecisionPoint:
     """A point that allows these resources."""
     return StubDecisionPoint(lambda question: question.resource in allowed)
 
@@ -56,7 +56,7 @@ async def test_a_page_is_decided_in_one_call(log: EventLog, watch: ManualClock, 
 async def test_what_is_hidden_is_passed_by_the_cursor(log: EventLog, watch: ManualClock) -> None:
     """An empty page moves to the end, and says that it has caught up."""
     await log.append(entries(1, 9), after=0)
-    page = await read_page(await reading(log, shown(set()), watch), OF_PARTY, size=5)
+    page = await read_page(await reading(log, visible_for(set()), watch), OF_PARTY, size=5)
 
     assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
 
@@ -65,7 +65,7 @@ async def test_a_page_fills_with_what_may_be_seen(log: EventLog, watch: ManualCl
     """Hidden ones in between do not count; the cursor stands at the last one given, so nothing is passed unseen."""
     mixed = [entry(place, of=event(app=TTD if place % 3 == 0 else HIDDEN)) for place in range(1, 31)]
     await log.append(mixed, after=0)
-    reader = await reading(log, shown({RESOURCE}), watch)
+    reader = await reading(log, visible_for({RESOURCE}), watch)
     first = await read_page(reader, OF_PARTY, size=4)
     rest = await read_page(reader, OF_PARTY, size=99, after=first.cursor)
 
@@ -77,21 +77,21 @@ async def test_a_page_fills_with_what_may_be_seen(log: EventLog, watch: ManualCl
 async def test_one_behind_very_many_is_found_in_bounded_steps(
     log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was decided on is not looked at again: a request passes as many as its scans may examine."""
+    """Values with a decision are excluded: a request passes as many entries as its scans may examine."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 100)
-    hidden = [entry(place, of=event(app=HIDDEN)) for place in range(1, 5_001)]
+    hidden_events = [entry(place, of=event(app=HIDDEN)) for place in range(1, 5_001)]
     for start in range(0, 5_000, 1_000):
-        await log.append(hidden[start : start + 1_000], after=start)
+        await log.append(hidden_events[start : start + 1_000], after=start)
     await log.append([entry(5_001)], after=5_000)
-    point = shown({RESOURCE})
+    point = visible_for({RESOURCE})
     reader, places = await reading(log, point, watch), [0]
-    seen, after = list[int](), Cursor(log=(await log.head()).log, position=0)
-    while not seen:
+    sequences, after = list[int](), Cursor(log=(await log.head()).log, position=0)
+    while not sequences:
         page = await read_page(reader, OF_PARTY, size=50, after=after)
-        seen, after = [each.sequence for each in page.entries], page.cursor
+        sequences, after = [each.sequence for each in page.entries], page.cursor
         places.append(after.position)
 
-    assert [5_001] == seen
+    assert [5_001] == sequences
     assert len(places) - 1 <= 5_001 // (100 * (reader_module.SCANS_MAX - 1)) + 1
     assert len(point.requests) <= 2 * len(places)
     assert sorted(set(places)) == places
@@ -109,7 +109,7 @@ class Choking(StubDecisionPoint):
 
 
 async def test_a_page_ends_before_what_is_not_decided(log: EventLog, watch: ManualClock) -> None:
-    """What comes before is shown, and the next request fails: nothing is passed unseen."""
+    """Entries before it are returned, and the next request fails: no entry is skipped."""
     of = [event(party=party) for party in (50000001, 50000002, 51000011, 50000001)]
     await log.append([entry(place, of=each) for place, each in enumerate(of, 1)], after=0)
     reader = await reading(log, Choking(lambda question: question.party == "50000001"), watch)
@@ -127,7 +127,7 @@ async def test_an_event_id_is_not_unknown_for_want_of_time(
     monkeypatch.setattr(reader_module, "SCANS_MAX", 1)
     monkeypatch.setattr(reader_module, "CANDIDATES_MAX", 1)
     await log.append([entry(place, of=event("twin", app=HIDDEN)) for place in (1, 2, 3)], after=0)
-    reader = await reading(log, shown(set()), watch)
+    reader = await reading(log, visible_for(set()), watch)
 
     with pytest.raises(Unavailable):
         await read_page(reader, OF_PARTY, size=9, after=EventId(id="twin"))
@@ -164,17 +164,17 @@ async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: EventLog, w
     twins = [entry(1, of=event("here", app=HIDDEN)), entry(2, of=event("here")), entry(3)]
     await log.append(twins, after=0)
     after = EventId(id="here")
-    seen = await read_page(await reading(log, shown({RESOURCE}), watch), OF_PARTY, size=9, after=after)
+    sequences = await read_page(await reading(log, visible_for({RESOURCE}), watch), OF_PARTY, size=9, after=after)
 
-    assert [3] == [each.sequence for each in seen.entries]
+    assert [3] == [each.sequence for each in sequences.entries]
     with pytest.raises(InvalidCursor):
-        await read_page(await reading(log, shown(set()), watch), OF_PARTY, size=9, after=after)
+        await read_page(await reading(log, visible_for(set()), watch), OF_PARTY, size=9, after=after)
 
 
 @pytest.mark.parametrize(("party", "seen"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
 @pytest.mark.parametrize("in_memory", [True, False])
 async def test_an_instance_is_of_its_party(
-    log: EventLog, watch: ManualClock, party: str | None, seen: list[int], *, in_memory: bool
+    log: EventLog, watch: ManualClock, party: str | None, sequences: list[int], *, in_memory: bool
 ) -> None:
     """Named with another party it has no events; nobody is asked about anything."""
     point, of = StubDecisionPoint(), [event(instance=7), event(instance=7), event(instance=8)]
@@ -185,4 +185,4 @@ async def test_an_instance_is_of_its_party(
     query = instance_feed(guid(7), party)
     page = await read_page(reader, query, size=9, after=Bare(position=0))
 
-    assert (seen, []) == ([each.sequence for each in page.entries], point.requests)
+    assert (sequences, []) == ([each.sequence for each in page.entries], point.requests)

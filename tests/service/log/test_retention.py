@@ -28,23 +28,23 @@ async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time:
 async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
     """However many come while it is being found."""
     await log.append(entries(1, 9), after=0)
-    asked = Counting(log)
-    retention, head = Retention(asked, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    request_began = Counting(log)
+    retention, head = Retention(request_began, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
     floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
-    assert ({2}, 1) == ({each.log_start for each in floors}, asked.seeks)
+    assert ({2}, 1) == ({each.log_start for each in floors}, request_began.seeks)
 
 
 async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
     """After a quiet time all wait for the one that asks."""
     await log.append(entries(1, 9), after=0)
-    asked, watch = Counting(log), ManualClock(5_000_000)
-    retention, head = Retention(asked, clock=watch, keep=3_500_000), await log.head()
+    request_began, watch = Counting(log), ManualClock(5_000_000)
+    retention, head = Retention(request_began, clock=watch, keep=3_500_000), await log.head()
     await retention.refresh(head)
     watch.now += 5 * LOG_START_INTERVAL
     floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
-    assert ({6}, 2) == ({each.log_start for each in floors}, asked.seeks)
+    assert ({6}, 2) == ({each.log_start for each in floors}, request_began.seeks)
 
 
 class Counting(FaultyLog):
@@ -64,11 +64,11 @@ class Counting(FaultyLog):
 async def test_a_floor_that_cannot_be_found_fails_once_for_all(log: SqliteLog) -> None:
     """Nobody waits for another to fail first, and the next one asks again."""
     await log.append(entries(1, 9), after=0)
-    asked = Counting(log)
-    asked.failing = True
-    retention, head = Retention(asked, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    request_began = Counting(log)
+    request_began.failing = True
+    retention, head = Retention(request_began, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
     failed = await asyncio.gather(*(retention.refresh(head) for _ in range(50)), return_exceptions=True)
-    asked.failing = False
-    found = await retention.refresh(head)
+    request_began.failing = False
+    result = await retention.refresh(head)
 
-    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, asked.seeks, found.log_start)
+    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, request_began.seeks, result.log_start)

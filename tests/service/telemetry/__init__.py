@@ -1,1 +1,1 @@
-"""What the service tells of itself."""
+"""Tests of telemetry."""

@@ -1,4 +1,4 @@
-"""The dashboard and the alerts for Azure: of all panels, asking for what is measured, in queries that parse."""
+"""The dashboard and the alerts on Azure: every panel is there, and every query parses and names a metric."""
 
 import json
 import os
@@ -11,62 +11,63 @@ from typing import Any
 import pytest
 
 from eventfeed.log.appender import QUEUE_EVENTS_MAX
-from eventfeed.telemetry.application_insights import BOUND, named
+from eventfeed.telemetry.application_insights import BOUND, metric_name
 from eventfeed.telemetry.dashboards import ALERTS, dashboard, documents, query
-from eventfeed.telemetry.metrics import ALL
+from eventfeed.telemetry.metrics import METRICS
 from eventfeed.telemetry.panels import PANELS
 from tests.emulator.running import MODULES, NODE
 
 COMMITTED = Path(__file__).parents[3] / "infra" / "monitoring"
-NAMES = {named(each.describe_settings.name): each for each in ALL}
+NAMES = {metric_name(each.name): each for each in METRICS.values()}
 
 
 def faults(*queries: str) -> Sequence[Sequence[str]]:
-    """What the language's own parser says against each query."""
+    """Return the faults that the query language's own parser finds in each query."""
     if not MODULES.exists():
         assert not os.environ.get("CI"), "`make test` installs the parser"
         pytest.skip("the parser is not installed: `make test` does it")
     plain = [each.replace("$__timeFilter(TimeGenerated)", "TimeGenerated > ago(1h)") for each in queries]
-    told = subprocess.run(
+    process = subprocess.run(
         [str(NODE), str(Path(__file__).with_name("kusto.js"))],
         input=json.dumps([each.replace("$__interval", "1m") for each in plain]).encode(),
         env={**os.environ, "NODE_PATH": str(MODULES)},
         capture_output=True,
         check=True,
     )
-    found: Sequence[Sequence[str]] = json.loads(told.stdout)
-    return found
+    result: Sequence[Sequence[str]] = json.loads(process.stdout)
+    return result
 
 
-def shown() -> Sequence[str]:
-    """All queries that there are."""
+def all_queries() -> Sequence[str]:
+    """Return the queries of panels and alerts."""
     return [*(query(panel) for panel in PANELS), *(alert.query for alert in ALERTS)]
 
 
-def test_every_query_parses() -> None:
-    """No fault in any; and the parser finds faults where there are."""
+def test_every_query_parses_without_a_fault() -> None:
+    """The parser finds the faults of three bad queries."""
     good, bad = (
-        shown(),
+        all_queries(),
         ("AppMetrics | summarise count()", "AppMetrics | where Nam == 'x'", "AppMetrics | where no(Sum)"),
     )
-    found = faults(*good, *bad)
-    assert [] == [(text, told) for text, told in zip(good, found, strict=False) if told]
-    assert all(found[len(good) :])
+    results = faults(*good, *bad)
+
+    assert [] == [(text, result) for text, result in zip(good, results, strict=False) if result]
+    assert all(results[len(good) :])
 
 
-def test_queries_ask_for_what_is_measured() -> None:
-    """Every name in quotes is a metric, and every attribute is one of its own."""
-    for text in shown():
+def test_every_query_names_metrics_and_their_attributes() -> None:
+    """Every name in quotes is a metric, and every property an attribute of it."""
+    for text in all_queries():
         metrics = re.search(r"Name in \(([^)]*)\)", text)
         assert metrics is not None
         names = re.findall(r"'([^']+)'", metrics[1])
-        attributes = {BOUND, *(each for name in names for each in NAMES[name].describe_settings.attributes)}
+        attributes = {BOUND, *(each for name in names for each in NAMES[name].attributes)}
         assert set(re.findall(r"Properties\['([^']+)'\]", text)) <= attributes
         assert set(re.findall(r"Name == '([^']+)'", text)) <= set(names)
 
 
-def test_everything_that_was_asked_for_is_watched() -> None:
-    """Each kind of trouble has its alert, with words for whoever is woken."""
+def test_every_kind_of_failure_has_an_alert() -> None:
+    """With a severity, a sentence for the operator, and a window that Azure allows."""
     assert {
         "errors": 1,
         "slow-pages": 2,
@@ -79,27 +80,29 @@ def test_everything_that_was_asked_for_is_watched() -> None:
         "undecided": 1,
     } == {alert.name: alert.severity for alert in ALERTS}
     assert all(alert.meaning.endswith(".") for alert in ALERTS)
-    assert all(alert.minutes in {5, 10, 15, 30, 45, 60} for alert in ALERTS), "Azure knows no other windows"
+    assert all(alert.minutes in {5, 10, 15, 30, 45, 60} for alert in ALERTS), "Azure has no other windows"
     (queue,) = (alert for alert in ALERTS if alert.name == "queue")
     assert f">= {QUEUE_EVENTS_MAX // 2}" in queue.query
 
 
-def test_panels_do_not_cover_each_other() -> None:
-    """Each has a place of its own on Grafana's grid of 24."""
-    places = [panel["gridPos"] for panel in dashboard()["panels"]]
+def test_panels_do_not_overlap_on_the_dashboard() -> None:
+    """Each has an area of its own on Grafana's grid of 24 columns."""
+    areas = [panel["gridPos"] for panel in dashboard()["panels"]]
     cells = [
         (x, y)
-        for each in places
+        for each in areas
         for x in range(each["x"], each["x"] + each["w"])
         for y in range(each["y"], each["y"] + each["h"])
     ]
-    assert len(PANELS) == len(places)
+
+    assert len(PANELS) == len(areas)
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
 
 
 @pytest.mark.parametrize("name", sorted(documents()))
-def test_what_is_committed_is_what_is_made(name: str) -> None:
-    """Otherwise: `make documents`."""
+def test_committed_documents_are_up_to_date(name: str) -> None:
+    """`make documents` writes them."""
     committed: Any = json.loads((COMMITTED / name).read_text())
+
     assert json.loads(json.dumps(documents()[name])) == committed

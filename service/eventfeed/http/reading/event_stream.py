@@ -36,7 +36,7 @@ _LINES = re.compile(rb"\r\n|\r|\n")
 class EventStreamResponse(Response[bytes]):
     """A response with the first page and every event after it."""
 
-    def __init__(self, services: ReadingServices, feed_request: FeedRequest, page: Page) -> None:
+    def __init__(self, services: ReadingServices, feed_request: FeedRequest, *, page: Page) -> None:
         super().__init__(b"", media_type=EVENT_STREAM)
         self._services, self._feed_request, self._page = services, feed_request, page
 

@@ -46,7 +46,7 @@ class Pages:
         media_type, seconds = _negotiate(headers.get("accept")), preferred_wait(request, headers)
         page = await self._services.reader.read(feed, after=parameters.after or _START, bounds=parameters)
         if media_type == EVENT_STREAM:
-            return EventStreamResponse(self._services, feed_request, page)
+            return EventStreamResponse(self._services, feed_request, page=page)
         if seconds:
             with self._services.limits.wait() as has_slot:
                 if has_slot:
@@ -58,7 +58,9 @@ class Pages:
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
         request, feed, parameters, guard, _ = feed_request
-        if page.entries and (len(page.entries) == parameters.size or not self._has(feed_request, page, media_type)):
+        if page.entries and (
+            len(page.entries) == parameters.size or not self._has(feed_request, page, media_type=media_type)
+        ):
             return page
         reader, deadline = self._services.reader, asyncio.get_running_loop().time() + seconds
         disconnect, first, after = asyncio.create_task(wait_for_disconnect(request.receive)), page, parameters.after
@@ -86,7 +88,7 @@ class Pages:
         request, feed, _, guard, serialise = feed_request
         fields, cursor = headers_of(request), str(page.cursor)
         link = self._link(feed_request, cursor)
-        tag = self._tag(feed_request, page, media_type, link=link)
+        tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_known = _names_tag(fields, tag)
         if page.entries and not is_known:
             await guard.audit(page)
@@ -129,7 +131,7 @@ class Pages:
         base = self._public_url.base(feed_request.request)
         return b"%b%b?%b" % (base.encode(), path, feed_request.parameters.query_after(cursor).encode())
 
-    def _tag(self, feed_request: FeedRequest, page: Page, media_type: str, *, link: bytes) -> str:
+    def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
         """Return a strong entity tag.
 
         The link holds the log and the last position examined, and entries never change; the parameters, the caller's
@@ -141,10 +143,12 @@ class Pages:
         tag.update(b"%b %b %b %b" % (link, variant, feed_request.parameters.json, page.positions))
         return f'"{tag.hexdigest()}"'
 
-    def _has(self, feed_request: FeedRequest, page: Page, media_type: str) -> bool:
+    def _has(self, feed_request: FeedRequest, page: Page, *, media_type: str) -> bool:
         """True if the caller has this very page."""
         link = self._link(feed_request, str(page.cursor))
-        return _names_tag(headers_of(feed_request.request), self._tag(feed_request, page, media_type, link=link))
+        return _names_tag(
+            headers_of(feed_request.request), self._tag(feed_request, page, media_type=media_type, link=link)
+        )
 
 
 def _names_tag(headers: Headers, tag: str) -> bool:

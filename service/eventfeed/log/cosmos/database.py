@@ -191,11 +191,7 @@ class Calls:
 
         async def send(hook: Hook) -> str:
             replacement = await self._container.replace_item(
-                document["id"],
-                document,
-                etag=etag,
-                match_condition=MatchConditions.IfNotModified,
-                response_hook=hook,
+                document["id"], document, etag=etag, match_condition=MatchConditions.IfNotModified, response_hook=hook
             )
             return str(replacement["_etag"])
 

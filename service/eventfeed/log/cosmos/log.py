@@ -78,11 +78,7 @@ class CosmosLog:
     end_ages = True
 
     def __init__(
-        self,
-        database: Database,
-        *,
-        new_name: Callable[[], str],
-        segment_entries: int = SEGMENT_ENTRIES,
+        self, database: Database, *, new_name: Callable[[], str], segment_entries: int = SEGMENT_ENTRIES
     ) -> None:
         self._database, self._new_name = database, new_name
         self._events = Calls(database, EVENTS)

@@ -40,12 +40,12 @@ def _translate(condition: Condition, name: str) -> tuple[str, Values]:
             names, parameters = value_list(f"{name}_", sorted(values))
             return f"{member} IN ({names})", parameters
         case NoneOf(values=values):
-            return _none_of(member, values, name)
+            return _none_of(member, values, name=name)
         case _:
             assert_never(condition)
 
 
-def _none_of(member: str, values: frozenset[str], name: str) -> tuple[str, Values]:
+def _none_of(member: str, values: frozenset[str], *, name: str) -> tuple[str, Values]:
     """Translate `NoneOf`, in which "" stands for an absent member."""
     present = [f"IS_STRING({member})"] if "" in values else []
     names, parameters = value_list(f"{name}_", sorted(values - {""}))

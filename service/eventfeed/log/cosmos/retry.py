@@ -61,7 +61,7 @@ def with_deadline(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coro
             async with asyncio.timeout(VERB_SECONDS_MAX):
                 return await verb(*args, **kwargs)
         except TimeoutError:
-            raise Unavailable("The store did not answer in time.") from None
+            raise Unavailable("The store did not respond in time.") from None
 
     return limited_verb
 
@@ -79,7 +79,7 @@ async def with_retries(send: Callable[[], Awaitable[T]], *, random: Callable[[],
             retry_after = _retry_after(error, writes=writes)
         if loop.time() + retry_after > deadline:
             retry_seconds = min(max(1, math.ceil(retry_after)), RETRY_SECONDS_MAX)
-            raise Unavailable("The store did not answer in time.", retry_seconds=retry_seconds)
+            raise Unavailable("The store did not respond in time.", retry_seconds=retry_seconds)
         await asyncio.sleep(max(retry_after, backoff.next_delay()))
 
 

@@ -72,10 +72,10 @@ async def test_request_without_a_secret_of_the_gateway_is_refused(
 async def test_request_with_a_secret_of_the_gateway_reaches_the_application(client: Client, secret: str) -> None:
     """Each secret gives access to every path. Tokens are required as without a gateway."""
     explanation = await client.get("/problems/not-through-the-gateway", headers={HEADER: secret})
-    unauthenticated = await client.get("/events/api/v1/head", headers={HEADER: secret})
+    without_token = await client.get("/events/api/v1/head", headers={HEADER: secret})
     not_found = await client.get("/nowhere", headers={HEADER: secret})
 
-    assert [200, 401, 404] == [each.status_code for each in (explanation, unauthenticated, not_found)]
+    assert [200, 401, 404] == [each.status_code for each in (explanation, without_token, not_found)]
     assert "not-through-the-gateway" in explanation.text
 
 

@@ -41,18 +41,20 @@ def test_event_is_stored_as_the_publisher_wrote_it() -> None:
     body = (
         b'{ "type":"t", "data":{"a": 1.10},"specversion":"1.0","id":"1" ,"time":"2026-01-31T12:00:00Z",\n"source":"%b"}'
     )
-    stored = b'{"type":"t","data":{"a":1.10},"specversion":"1.0","id":"1","time":"2026-01-31T12:00:00Z","source":"%b"}'
+    stored_body = (
+        b'{"type":"t","data":{"a":1.10},"specversion":"1.0","id":"1","time":"2026-01-31T12:00:00Z","source":"%b"}'
+    )
     (event,) = parse(body % source)
 
-    assert stored % source == event.body
+    assert stored_body % source == event.body
 
 
 def test_app_event_without_id_and_time_gets_defaults() -> None:
     """An attribute with the value null is absent."""
     (event,) = parse(b'{"id":null,%b' % text(id=None, time=None)[1:], from_app=True)
-    stored = msgspec.json.decode(event.body)
+    members = msgspec.json.decode(event.body)
 
-    assert ("new-1", "new-1", "1970-01-01T00:00:00.000000Z") == (event.identity.id, stored["id"], stored["time"])
+    assert ("new-1", "new-1", "1970-01-01T00:00:00.000000Z") == (event.identity.id, members["id"], members["time"])
 
 
 def test_cloud_event_without_an_id_is_refused() -> None:

@@ -142,7 +142,7 @@ class Streams:
         parameters = parameters_with(size=size, until=until)
         feed_request = FeedRequest(RequestFactory().get("/"), app_feed(TTD), parameters, guard or StubGuard())
         page = await self.services.reader.read(app_feed(TTD), after=Bare(position=0), bounds=parameters)
-        application: Any = EventStreamResponse(self.services, feed_request, page).to_asgi_response()
+        application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)
         task = asyncio.create_task(application({}, connection.receive, connection.send))
         try:
@@ -248,9 +248,9 @@ async def test_shutdown_ends_every_stream_with_its_cursor(streams: Streams) -> N
 async def test_stream_ends_once_the_log_has_passed_its_bound(streams: Streams) -> None:
     """No event before that time can come any more."""
     await streams.publish(2)
-    async with streams.stream(until=NOW * 1_000_000 + 1) as bounded:
-        await bounded.wait_for_messages(2)
-        is_open = not bounded.complete.is_set()
+    async with streams.stream(until=NOW * 1_000_000 + 1) as with_bound:
+        await with_bound.wait_for_messages(2)
+        is_open = not with_bound.complete.is_set()
     async with streams.stream(until=NOW * 1_000_000) as past:
         await past.wait_for_end()
 

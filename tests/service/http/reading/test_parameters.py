@@ -203,7 +203,7 @@ def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "query", "names"),
+    ("parameter_set", "query", "names"),
     [
         (REPORTEE_FEED, b"after=0", ["eventType"]),
         (RESOURCE_FEED, b"after=0", ["resource"]),

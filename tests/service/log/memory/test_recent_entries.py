@@ -29,24 +29,24 @@ def remembered(population: list[Entry]) -> RecentEntries:
 @settings(max_examples=300, deadline=None)
 @given(
     population=populations(),
-    forgotten=st.integers(0, 5),
+    evictions=st.integers(0, 5),
     query=filtered_feeds(),
     bounds=st.tuples(st.integers(0, 31), st.integers(0, 31)),
     limit=st.integers(1, 10),
 )
 def test_a_scan_in_memory_is_the_filtered_list(
-    population: list[Entry], forgotten: int, query: Feed, bounds: tuple[int, int], limit: int
+    population: list[Entry], evictions: int, query: Feed, bounds: tuple[int, int], limit: int
 ) -> None:
-    """Whatever the query, as in the store's own suite; from before the first entry there is nothing to say."""
-    kept = population[forgotten:]
+    """Any feed gives the same entries as the store; memory gives none from before its first entry."""
+    remaining_entries = population[evictions:]
     after, through = sorted(min(bound, len(population)) for bound in bounds)
-    scan = remembered(kept).scan(query, after=after, through=through, limit=limit)
-    expected = [each for each in kept if after < each.sequence <= through and query.matches(each.event)]
+    scan = remembered(remaining_entries).scan(query, after=after, through=through, limit=limit)
+    expectation = [each for each in remaining_entries if after < each.sequence <= through and query.matches(each.event)]
 
-    assert (scan is None) == (not kept or after < forgotten)
+    assert (scan is None) == (not remaining_entries or after < evictions)
     if scan is not None:
-        assert expected[:limit] == list(scan.entries)
-        assert (expected[limit - 1].sequence if len(expected) >= limit else through) == scan.examined
+        assert expectation[:limit] == list(scan.entries)
+        assert (expectation[limit - 1].sequence if len(expectation) >= limit else through) == scan.examined
         assert scan.positions in (None, array("Q", [each.sequence for each in scan.entries]).tobytes())
         assert scan.positions is not None or query != FEED
 

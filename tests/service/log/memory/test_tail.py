@@ -38,12 +38,12 @@ async def started(log: EventLog) -> Tail:
 async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
     """The end moves over entries that others wrote, and holds them."""
     tail = await started(log)
-    written = entries(1, 5)
-    await log.append(written, after=0)
+    new_entries = entries(1, 5)
+    await log.append(new_entries, after=0)
     head = await tail.refresh(past=1)
 
     assert 5 == head.end_offset
-    assert written[3:] == list(tail.entries_after(3) or ())
+    assert new_entries[3:] == list(tail.entries_after(3) or ())
 
 
 async def test_however_many_ask_the_store_is_asked_once(log: EventLog) -> None:
@@ -76,24 +76,24 @@ async def test_a_place_ahead_forces_a_look(log: EventLog) -> None:
 
 async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) -> None:
     """A look that began before the entry was written proves nothing: another one is made."""
-    asked, released = asyncio.Event(), asyncio.Event()
+    request_began, release = asyncio.Event(), asyncio.Event()
 
     class Slow(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            asked.set()
-            await released.wait()
+            request_began.set()
+            await release.wait()
             return head
 
-    released.set()
+    release.set()
     tail = await started(Slow(log))
-    released.clear()
-    asked.clear()
+    release.clear()
+    request_began.clear()
     early = asyncio.create_task(tail.refresh())
-    await asked.wait()
+    await request_began.wait()
     await log.append(entries(1, 2), after=0)
     late = asyncio.create_task(tail.refresh(past=2))
-    released.set()
+    release.set()
     await early
 
     assert 2 == (await late).end_offset
@@ -114,7 +114,7 @@ async def test_two_thousand_who_wait_cost_ten_looks_a_second(log: EventLog) -> N
 
 
 async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
-    """What this process wrote is known without asking; what is known already is passed over."""
+    """The tail moves over own entries without reading the store, and skips those before its end."""
     tail = await started(log)
     tail.learn(entries(1, 3))
     tail.learn(entries(2, 4))
@@ -126,11 +126,11 @@ async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
 async def test_a_hole_stops_the_tail(log: EventLog) -> None:
     """A follower that meets a hole alarms, and shows nothing beyond it."""
 
-    class Holed(FaultyLog):
+    class GappyLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             return [each for each in await super().follow(after=after, limit=limit) if each.sequence != 3]
 
-    tail = await started(Holed(log))
+    tail = await started(GappyLog(log))
     await log.append(entries(1, 5), after=0)
     with pytest.raises(LogDamaged):
         await tail.refresh(past=1)
@@ -163,11 +163,11 @@ async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None
         async def head(self) -> Head:
             head = await super().head()
             if head.log == name and tail.head.end_offset == 0:
-                await log.append([written], after=0)
-                tail.learn([written])
+                await log.append([new_entries], after=0)
+                tail.learn([new_entries])
             return head
 
-    written, name = entry(1), ""
+    new_entries, name = entry(1), ""
     tail = await started(renaming := Renaming(log))
     name = await log.rename()
     await tail.refresh(past=1)
@@ -214,8 +214,8 @@ async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
     """The places in memory after this one, as soon as memory reaches back to it."""
     async with remembering(tail):
         for _ in range(10_000):
-            if (found := tail.entries_after(after)) is not None:
-                return [each.sequence for each in found]
+            if (result := tail.entries_after(after)) is not None:
+                return [each.sequence for each in result]
             await asyncio.sleep(0.001)
     raise AssertionError(f"memory does not reach back to {after}")
 
@@ -239,17 +239,17 @@ async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog, monkey
 
     class Growing(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-            found = await super().follow(after=after, limit=limit)
+            result = await super().follow(after=after, limit=limit)
             if after == 15:
                 tail.learn([entry(46)])
-            return found
+            return result
 
     tail = await started(Growing(log))
 
     assert list(range(1, 47)) == await remembered(tail, after=0)
-    found = tail.recent.scan(app_feed(TTD), after=40, through=46, limit=50)
-    assert found is not None
-    assert list(range(41, 47)) == [each.sequence for each in found.entries]
+    result = tail.recent.scan(app_feed(TTD), after=40, through=46, limit=50)
+    assert result is not None
+    assert list(range(41, 47)) == [each.sequence for each in result.entries]
 
 
 async def test_no_more_is_read_than_memory_has_room_for(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +264,7 @@ async def test_no_more_is_read_than_memory_has_room_for(log: EventLog, monkeypat
 
 
 async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was read meanwhile would have a hole behind it."""
+    """Entries read meanwhile would leave a gap."""
     monkeypatch.setattr(recent, "ENTRIES_MAX", 20)
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     await log.append(entries(1, 30), after=0)
@@ -272,10 +272,10 @@ async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkey
 
     class Growing(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-            found = await super().follow(after=after, limit=limit)
+            result = await super().follow(after=after, limit=limit)
             tail.learn(entries(31, 60))
             read.set()
-            return found
+            return result
 
     tail = await started(Growing(log))
     async with remembering(tail):
@@ -287,50 +287,51 @@ async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkey
 
 
 @pytest.mark.parametrize(("lost", "kept"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)])
-async def test_memory_has_no_hole(log: EventLog, lost: range, kept: int) -> None:
-    """Where the store no longer has what memory would hold, or does not answer, it is asked when somebody reads."""
+async def test_memory_has_no_hole(log: EventLog, missing_entries: range, remaining_entries: int) -> None:
+    """If the store lacks the entries or does not respond, readers ask it later."""
     await log.append(entries(1, 30), after=0)
     read = asyncio.Event()
 
-    class Holed(FaultyLog):
+    class GappyLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-            found = await super().follow(after=after, limit=limit)
+            result = await super().follow(after=after, limit=limit)
             read.set()
-            if not lost:
+            if not missing_entries:
                 raise Unavailable("The store does not answer.")
-            return [each for each in found if each.sequence not in lost]
+            return [each for each in result if each.sequence not in missing_entries]
 
-    tail = await started(Holed(log))
+    tail = await started(GappyLog(log))
     async with remembering(tail):
         await read.wait()
         await asyncio.sleep(0.01)
         tail.learn([entry(31)])
         await asyncio.sleep(0.01)
 
-    assert tail.entries_after(kept - 1) is None
-    assert list(range(kept + 1, 32)) == [each.sequence for each in tail.entries_after(kept) or ()]
+    assert tail.entries_after(remaining_entries - 1) is None
+    entries_after = tail.entries_after(remaining_entries) or ()
+    assert list(range(remaining_entries + 1, 32)) == [each.sequence for each in entries_after]
 
 
 async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> None:
     """The end is taken anew while memory fills: an older copy was restored, and ends before."""
     await log.append(entries(1, 30), after=0)
-    read, go_on, restored = asyncio.Event(), asyncio.Event(), False
+    read, go_on, restoration = asyncio.Event(), asyncio.Event(), False
 
-    class Restored(FaultyLog):
+    class RestoredLog(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            return Head(log="restored", log_start=0, end_offset=3, time=head.time) if restored else head
+            return Head(log="restored", log_start=0, end_offset=3, time=head.time) if restoration else head
 
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-            found = await super().follow(after=after, limit=limit)
+            result = await super().follow(after=after, limit=limit)
             read.set()
             await go_on.wait()
-            return found
+            return result
 
-    tail = await started(Restored(log))
+    tail = await started(RestoredLog(log))
     async with remembering(tail):
         await read.wait()
-        restored = True
+        restoration = True
         await tail.refresh(past=99)
         go_on.set()
         await asyncio.sleep(0.05)

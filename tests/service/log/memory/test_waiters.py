@@ -1,4 +1,4 @@
-"""Who waits is woken by what it waits for, and by nothing else."""
+"""Waiters: each is woken by an entry of its feed alone."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,32 +27,32 @@ FEEDS: dict[str, tuple[Feed, Event]] = {
 OTHER = event(app=App(org="o", name="p"), type_="c", party=50000009)
 
 
-def came(waiters: Waiters, *arrived: Entry) -> None:
+def came(waiters: Waiters, *match: Entry) -> None:
     """These came, one after another."""
-    for each in arrived:
+    for each in match:
         waiters.notify(each, event_keys(each.event))
 
 
 @pytest.mark.parametrize("name", FEEDS)
 async def test_an_entry_wakes_who_waits_for_it(name: str) -> None:
     """With the position before it; others pass unnoticed."""
-    feed, wanted = FEEDS[name]
+    feed, filters = FEEDS[name]
     waiters = Waiters()
-    with waiters.wait(feed, past=4) as arrived:
+    with waiters.wait(feed, past=4) as match:
         came(waiters, entry(5, of=OTHER))
-        asleep = not arrived.done()
-        came(waiters, entry(6, of=OTHER), entry(7, of=wanted), entry(8, of=wanted))
+        asleep = not match.done()
+        came(waiters, entry(6, of=OTHER), entry(7, of=filters), entry(8, of=filters))
 
-        assert (True, 6) == (asleep, arrived.result())
+        assert (True, 6) == (asleep, match.result())
 
 
 async def test_a_filter_must_hold() -> None:
     """An event of the feed that the filter passes over wakes nobody."""
     waiters, query = Waiters(), app_feed(TTD).where(*conditions(types=frozenset({"b"})))
-    with waiters.wait(query, past=0) as arrived:
+    with waiters.wait(query, past=0) as match:
         came(waiters, entry(1, of=event(type_="a")))
 
-        assert not arrived.done()
+        assert not match.done()
 
 
 async def test_everybody_is_woken_when_nobody_can_say_and_at_the_end() -> None:
@@ -60,10 +60,10 @@ async def test_everybody_is_woken_when_nobody_can_say_and_at_the_end() -> None:
     waiters, query = Waiters(), app_feed(TTD)
     with waiters.wait(query, past=3) as one, waiters.wait(query, past=5) as other:
         waiters.wake_all()
-        woken = one.result(), other.result()
+        positions = one.result(), other.result()
     waiters.close()
     with waiters.wait(query, past=9) as late:
-        assert ((3, 5), 9, True) == (woken, late.result(), waiters.is_closed)
+        assert ((3, 5), 9, True) == (positions, late.result(), waiters.is_closed)
 
 
 async def test_who_has_gone_leaves_nothing_behind() -> None:
@@ -101,37 +101,37 @@ async def test_the_log_is_followed_while_somebody_waits(log: EventLog, monkeypat
     counting, query = Counting(log), app_feed(TTD)
     tail = Tail(counting)
     await tail.start()
-    with tail.wait(query, past=0) as arrived, tail.wait(query, past=0) as other:
+    with tail.wait(query, past=0) as match, tail.wait(query, past=0) as other:
         await log.append(entries(1, 3), after=0)
-        woken = await arrived, await other
+        positions = await match, await other
     await _until(lambda: tail._follower is None)
     looks = counting.looks
     await asyncio.sleep(0.1)
 
-    assert ((0, 0), looks) == (woken, counting.looks)
+    assert ((0, 0), looks) == (positions, counting.looks)
 
 
 async def test_a_store_that_fails_is_followed_again(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it raised: who waits is woken when it is back."""
+    """After any failure, waiters are woken when the store responds again."""
     monkeypatch.setattr(module, "REFRESH_SECONDS", 0.02)
     counting = Counting(log)
     tail = Tail(counting)
     await tail.start()
     counting.failing = True
-    with tail.wait(app_feed(TTD), past=0) as arrived:
+    with tail.wait(app_feed(TTD), past=0) as match:
         await _until(lambda: counting.looks > 3)
         await log.append(entries(1, 1), after=0)
         counting.failing = False
 
-        assert 0 == await asyncio.wait_for(arrived, 120)
+        assert 0 == await asyncio.wait_for(match, 120)
 
 
 async def test_an_own_append_wakes_at_once(log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """No look is waited for."""
     async with running_appender(log, clock=watch) as (appender, tail):
-        with tail.wait(app_feed(TTD), past=0) as arrived:
+        with tail.wait(app_feed(TTD), past=0) as match:
             monkeypatch.setattr(module, "REFRESH_SECONDS", 1_000.0)
             await appender.publish(submission(event()))
 
-            assert arrived.done()
+            assert match.done()
         await tail.stop()

@@ -1,4 +1,4 @@
-"""What is promised of the embedded engine alone: plans, durability, its file."""
+"""Promises of the embedded engine alone: query plans, durability, its file."""
 
 import asyncio
 import sqlite3
@@ -54,28 +54,28 @@ def fields(filters: Sequence[Condition]) -> set[str]:
 
 APP_RESOURCE = resource_feed("urn:altinn:resource:app_ttd_bolig", READER)
 QUERIES = {
-    **{f"app: {name}": app_feed(TTD).where(*wanted) for name, wanted in FILTERS.items()},
-    **{f"resource of an app: {name}": APP_RESOURCE.where(*wanted) for name, wanted in FILTERS.items()},
+    **{f"app: {name}": app_feed(TTD).where(*filters) for name, filters in FILTERS.items()},
+    **{f"resource of an app: {name}": APP_RESOURCE.where(*filters) for name, filters in FILTERS.items()},
     **{
-        f"resource: {name}": resource_feed("urn:x", READER).where(*wanted)
-        for name, wanted in {**FILTERS, "hidden": conditions(but_subjects=frozenset({"", "/party/1"}))}.items()
+        f"resource: {name}": resource_feed("urn:x", READER).where(*filters)
+        for name, filters in {**FILTERS, "hidden": conditions(but_subjects=frozenset({"", "/party/1"}))}.items()
     },
     **{
-        f"party: {name}": party_feed("/party/1", READER).where(*wanted)
-        for name, wanted in {
-            **{name: wanted for name, wanted in FILTERS.items() if "subject" not in fields(wanted)},
+        f"party: {name}": party_feed("/party/1", READER).where(*filters)
+        for name, filters in {
+            **{name: filters for name, filters in FILTERS.items() if "subject" not in fields(filters)},
             "hidden": conditions(but_resources=frozenset({"urn:x", "urn:y"}), types=TYPES),
         }.items()
     },
     **{
-        f"reportees: {name}": reportee_feed(TYPES).where(*wanted)
-        for name, wanted in FILTERS.items()
-        if "type" not in fields(wanted)
+        f"reportees: {name}": reportee_feed(TYPES).where(*filters)
+        for name, filters in FILTERS.items()
+        if "type" not in fields(filters)
     },
     **{
-        f"instance: {name}": instance_feed("x", None).where(*wanted)
-        for name, wanted in FILTERS.items()
-        if "subject" not in fields(wanted)
+        f"instance: {name}": instance_feed("x", None).where(*filters)
+        for name, filters in FILTERS.items()
+        if "subject" not in fields(filters)
     },
 }
 
@@ -113,7 +113,7 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
             for sql, values in ((sqlite._ENTRIES, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
     db.close()
-    searched = [[step for step in plan if "entry" in step] for plan in plans]
+    steps = [[step for step in plan if "entry" in step] for plan in plans]
 
     assert [
         ["SEARCH entry USING INDEX entry_identity (identity=?)"],
@@ -121,22 +121,22 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
             "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)",
             "SEARCH entry USING INDEX entry_instance (instance=?)",
         ],
-    ] == searched
+    ] == steps
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 1000])
 async def test_any_number_of_events_is_written_and_found_at_once(log: SqliteLog, count: int) -> None:
     """However many: each at its place, known by its identity, its instance owned by its app."""
-    written = entries(1, count)
-    await log.append(written, after=0)
-    found = await log.find([*(each.event for each in written), event()])
-    owned = await log.find([event(instance=int(written[-1].event.identity.id.partition("-")[2]))])
+    new_entries = entries(1, count)
+    await log.append(new_entries, after=0)
+    result = await log.find([*(each.event for each in new_entries), event()])
+    owners = await log.find([event(instance=int(new_entries[-1].event.identity.id.partition("-")[2]))])
 
-    assert written == await all_entries(log)
-    assert {each.event.identity: each.sequence for each in written} == {
-        identity: known.sequence for identity, known in found.identities.items()
+    assert new_entries == await all_entries(log)
+    assert {each.event.identity: each.sequence for each in new_entries} == {
+        identity: stored_event.sequence for identity, stored_event in result.identities.items()
     }
-    assert [TTD] == list(owned.owners.values())
+    assert [TTD] == list(owners.owners.values())
 
 
 async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
@@ -240,12 +240,12 @@ async def test_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> N
     await log._writer.run(lambda db: db.execute("PRAGMA busy_timeout = 20"))
     rival = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     rival.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(Unavailable) as refusal:
         await log.append([entry(1)], after=0)
     rival.execute("ROLLBACK")
     rival.close()
 
-    assert not isinstance(refused.value, OutcomeUnknown)
+    assert not isinstance(refusal.value, OutcomeUnknown)
     assert [] == list(await all_entries(log))
 
 
@@ -268,7 +268,7 @@ async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
 
 
 async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
-    """What does not fit is refused and may be tried again; what was there stays, and goes on when there is room."""
+    """An append without space is refused and may be repeated; stored entries stay, and later appends work."""
     await log.append(entries(1, 3), after=0)
     pages = await log._writer.run(sqlite._number, "PRAGMA page_count")
     await log._writer.run(sqlite._number, f"PRAGMA max_page_count = {pages}")
@@ -291,9 +291,9 @@ async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
 
 
 async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog) -> None:
-    """Whatever their texts hold, and more than are put together at once."""
+    """Any text, and more rows than are joined at once."""
     odd = ["", '"quoted"', "back\\slash", "\u2028 \u00e6\u00f8\u00e5 \U0001f600", "[1,2]", "'); --", "x" * 5_000]
-    written = [
+    new_entries = [
         msgspec.structs.replace(
             each,
             event=msgspec.structs.replace(
@@ -306,12 +306,12 @@ async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog
         )
         for number, each in enumerate(entries(1, 3 * TOGETHER))
     ]
-    await log.append(written, after=0)
-    scan = await log.scan(app_feed(TTD), after=0, through=len(written), limit=2 * TOGETHER)
+    await log.append(new_entries, after=0)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(new_entries), limit=2 * TOGETHER)
 
-    assert written == list(await log.follow(after=0, limit=1_000))
-    assert written[7 : 2 * TOGETHER - 1] == list(await log.follow(after=7, limit=2 * TOGETHER - 8))
-    assert [each for each in written if each.event.app][: 2 * TOGETHER] == scan.entries
+    assert new_entries == list(await log.follow(after=0, limit=1_000))
+    assert new_entries[7 : 2 * TOGETHER - 1] == list(await log.follow(after=7, limit=2 * TOGETHER - 8))
+    assert [each for each in new_entries if each.event.app][: 2 * TOGETHER] == scan.entries
 
 
 async def test_what_is_past_a_pages_bytes_is_left(log: SqliteLog) -> None:

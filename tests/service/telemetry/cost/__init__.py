@@ -1,1 +1,1 @@
-"""What telemetry costs: the same service with and without it, in one run. `make cost`."""
+"""The cost of telemetry: the same service with and without it, in one run of `make cost`."""

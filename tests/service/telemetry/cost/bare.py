@@ -1,19 +1,18 @@
-"""The service without any telemetry: nothing is watched, counted or measured."""
+"""The service without telemetry: nothing is counted, measured or traced."""
 
-from eventfeed.telemetry.instruments import Counter, Histogram
 from litestar import Litestar
 
 from eventfeed.app.application import create_application
 from eventfeed.settings import from_environment
-from eventfeed.telemetry.telemetry import Telemetry
+from eventfeed.telemetry.telemetry import Counter, Histogram, Telemetry
 
 
 def create() -> Litestar:
-    """The application as it would be."""
+    """Return the application with measurements that do nothing."""
     for kind, name in ((Counter, "add"), (Histogram, "record")):
-        setattr(kind, name, _nothing)
+        setattr(kind, name, _do_nothing)
     return create_application(from_environment(), Telemetry())
 
 
-def _nothing(*_: object) -> None:
+def _do_nothing(*_: object) -> None:
     return None

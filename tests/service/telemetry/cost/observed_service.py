@@ -1,21 +1,26 @@
-"""What a page is measured against behind the same telemetry: bare handlers, watched and sending as the service does."""
+"""Bare handlers behind the service's telemetry, for comparison with its pages."""
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from litestar import Litestar
-from loadtests.benchmark.bare_handler import create as bare
+from loadtests.benchmark.bare_handler import create as create_bare
 
 from eventfeed.telemetry.export import exporting
-from eventfeed.telemetry.requests import Observed
+from eventfeed.telemetry.requests import RequestTelemetry
+from eventfeed.telemetry.telemetry import Telemetry
+
+_telemetry = Telemetry()
 
 
-def create() -> Observed:
-    """The bare handlers, observed."""
-    return Observed(bare(lifespan=[_exporting]))
+def create() -> RequestTelemetry:
+    """Return the bare handlers with telemetry."""
+    application: Any = create_bare(lifespan=[_export])
+    return RequestTelemetry(application, _telemetry)
 
 
 @contextlib.asynccontextmanager
-async def _exporting(_: Litestar) -> AsyncIterator[None]:
-    with exporting():
+async def _export(_: Litestar) -> AsyncIterator[None]:
+    with exporting(_telemetry):
         yield
