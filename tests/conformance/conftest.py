@@ -11,13 +11,19 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from eventfeed.domain.ports import EventLog
 from eventfeed.records.cosmos import CosmosRecords
 from eventfeed.records.sqlite import SqliteRecords
-from tests.emulator.running import new_database, open_new_log, skip_without_emulator
+from tests.emulator.running import allow_slow_responses, new_database, open_new_log, skip_without_emulator
 from tests.support.engines import open_sqlite_log
 
 
 def forbid_blocking() -> AbstractContextManager[BlockBuster]:
     """Fail on calls that block the event loop while the block lasts. The creation of a client may block."""
     return blockbuster_ctx(excluded_modules=["tests"])
+
+
+@pytest.fixture(autouse=True)
+def slow_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow slow responses of the emulator."""
+    allow_slow_responses(monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "cosmos"])

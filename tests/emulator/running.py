@@ -17,6 +17,8 @@ import pytest
 
 from eventfeed.app.clock_and_ids import now
 from eventfeed.app.store import EMULATOR_KEY
+from eventfeed.log.cosmos import database as database_module
+from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
 from eventfeed.log.cosmos.log import CosmosLog
@@ -29,6 +31,7 @@ MODULES = Path(sys.prefix) / "emulator" / "node_modules"
 KEEP_SECONDS = 90 * 24 * 3_600
 # Small, so that a few entries reach into the next segment.
 SEGMENT_ENTRIES = 7
+SLOW_SECONDS_MAX = 120.0
 
 
 # The URL of a running emulator, to use instead of the one that comes with the tests; and its key.
@@ -150,3 +153,9 @@ def skip_without_emulator(url: str) -> None:
     """Skip the test if the emulator has no URL."""
     if not url:
         pytest.skip("there is no emulator: `make test` installs it")
+
+
+def allow_slow_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every request and verb more time: the emulator on a busy machine is many times slower than the store."""
+    monkeypatch.setattr(retry, "VERB_SECONDS_MAX", SLOW_SECONDS_MAX)
+    monkeypatch.setitem(database_module._CLIENT_OPTIONS, "read_timeout", SLOW_SECONDS_MAX)

@@ -36,7 +36,7 @@ class Charts:
             process = str(values(resource.resource.attributes).get("service.instance.id", ""))
             for scope in resource.scope_metrics:
                 for metric in scope.metrics:
-                    self._add_metric(self._increments[second], process, metric)
+                    self._add_metric(self._increments[second], process, metric=metric)
         frame: Frame = defaultdict(lambda: [0.0])
         for (_, metric, attributes), totals in self._totals.items():
             if metric not in self._bounds:

@@ -20,7 +20,7 @@ from tests.support.engines import open_sqlite_log, running_appender
 from tests.support.events import caller, entry
 
 LAYOUTS = sorted((Path(__file__).parents[3] / "fixtures").glob("sqlite-layout-*"))
-TTD_APP, SKD_APP = App(org="ttd", name="bolig"), App(org="skd", name="naering")
+SKD_APP = App(org="skd", name="naering")
 READER = caller(user="1")
 FEEDS: dict[str, tuple[Feed, list[int]]] = {
     "app": (app_feed(SKD_APP), [3, 5]),
