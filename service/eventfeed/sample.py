@@ -1,4 +1,4 @@
-"""Believable cases for development and tests: what apps of several organisations would publish, from a seed alone."""
+"""Sample events of realistic cases, generated from a seed, for development and tests."""
 
 import random
 import uuid
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from eventfeed.domain.moment import format_moment
 
-# A case's events are minutes to days apart.
+# The events of a case are within three days, and all cases within sixty (µs).
 _STEP = 3 * 24 * 3_600 * 1_000_000
 _SPREAD = 60 * 24 * 3_600 * 1_000_000
 
 
 class _App(NamedTuple):
-    """An app, the tasks that its cases go through, and the share of cases that are left unfinished."""
+    """An app, the number of tasks of its cases, and the share of cases that stop before the last one."""
 
     org: str
     name: str
@@ -35,7 +35,7 @@ _APPS = (
     _App("skd", "dodsbo", tasks=1, dropout=0.0),
     _App("kommune", "barnehage", tasks=4, dropout=0.2),
 )
-# The development population of contract section 8, and some companies that nobody acts for.
+# The development population of contract section 8, and companies that are not in it.
 _PARTIES = (
     _Party(50000001, "/person/01838012345"),
     _Party(50000002, "/person/02838012346"),
@@ -48,9 +48,9 @@ SampleEvent = Mapping[str, object]
 
 
 def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]:
-    """The events of so many cases, in the order of their times, the last at `until` (µs since 1970) or before.
+    """Return the events of so many cases in the order of their times, none after `until` (µs since 1970).
 
-    Each is an app event ready to publish, with an id; the same seed gives the same events.
+    Each is an app event with an id, ready to publish. The same seed returns the same events.
     """
     rng = random.Random(seed)  # noqa: S311  # the same sample for everyone, not a secret
     moments = [event for _ in range(cases) for event in _case(rng, until)]
@@ -58,14 +58,14 @@ def sample_events(seed: int, *, cases: int, until: int) -> Sequence[SampleEvent]
 
 
 def sample_instance(seed: int, *, cases: int) -> str:
-    """An instance of `sample_events` of this seed that got feedback, as `{partyId}/{guid}`."""
+    """Return an instance of `sample_events` that has feedback, as `{partyId}/{guid}`."""
     events = sample_events(seed, cases=cases, until=0)
     source = next(str(event["source"]) for event in events if event["type"] == "instance.feedback.received")
     return "/".join(source.split("/")[-2:])
 
 
 def _case(rng: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
-    """The events of one case with their times: created, moved from task to task, completed, perhaps answered."""
+    """Yield the events of one case with their times: creation, tasks, completion, and perhaps feedback."""
     app, party = rng.choice(_APPS), rng.choice(_PARTIES)
     guid = uuid.UUID(int=rng.getrandbits(128), version=4)
     types = list(_types(rng, app))

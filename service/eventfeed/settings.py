@@ -29,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: Annotated[
         str,
         Meta(
-            description="Where the log is kept: sqlite:///relative/path, sqlite:////absolute/path, or "
+            description="The store: sqlite:///relative/path, sqlite:////absolute/path, or "
             "cosmos://{account-host}/{database}."
         ),
     ] = f"{_SQLITE}.eventfeed/log.db"
@@ -37,64 +37,64 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[!-~]*$",
-            description="The key of a Cosmos DB emulator on this machine. Anywhere else the identity of this process "
-            "opens the store.",
+            description="The key of a Cosmos DB emulator on this machine. Other accounts are opened with the identity "
+            "of the process.",
         ),
     ] = ""
     host: Annotated[str, Meta(min_length=1, description="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="The port to listen on.")] = 8080
-    workers: Annotated[int, Meta(ge=1, le=64, description="Serving processes on the one store.")] = 1
+    workers: Annotated[int, Meta(ge=1, le=64, description="Server processes on the same store.")] = 1
     public_url: Annotated[
         str,
         Meta(
             pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
-            description="The address consumers know the service by: absolute links and the platform token's issuer "
-            "start with it. Empty: the loopback address it listens on.",
+            description="The service's URL for consumers, with which absolute links and the issuer of platform tokens "
+            "begin. Empty: the loopback address of the service.",
         ),
     ] = ""
     retention_days: Annotated[
         float,
-        Meta(gt=0, le=36500, description="How long events are kept.", extra={"unit": "days"}),
+        Meta(gt=0, le=36500, description="The retention of events.", extra={"unit": "days"}),
     ] = 90
     identity_days: Annotated[
         float,
         Meta(
             gt=0,
             le=36500,
-            description="How long a repeated event is recognised. SQLite recognises it as long as it is kept.",
+            description="The time in which a repeated event is detected. SQLite detects it while the event is kept.",
             extra={"unit": "days"},
         ),
     ] = 7
     keys: Annotated[
         str,
         Meta(
-            description="The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
+            description="The directory of the signing keys, made at the first start. Empty: `keys` beside the SQLite file."
         ),
     ] = ""
     register: Annotated[
         str,
         Meta(
-            description="A JSON file of organisations, people and who may act for whom, when there is no platform. "
-            "Empty: the development population."
+            description="A JSON file with organisations, people and the parties they may act for, used without a "
+            "platform. Empty: the development population."
         ),
     ] = ""
     policies: Annotated[
         str,
         Meta(
-            description="A file of Cedar policies that decide who may read what, when there is no platform. "
-            "Empty: a party, and whoever may act for it, at level 3."
+            description="A file of Cedar policies that decide on reading, used without a platform. "
+            "Empty: a party and those who may act for it, at level 3."
         ),
     ] = ""
     platform_url: Annotated[
         str,
         Meta(
             pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
-            description="The platform whose register and decision point are asked. Empty: local files.",
+            description="The URL of the platform with register and decision point. Empty: local files.",
         ),
     ] = ""
     platform_subscription_key: Annotated[
         str,
-        Meta(pattern=r"^[!-~]*$", description="What the platform's gateway knows this service by."),
+        Meta(pattern=r"^[!-~]*$", description="The subscription key for the platform's gateway."),
     ] = ""
     platform_orgs_url: Annotated[
         str,
@@ -107,7 +107,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(https://[^?#\s]+)?$",
-            description="The issuer of Maskinporten tokens, known by its discovery document. "
+            description="The issuer of Maskinporten tokens, as in its discovery document. "
             "Empty: the development issuer, on a loopback address only.",
         ),
     ] = ""
@@ -119,8 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^(https://[^?#\s]+)?$",
-            description="The issuer of ID-porten tokens, known by its discovery document. Empty: the development "
-            "issuer where there is one, else tokens of people are not exchanged.",
+            description="The issuer of ID-porten tokens, as in its discovery document. Empty: the development issuer "
+            "if there is one, else tokens of people are not exchanged.",
         ),
     ] = ""
     idporten_audiences: Annotated[
@@ -129,30 +129,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="What is logged: at `info` a line a request."),
+        Meta(description="The least severe level that is logged. `info` logs a line for each request."),
     ] = "warning"
     log_format: Annotated[
         Literal["text", "json"],
-        Meta(description="How it is logged to standard error: for people, or a JSON object a line."),
+        Meta(description="The format of the log on standard error: lines of text, or one JSON object a line."),
     ] = "text"
     streams: Annotated[
         int,
-        Meta(ge=0, le=100_000, description="Live streams that each process keeps open at once."),
+        Meta(ge=0, le=100_000, description="The maximum number of open event streams for each process."),
     ] = 5_000
     caller_streams: Annotated[
         int,
-        Meta(ge=0, le=100_000, description="Live streams that one caller may have open at once, at each process."),
+        Meta(ge=0, le=100_000, description="The maximum number of open event streams of one caller, for each process."),
     ] = 100
     waits: Annotated[
         int,
-        Meta(ge=0, le=100_000, description="Polls that may wait at once, at each process; more are not kept waiting."),
+        Meta(
+            ge=0,
+            le=100_000,
+            description="The maximum number of waiting long polls for each process; others do not wait.",
+        ),
     ] = 10_000
     address_requests: Annotated[
         int,
         Meta(
             ge=1,
             le=1_000_000,
-            description="How often one address may ask the open instance feed, at each process.",
+            description="Requests for the open instance feed from one address, for each process.",
             extra={"unit": "per minute"},
         ),
     ] = 600
@@ -161,7 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="How often one instance may be asked for, at each process.",
+            description="Requests for one instance, for each process.",
             extra={"unit": "per minute"},
         ),
     ] = 60
@@ -169,24 +173,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[A-Za-z0-9-]*$",
-            description="The header in which a trusted gateway names the caller's address, such as X-Forwarded-For. "
-            "Empty: the other end of the connection.",
+            description="The header with the client's address, such as X-Forwarded-For, set by a trusted gateway. "
+            "Empty: the address of the connection.",
         ),
     ] = ""
     gateway_secret: Annotated[
         str,
         Meta(
-            # Of each at least 16 letters.
+            # At least 16 characters each.
             pattern=r"^([!-~]{16,}( [!-~]{16,})*)?$",
-            description="What proves, in the header X-Gateway-Secret, that a request came through the gateway: one "
-            "secret, or several separated by spaces. Empty: whoever reaches the service is answered.",
+            description="The secret in the header X-Gateway-Secret of requests through the gateway, or several secrets "
+            "separated by spaces. Empty: requests need no secret.",
         ),
     ] = ""
     token: Annotated[
         str,
         Meta(
             pattern=r"^[!-~]*$",
-            description="The platform token the command line sends. Empty: a development token.",
+            description="The platform token that the command line sends. Empty: a development token.",
         ),
     ] = ""
 
@@ -284,9 +288,9 @@ def load(environ: Mapping[str, str]) -> Settings:
             continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
-        except msgspec.ValidationError as refusal:
+        except msgspec.ValidationError as error:
             value = "…" if field.name in SECRETS else repr(text)
-            faults.append(f"{PREFIX}{field.name.upper()}={value}: {refusal}")
+            faults.append(f"{PREFIX}{field.name.upper()}={value}: {error}")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
     faults += _contradictions(settings)
     if faults:
@@ -310,15 +314,15 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}MASKINPORTEN_ISSUER: needed when {PREFIX}IDPORTEN_ISSUER is set"
     if settings.gateway_secret and settings.development:
         yield (
-            f"{PREFIX}GATEWAY_SECRET: is for a service with real issuers: "
-            "one with development identities asks itself for their keys, past any gateway"
+            f"{PREFIX}GATEWAY_SECRET: needs real issuers: "
+            "a service with development issuers requests their keys from itself, not through a gateway"
         )
     yield from _platform_contradictions(settings)
     if not is_loopback(settings.host):
         if not settings.maskinporten_issuer:
             yield (
                 f"{PREFIX}MASKINPORTEN_ISSUER: needed when listening on {settings.host}: "
-                "development identities exist on a loopback address only"
+                "development issuers need a loopback address"
             )
         if not settings.public_url:
             yield f"{PREFIX}PUBLIC_URL: needed when listening on {settings.host}"
@@ -328,11 +332,11 @@ def _store_contradictions(settings: Settings) -> Iterator[str]:
     if settings.cosmos is None and (not settings.store.startswith(_SQLITE) or settings.store == _SQLITE):
         yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path or cosmos://account-host/database"
     if settings.cosmos_key and not (settings.cosmos and settings.cosmos.emulator):
-        yield f"{PREFIX}COSMOS_KEY: is for an emulator on this machine; elsewhere identity alone opens the store"
+        yield f"{PREFIX}COSMOS_KEY: is for an emulator on this machine; other accounts are opened with an identity"
     if settings.cosmos and not settings.cosmos.emulator and not settings.maskinporten_issuer:
         yield (
             f"{PREFIX}MASKINPORTEN_ISSUER: needed with a store that is not on this machine: "
-            "development identities are for local stores only"
+            "development issuers are for local stores only"
         )
 
 
@@ -340,11 +344,11 @@ def _platform_contradictions(settings: Settings) -> Iterator[str]:
     for name in ("platform_url", "platform_orgs_url"):
         parts = urlsplit(getattr(settings, name))
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            yield f"{PREFIX}{name.upper()}: must be https: a token travels with each question"
+            yield f"{PREFIX}{name.upper()}: must be https: requests carry a token"
     if settings.platform_url and not settings.platform_orgs_url:
-        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: publishers have short names"
+        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: it has the short names of publishers"
     if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
         yield (
             f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "
-            "the development population is not real"
+            "the development population has no real organisations"
         )

@@ -1,4 +1,4 @@
-"""Tokens against the running service: only what our exchange gave for a real token opens anything."""
+"""Tokens at the running service: only a platform token of its own exchange is accepted."""
 
 import time
 
@@ -15,8 +15,8 @@ EXCHANGE = "/authentication/api/v1/exchange/maskinporten"
 DISCOVERY = "/authentication/api/v1/openid/.well-known/openid-configuration"
 
 
-def external(service: RunningService, **changes: object) -> str:
-    """A Maskinporten token with other claims, signed with the development issuer's own key."""
+def external_token(service: RunningService, **changes: object) -> str:
+    """Return a Maskinporten token with changed claims, signed with the development issuer's own key."""
     keys = SigningKeys.load(service.folder / ".eventfeed" / "keys" / "maskinporten")
     now = int(time.time())
     claims: dict[str, object] = {
@@ -37,14 +37,14 @@ def claims_of(token: str) -> dict[str, object]:
     return result
 
 
-def kid_of(token: str) -> dict[str, str]:
-    """The header that names a token's key."""
+def kid_header(token: str) -> dict[str, str]:
+    """Return the header with the key id of a token."""
     return {"kid": jwt.get_unverified_header(token)["kid"]}
 
 
-def test_the_platform_token_says_who_is_asking(service: RunningService) -> None:
-    """The original claims are kept but for issuer and audience; ours are added."""
-    token = service.exchange(external(service, sid="s", pid="01838012345", extra="kept")).raise_for_status().text
+def test_platform_token_has_the_external_claims_and_ours(service: RunningService) -> None:
+    """Issuer and audience are not kept."""
+    token = service.exchange(external_token(service, sid="s", pid="01838012345", extra="kept")).raise_for_status().text
     claims = claims_of(token)
 
     assert {
@@ -59,8 +59,8 @@ def test_the_platform_token_says_who_is_asking(service: RunningService) -> None:
     assert claims.keys().isdisjoint({"aud", "sid", "pid"})
 
 
-def test_anyone_can_verify_a_platform_token(service: RunningService) -> None:
-    """Discovery leads to the keys, and they verify it."""
+def test_platform_token_is_verified_with_the_published_keys(service: RunningService) -> None:
+    """The discovery document names their URL."""
     discovery = service.client.get(DISCOVERY).json()
     keys = jwt.PyJWKSet.from_json(httpx.get(discovery["jwks_uri"]).text)
     token = service.token("altinn:events/ttd")
@@ -69,20 +69,20 @@ def test_anyone_can_verify_a_platform_token(service: RunningService) -> None:
     assert "ttd" == jwt.decode(token, key, algorithms=["RS256"], issuer=discovery["issuer"])["urn:altinn:org"]
 
 
-def test_smuggled_claims_are_dropped(service: RunningService) -> None:
-    """Claims that imitate the platform's are dropped."""
+def test_external_claims_with_platform_names_are_dropped(service: RunningService) -> None:
+    """In upper or lower case."""
     extra_claims = {"urn:altinn:org": "skd", "URN:ALTINN:ORG": "skd", "urn:altinn:userid": 1, "urn:altinn:authlevel": 4}
-    claims = claims_of(service.exchange(external(service, **extra_claims)).raise_for_status().text)
+    claims = claims_of(service.exchange(external_token(service, **extra_claims)).raise_for_status().text)
 
     assert ("ttd", 3) == (claims["urn:altinn:org"], claims["urn:altinn:authlevel"])
     assert {"URN:ALTINN:ORG", "urn:altinn:userid"}.isdisjoint(claims)
 
 
-def test_it_lives_no_longer_than_what_it_came_from(service: RunningService) -> None:
-    """A token about to expire gives one about to expire."""
+def test_platform_token_expires_with_the_external_token(service: RunningService) -> None:
+    """If that expires first."""
     expires = int(time.time()) + 30
 
-    assert expires == claims_of(service.exchange(external(service, exp=expires)).text)["exp"]
+    assert expires == claims_of(service.exchange(external_token(service, exp=expires)).text)["exp"]
 
 
 @pytest.mark.parametrize(
@@ -104,22 +104,22 @@ def test_it_lives_no_longer_than_what_it_came_from(service: RunningService) -> N
     ],
     ids=str,
 )
-def test_a_wrong_external_token_is_refused(service: RunningService, changes: dict[str, object]) -> None:
-    """Foreign, expired, early, for someone else, of nobody: 401."""
-    answer = service.exchange(external(service, **changes))
+def test_invalid_external_token_is_rejected_with_401(service: RunningService, changes: dict[str, object]) -> None:
+    """It has another issuer or audience, is too old or too new, or is not of an organisation."""
+    response = service.exchange(external_token(service, **changes))
 
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-    assert_problem(answer, 401, "unauthenticated")
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
+    assert_problem(response, 401, "unauthenticated")
 
 
-def test_forged_signatures_are_refused(service: RunningService) -> None:
-    """None at all, one by a key of our own making, and one that takes the public key for a secret."""
-    good = external(service)
-    claims, header = claims_of(good), kid_of(good)
-    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    forgery = [
+def test_forged_signature_is_rejected_with_401(service: RunningService) -> None:
+    """None at all, one of another key, and one with the public key as secret."""
+    good = external_token(service)
+    claims, header = claims_of(good), kid_header(good)
+    other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    forgeries = [
         jwt.encode(claims, "", "none", headers=header),
-        jwt.encode(claims, own, "RS256", headers=header),
+        jwt.encode(claims, other_key, "RS256", headers=header),
         jwt.encode(claims, b"s" * 64, "HS256", headers=header),
         good[:-8] + "AAAAAAAA",
         good + "x",
@@ -127,62 +127,62 @@ def test_forged_signatures_are_refused(service: RunningService) -> None:
         "x" * 20_000,
     ]
 
-    for token in forgery:
+    for token in forgeries:
         assert_problem(service.exchange(token), 401, "unauthenticated")
 
 
-def test_an_unknown_provider_is_told(service: RunningService) -> None:
-    """400, not 401: another token would not help."""
-    answer = service.client.get("/authentication/api/v1/exchange/buypass", headers=bearer(external(service)))
+def test_exchange_with_an_unknown_provider_is_rejected_with_400(service: RunningService) -> None:
+    """Not with 401: another token would not help."""
+    response = service.client.get("/authentication/api/v1/exchange/buypass", headers=bearer(external_token(service)))
 
-    assert_problem(answer, 400, "invalid-request")
+    assert_problem(response, 400, "invalid-request")
 
 
-def test_an_exchange_needs_a_token(service: RunningService) -> None:
-    """401 that asks for one."""
-    answer = service.client.get(EXCHANGE)
-    assert_problem(answer, 401, "unauthenticated")
+def test_exchange_without_a_token_is_rejected_with_401(service: RunningService) -> None:
+    """The header asks for a bearer token."""
+    response = service.client.get(EXCHANGE)
+    assert_problem(response, 401, "unauthenticated")
 
-    assert 'Bearer realm="eventfeed"' == answer.headers["www-authenticate"]
+    assert 'Bearer realm="eventfeed"' == response.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize(
     "header", [{}, {"Authorization": ""}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer"}]
 )
 @pytest.mark.parametrize("path", ["/events/api/v1/app/ttd/bolig?after=0", "/events/api/v1/head"])
-def test_without_a_token_nothing_is_read(service: RunningService, header: dict[str, str], path: str) -> None:
-    """401 without an error: nothing was presented (RFC 6750 §3.1)."""
-    answer = service.client.get(path, headers=header)
-    assert_problem(answer, 401, "unauthenticated")
+def test_read_without_a_token_is_rejected_with_401(service: RunningService, header: dict[str, str], path: str) -> None:
+    """The header has no error: the request has no token (RFC 6750 §3.1)."""
+    response = service.client.get(path, headers=header)
+    assert_problem(response, 401, "unauthenticated")
 
-    assert 'Bearer realm="eventfeed"' == answer.headers["www-authenticate"]
+    assert 'Bearer realm="eventfeed"' == response.headers["www-authenticate"]
 
 
-def test_without_a_token_nothing_is_published(service: RunningService) -> None:
-    """401 comes before the body is looked at."""
+def test_publish_without_a_token_is_rejected_with_401(service: RunningService) -> None:
+    """Before the body is parsed."""
     for path in ("/events/api/v1/app", "/events/api/v1/events"):
         assert_problem(service.client.post(path, content=b"nonsense"), 401, "unauthenticated")
 
 
-def test_only_platform_tokens_open_the_events(service: RunningService) -> None:
-    """An external token, even a good one, must be exchanged; a forged platform token opens nothing."""
+def test_read_with_another_token_is_rejected_with_401(service: RunningService) -> None:
+    """An external token must be exchanged, and a forged platform token is invalid."""
     platform = service.token("altinn:events/ttd")
-    foreign = SigningKeys([rsa.generate_private_key(public_exponent=65537, key_size=2048)])
+    other_keys = SigningKeys([rsa.generate_private_key(public_exponent=65537, key_size=2048)])
     tokens = [
-        external(service),
-        foreign.sign(claims_of(platform)),
-        jwt.encode(claims_of(platform), "", "none", headers=kid_of(platform)),
+        external_token(service),
+        other_keys.sign(claims_of(platform)),
+        jwt.encode(claims_of(platform), "", "none", headers=kid_header(platform)),
         platform[:-8] + "AAAAAAAA",
     ]
 
     for token in tokens:
-        answer = service.client.get("/events/api/v1/app/ttd/bolig?after=0", headers=bearer(token))
-        assert_problem(answer, 401, "unauthenticated")
+        response = service.client.get("/events/api/v1/app/ttd/bolig?after=0", headers=bearer(token))
+        assert_problem(response, 401, "unauthenticated")
 
 
-def test_an_expired_platform_token_is_refused_though_it_was_known(service: RunningService) -> None:
-    """A remembered token is forgotten when it expires."""
-    token = service.exchange(external(service, exp=int(time.time()) + 2)).raise_for_status().text
+def test_expired_platform_token_is_rejected_although_it_was_cached(service: RunningService) -> None:
+    """The cache evicts it when it expires."""
+    token = service.exchange(external_token(service, exp=int(time.time()) + 2)).raise_for_status().text
     before = service.client.get("/events/api/v1/head", headers=bearer(token))
     time.sleep(2.1)
 
@@ -190,26 +190,26 @@ def test_an_expired_platform_token_is_refused_though_it_was_known(service: Runni
     assert_problem(service.client.get("/events/api/v1/head", headers=bearer(token)), 401, "unauthenticated")
 
 
-def test_another_organisation_has_another_short_name(service: RunningService) -> None:
-    """The register names it; who is not in it has none."""
+def test_platform_token_has_the_short_name_of_the_register(service: RunningService) -> None:
+    """An organisation outside the register has none."""
     assert "skd" == claims_of(service.token("x", organisation=SKD))["urn:altinn:org"]
     assert "urn:altinn:org" not in claims_of(service.token("x", organisation="310000011"))
     assert "urn:altinn:partyid" not in claims_of(service.token("x", organisation="999999999"))
 
 
-def test_the_development_issuer_answers_this_machine_alone(service: RunningService) -> None:
-    """A page that reaches the service by a name of its own finds no development identities."""
+def test_development_issuer_responds_only_to_a_loopback_host(service: RunningService) -> None:
+    """A web page with a host name of its own gets no development token."""
     form = {"org_number": "991825827", "scope": "altinn:events.publish"}
-    answer = service.client.post("/development/maskinporten/token", data=form, headers={"Host": "evil.example.com"})
+    response = service.client.post("/development/maskinporten/token", data=form, headers={"Host": "evil.example.com"})
 
-    assert_problem(answer, 404, "not-found")
+    assert_problem(response, 404, "not-found")
 
 
-def test_a_host_that_is_not_this_machine_is_not_believed(service: RunningService) -> None:
-    """Links point to where the service is, whatever a Host header claims."""
+def test_links_ignore_a_host_header_of_another_machine(service: RunningService) -> None:
+    """They begin with the URL of the service."""
     token = service.token("altinn:events/ttd")
-    answer = service.client.get(
+    response = service.client.get(
         "/events/api/v1/app/ttd/bolig?after=0", headers={**bearer(token), "Host": "evil.example.com"}
     )
 
-    assert answer.headers["next"].startswith(service.url)
+    assert response.headers["next"].startswith(service.url)

@@ -21,6 +21,14 @@ def page_url(folder: Path) -> str:
     return match[1]
 
 
+def is_running(url: str) -> bool:
+    """True if the page responds. Spans that are exported before are lost."""
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
 def has_data(url: str, trace: str) -> bool:
     """True if the page has this trace with its readers, and lines in a chart."""
     data = httpx.get(f"{url}/data").json()
@@ -32,6 +40,7 @@ def test_page_shows_the_trace_of_an_event_and_charts(tmp_path: Path) -> None:
     """The trace has its spans and the traces of its readers. The page ends with the service."""
     with running_service(tmp_path / "service", "--observe") as service:
         url, trace = page_url(service.folder), uuid.uuid4().hex
+        wait_until(lambda: is_running(url))
         traceparent = f"00-{trace}-{uuid.uuid4().hex[:16]}-01"
         post_events(service, APP_PATH, app_event("bolig"), traceparent=traceparent).raise_for_status()
         read_app_feed(service, "bolig", "after=0").raise_for_status()

@@ -100,10 +100,10 @@ def test_stop_sends_the_rest_of_the_telemetry(tmp_path: Path) -> None:
         with running_service(tmp_path, **settings) as service:
             post_events(service, APP_PATH, app_event("bolig")).raise_for_status()
             assert 0 == stop(service)
-        published = [point for (name, _), point in receiver.series.items() if name == "eventfeed.events.published"]
+        points = [point for (name, _), point in receiver.series.items() if name == "eventfeed.events.published"]
 
         assert any(span.name == "append" for span in receiver.spans)
-        assert [1] == [point.as_int for point in published]
+        assert [1] == [point.as_int for point in points]
 
 
 def test_receiver_that_hangs_delays_no_request(tmp_path: Path) -> None:

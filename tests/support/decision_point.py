@@ -78,7 +78,7 @@ class PlatformDouble:
             attributes = resources[reference["ReferenceId"][2]]
             decision = self.decide({each["AttributeId"]: each["Value"] for each in attributes})
             if decision is not None:
-                included = [each for each in attributes if each["IncludeInResult"]]
-                results.append({**decision, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": included}]})
+                resource = [each for each in attributes if each["IncludeInResult"]]
+                results.append({**decision, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": resource}]})
         random.Random(len(results)).shuffle(results)
         return results

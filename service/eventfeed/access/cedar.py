@@ -50,13 +50,13 @@ class CedarDecisionPoint:
         name = ("Organisation", principal.organisation) if principal.user is None else ("User", principal.user)
         if name not in self._names:
             return frozenset()
-        caller, allowed, rest, entities = _uid(*name), set[Question](), iter(questions), self._entities
+        caller, permits, rest, entities = _uid(*name), set[Question](), iter(questions), self._entities
         while batch := list(islice(rest, BATCH_QUESTIONS_MAX)):
             requests = [_request(caller, question, level=principal.level) for question in batch]
             results = cedarpy.is_authorized_batch(requests, policies, entities)
-            allowed |= {question for question, result in zip(batch, results, strict=True) if result.allowed}
+            permits |= {question for question, result in zip(batch, results, strict=True) if result.allowed}
             await asyncio.sleep(0)
-        return allowed
+        return permits
 
 
 def _policies(text: bytes) -> cedarpy.PolicySet:

@@ -61,11 +61,11 @@ class Decisions:
         """See `DecisionPoint.allowed`."""
         now = self._clock()
         keys = {question: Key(principal.caller, principal.level, question) for question in questions}
-        responses = {question: response for question, key in keys.items() if (response := self._cached(key))}
-        unknown = frozenset(questions - responses.keys())
-        if unknown:
-            response = self._request(principal, unknown)
-            for question in unknown:
+        responses = {question: response for question, key in keys.items() if (response := self._cached_response(key))}
+        new_questions = frozenset(questions - responses.keys())
+        if new_questions:
+            response = self._request(principal, new_questions)
+            for question in new_questions:
                 responses[question] = self._cache[keys[question]] = response
         for response in set(responses.values()):
             # Shielded: others may wait for it after this request is cancelled.
@@ -76,11 +76,12 @@ class Decisions:
             if question in (results := response.result())
         }
         self._telemetry.decisions_made(
-            (_OUTCOMES[verdicts.get(question)], "asked" if question in unknown else "memory") for question in questions
+            (_OUTCOMES[verdicts.get(question)], "asked" if question in new_questions else "memory")
+            for question in questions
         )
         return self._decide(keys, verdicts, now=now)
 
-    def _cached(self, key: Key) -> asyncio.Future[Verdicts] | None:
+    def _cached_response(self, key: Key) -> asyncio.Future[Verdicts] | None:
         """Return the response to a recent request, unless it has no decision."""
         try:
             response = self._cache[key]
@@ -125,8 +126,8 @@ class Decisions:
         try:
             with self._telemetry.decision_request():
                 async with asyncio.timeout(RESPONSE_SECONDS_MAX):
-                    allowed = await self._point.allowed(principal, questions)
-                    verdicts = {question: question in allowed for question in questions}
+                    permits = await self._point.allowed(principal, questions)
+                    verdicts = {question: question in permits for question in questions}
         except TimeoutError:
             raise Unavailable("The decision point did not respond in time.") from None
         except Undecided as failure:

@@ -26,7 +26,7 @@ LEVEL = "urn:altinn:minimum-authenticationlevel"
 LEVEL_OF_ORGANISATIONS = "urn:altinn:minimum-authenticationlevel-org"
 
 # Attributes with a meaning of their own. A resource id that begins with one of them is sent as a plain resource.
-_RESERVED = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
+_ATTRIBUTE_IDS = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
 _STRENGTH = (False, None, True)
 
 Json = Mapping[str, object]
@@ -144,10 +144,10 @@ def _meets_obligations(obligations: Sequence[_Obligation], principal: Principal)
             except ValueError:
                 return None
             levels[assignment.category] = max(level, levels.get(assignment.category, 0))
-    required = levels.get(LEVEL, 0)
+    level_min = levels.get(LEVEL, 0)
     if principal.method is Method.MASKINPORTEN:
-        required = levels.get(LEVEL_OF_ORGANISATIONS, required)
-    return principal.level >= required
+        level_min = levels.get(LEVEL_OF_ORGANISATIONS, level_min)
+    return principal.level >= level_min
 
 
 def _subject(principal: Principal) -> Sequence[Json]:
@@ -169,7 +169,7 @@ def _identifying(question: Question) -> Attributes:
         resource = {(ORG, app.org), (APP, app.name)}
     else:
         kind, _, value = question.resource.rpartition(":")
-        resource = {(RESOURCE, question.resource)} if kind in _RESERVED else {(kind, value)}
+        resource = {(RESOURCE, question.resource)} if kind in _ATTRIBUTE_IDS else {(kind, value)}
     return frozenset(resource | ({(PARTY, question.party)} if question.party is not None else set()))
 
 

@@ -49,7 +49,7 @@ class Case(NamedTuple):
         return [event.sequence for event in events if event.id == self.last.id] == [self.last.sequence]
 
 
-class Walk(NamedTuple):
+class Run(NamedTuple):
     """A run of the scenarios against the service at this URL."""
 
     url: str
@@ -100,80 +100,80 @@ class Walk(NamedTuple):
 @url_option
 def scenarios(url: str | None) -> None:
     """Run the scenarios against a running service, and print each step with its result."""
-    walk = Walk(service_url(url))
+    run = Run(service_url(url))
     for scenario in SCENARIOS:
         click.echo(scenario.__doc__)
-        with plain_errors(walk.url):
-            scenario(walk)
+        with plain_errors(run.url):
+            scenario(run)
         click.echo("  passed\n")
 
 
-def read_app_feed(walk: Walk) -> None:
+def read_app_feed(run: Run) -> None:
     """S1: a case goes through an app; its org, which waits for completed cases, receives the event once."""
-    case = walk.publish("ttd/bolig", "instance.created", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
-    tokens = walk.organisation(TTD, "altinn:events/ttd/bolig")
+    case = run.publish("ttd/bolig", "instance.created", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    tokens = run.organisation(TTD, "altinn:events/ttd/bolig")
     feed = app_feed("ttd", "bolig", types=[CASE_COMPLETED], since=case.start)
-    events = walk.read(feed, tokens)
-    walk.require(all(event.type == CASE_COMPLETED for event in events), f"all events are of type {CASE_COMPLETED}")
-    walk.require(case.is_in(events), "the completed case is there once, at its receipt's sequence")
+    events = run.read(feed, tokens)
+    run.require(all(event.type == CASE_COMPLETED for event in events), f"all events are of type {CASE_COMPLETED}")
+    run.require(case.is_in(events), "the completed case is there once, at its receipt's sequence")
     ids = {event.id for event in events}
-    later = walk.read(feed, tokens, after=events[-1].cursor)
-    walk.require(not any(event.id in ids for event in later), "no event comes a second time after the cursor")
+    later = run.read(feed, tokens, after=events[-1].cursor)
+    run.require(not any(event.id in ids for event in later), "no event comes a second time after the cursor")
 
 
-def read_as_citizen(walk: Walk) -> None:
+def read_as_citizen(run: Run) -> None:
     """S2: a citizen reads new events of her own and of a client; another citizen sees none of them."""
-    own = walk.publish("ttd/forerkort", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
-    client = walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
-    kari = walk.person(KARI, "Kari")
-    walk.require(own.is_in(walk.read(party_feed(since=own.start), kari)), "Kari sees her own case")
-    bakery = walk.read(party_feed(since=own.start, party=BAKERYS_PARTY), kari)
-    walk.require(client.is_in(bakery), "Kari sees the bakery's case, because she acts for the bakery")
-    ola = walk.person(OLA, "Ola")
-    karis = walk.read(party_feed(since=own.start, party=KARIS_PARTY), ola)
-    walk.require(not karis, "Ola sees no event of Kari's")
-    low = walk.person(KARI, "Kari", level="low")
-    walk.require(not walk.read(party_feed(since=own.start), low), "at level low, Kari sees no event")
+    own = run.publish("ttd/forerkort", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    client = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
+    kari = run.person(KARI, "Kari")
+    run.require(own.is_in(run.read(party_feed(since=own.start), kari)), "Kari sees her own case")
+    bakery = run.read(party_feed(since=own.start, party=BAKERYS_PARTY), kari)
+    run.require(client.is_in(bakery), "Kari sees the bakery's case, because she acts for the bakery")
+    ola = run.person(OLA, "Ola")
+    karis = run.read(party_feed(since=own.start, party=KARIS_PARTY), ola)
+    run.require(not karis, "Ola sees no event of Kari's")
+    low = run.person(KARI, "Kari", level="low")
+    run.require(not run.read(party_feed(since=own.start), low), "at level low, Kari sees no event")
 
 
-def read_as_accountant(walk: Walk) -> None:
+def read_as_accountant(run: Run) -> None:
     """S3: an accountant reads new events of a client, and sees none of a party that it does not act for."""
-    client = walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
-    walk.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
-    accountant = walk.organisation(ACCOUNTANT, "altinn:events", name="the accountant")
-    bakery = walk.read(party_feed(since=client.start, unit="310000011"), accountant)
-    walk.require(client.is_in(bakery), "the accountant sees the bakery's case")
-    karis = walk.read(party_feed(since=client.start, party=KARIS_PARTY), accountant)
-    walk.require(not karis, "the accountant sees no event of Kari's")
+    client = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
+    run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
+    accountant = run.organisation(ACCOUNTANT, "altinn:events", name="the accountant")
+    bakery = run.read(party_feed(since=client.start, unit="310000011"), accountant)
+    run.require(client.is_in(bakery), "the accountant sees the bakery's case")
+    karis = run.read(party_feed(since=client.start, party=KARIS_PARTY), accountant)
+    run.require(not karis, "the accountant sees no event of Kari's")
 
 
-def read_as_bank(walk: Walk) -> None:
+def read_as_bank(run: Run) -> None:
     """S4: an approved bank receives the event of a death estate; a bank without an approval is refused."""
-    estate = walk.publish("skd/dodsbo", "instance.created", ESTATE, owner=SKD, party="50000002")
-    bank = walk.organisation(BANK, SCOPE_REPORTEES, name="Storbanken")
+    estate = run.publish("skd/dodsbo", "instance.created", ESTATE, owner=SKD, party="50000002")
+    bank = run.organisation(BANK, SCOPE_REPORTEES, name="Storbanken")
     feed = reportee_feed([ESTATE], since=estate.start)
-    events = walk.read(feed, bank)
-    walk.require(estate.is_in(events), "the bank receives the estate")
-    walk.require(all(event.type == ESTATE for event in events), f"all events are of type {ESTATE}")
-    other = walk.organisation(OTHER_BANK, SCOPE_REPORTEES, name="Lillebanken")
+    events = run.read(feed, bank)
+    run.require(estate.is_in(events), "the bank receives the estate")
+    run.require(all(event.type == ESTATE for event in events), f"all events are of type {ESTATE}")
+    other = run.organisation(OTHER_BANK, SCOPE_REPORTEES, name="Lillebanken")
     try:
-        walk.read(feed, other)
+        run.read(feed, other)
         code = ""
     except RefusedError as refusal:
         code = refusal.code
         click.echo(f"  {feed.method} {feed}: {refusal.status} {code}")
-    walk.require(code == "not-approved", "a bank without an approval is refused")
+    run.require(code == "not-approved", "a bank without an approval is refused")
 
 
-def read_instance_feed(walk: Walk) -> None:
+def read_instance_feed(run: Run) -> None:
     """S5: the holder of an instance id receives feedback, and only attributes that are public."""
-    case = walk.publish("ttd/bolig", "instance.created", CASE_COMPLETED, FEEDBACK, owner=TTD, party=KARIS_PARTY)
-    events = walk.read(instance_feed(case.instance))
-    walk.require([event.type for event in events][-1:] == [FEEDBACK], "the submission has feedback")
+    case = run.publish("ttd/bolig", "instance.created", CASE_COMPLETED, FEEDBACK, owner=TTD, party=KARIS_PARTY)
+    events = run.read(instance_feed(case.instance))
+    run.require([event.type for event in events][-1:] == [FEEDBACK], "the submission has feedback")
     is_public = all(msgspec.json.decode(event.raw, type=dict[str, object]).keys() == PUBLIC for event in events)
-    walk.require(is_public, f"an event has only {', '.join(sorted(PUBLIC))}")
-    no_events = walk.read(instance_feed(f"{KARIS_PARTY}/{uuid.uuid4()}"))
-    walk.require(not no_events, "an unknown instance looks like one without events")
+    run.require(is_public, f"an event has only {', '.join(sorted(PUBLIC))}")
+    no_events = run.read(instance_feed(f"{KARIS_PARTY}/{uuid.uuid4()}"))
+    run.require(not no_events, "an unknown instance looks like one without events")
 
 
 SCENARIOS = (read_app_feed, read_as_citizen, read_as_accountant, read_as_bank, read_instance_feed)

@@ -18,7 +18,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     start: float
     milliseconds: float
-    failed: bool
+    is_failure: bool
     attributes: Mapping[str, str | int | float | bool]
     links: Sequence[str]
 
@@ -46,10 +46,10 @@ class Traces:
 
     def newest(self, count: int, *, also: str = "") -> Sequence[Mapping[str, object]]:
         """Return the traces that began last, the newest first, and the trace `also`. Spans are ordered by start."""
-        ordered = {trace: sorted(spans, key=lambda span: span.start) for trace, spans in self._traces.items()}
-        newest = sorted(ordered, key=lambda trace: -ordered[trace][0].start)[:count]
-        newest += [also] if also in ordered and also not in newest else []
-        return [{"id": trace, "spans": ordered[trace], "readers": self._readers(trace)} for trace in newest]
+        spans = {trace: sorted(each, key=lambda span: span.start) for trace, each in self._traces.items()}
+        newest = sorted(spans, key=lambda trace: -spans[trace][0].start)[:count]
+        newest += [also] if also in spans and also not in newest else []
+        return [{"id": trace, "spans": spans[trace], "readers": self._readers(trace)} for trace in newest]
 
     def _readers(self, trace: str) -> Sequence[str]:
         """Return the traces that link to this one: the pages with events that were published in it."""
@@ -69,7 +69,7 @@ def _span(span: Any, service: str) -> Span:
         service=service,
         start=span.start_time_unix_nano / 1e6,
         milliseconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
-        failed=span.status.code == span.status.STATUS_CODE_ERROR,
+        is_failure=span.status.code == span.status.STATUS_CODE_ERROR,
         attributes=values(span.attributes),
         links=[link.trace_id.hex() for link in span.links],
     )

@@ -64,13 +64,13 @@ def span(
 def link_current_span(traceparents: Iterable[str]) -> None:
     """Link the current span to the traces of the events that it returns: to the first `LINKS_MAX` different ones."""
     # Compared by their text, which holds the trace id at 3:35: to parse each takes longer than the page.
-    current, linked = trace.get_current_span(), set[str]()
+    current, trace_ids = trace.get_current_span(), set[str]()
     for each in traceparents:
-        if each[3:35] in linked or (origin := parse_traceparent(each)) is None:
+        if each[3:35] in trace_ids or (origin := parse_traceparent(each)) is None:
             continue
         current.add_link(origin)
-        linked.add(each[3:35])
-        if len(linked) == LINKS_MAX:
+        trace_ids.add(each[3:35])
+        if len(trace_ids) == LINKS_MAX:
             return
 
 

@@ -58,6 +58,7 @@ def test_valid_event_has_no_fault() -> None:
         ("alternativesubject", "/person/123"),
         ("alternativesubject", "/organisation/0123456789"),
         ("dataschema", "relative"),
+        ("dataschema", "https://[x"),
         ("resource", "urn:altinn:resource:app_skd_bolig_1"),
         ("resource", 5),
         ("resourceinstance", f"50000002/{GUID}"),
@@ -123,3 +124,13 @@ def test_app_event_with_another_source_has_a_fault(source: str) -> None:
 def test_app_event_without_a_party_as_subject_has_a_fault(subject: str | None) -> None:
     """The subject of an app's event is a party."""
     assert ["subject"] == [name for name, _ in app_event_faults({**VALID, "subject": subject})]
+
+
+@pytest.mark.parametrize(
+    "resource", ["urn:altinn:resource:app_ttd", "URN:ALTINN:RESOURCE:APP_ttd_a", "urn:altinn:resource:app__a"]
+)
+def test_resource_of_an_app_in_another_form_has_a_fault(resource: str) -> None:
+    """It names org and app, in lower case."""
+    source = "https://host/ttd/thing"
+
+    assert ["resource"] == fault_names(source=source, resource=resource)

@@ -3,7 +3,8 @@
 import msgspec
 import pytest
 
-from eventfeed.domain.decision import RESOURCE_LENGTH_MAX, Question, question_of
+from eventfeed.domain.decision import RESOURCE_LENGTH_MAX, Question, Undecided, question_of
+from eventfeed.domain.errors import Unavailable
 from tests.support.events import event
 
 BOLIG = "urn:altinn:resource:app_ttd_bolig"
@@ -30,3 +31,12 @@ def test_resource_of_the_greatest_length_gives_a_question() -> None:
     longest = "urn:x:".ljust(RESOURCE_LENGTH_MAX, "x")
 
     assert Question(resource=longest, party="50000001") == question_of(event(app=None, resource=longest))
+
+
+def test_undecided_is_unavailable_and_keeps_the_other_answers() -> None:
+    """A reader may use them up to the first question without one."""
+    question, other = Question(resource="urn:x:a", party="1"), Question(resource="urn:x:b", party="1")
+    failure = Undecided({question: True, other: None})
+
+    assert isinstance(failure, Unavailable)
+    assert ({question: True, other: None}, 1) == (failure.verdicts, failure.retry_seconds)

@@ -1,10 +1,11 @@
 """Rights: whole scopes, from Maskinporten alone."""
 
+import msgspec
 import pytest
 
 from eventfeed.domain.errors import InsufficientScope
 from eventfeed.domain.event import App
-from eventfeed.domain.principal import Method, Principal, Publisher, require_app, require_publisher
+from eventfeed.domain.principal import Method, Principal, Publisher, require_app, require_publisher, require_scope
 
 APP = App(org="ttd", name="bolig")
 
@@ -41,3 +42,25 @@ def test_publish_scopes_give_publishers_and_other_scopes_are_refused() -> None:
         require_publisher(caller("altinn:events"))
 
     assert "altinn:events.publish" == refusal.value.scope
+
+
+def test_caller_without_the_scope_is_refused_with_its_name() -> None:
+    """A longer or shorter scope is another scope."""
+    require_scope(caller("altinn:events.admin"), "altinn:events.admin")
+    with pytest.raises(InsufficientScope) as refusal:
+        require_scope(caller("altinn:events", "altinn:events.administer"), "altinn:events.admin")
+
+    assert "altinn:events.admin" == refusal.value.scope
+
+
+def test_rights_of_two_callers_differ_in_everything_that_decisions_depend_on() -> None:
+    """The token itself is not part of them: a new token of the same caller has the same rights."""
+    one = caller("a", "b")
+    others = [
+        msgspec.structs.replace(one, **change)
+        for change in ({"level": 4}, {"party": "5"}, {"organisation": "310000011"}, {"scopes": frozenset("a")})
+    ]
+
+    assert 5 == len({each.rights for each in (one, *others)})
+    assert one.rights == msgspec.structs.replace(one, token=b"other", expires=9).rights
+    assert one.caller == msgspec.structs.replace(one, level=4).caller

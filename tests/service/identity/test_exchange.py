@@ -256,15 +256,15 @@ def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], life
         token = ProviderDouble().token(**(origin | {"exp": SECOND + lifetime}))
         return platform_claims(await exchange_of(ProviderDouble(), keys).exchange("maskinporten", token), keys)
 
-    reserved = {*claims(), "nbf", "nonce", "at_hash", "c_hash"}
-    origin = {name: value for name, value in extra.items() if name not in reserved and value is not None}
+    reserved_names = {*claims(), "nbf", "nonce", "at_hash", "c_hash"}
+    origin = {name: value for name, value in extra.items() if name not in reserved_names and value is not None}
     keys = SigningKeys([rsa_key("platform")])
     platform = asyncio.run(exchange_token())
-    unchanged = {
+    other_claims = {
         name: value
         for name, value in {**claims(), **origin}.items()
         if name not in {"iss", "aud", "sid", "pid"} and not name.lower().startswith("urn:altinn:")
     }
     times = {"iat": SECOND, "nbf": SECOND, "exp": SECOND + min(lifetime, LIFETIME_SECONDS)}
 
-    assert {**unchanged, **OURS, **times, "iss": ISSUER} == platform
+    assert {**other_claims, **OURS, **times, "iss": ISSUER} == platform

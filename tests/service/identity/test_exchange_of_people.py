@@ -55,7 +55,7 @@ async def test_platform_token_of_a_person_identifies_the_user(
     id_porten: ProviderDouble, platform_keys: SigningKeys
 ) -> None:
     """User, party, method and level are added; number, issuer, audience and session are dropped."""
-    expected = {name: value for name, value in claims(**CLAIMS).items() if name not in {"iss", "aud", "sid", "pid"}}
+    others = {name: value for name, value in claims(**CLAIMS).items() if name not in {"iss", "aud", "sid", "pid"}}
     ours = {
         "urn:altinn:userid": 20000001,
         "urn:altinn:partyid": 50000001,
@@ -67,7 +67,7 @@ async def test_platform_token_of_a_person_identifies_the_user(
         "exp": SECOND + 100,
     }
 
-    assert {**expected, **ours} == await exchange(id_porten, platform_keys)
+    assert {**others, **ours} == await exchange(id_porten, platform_keys)
 
 
 async def test_platform_token_of_a_person_is_verified_without_scopes(

@@ -1,4 +1,4 @@
-"""A real log for what stands on it."""
+"""A real log for the tests of its parts."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,21 +6,27 @@ from pathlib import Path
 import pytest
 
 from eventfeed.domain.ports import EventLog
-from tests.emulator.running import open_new_log
+from tests.emulator.running import allow_slow_responses, open_new_log
 from tests.support.engines import ManualClock, open_sqlite_log
 
-# What is written once and knows no engine is tested on each.
+# Tests of code that knows no engine run on each.
 ON_EITHER = {"test_appender", "test_tail", "test_reader"}
-# Thousands of entries: the emulator searches all of a container each time.
+# Thousands of entries: the emulator reads the whole container for each query.
 LARGE = {"test_a_sparse_feed_is_found_in_bounded_requests"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what stands on any engine on every one."""
+    """Run the tests of code that knows no engine on every engine."""
     if "log" in metafunc.fixturenames:
         name = metafunc.module.__name__.rpartition(".")[2]
         either = name in ON_EITHER and metafunc.function.__name__ not in LARGE
         metafunc.parametrize("log", ["sqlite", "cosmos"] if either else ["sqlite"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def slow_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow slow responses of the emulator."""
+    allow_slow_responses(monkeypatch)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from eventfeed.telemetry.metrics import METRICS
 from eventfeed.telemetry.panels import PANELS
 from tests.emulator.running import MODULES, NODE
 
-COMMITTED = Path(__file__).parents[3] / "infra" / "monitoring"
+MONITORING = Path(__file__).parents[3] / "infra" / "monitoring"
 NAMES = {metric_name(each.name): each for each in METRICS.values()}
 
 
@@ -103,6 +103,6 @@ def test_panels_do_not_overlap_on_the_dashboard() -> None:
 @pytest.mark.parametrize("name", sorted(documents()))
 def test_committed_documents_are_up_to_date(name: str) -> None:
     """`make documents` writes them."""
-    committed: Any = json.loads((COMMITTED / name).read_text())
+    document: Any = json.loads((MONITORING / name).read_text())
 
-    assert json.loads(json.dumps(documents()[name])) == committed
+    assert json.loads(json.dumps(documents()[name])) == document

@@ -13,8 +13,8 @@ from tests.support.events import entries
 DURATION = METRICS["eventfeed.page.duration"]._replace(bounds=(1, 2, 5))
 
 
-def used(telemetry: Telemetry) -> Telemetry:
-    """Call every verb once."""
+def call_every_verb(telemetry: Telemetry) -> Telemetry:
+    """Call every verb once and return the telemetry."""
     telemetry.end_request("GET", "/route", status=200, seconds=0.1, request=None)
     telemetry.event_published("ttd", is_duplicate=False)
     telemetry.event_published("ttd", is_duplicate=True)
@@ -93,7 +93,7 @@ def test_page_is_measured_with_the_age_of_its_newest_event() -> None:
 
 def test_every_metric_has_a_verb() -> None:
     """After one call of each verb, no metric is without a data point; values have the metric's attributes."""
-    data = measurements(used(Telemetry()), Resource({}), since=1)
+    data = measurements(call_every_verb(Telemetry()), Resource({}), since=1)
     (metrics,) = (scope.metrics for resource in data.resource_metrics for scope in resource.scope_metrics)
 
     assert list(METRICS) == [metric.name for metric in metrics]
@@ -107,7 +107,7 @@ def test_every_metric_has_a_verb() -> None:
 
 def test_telemetry_of_two_processes_is_separate() -> None:
     """Nothing is shared: a test has a value of its own."""
-    first, second = used(Telemetry()), Telemetry()
+    first, second = call_every_verb(Telemetry()), Telemetry()
 
     assert first.counters["eventfeed.events.published"].series
     assert not any(each.series for each in second.counters.values())

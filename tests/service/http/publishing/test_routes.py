@@ -1,4 +1,4 @@
-"""Responses of a service under load, tested with small limits."""
+"""Routes that publish, in a service under load."""
 
 from pathlib import Path
 
