@@ -16,6 +16,7 @@ PREFIX = "EVENTFEED_"
 SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
 
 _SQLITE = "sqlite:///"
+_PER_MINUTE = {"unit": "per minute"}
 _COSMOS = re.compile(r"cosmos://(?P<host>[A-Za-z0-9.:\[\]-]+)/(?P<database>[A-Za-z0-9_-]{1,200})")
 
 
@@ -28,10 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     store: Annotated[
         str,
-        Meta(
-            description="The store: sqlite:///relative/path, sqlite:////absolute/path, or "
-            "cosmos://{account-host}/{database}."
-        ),
+        Meta(description="sqlite:///relative/path, sqlite:////absolute/path, or cosmos://{account-host}/{database}."),
     ] = f"{_SQLITE}.eventfeed/log.db"
     cosmos_key: Annotated[
         str,
@@ -68,7 +66,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keys: Annotated[
         str,
         Meta(
-            description="The directory of the signing keys, made at the first start. Empty: `keys` beside the SQLite file."
+            description="The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
         ),
     ] = ""
     register: Annotated[
@@ -156,18 +154,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1_000_000,
-            description="Requests for the open instance feed from one address, for each process.",
-            extra={"unit": "per minute"},
+            description="Requests of one address to the open instance feed, in each process.",
+            extra=_PER_MINUTE,
         ),
     ] = 600
     instance_requests: Annotated[
         int,
-        Meta(
-            ge=1,
-            le=1_000_000,
-            description="Requests for one instance, for each process.",
-            extra={"unit": "per minute"},
-        ),
+        Meta(ge=1, le=1_000_000, description="Requests for one instance, in each process.", extra=_PER_MINUTE),
     ] = 60
     client_address_header: Annotated[
         str,
@@ -314,8 +307,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}MASKINPORTEN_ISSUER: needed when {PREFIX}IDPORTEN_ISSUER is set"
     if settings.gateway_secret and settings.development:
         yield (
-            f"{PREFIX}GATEWAY_SECRET: needs real issuers: "
-            "a service with development issuers requests their keys from itself, not through a gateway"
+            f"{PREFIX}GATEWAY_SECRET: is for a service with real issuers: "
+            "with development issuers the service requests their keys from itself, not through a gateway"
         )
     yield from _platform_contradictions(settings)
     if not is_loopback(settings.host):
@@ -346,7 +339,7 @@ def _platform_contradictions(settings: Settings) -> Iterator[str]:
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield f"{PREFIX}{name.upper()}: must be https: requests carry a token"
     if settings.platform_url and not settings.platform_orgs_url:
-        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: it has the short names of publishers"
+        yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: it lists the short names"
     if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
         yield (
             f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "

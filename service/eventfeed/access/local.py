@@ -18,7 +18,7 @@ from eventfeed.domain.ports import Organisation, Person
 
 OrganisationNumber = Annotated[str, Meta(pattern=r"^[0-9]{9}\Z")]
 PersonNumber = Annotated[str, Meta(pattern=r"^[0-9]{11}\Z")]
-# At most 18 digits fit a 64-bit number, which is what a platform token says of a party.
+# At most 18 digits: a platform token has the party as a 64-bit number.
 PartyId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
 UserId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
 # Short names are parts of paths and of resource names, where `_` separates.

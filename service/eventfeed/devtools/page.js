@@ -49,7 +49,7 @@ function waterfall(trace) {
   const depth = new Map();
   const rows = trace.spans.map((span) => {
     depth.set(span.id, (depth.get(span.parent) ?? -1) + 1);
-    const bar = element("div", { className: span.is_failure ? "bar bad" : "bar" });
+    const bar = element("div", { className: span.error ? "bar bad" : "bar" });
     bar.style.left = `${(100 * (span.start - begin)) / (end - begin || 1)}%`;
     bar.style.width = `${(100 * span.milliseconds) / (end - begin || 1)}%`;
     const name = element("div", { className: "name", textContent: span.name, title: span.name });
@@ -72,7 +72,7 @@ function row(trace) {
   const [first] = trace.spans;
   return element("tr", { className: trace.id === open ? "trace open" : "trace", onclick: () => { open = trace.id; refresh(); } },
     element("td", { textContent: clock(first.start) }),
-    element("td", { textContent: first.name, className: trace.spans.some((span) => span.is_failure) ? "bad" : "" }),
+    element("td", { textContent: first.name, className: trace.spans.some((span) => span.error) ? "bad" : "" }),
     element("td", { textContent: trace.id.slice(0, 8), title: trace.id }),
     element("td", { textContent: trace.spans.length }),
     element("td", { className: "number", textContent: first.milliseconds.toFixed(2) }));

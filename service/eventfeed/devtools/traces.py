@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from cachetools import FIFOCache
 
 TRACES_MAX = 300
 SPANS_MAX = 200
@@ -18,7 +19,7 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     service: str
     start: float
     milliseconds: float
-    is_failure: bool
+    error: bool
     attributes: Mapping[str, str | int | float | bool]
     links: Sequence[str]
 
@@ -27,7 +28,7 @@ class Traces:
     """The newest `TRACES_MAX` traces, each with at most `SPANS_MAX` spans."""
 
     def __init__(self) -> None:
-        self._traces: dict[str, list[Span]] = {}
+        self._traces = FIFOCache[str, list[Span]](TRACES_MAX)
 
     def add(self, request: Any) -> None:
         """Add the spans of an export request."""
@@ -41,8 +42,6 @@ class Traces:
         spans = self._traces.setdefault(trace, [])
         if len(spans) < SPANS_MAX:
             spans.append(span)
-        while len(self._traces) > TRACES_MAX:
-            del self._traces[next(iter(self._traces))]
 
     def newest(self, count: int, *, also: str = "") -> Sequence[Mapping[str, object]]:
         """Return the traces that began last, the newest first, and the trace `also`. Spans are ordered by start."""
@@ -69,7 +68,7 @@ def _span(span: Any, service: str) -> Span:
         service=service,
         start=span.start_time_unix_nano / 1e6,
         milliseconds=(span.end_time_unix_nano - span.start_time_unix_nano) / 1e6,
-        is_failure=span.status.code == span.status.STATUS_CODE_ERROR,
+        error=span.status.code == span.status.STATUS_CODE_ERROR,
         attributes=values(span.attributes),
         links=[link.trace_id.hex() for link in span.links],
     )

@@ -205,6 +205,25 @@ async def test_platform_token_is_not_exchanged_again(double: ProviderDouble, pla
         await service.exchange("maskinporten", token)
 
 
+async def test_exchange_is_counted_by_its_outcome(double: ProviderDouble, platform_keys: SigningKeys) -> None:
+    """By provider, and by the code of the problem if it fails. Other names of providers make one series."""
+    telemetry, issuer = Telemetry(), PlatformIssuer(ISSUER, platform_keys, lambda: NOW)
+    register = LocalRegister(population_file(None))
+    service = Exchange({"maskinporten": double.provider()}, register=register, issuer=issuer, telemetry=telemetry)
+    await service.exchange("maskinporten", double.token())
+    with pytest.raises(Unauthenticated):
+        await service.exchange("maskinporten", "garbage")
+    for name in ("one", "other"):
+        with pytest.raises(InvalidRequest):
+            await service.exchange(name, double.token())
+
+    assert {
+        ("maskinporten", "given"): 1,
+        ("maskinporten", "unauthenticated"): 1,
+        ("unknown", "invalid-request"): 2,
+    } == telemetry.counters["eventfeed.tokens"].series
+
+
 class UnavailableRegister:
     """A register that never responds."""
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
@@ -148,6 +148,7 @@ def test_token_above_the_maximum_length_is_rejected() -> None:
         key_id("x" * (TOKEN_BYTES_MAX + 1))
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(st.binary(max_size=40), max_size=4).map(lambda parts: ".".join(map(_segment, parts))))
 def test_arbitrary_text_is_rejected_as_a_token(text: str) -> None:
     """No other exception is raised."""
@@ -157,6 +158,7 @@ def test_arbitrary_text_is_rejected_as_a_token(text: str) -> None:
         key_id(text)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_token_with_one_changed_character_is_rejected(data: st.DataObject) -> None:
     """In the header, the claims, the signature or between them."""
