@@ -25,9 +25,10 @@ def audit(organisation: str | None, since: str | None, until: str | None) -> Non
     async def print_entries(store: "Store") -> None:
         async for entry in store.records.entries(selection):
             members: dict[str, object] = {**msgspec.to_builtins(entry), "time": format_moment(entry.time)}
-            if members.pop("valid_to", None):
-                members["validTo"] = format_moment(entry.valid_to)
-            click.echo(msgspec.json.encode(members))
+            if "valid_to" in members:
+                members["valid_to"] = format_moment(entry.valid_to)
+            names = {"valid_to": "validTo"}
+            click.echo(msgspec.json.encode({names.get(name, name): value for name, value in members.items()}))
 
     run_on_store(print_entries)
 

@@ -29,7 +29,6 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     organisation: str
     action: str
     types: Sequence[str] = ()
-    trace: str = ""
     log: str = ""
     first: int = 0
     last: int = 0
@@ -39,6 +38,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     approved: str = ""
     valid_to: int = 0
     reason: str = ""
+    trace: str = ""
 
 
 class AuditRange(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,19 +23,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("log", ["sqlite", "cosmos"] if either else ["sqlite"], indirect=True)
 
 
-@pytest.fixture(autouse=True)
-def slow_emulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Allow slow responses of the emulator."""
-    allow_slow_responses(monkeypatch)
-
-
 @pytest.fixture
-async def log(request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str) -> AsyncIterator[EventLog]:
+async def log(
+    request: pytest.FixtureRequest, tmp_path: Path, emulator_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[EventLog]:
     """An empty log."""
     if request.param == "sqlite":
         async with open_sqlite_log(tmp_path / "log.db") as log:
             yield log
     else:
+        allow_slow_responses(monkeypatch)
         async with open_new_log(emulator_url) as log:
             yield log
 

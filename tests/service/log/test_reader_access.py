@@ -171,7 +171,7 @@ async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: EventLog, w
         await read_page(await reading(log, visible_for(set()), watch), OF_PARTY, size=9, after=after)
 
 
-@pytest.mark.parametrize(("party", "seen"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
+@pytest.mark.parametrize(("party", "sequences"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
 @pytest.mark.parametrize("in_memory", [True, False])
 async def test_an_instance_is_of_its_party(
     log: EventLog, watch: ManualClock, party: str | None, sequences: list[int], *, in_memory: bool

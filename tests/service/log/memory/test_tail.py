@@ -286,7 +286,9 @@ async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkey
     assert list(range(46, 61)) == [each.sequence for each in tail.entries_after(45) or ()]
 
 
-@pytest.mark.parametrize(("lost", "kept"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)])
+@pytest.mark.parametrize(
+    ("missing_entries", "remaining_entries"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)]
+)
 async def test_memory_has_no_hole(log: EventLog, missing_entries: range, remaining_entries: int) -> None:
     """If the store lacks the entries or does not respond, readers ask it later."""
     await log.append(entries(1, 30), after=0)
