@@ -197,11 +197,13 @@ class Reader:
         return [entry for entry, question in questions_of_entries if question in allowed], scan.examined
 
     async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+        computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
+        if computed:  # as after hidden entries: the next match may be far away
+            limit = max(limit, CANDIDATES_MAX)
         with self._telemetry.store_span("scan", engine=self._log.engine):
             scan = await self._log.scan(feed, after=after, through=through, limit=limit)
         if scan.log_start > after:
             raise await self._expiry_failure(await self._retention.refresh(await self._tail.refresh()))
-        computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
         if not computed:
             return scan
         entries = [entry for entry in scan.entries if all(condition.holds(entry.event) for condition in computed)]
