@@ -14,11 +14,11 @@ import pytest
 from eventfeed.app.application import create_application
 from eventfeed.cli.serve import STOP_SECONDS_MAX
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.http.body import BODY_BYTES_MAX
 from eventfeed.http.operations.gateway import HEADER
 from eventfeed.http.operations.openapi import document
 from eventfeed.http.problems import KINDS
 from eventfeed.http.reading.long_poll import WAIT_SECONDS_MAX
+from eventfeed.http.request import BODY_BYTES_MAX
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.cosmos.containers import Container, containers, differences
 from eventfeed.settings import PREFIX, SECRETS, Settings, SettingsError, describe_settings, load

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from eventfeed.app.clock_and_ids import now
 from eventfeed.domain.approval import Approval, AuditEntry
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.publishing import Submission
@@ -143,7 +143,7 @@ async def test_batch_repeated_by_the_sdk_is_written_once(
     submission = Submission(events=[each.event for each in BATCH], pointers=["/0"] * len(BATCH), admin=True)
     async with (
         open_log_with_discovery(emulator_url, network, monkeypatch) as log,
-        running_appender(log, clock=now) as (appender, _),
+        running_appender(log, clock=time.time_ns) as (appender, _),
     ):
         network.next = [None, None, fault]
         receipts = await appender.publish(submission)
@@ -187,7 +187,7 @@ async def test_clock_skew_follows_the_date_of_responses(emulator_url: str, offse
     async with open_warm_log(emulator_url, network_to(emulator_url)) as log:
         log._database.clock = clock
         for seconds in (0, offset, 0):
-            clock.now = now() + seconds * 1_000_000
+            clock.now = time.time_ns() // 1_000 + seconds * 1_000_000
             await log.head()
             skews.append(log.clock_skew)
 

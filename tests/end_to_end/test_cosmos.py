@@ -2,13 +2,13 @@
 
 import asyncio
 import random
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from eventfeed.app.clock_and_ids import now
 from eventfeed.app.store import EMULATOR_KEY
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
@@ -79,7 +79,12 @@ def test_a_service_creates_its_log_in_existing_containers(account: str, tmp_path
 
     async def create_containers() -> None:
         database = Database(
-            f"http://{account}/", name, key=EMULATOR_KEY, random=random.random, clock=now, telemetry=Telemetry()
+            f"http://{account}/",
+            name,
+            key=EMULATOR_KEY,
+            random=random.random,
+            clock=time.time_ns,
+            telemetry=Telemetry(),
         )
         await database.open()
         await database.create(containers(keep_seconds=KEEP_SECONDS))

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from litestar.testing import RequestFactory
 
 from eventfeed.domain.conditions import AnyOf, Equal, NoneOf, Prefix
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import EventLog
 from eventfeed.http.problems import Problems
-from eventfeed.http.reading.feed_request import FeedRequest, OpenGuard, ReadingServices
+from eventfeed.http.public_url import PublicUrl
+from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import parse_query
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits
-from eventfeed.http.request import PublicUrl
 from eventfeed.http.response import BytesResponse
 from eventfeed.log.cosmos.queries import feed_clause
 from eventfeed.log.memory.recent_entries import RecentEntries
@@ -36,6 +35,7 @@ from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log
 from tests.support.events import TTD, entry, event
 from tests.support.reading import read_page
+from tests.support.requests import http_request
 
 SKD = App(org="skd", name="bolig")
 PREFIX = "https://ttd.apps.example.no/ttd/bolig/instances/50000001/"
@@ -239,12 +239,14 @@ async def test_page_of_a_toy_feed_is_served_like_any_other(tmp_path: Path) -> No
         services = ReadingServices(
             reader_of(log, tail), ManualClock(), Problems(public_url, telemetry), limits, telemetry
         )
-        request, parameters = RequestFactory().get("/toy"), parse_query(b"after=0&type=other", person=None)
-        feed_request = FeedRequest(request, OWNER.where(*parameters.conditions), parameters, OpenGuard("192.0.2.1"))
+        request, parameters = http_request("/toy"), parse_query(b"after=0&type=other", person=None)
+        feed_request = FeedRequest(
+            request, OWNER.where(*parameters.conditions), parameters, AnonymousReader("192.0.2.1")
+        )
         response = await Pages(services, public_url, secret=b"secret").respond(feed_request)
 
     assert isinstance(response, BytesResponse)
-    events = msgspec.json.decode(response.content, type=list[dict[str, object]])
+    events = msgspec.json.decode(response.body, type=list[dict[str, object]])
     assert (200, matching(FEEDS["owner of one type"])) == (
         response.status,
         [int(str(each["sequence"])) for each in events],

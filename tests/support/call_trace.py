@@ -8,7 +8,8 @@ calls is printed.
 - A file is entered when a function of it starts, or resumes after an `await`, on the thread of the event loop.
 - A move is a pair of successive entries in different files. Calls on the threads of SQLite are counted apart.
 - A carrier is a class of the service with an instance that is made during the request and passed on: an argument, a
-  local variable or a result. Objects that outlive a request (components, cached values, events in memory) are none.
+  local variable or a result. The request itself is none, nor are objects that outlive it (components, cached
+  values, events in memory).
 """
 
 import asyncio
@@ -31,6 +32,7 @@ import msgspec
 
 import eventfeed
 from eventfeed.app.application import create
+from eventfeed.http.request import HttpRequest
 from eventfeed.telemetry.requests import RequestTelemetry
 from tests.support.service import bearer, free_port, running_service
 
@@ -97,7 +99,8 @@ class Recorder:
         records = [await self._record(request) for _ in range(EQUAL_REQUESTS)]
         occurrences = Counter(key for record in records for key in record.objects)
         record = min(records, key=lambda each: len(each.calls))
-        carriers = {_class_of(each) for key, each in record.objects.items() if occurrences[key] == 1}
+        made = (each for key, each in record.objects.items() if occurrences[key] == 1)
+        carriers = {_class_of(each) for each in made if not isinstance(each, HttpRequest)}
         return Trace(record.calls, sorted(carriers))
 
     async def _record(self, request: Callable[[], Awaitable[object]]) -> "_Record":

@@ -67,11 +67,11 @@ class StubDecisionPoint:
 
 
 class ManualClock:
-    """A clock that stands still until a test changes `now` (µs since 1970)."""
+    """A clock (ns since 1970) that stands still until a test changes `now` (µs since 1970)."""
 
     def __init__(self, now: int = 1_700_000_000_000_000) -> None:
         self.now = now
 
     def __call__(self) -> int:
-        """The current time."""
-        return self.now
+        """The current time (ns)."""
+        return self.now * 1_000

@@ -89,7 +89,7 @@ def _request(caller: Entity, question: Question, *, level: int) -> dict[str, obj
     context: dict[str, object] = {"level": level}
     if question.party is not None:
         context["party"] = _party(question.party)
-    if app := app_of("", question.resource):
+    if app := app_of(question.resource):
         context |= {"org": app.org, "app": app.name}
     return {
         "principal": caller,

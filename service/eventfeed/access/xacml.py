@@ -160,11 +160,11 @@ def _subject(principal: Principal) -> Sequence[Json]:
 def _attributes(question: Question) -> Sequence[Json]:
     """Return the attributes of a question's resource. The result repeats those that identify it."""
     attributes = [_attribute(name, value, in_result=True) for name, value in sorted(_identifying(question))]
-    return [*attributes, _attribute(APP_RESOURCE, "events")] if app_of("", question.resource) else attributes
+    return [*attributes, _attribute(APP_RESOURCE, "events")] if app_of(question.resource) else attributes
 
 
 def _identifying(question: Question) -> Attributes:
-    app = app_of("", question.resource)
+    app = app_of(question.resource)
     if app is not None:
         resource = {(ORG, app.org), (APP, app.name)}
     else:

@@ -3,14 +3,15 @@
 import contextlib
 import functools
 import gc
-from collections.abc import AsyncIterator, Sequence
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.app.clock_and_ids import new_event_id, now
 from eventfeed.app.identity import Identity
 from eventfeed.app.reading import Reading
 from eventfeed.app.shutdown import on_sigterm
@@ -22,8 +23,9 @@ from eventfeed.http.operations.gateway import GatewayCheck
 from eventfeed.http.operations.health import health_routes
 from eventfeed.http.operations.openapi import schema_routes
 from eventfeed.http.problems import Problems
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.routes import Publishing, publish_routes
-from eventfeed.http.request import PublicUrl
+from eventfeed.http.request import HttpRequest
 from eventfeed.log.reader import Reader
 from eventfeed.settings import Settings, from_environment
 from eventfeed.telemetry.export import exporting
@@ -65,27 +67,30 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     access = identity.access()
     store = Store(settings, telemetry)
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
-    authenticator = Authenticator(identity.tokens())
+    authenticator = Authenticator(identity.issuer)
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     problems = reading.problems
-    publishing = Publishing(store.appender, clock=now, new_id=new_event_id, telemetry=telemetry)
+    publishing = Publishing(store.appender, clock=time.time_ns, new_id=uuid.uuid4, telemetry=telemetry)
     routes: Sequence[HTTPRouteHandler] = [
         *reading.routes(store, reader, authenticator=authenticator, register=access.register),
-        *publish_routes(publishing, reader, authenticator=authenticator, public_url=public_url),
+        *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),
         *identity.routes(access.register),
         *health_routes(reader, store.appender),
         *schema_routes(public_url),
     ]
+    # `request_class` makes each request an `HttpRequest`.
+    handlers: dict[int | type[Exception], Callable[[Any, Any], Response[bytes]]] = {
+        Failure: problems.on_failure,
+        HTTPException: problems.on_refusal,
+        Exception: problems.on_defect,
+    }
     return Litestar(
         route_handlers=routes,
-        exception_handlers={
-            Failure: problems.on_failure,
-            HTTPException: problems.on_refusal,
-            Exception: problems.on_defect,
-        },
+        exception_handlers=handlers,
         lifespan=[functools.partial(_run, identity, store, telemetry=telemetry)],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
+        request_class=HttpRequest,
         logging_config=None,
     )
 

@@ -1,6 +1,7 @@
 """Identity and access of a process: register, decision point, providers and development issuers."""
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,14 +13,13 @@ from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
-from eventfeed.app.clock_and_ids import now
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import DecisionPoint, Register
 from eventfeed.http.identity_routes import development_routes, identity_routes
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
-from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens, Provider
+from eventfeed.identity.tokens import PlatformIssuer, Provider
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -40,17 +40,13 @@ class Identity:
         # A proxy of the environment is for other machines: in development the issuers are on this one.
         self.client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
         url = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
-        self._issuer = PlatformIssuer(url, self.keys, now)
-
-    def tokens(self) -> PlatformTokens:
-        """Return the verification of platform tokens."""
-        return PlatformTokens(self._issuer)
+        self.issuer = PlatformIssuer(url, self.keys, time.time_ns)
 
     def access(self) -> Access:
         """Return register and decision point: the platform's, or local files. Raises `SettingsError`."""
         settings, telemetry = self._settings, self._telemetry
         if settings.platform_url:
-            token = functools.partial(service_token, self._issuer)
+            token = functools.partial(service_token, self.issuer)
             url = settings.platform_url.rstrip("/")
             platform = Platform(url, self.client, settings.platform_subscription_key, token)
             register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
@@ -63,7 +59,7 @@ class Identity:
         """Return the routes of the exchange, and in development those of the issuers."""
         settings = self._settings
         issuers = [_development_issuer(settings, provider) for provider in PROVIDERS] if settings.development else []
-        exchange = Exchange(self._providers(), register=register, issuer=self._issuer, telemetry=self._telemetry)
+        exchange = Exchange(self._providers(), register=register, issuer=self.issuer, telemetry=self._telemetry)
         return [*identity_routes(exchange), *(route for issuer in issuers for route in development_routes(issuer))]
 
     def _providers(self) -> Mapping[str, Provider]:
@@ -93,7 +89,7 @@ def first_approvals(settings: Settings) -> Sequence[Approval]:
 
 def _development_issuer(settings: Settings, provider: str) -> DevelopmentIssuer:
     keys = SigningKeys.load(settings.keys_path / provider)
-    return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, now)
+    return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, time.time_ns)
 
 
 def _development_url(settings: Settings, provider: str) -> str:

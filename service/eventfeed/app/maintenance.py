@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
-from eventfeed.app.clock_and_ids import new_unique_id
+from eventfeed.app.ids import new_unique_id
 from eventfeed.domain.event import marker
 from eventfeed.domain.publishing import Submission
 from eventfeed.log.appender import Appender

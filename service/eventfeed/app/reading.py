@@ -1,22 +1,22 @@
 """The routes that read feeds, and those of approvals, with their parts."""
 
+import time
 from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.app.clock_and_ids import now
 from eventfeed.app.store import Store
 from eventfeed.domain.ports import Register
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.problems import Problems
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.feeds import Feeds, feed_routes
 from eventfeed.http.reading.instance_feed import InstanceFeeds, instance_routes
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits, RateLimit
 from eventfeed.http.reading.reportees import reportee_routes
-from eventfeed.http.request import PublicUrl
 from eventfeed.log.reader import Reader
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
@@ -35,7 +35,7 @@ class Reading:
     ) -> Sequence[HTTPRouteHandler]:
         """Return the routes of all feeds and of approvals."""
         pages = Pages(self._services(reader), self._public_url, secret=self._secret)
-        approvals = ApprovalServices(store.records, store.records, now, self.telemetry)
+        approvals = ApprovalServices(store.records, store.records, time.time_ns, self.telemetry)
         return [
             *feed_routes(Feeds(pages, authenticator, register), reader),
             *reportee_routes(pages, authenticator, register=register, services=approvals),
@@ -51,7 +51,7 @@ class Reading:
             caller_streams=settings.caller_streams,
             telemetry=self.telemetry,
         )
-        return ReadingServices(reader, now, self.problems, limits, self.telemetry)
+        return ReadingServices(reader, time.time_ns, self.problems, limits, self.telemetry)
 
     def _instance_feeds(self, pages: Pages) -> InstanceFeeds:
         address_rate = RateLimit(per_minute=self._settings.address_requests)

@@ -3,10 +3,11 @@
 import base64
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from eventfeed.app.clock_and_ids import new_log_name, new_unique_id, now
+from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
 from eventfeed.log.appender import Appender
 from eventfeed.log.cosmos.containers import containers
@@ -48,9 +49,14 @@ class Store:
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
         self._containers = containers(keep_seconds=keep // 1_000_000)
-        self.retention = Retention(self.log, clock=now, keep=keep)
+        self.retention = Retention(self.log, clock=time.time_ns, keep=keep)
         self.appender = Appender(
-            self.log, self.tail, clock=now, new_write_id=new_unique_id, random=random.random, telemetry=telemetry
+            self.log,
+            self.tail,
+            clock=time.time_ns,
+            new_write_id=new_unique_id,
+            random=random.random,
+            telemetry=telemetry,
         )
 
     async def create(self) -> None:
@@ -105,7 +111,7 @@ def _cosmos_engines(settings: Settings, telemetry: Telemetry, *, segment_entries
         raise SettingsError("The store is not in Cosmos DB.")
     key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
     url, name = settings.cosmos.url, settings.cosmos.database
-    database = Database(url, name, key=key, random=random.random, clock=now, telemetry=telemetry)
+    database = Database(url, name, key=key, random=random.random, clock=time.time_ns, telemetry=telemetry)
     size = segment_entries or SEGMENT_ENTRIES
     log = CosmosLog(database, new_name=new_log_name, segment_entries=size)
     return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

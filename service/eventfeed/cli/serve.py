@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ from granian.constants import Interfaces, Loops
 from granian.log import LogLevels
 
 from eventfeed.app.application import create_application
-from eventfeed.app.clock_and_ids import new_event_id, now
 from eventfeed.app.identity import first_approvals
 from eventfeed.app.store import Store
 from eventfeed.cli.observe import telemetry_page
@@ -124,12 +124,12 @@ async def _prepare(settings: Settings, *, sample: bool) -> None:
 
 
 async def _fill(store: Store) -> None:
-    texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now())]
+    now = time.time_ns() // 1_000
+    texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now)]
     for start in range(0, len(texts), REQUEST_EVENTS_MAX):
         batch = RawEvents(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
-        events = parse_events(batch, EventDefaults(new_id=new_event_id, now=now()), from_app=True)
-        pointers = [batch.pointer(index) for index in range(len(events))]
-        await store.appender.publish(Submission(events=events, pointers=pointers, admin=True))
+        events = parse_events(batch, EventDefaults(new_id=uuid.uuid4, now=now), from_app=True)
+        await store.appender.publish(Submission(events=events, pointers=batch.pointers(), admin=True))
 
 
 def _require_free_address(settings: Settings) -> None:

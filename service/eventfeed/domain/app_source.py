@@ -26,21 +26,17 @@ _APPS_MAX = 1_024
 
 
 class AppSource(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of an app's source."""
+    """The parts of an app's source, and what they imply.
+
+    `instance` is the guid in lower case, `resource` the one that rights are given for, and `resourceinstance` the
+    instance as `{partyId}/{instanceGuid}`.
+    """
 
     app: App
     party: str
-    guid: str
-
-    @property
-    def resource(self) -> str:
-        """The resource that rights are given for."""
-        return f"{RESOURCE_APP_PREFIX}{self.app.org}_{self.app.name}"
-
-    @property
-    def resourceinstance(self) -> str:
-        """The instance, as `{partyId}/{instanceGuid}`."""
-        return f"{self.party}/{self.guid}"
+    instance: str
+    resource: str
+    resourceinstance: str
 
 
 class _Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +52,14 @@ def parse_app_source(source: str) -> AppSource | None:
         match = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
     if match is None:
         return None
-    return AppSource(app=App(org=match["org"], name=match["name"]), party=match["party"], guid=match["guid"])
+    org, name, party, guid = match["org"], match["name"], match["party"], match["guid"]
+    return AppSource(
+        app=App(org=org, name=name),
+        party=party,
+        instance=guid.lower(),
+        resource=f"{RESOURCE_APP_PREFIX}{org}_{name}",
+        resourceinstance=f"{party}/{guid}",
+    )
 
 
 @functools.lru_cache(maxsize=_APPS_MAX)
@@ -65,18 +68,14 @@ def parse_app(org: str, name: str) -> App | None:
     return App(org=org, name=name) if _APP.fullmatch(f"{org}/{name}") else None
 
 
-def app_of(source: str, resource: str | None) -> App | None:
-    """Return the app of an event: the one in its source, else the one that its resource names."""
-    if app_source := parse_app_source(source):
-        return app_source.app
+def app_of(resource: str | None) -> App | None:
+    """Return the app that a resource names."""
     match = APP_RESOURCE.fullmatch(resource or "")
     return App(org=match["org"], name=match["name"]) if match else None
 
 
-def instance_of(source: str, resourceinstance: str | None) -> str | None:
-    """Return the guid, in lower case, of the instance that an event is about."""
-    if app_source := parse_app_source(source):
-        return app_source.guid.lower()
+def instance_of(resourceinstance: str | None) -> str | None:
+    """Return the guid, in lower case, of an instance."""
     match = _INSTANCE.fullmatch(resourceinstance or "")
     return match["guid"].lower() if match else None
 

@@ -1,6 +1,7 @@
 """Conditions on the fields of an event. Memory and the engines translate them."""
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -10,16 +11,22 @@ from eventfeed.domain.event import Event
 
 Field = Literal["id", "source", "type", "subject", "org", "app", "instance", "instance_party", "resource"]
 
+# The attribute of an event that holds a field. `app` may be None.
+ATTRIBUTES: Mapping[Field, str] = {
+    "id": "identity.id",
+    "source": "identity.source",
+    "type": "type",
+    "subject": "subject",
+    "org": "app.org",
+    "app": "app.name",
+    "instance": "instance",
+    "resource": "resource",
+}
+# Fields of the app alone.
+APP_FIELDS = frozenset[Field]({"org", "app"})
 _VALUES: Mapping[Field, Callable[[Event], str | None]] = {
-    "id": lambda event: event.identity.id,
-    "source": lambda event: event.identity.source,
-    "type": lambda event: event.type,
-    "subject": lambda event: event.subject,
-    "org": lambda event: event.app.org if event.app else None,
-    "app": lambda event: event.app.name if event.app else None,
-    "instance": lambda event: event.instance,
+    **{field: attrgetter(attribute) for field, attribute in ATTRIBUTES.items()},
     "instance_party": party_of_instance,
-    "resource": lambda event: event.resource,
 }
 # Fields that no engine stores: the reader checks conditions on them.
 COMPUTED_FIELDS = frozenset[Field]({"instance_party"})
@@ -27,7 +34,7 @@ COMPUTED_FIELDS = frozenset[Field]({"instance_party"})
 
 def value_of(event: Event, field: Field) -> str | None:
     """Return an event's value of a field, None if it has none."""
-    return _VALUES[field](event)
+    return None if event.app is None and field in APP_FIELDS else _VALUES[field](event)
 
 
 class Equal(msgspec.Struct, frozen=True):

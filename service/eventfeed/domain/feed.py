@@ -4,6 +4,7 @@ A feed and its filters are conditions. Memory and the engines translate fields, 
 here and a route.
 """
 
+import functools
 import itertools
 from collections.abc import Collection, Sequence
 from typing import Literal, NamedTuple
@@ -25,6 +26,8 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 TYPES_MAX = 50
 # Values that a scan excludes by name; it reads the rest and decides on each.
 EXCLUSIONS_MAX = 500
+# Feeds that are kept for the next request; one that excludes many values has some 50 KB.
+FEEDS_MAX = 256
 # The subject of no event. It stands for an unknown person or organisation.
 NOBODY = ""
 
@@ -81,6 +84,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+@functools.lru_cache(maxsize=FEEDS_MAX)
 def app_feed(app: App) -> Feed:
     """Return the feed of one app's events."""
     return Feed(name="app", conditions=(Equal("org", app.org), Equal("app", app.name)))
@@ -105,7 +109,7 @@ def instance_feed(guid: str, party: str | None) -> Feed:
 
 def resource_feed(resource: str, reader: Principal) -> Feed:
     """Return the feed of one resource's events. The resource of an app selects the app's events."""
-    app = app_of("", resource)
+    app = app_of(resource)
     conditions = (Equal("resource", resource),) if app is None else app_feed(app).conditions
     return Feed(name="resource", conditions=conditions, visibility=ByDecision(reader, "subject"))
 

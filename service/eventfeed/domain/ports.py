@@ -1,6 +1,6 @@
 """Ports: the services that the product needs. Their docstrings are the contract of every implementation."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.principal import Principal
 
-# The present time, in microseconds since 1970 UTC.
+# The present time, in nanoseconds since 1970 UTC. Moments are microseconds.
 Clock = Callable[[], int]
 
 
@@ -75,11 +75,11 @@ class EventLog(Protocol):
         """Difference between this machine's clock and the store's, as far as responses prove it (µs)."""
         ...
 
-    async def head(self) -> Head:
+    def head(self) -> Awaitable[Head]:
         """Return both ends, as the store has them now. Raises `LogDamaged` if the end contradicts its record."""
         ...
 
-    async def append(self, entries: Sequence[Entry], *, after: int) -> None:
+    def append(self, entries: Sequence[Entry], *, after: int) -> Awaitable[None]:
         """Make `entries`, numbered from `after` + 1, durable: all of them or a first part.
 
         Raises `TailMoved` if the log does not end at `after`, and `OutcomeUnknown` if the store did not confirm; then
@@ -87,11 +87,11 @@ class EventLog(Protocol):
         """
         ...
 
-    async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+    def follow(self, *, after: int, limit: int) -> Awaitable[Sequence[Entry]]:
         """Return at most `limit` entries that come right after `after`, of any feed, in order."""
         ...
 
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+    def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Awaitable[Scan]:
         """Return at most `limit` entries of a feed, in order, with `after` < sequence <= `through`.
 
         Every match up to `examined` is included. `examined` is `through` unless the limit, the bytes of a page or the
@@ -100,15 +100,15 @@ class EventLog(Protocol):
         """
         ...
 
-    async def find(self, events: Sequence[Event]) -> Lookup:
+    def find(self, events: Sequence[Event]) -> Awaitable[Lookup]:
         """Look up these events among all entries in the store."""
         ...
 
-    async def seek(self, time: int) -> int:
+    def seek(self, time: int) -> Awaitable[int]:
         """Return the last position registered before `time`; the log start if there is none."""
         ...
 
-    async def expire(self, *, before: int) -> int:
+    def expire(self, *, before: int) -> Awaitable[int]:
         """Delete entries registered before `time`, but never the last one; return the new log start.
 
         A call deletes a bounded number: repeat it until the log start stays.
@@ -168,15 +168,15 @@ class DecisionPoint(Protocol):
 class Approvals(Protocol):
     """Approvals for the reportees feed. Raises `Unavailable` when the store does not respond."""
 
-    async def approval(self, organisation: str) -> Approval | None:
+    def approval(self, organisation: str) -> Awaitable[Approval | None]:
         """Return the approval of this organisation number, valid or not; None if it has none."""
         ...
 
-    async def approve(self, approval: Approval, *, seed: bool = False) -> None:
+    def approve(self, approval: Approval, *, seed: bool = False) -> Awaitable[None]:
         """Store the organisation's approval. A `seed` never replaces an earlier decision."""
         ...
 
-    async def withdraw(self, organisation: str) -> bool:
+    def withdraw(self, organisation: str) -> Awaitable[bool]:
         """Withdraw an organisation's approval; True if it had one."""
         ...
 
@@ -184,7 +184,7 @@ class Approvals(Protocol):
 class Audit(Protocol):
     """The audit log of reads for every party and of approvals. Its entries never change and are never deleted."""
 
-    async def record(self, entry: AuditEntry) -> None:
+    def record(self, entry: AuditEntry) -> Awaitable[None]:
         """Make an entry durable. Raises `Unavailable` if that is not certain."""
         ...
 

@@ -50,6 +50,16 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Everything about the caller that decisions depend on, as one text."""
         return f"{self.caller} {self.party} {self.level} {' '.join(sorted(self.scopes))}"
 
+    @functools.cached_property
+    def is_publisher(self) -> bool:
+        """True if the caller may publish: for its own org, or as an administrator for any."""
+        return self.is_publish_admin or self.has(SCOPE_PUBLISH)
+
+    @functools.cached_property
+    def is_publish_admin(self) -> bool:
+        """True if the caller may publish for any org."""
+        return self.has(SCOPE_PUBLISH_ADMIN)
+
     def has(self, scope: str) -> bool:
         """True if the token has this scope, and Maskinporten granted it."""
         return self.method is Method.MASKINPORTEN and scope in self.scopes
@@ -66,18 +76,3 @@ def require_scope(principal: Principal, scope: str) -> None:
     """Refuse a caller without this scope."""
     if not principal.has(scope):
         raise InsufficientScope(f"This needs the scope {scope}.", scope=scope)
-
-
-class Publisher(msgspec.Struct, frozen=True, kw_only=True):
-    """A publisher: it may publish for its own `org`, or as `admin` for any."""
-
-    org: str | None
-    admin: bool
-
-
-def require_publisher(principal: Principal) -> Publisher:
-    """Return the caller as a publisher. Refuses a caller without a scope to publish."""
-    admin = principal.has(SCOPE_PUBLISH_ADMIN)
-    if not (admin or principal.has(SCOPE_PUBLISH)):
-        raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
-    return Publisher(org=principal.org, admin=admin)

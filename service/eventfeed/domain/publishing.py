@@ -1,6 +1,5 @@
 """Publishing decisions: which events of a batch are new, repeated, in conflict or not the publisher's to send."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -11,7 +10,7 @@ from eventfeed.domain.ports import Lookup, StoredEvent
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """The events of one request, in order, each with its JSON pointer into the body; `admin` may publish for any org.
 
     `trace` is the `traceparent` of the request; "" if it is not traced.
@@ -21,11 +20,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     pointers: Sequence[str]
     admin: bool
     trace: str = ""
-
-    @functools.cached_property
-    def size(self) -> int:
-        """Bytes of the events."""
-        return sum(len(event.body) for event in self.events)
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

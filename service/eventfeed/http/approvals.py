@@ -17,10 +17,8 @@ from eventfeed.domain.moment import format_moment, parse_moment
 from eventfeed.domain.ports import Approvals, Audit, Clock
 from eventfeed.domain.principal import SCOPE_ADMIN, Principal, require_scope
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.body import BODY_BYTES_MAX, read_body
-from eventfeed.http.request import AnyRequest, headers_of
+from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest, delete, get, put
 from eventfeed.http.response import JSON
-from eventfeed.http.routing import delete, get, put
 from eventfeed.telemetry.telemetry import Telemetry
 
 REASON_LENGTH_MAX = 1_000
@@ -49,19 +47,19 @@ class ApprovalServices(NamedTuple):
     clock: Clock
     telemetry: Telemetry
 
-    def audit_entry(self, request: AnyRequest, organisation: str, *, action: str) -> AuditEntry:
+    def audit_entry(self, request: HttpRequest, organisation: str, *, action: str) -> AuditEntry:
         """Return an entry for the audit log about this request."""
-        trace = self.telemetry.trace_id(headers_of(request).get("traceparent", ""))
-        return AuditEntry(time=self.clock(), organisation=organisation, action=action, trace=trace)
+        trace = self.telemetry.trace_id(request.fields.get("traceparent", ""))
+        return AuditEntry(time=self.clock() // 1_000, organisation=organisation, action=action, trace=trace)
 
-    async def approve(self, request: AnyRequest, approval: Approval, *, principal: Principal) -> None:
+    async def approve(self, request: HttpRequest, approval: Approval, *, principal: Principal) -> None:
         """Record a decision, then store it."""
         entry = self.audit_entry(request, principal.organisation or "", action="approve")
         entry = replace(entry, types=approval.types, valid_to=approval.valid_to, reason=approval.reason)
         await self.audit.record(replace(entry, approved=approval.organisation))
         await self.approvals.approve(approval)
 
-    async def withdraw(self, request: AnyRequest, number: str, *, principal: Principal) -> None:
+    async def withdraw(self, request: HttpRequest, number: str, *, principal: Principal) -> None:
         """Record a withdrawal, then store it."""
         entry = self.audit_entry(request, principal.organisation or "", action="withdraw")
         await self.audit.record(replace(entry, approved=number))
@@ -72,7 +70,7 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
     """Return the routes of approvals, for administrators."""
 
     @get("/events/api/v1/approvals/{orgNumber:str}")
-    async def read_approval(request: AnyRequest) -> Response[bytes]:
+    async def read_approval(request: HttpRequest) -> Response[bytes]:
         _require_admin(request, authenticator)
         approval = await services.approvals.approval(_number(request))
         if approval is None:
@@ -80,15 +78,15 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
         return _approval_response(approval)
 
     @put("/events/api/v1/approvals/{orgNumber:str}")
-    async def approve(request: AnyRequest) -> Response[bytes]:
+    async def approve(request: HttpRequest) -> Response[bytes]:
         principal = _require_admin(request, authenticator)
-        body = await read_body(request, bytes_max=BODY_BYTES_MAX)
+        body = await request.read(bytes_max=BODY_BYTES_MAX)
         approval = _parse_approval(body, organisation=_number(request))
         await services.approve(request, approval, principal=principal)
         return _approval_response(approval)
 
     @delete("/events/api/v1/approvals/{orgNumber:str}")
-    async def withdraw(request: AnyRequest) -> Response[None]:
+    async def withdraw(request: HttpRequest) -> Response[None]:
         principal, number = _require_admin(request, authenticator), _number(request)
         if await services.approvals.approval(number) is None:
             raise NotFoundException
@@ -98,13 +96,13 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
     return [read_approval, approve, withdraw]
 
 
-def _require_admin(request: AnyRequest, authenticator: Authenticator) -> Principal:
+def _require_admin(request: HttpRequest, authenticator: Authenticator) -> Principal:
     principal = authenticator.principal(request)
     require_scope(principal, SCOPE_ADMIN)
     return principal
 
 
-def _number(request: AnyRequest) -> str:
+def _number(request: HttpRequest) -> str:
     number = str(request.path_params["orgNumber"])
     if not _NUMBER.fullmatch(number):
         fault = Fault(parameter="orgNumber", detail="must be an organisation number of 9 digits")

@@ -9,10 +9,9 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.http.authentication import bearer_token
-from eventfeed.http.body import BODY_BYTES_MAX, read_body
-from eventfeed.http.request import AnyRequest, headers_of, is_local
+from eventfeed.http.public_url import is_local
+from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest, get, post
 from eventfeed.http.response import JSON
-from eventfeed.http.routing import get, post
 from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 
@@ -26,16 +25,16 @@ def identity_routes(exchange: Exchange) -> list[HTTPRouteHandler]:
     """Return the routes that exchange external tokens for platform tokens, and publish the keys to verify those."""
 
     @get("/authentication/api/v1/exchange/{provider:str}")
-    async def exchange_token(request: AnyRequest) -> Response[str]:
+    async def exchange_token(request: HttpRequest) -> Response[str]:
         token = await exchange.exchange(request.path_params["provider"], bearer_token(request))
         return Response(token, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     @get(f"{_OPENID}/.well-known/openid-configuration")
-    async def discovery(_: AnyRequest) -> Response[bytes]:
+    async def discovery(_: HttpRequest) -> Response[bytes]:
         return Response(msgspec.json.encode(exchange.discovery()), media_type=JSON)
 
     @get([f"{_OPENID}/.well-known/openid-configuration/jwks", f"{_OPENID}/jwks"])
-    async def keys(_: AnyRequest) -> Response[bytes]:
+    async def keys(_: HttpRequest) -> Response[bytes]:
         return Response(exchange.jwks(), media_type=JSON)
 
     return [exchange_token, discovery, keys]
@@ -46,27 +45,27 @@ def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
     base = f"/development/{issuer.provider}"
 
     @get(f"{base}/.well-known/openid-configuration")
-    async def discovery(request: AnyRequest) -> Response[bytes]:
+    async def discovery(request: HttpRequest) -> Response[bytes]:
         _require_local(request)
         return Response(msgspec.json.encode(issuer.discovery()), media_type=JSON)
 
     @get(f"{base}/jwks")
-    async def keys(request: AnyRequest) -> Response[bytes]:
+    async def keys(request: HttpRequest) -> Response[bytes]:
         _require_local(request)
         return Response(issuer.keys.jwks, media_type=JSON)
 
     @post(f"{base}/token")
-    async def token(request: AnyRequest) -> Response[str]:
+    async def token(request: HttpRequest) -> Response[str]:
         _require_local(request)
-        access_token = issuer.token(_form(await read_body(request, bytes_max=BODY_BYTES_MAX)))
+        access_token = issuer.token(_form(await request.read(bytes_max=BODY_BYTES_MAX)))
         return Response(access_token, media_type=MediaType.TEXT, headers=_NO_STORE)
 
     return [discovery, keys, token]
 
 
-def _require_local(request: AnyRequest) -> None:
+def _require_local(request: HttpRequest) -> None:
     """Refuse a page of another site that reached this machine under its own name."""
-    if not is_local(headers_of(request).get("host", "")):
+    if not is_local(request.fields.get("host", "")):
         raise NotFoundException
 
 

@@ -22,7 +22,8 @@ from eventfeed.domain.errors import (
 )
 from eventfeed.domain.masking import mask_person_numbers
 from eventfeed.domain.moment import format_moment
-from eventfeed.http.request import AnyRequest, PublicUrl, headers_of
+from eventfeed.http.public_url import PublicUrl
+from eventfeed.http.request import HttpRequest
 from eventfeed.telemetry.telemetry import Telemetry
 
 PROBLEM = "application/problem+json"
@@ -171,7 +172,7 @@ class Problems:
     def __init__(self, public_url: PublicUrl, telemetry: Telemetry) -> None:
         self._public_url, self._telemetry = public_url, telemetry
 
-    def on_failure(self, request: AnyRequest, failure: Failure) -> Response[bytes]:
+    def on_failure(self, request: HttpRequest, failure: Failure) -> Response[bytes]:
         """Return the response for a failure of the tree."""
         problem = self._problem(request, failure.code, detail=mask_person_numbers(str(failure)))
         headers = dict[str, str]()
@@ -192,30 +193,30 @@ class Problems:
                 headers["Retry-After"] = str(seconds)
         return _response(problem, headers)
 
-    def on_refusal(self, request: AnyRequest, refusal: HTTPException) -> Response[bytes]:
+    def on_refusal(self, request: HttpRequest, refusal: HTTPException) -> Response[bytes]:
         """Return the response for a refusal of the framework: unknown paths and methods, bodies over the limit."""
         code = _CODES.get(refusal.status_code)
         if code is None:
             return self.on_defect(request, refusal)
         return _response(self._problem(request, code, detail=KINDS[code].explanation), refusal.headers or {})
 
-    def on_defect(self, request: AnyRequest, defect: Exception) -> Response[bytes]:
+    def on_defect(self, request: HttpRequest, defect: Exception) -> Response[bytes]:
         """Return the response for an unexpected exception, and log it."""
         problem = self._problem(request, "internal", detail=KINDS["internal"].explanation)
         _log.error("defect in trace %s", problem.trace_id, exc_info=defect)
         return _response(problem, {})
 
-    def _problem(self, request: AnyRequest, code: str, *, detail: str) -> Problem:
+    def _problem(self, request: HttpRequest, code: str, *, detail: str) -> Problem:
         kind = KINDS[code]
         if request.method == "POST" and request.scope.get("path_template") in PUBLISHING:
             self._telemetry.publish_refused(code)
         return Problem(
-            type=f"{self._public_url.base(request)}/problems/{code}",
+            type=f"{self._public_url.base(request.fields.get('host', ''))}/problems/{code}",
             title=kind.title,
             status=kind.status,
             detail=detail,
             code=code,
-            trace_id=self._telemetry.trace_id(headers_of(request).get("traceparent", "")),
+            trace_id=self._telemetry.trace_id(request.fields.get("traceparent", "")),
         )
 
 

@@ -1,81 +1,105 @@
-"""Requests: their headers, the address that links begin with, and the address of the client."""
+"""Requests and the routes whose handlers take them.
 
+The framework matches the route and turns exceptions into responses. Handlers run as middleware before its signature
+parsing, dependency injection and conversions, which cost as much as the rest of a poll.
+"""
+
+import asyncio
 import functools
-import ipaddress
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-from litestar import Request
+from litestar import HttpMethod, Request, Response
 from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Middleware
 
-from eventfeed.network import is_loopback
+from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
+from eventfeed.domain.errors import InvalidRequest, TooLarge
+from eventfeed.http.response import BytesResponse
 
-AnyRequest = Request[None, None, State]
-# The first value of each header, by its name in lower case.
-Headers = Mapping[str, str]
-
-_HEADERS = "eventfeed.headers"
-# The smallest network that a provider assigns to one customer.
-_IPV6_NETWORK_BITS = 64
-
-
-def headers_of(request: AnyRequest) -> Headers:
-    """Return the headers of a request, decoded once."""
-    scope: dict[str, Any] = request.scope  # type: ignore[assignment]  # an application may keep values in it
-    headers: Headers | None = scope.get(_HEADERS)
-    if headers is None:
-        fields = reversed(scope["headers"])
-        headers = scope[_HEADERS] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
-    return headers
+# Bytes of a body over its limit that are read and dropped before the response.
+DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
+# A body of the full size over a line of 0.5 Mbit/s.
+BODY_SECONDS_MAX = 30.0
+# For requests that carry no events.
+BODY_BYTES_MAX = 16 * 1024
 
 
-class PublicUrl:
-    """The service's address: the public URL if there is one, else a loopback address, which the client may choose."""
+class HttpRequest(Request[None, None, State]):
+    """A request, with its headers as text, and a body that is bounded in bytes and time."""
 
-    def __init__(self, *, public_url: str, own_url: str, client_header: str = "") -> None:
-        self._public, self._own = public_url.rstrip("/"), own_url
-        self._client_header = client_header
+    @functools.cached_property
+    def fields(self) -> Mapping[str, str]:
+        """The first value of each header, by its name in lower case."""
+        fields = list(self.scope["headers"])
+        return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(fields)}
 
-    def base(self, request: AnyRequest) -> str:
-        """Return scheme, host and path prefix, without a slash at the end."""
-        if self._public:
-            return self._public
-        host = headers_of(request).get("host", "")
-        return f"http://{host}" if is_local(host) else self._own
-
-    def client_address(self, request: AnyRequest) -> str:
-        """Return the address that a request comes from: the connection's, or the one that a trusted gateway reports.
-
-        A gateway appends to the header, so its last address counts. An IPv6 network counts as one client.
-        """
-        if self._client_header:
-            text = "".join(request.headers.getall(self._client_header, [])[-1:]).rpartition(",")[2].strip()
-            text = _without_port(text)
-        else:
-            text = request.client.host if request.client else ""
+    async def read(self, *, bytes_max: int) -> bytes:
+        """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
+        parts, length, more = list[bytes](), 0, True
         try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            return "unknown"
-        if isinstance(address, ipaddress.IPv6Address):
-            return str(address.ipv4_mapped or ipaddress.ip_network((address, _IPV6_NETWORK_BITS), strict=False))
-        return str(address)
+            async with asyncio.timeout(BODY_SECONDS_MAX):
+                while more and length <= DRAIN_BYTES_MAX:
+                    message = await self.receive()
+                    if message["type"] != "http.request":
+                        raise InvalidRequest("The request ended before its body did.")
+                    part = message.get("body", b"")
+                    length += len(part)
+                    if length <= bytes_max:
+                        parts.append(part)
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.") from None
+        if length > bytes_max:
+            raise TooLarge(f"The body of this request must not exceed {bytes_max} bytes.")
+        return b"".join(parts)
 
 
-def _without_port(text: str) -> str:
-    """Return the address alone: some gateways add the port, and brackets around an IPv6 address."""
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    address, _, port = text.partition(":")
-    return address if port.isdigit() else text
+HttpResponse = Response[bytes] | Response[str] | Response[None] | BytesResponse
+Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
+Route = Callable[[Handler], HTTPRouteHandler]
 
 
-@functools.lru_cache(maxsize=256)
-def is_local(host: str) -> bool:
-    """True if a Host header names a loopback address."""
-    try:
-        parts = urlsplit(f"//{host}")
-        return parts.netloc == host and "@" not in host and parts.port != 0 and is_loopback(parts.hostname or "")
-    except ValueError:
-        return False
+def get(path: str | Sequence[str]) -> Route:
+    """Route GET requests of a path, or of several, to a handler."""
+    return _route(HttpMethod.GET, path)
+
+
+def post(path: str | Sequence[str]) -> Route:
+    """Route POST requests of a path, or of several, to a handler."""
+    return _route(HttpMethod.POST, path)
+
+
+def put(path: str) -> Route:
+    """Route PUT requests of a path to a handler."""
+    return _route(HttpMethod.PUT, path)
+
+
+def delete(path: str) -> Route:
+    """Route DELETE requests of a path to a handler."""
+    return _route(HttpMethod.DELETE, path)
+
+
+def _route(method: HttpMethod, path: str | Sequence[str]) -> Route:
+    return lambda handler: HTTPRouteHandler(path, http_method=method, middleware=[_middleware(handler)])(_unreachable)
+
+
+def _middleware(handler: Handler) -> Middleware:
+    async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
+        request, send = HttpRequest(*connection), connection[-1]
+        response = await handler(request)
+        if isinstance(response, BytesResponse):
+            await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+            await send({"type": "http.response.body", "body": response.body, "more_body": False})
+        else:
+            await response.to_asgi_response(app=None, request=request)(*connection)
+
+    def factory(app: ASGIApp) -> ASGIApp:  # noqa: ARG001  # the handler replaces the rest of the stack
+        return respond
+
+    return factory
+
+
+async def _unreachable() -> None:
+    """Stand in for the handler function that the framework requires."""

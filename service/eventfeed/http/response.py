@@ -4,10 +4,8 @@ import asyncio
 import functools
 import gzip
 from collections.abc import Sequence
-from typing import Any
 
-from litestar import Response
-from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPResponseStartEvent, Send
+import msgspec
 
 # Media types of events (CloudEvents JSON format 1.0.2 §3, §4) and of everything else.
 CLOUDEVENT = "application/cloudevents+json"
@@ -24,21 +22,12 @@ _LEVEL = 1
 Header = tuple[bytes, bytes]
 
 
-class BytesResponse(Response[bytes]):
+class BytesResponse(msgspec.Struct, frozen=True):
     """Status, headers (names in lower case) and body. The framework's own class would process each header again."""
 
-    def __init__(self, status: int, headers: Sequence[Header], *, body: bytes = b"") -> None:
-        # Nothing reads the attributes of the framework's class: this response is only sent.
-        self.status, self.raw_headers, self.content = status, headers, body
-
-    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # it may be any application
-        """Return the ASGI application that sends the response."""
-        return self._send
-
-    async def _send(self, *connection: Any) -> None:  # scope, receive and send of ASGI
-        send: Send = connection[-1]
-        await send(HTTPResponseStartEvent(type="http.response.start", status=self.status, headers=self.raw_headers))
-        await send(HTTPResponseBodyEvent(type="http.response.body", body=self.content, more_body=False))
+    status: int
+    headers: Sequence[Header]
+    body: bytes = b""
 
 
 @functools.lru_cache(maxsize=256)

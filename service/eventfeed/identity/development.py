@@ -43,7 +43,7 @@ class DevelopmentIssuer(NamedTuple):
         Maskinporten reads `org_number` (9 digits), ID-porten `person` (11 digits) and `level`; both read `scope`.
         """
         claims = _CLAIMS[self.provider](form)
-        now = self.clock() // 1_000_000
+        now = self.clock() // 1_000_000_000
         frame = {"iss": self.url, "aud": self.audience, "jti": secrets.token_urlsafe(16), "iat": now}
         return self.keys.sign({**claims, **frame, "exp": now + TOKEN_SECONDS})
 

@@ -81,8 +81,8 @@ class Exchange:
         identify = self._person if provider == ID_PORTEN else self._organisation
         claims = {**_other_claims(external.claims), **await identify(external.claims)}
         # A platform token never outlives the external token.
-        expires = min(external.expires, now // 1_000_000 + LIFETIME_SECONDS)
-        return self._issuer.sign(claims, now=now // 1_000_000, expires=expires)
+        expires = min(external.expires, now // 1_000_000_000 + LIFETIME_SECONDS)
+        return self._issuer.sign(claims, now=now // 1_000_000_000, expires=expires)
 
     def discovery(self) -> Discovery:
         """Return the discovery document of the platform tokens' issuer."""
@@ -129,7 +129,7 @@ class Exchange:
 
 def service_token(issuer: PlatformIssuer) -> str:
     """Return this service's own token for the platform: it may request decisions."""
-    now = issuer.clock() // 1_000_000
+    now = issuer.clock() // 1_000_000_000
     claims = {"urn:altinn:app": "eventfeed", "scope": "altinn:authorization/authorize"}
     return issuer.sign(claims, now=now, expires=now + SERVICE_TOKEN_SECONDS)
 

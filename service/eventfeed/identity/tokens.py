@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
-from cachetools import TLRUCache
 from msgspec import Meta
 
 from eventfeed.domain.errors import Unauthenticated
@@ -17,10 +16,10 @@ from eventfeed.identity.signatures import key_id, signed_payload
 # Clocks of two machines differ by a few seconds, so a new token may not seem to be valid yet. The expiry has no leeway:
 # a platform token expires with its external token, so one made from an expired token would be expired at once.
 LEEWAY_SECONDS = 10
-# Some 1 KB each: more callers than one process serves within the life of a token.
-CACHE_TOKENS_MAX = 10_000
 
 PLATFORM = "urn:altinn:"
+# Of a clock (ns).
+_SECOND = 1_000_000_000
 
 # Claims of id tokens only (OpenID Connect Core 1.0 §2, §3.3.2.11), and claims of which every access token has one
 # (RFC 9068 §2.2). Both are needed: an id token without a nonce looks like an access token, and its audience is a client
@@ -88,7 +87,7 @@ class _PlatformClaims(_RegisteredClaims, frozen=True, kw_only=True):
 
 
 async def verify_external_token(token: str, provider: Provider, *, now: int) -> ExternalToken:
-    """Verify an external access token; `now` in µs. Raises `Unauthenticated`, or `Unavailable` without the keys."""
+    """Verify an external access token; `now` in ns. Raises `Unauthenticated`, or `Unavailable` without the keys."""
     payload = signed_payload(token, await provider.keys.key(key_id(token)))
     claims, registered = _decode(payload, dict[str, msgspec.Raw]), _decode(payload, _ExternalClaims)
     _require_current(registered, provider.issuer, now=now)
@@ -97,36 +96,14 @@ async def verify_external_token(token: str, provider: Provider, *, now: int) -> 
     return ExternalToken(claims=claims, expires=int(registered.exp))
 
 
-class PlatformTokens:
-    """Verifies platform tokens. Verified tokens are cached until they expire."""
-
-    def __init__(self, issuer: PlatformIssuer) -> None:
-        self._issuer = issuer
-        # By a digest of the token.
-        self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, _expiry, timer=issuer.clock)
-
-    def verify(self, token: str) -> Principal:
-        """Return the caller that the token was issued to. Raises `Unauthenticated`."""
-        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        try:
-            return self._cache[digest]
-        except KeyError:
-            principal = self._cache[digest] = self._verify(token, digest)
-            return principal
-
-    def _verify(self, token: str, digest: bytes) -> Principal:
-        issuer = self._issuer
-        key = issuer.keys.key(key_id(token))
-        if key is None:
-            raise Unauthenticated("The token is not a platform token of this service: exchange it first.")
-        claims = _decode(signed_payload(token, key), _PlatformClaims)
-        _require_current(claims, issuer.url, now=issuer.clock())
-        return _principal(claims, digest)
-
-
-def _expiry(_: bytes, principal: Principal, __: int) -> int:
-    """Return the time (µs) from which a cached token no longer counts."""
-    return principal.expires * 1_000_000
+def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
+    """Return the caller that a token was issued to. Raises `Unauthenticated`."""
+    key = issuer.keys.key(key_id(token))
+    if key is None:
+        raise Unauthenticated("The token is not a platform token of this service: exchange it first.")
+    claims = _decode(signed_payload(token, key), _PlatformClaims)
+    _require_current(claims, issuer.url, now=issuer.clock())
+    return _principal(claims, hashlib.sha256(token.encode()).digest())
 
 
 def _principal(claims: _PlatformClaims, digest: bytes) -> Principal:
@@ -154,9 +131,9 @@ def _decode(payload: bytes, kind: type[C]) -> C:
 def _require_current(claims: _RegisteredClaims, issuer: str, *, now: int) -> None:
     if claims.iss != issuer:
         raise Unauthenticated("The token has another issuer.")
-    if now >= int(claims.exp) * 1_000_000:
+    if now >= int(claims.exp) * _SECOND:
         raise Unauthenticated("The token has expired.")
-    if now < (claims.nbf - LEEWAY_SECONDS) * 1_000_000:
+    if now < (claims.nbf - LEEWAY_SECONDS) * _SECOND:
         raise Unauthenticated("The token is not valid yet.")
 
 

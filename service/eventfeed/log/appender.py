@@ -10,6 +10,7 @@ positions again.
 """
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -65,21 +66,20 @@ class Appender:
         """Events in the queue."""
         return self._queue_events
 
-    async def publish(self, submission: Submission) -> Sequence[Receipt]:
+    def publish(self, submission: Submission) -> "asyncio.Future[Sequence[Receipt]]":
         """Return receipts in the order of the events, once all of them are durable.
 
         Raises `EventConflict` or `ForeignSource` if nothing was written. Raises `Unavailable` if the queue is full or
         the store did not confirm in time: some events may be in, and repeating the submission is safe.
         """
-        events, size = len(submission.events), submission.size
-        if self._queue_events + events > QUEUE_EVENTS_MAX or self._queue_bytes + size > QUEUE_BYTES_MAX:
+        pending, events = PendingPublish(submission), len(submission.events)
+        if self._queue_events + events > QUEUE_EVENTS_MAX or self._queue_bytes + pending.size > QUEUE_BYTES_MAX:
             raise Unavailable("Too many events are waiting to be written.")
-        pending = PendingPublish(submission)
         self._queue.append(pending)
         self._queue_events += events
-        self._queue_bytes += size
+        self._queue_bytes += pending.size
         self._has_work.set()
-        return await pending.receipts
+        return pending.receipts
 
     def require_clock(self) -> None:
         """Raise `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
@@ -111,14 +111,14 @@ class Appender:
         """Take as many whole submissions from the queue, in order, as one append takes."""
         batch, events, size = list[PendingPublish](), 0, 0
         while self._queue:
-            submission = self._queue[0].submission
-            events += len(submission.events)
-            size += submission.size
+            pending = self._queue[0]
+            events += len(pending.submission.events)
+            size += pending.size
             if batch and (events > self._log.batch_entries_max or size > self._log.batch_bytes_max):
                 break
             batch.append(self._queue.popleft())
-            self._queue_events -= len(submission.events)
-            self._queue_bytes -= submission.size
+            self._queue_events -= len(pending.submission.events)
+            self._queue_bytes -= pending.size
         if not self._queue:
             self._has_work.clear()
         return batch
@@ -158,7 +158,7 @@ class Appender:
             await self._tail.refresh(past=position)
 
     def _number(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
-        time = max(self._clock(), base.time)
+        time = max(self._clock() // 1_000, base.time)
         return [
             Entry(sequence=sequence, time=time, write_id=write_id, event=event)
             for sequence, event in enumerate(events, start=base.end_offset + 1)
@@ -192,10 +192,11 @@ class Appender:
 
 
 class PendingPublish:
-    """A submission in the queue, and the future that its publisher waits for."""
+    """A submission in the queue, the bytes of its events, and the future that its publisher waits for."""
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
+        self.size = sum(len(event.body) for event in submission.events)
         loop = asyncio.get_running_loop()
         self.since = loop.time()
         self.receipts: asyncio.Future[Sequence[Receipt]] = loop.create_future()
@@ -214,8 +215,12 @@ class RetryBudget:
     """The time for one batch, and the delays between its attempts."""
 
     def __init__(self, random: Callable[[], float]) -> None:
-        self._backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=random)
+        self._random = random
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS_MAX
+
+    @functools.cached_property
+    def _backoff(self) -> Backoff:
+        return Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=self._random)
 
     async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX) -> None:
         """Wait before the next attempt. Raises `Unavailable` when the time is up."""

@@ -10,6 +10,8 @@ import time
 from array import array
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
 from eventfeed.domain.cursor import After, Bare, Cursor, EventId
@@ -70,11 +72,6 @@ class Reader:
         self._decisions, self._telemetry = decisions, telemetry
 
     @property
-    def log_name(self) -> str:
-        """The name of the log, as last read."""
-        return self._tail.head.log
-
-    @property
     def is_closed(self) -> bool:
         """True once the service is stopping, so that no request waits."""
         return self._tail.waiters.is_closed
@@ -91,7 +88,8 @@ class Reader:
         began = time.perf_counter()
         end = 0 if isinstance(after, EventId) else after.position
         tail = self._tail
-        head = self._retention.apply(tail.head) if tail.is_fresh and end <= tail.head.end_offset else None
+        is_fresh = time.monotonic() <= tail.fresh_until and end <= tail.head.end_offset
+        head = self._retention.apply(tail.head) if is_fresh else None
         if head is None:
             head = await self._retention.refresh(await tail.refresh(past=end))
         start = start_of(after, head)
@@ -161,27 +159,25 @@ class Reader:
         Values that a decision has hidden are excluded from the next scan, so a few decisions hide any number of
         entries. An entry without a decision ends the page; if it is the first one, the request fails.
         """
-        page, limit, start = _PageBuilder(size), size, after
+        page, limit = Scan(entries=(), examined=after, log_start=after, positions=b""), size
         deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
-            scan = self._tail.recent.scan(feed, after=after, through=through, limit=limit)
+            scan = self._tail.recent.scan(feed, after=page.examined, through=through, limit=limit)
             if scan is None:
-                scan = await self._scan_store(feed, after=after, through=through, limit=limit)
-            examined, visible = scan.examined, scan.entries
+                scan = await self._scan_store(feed, after=page.examined, through=through, limit=limit)
+            visible = scan
             if isinstance(feed.visibility, ByDecision):
-                visible, examined = await self._visible(
-                    feed.visibility, scan, fail_at=after if after == start else None
-                )
-            after = page.add(visible, examined=examined, positions=scan.positions)
+                visible = await self._visible(feed.visibility, scan, fail_at=after if page.examined == after else None)
+            page = _extend(page, visible, size=size)
             is_late = asyncio.get_running_loop().time() > deadline
-            if page.is_full or after < scan.examined or after >= through or is_late:
+            if len(page.entries) == size or page.examined < scan.examined or page.examined >= through or is_late:
                 break
-            hidden = _difference(scan.entries, visible)
-            feed, limit = feed.without(hidden), max(page.room, CANDIDATES_MAX if hidden else 0)
-        return Scan(entries=page.entries, examined=after, log_start=start, positions=page.positions)
+            hidden = _difference(scan.entries, visible.entries)
+            feed, limit = feed.without(hidden), max(size - len(page.entries), CANDIDATES_MAX if hidden else 0)
+        return page
 
-    async def _visible(self, visibility: ByDecision, scan: Scan, *, fail_at: int | None) -> tuple[Sequence[Entry], int]:
-        """Return the entries that the reader may see, up to the first without a decision, and the last one examined.
+    async def _visible(self, visibility: ByDecision, scan: Scan, *, fail_at: int | None) -> Scan:
+        """Return the entries of a scan that the reader may see, up to the first without a decision.
 
         Raises `Undecided` if nothing after `fail_at` could be decided.
         """
@@ -193,8 +189,10 @@ class Reader:
             visible, examined = _before(failure, scan.entries)
             if examined == fail_at:
                 raise
-            return visible, examined
-        return [entry for entry, question in questions_of_entries if question in allowed], scan.examined
+            return Scan(entries=visible, examined=examined, log_start=scan.log_start)
+        visible = [entry for entry, question in questions_of_entries if question in allowed]
+        positions = scan.positions if len(visible) == len(scan.entries) else None
+        return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start, positions=positions)
 
     async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
@@ -235,38 +233,28 @@ def _before(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entr
     raise failure
 
 
-class _PageBuilder:
-    """The entries of a page, bounded in number and bytes; `positions` as in `Scan`."""
+def _extend(page: Scan, scan: Scan, *, size: int) -> Scan:
+    """Return a page with the entries of the next scan that fit into its number and bytes.
 
-    def __init__(self, size: int) -> None:
-        self.entries: list[Entry] = []
-        self.positions: bytes | None = b""
-        self.is_full = False
-        self._size = size
+    It is complete up to its last position examined, which is the scan's if all of them fit.
+    """
+    if not scan.entries:
+        return replace(page, examined=scan.examined)
+    room = size - len(page.entries)
+    # So few cannot weigh too much, and to sum their bytes takes longer than to send them.
+    if len(page.entries) + len(scan.entries) > LIGHT_ENTRIES_MAX:
+        room = min(room, _fitting(page.entries, scan.entries))
+    if room >= len(scan.entries):
+        return scan if not page.entries else replace(scan, entries=[*page.entries, *scan.entries], positions=None)
+    entries = [*page.entries, *scan.entries[:room]]
+    return replace(page, entries=entries, examined=entries[-1].sequence, positions=None)
 
-    @property
-    def room(self) -> int:
-        """The number of entries that still fit."""
-        return self._size - len(self.entries)
 
-    def add(self, entries: Sequence[Entry], *, examined: int, positions: bytes | None) -> int:
-        """Add the entries that fit; return the position up to which the page is complete, at most `examined`."""
-        if not entries:
-            return examined
-        whole = positions is not None and not self.entries and len(positions) == 8 * len(entries)
-        # So few cannot weigh too much, and to sum their bytes takes longer than to send them.
-        fits = len(entries) if len(entries) <= LIGHT_ENTRIES_MAX - len(self.entries) else self._fitting(entries)
-        count = min(fits, self.room)
-        self.positions = positions if whole and count == len(entries) else None
-        self.entries += entries[:count]
-        self.is_full = self.room == 0 or count < len(entries)
-        return examined if count == len(entries) else self.entries[-1].sequence
-
-    def _fitting(self, entries: Sequence[Entry]) -> int:
-        """Return how many of these entries fit into the bytes of a page: at least one on an empty page."""
-        size = len(b"[]") + sum(entry.json_length + len(b",") for entry in self.entries)
-        for count, entry in enumerate(entries):
-            size += entry.json_length + len(b",")
-            if size > PAGE_BYTES_MAX and (count or self.entries):
-                return count
-        return len(entries)
+def _fitting(entries: Sequence[Entry], more: Sequence[Entry]) -> int:
+    """Return how many more entries fit into the bytes of a page: at least one on an empty page."""
+    size = len(b"[]") + sum(entry.json_length + len(b",") for entry in entries)
+    for count, entry in enumerate(more):
+        size += entry.json_length + len(b",")
+        if size > PAGE_BYTES_MAX and (count or entries):
+            return count
+    return len(more)

@@ -26,13 +26,13 @@ class Retention:
 
     def apply(self, head: Head) -> Head | None:
         """Return the head with its present log start; None if the store must be asked: see `refresh`."""
-        if head.log != self._log_name or self._clock() >= self._valid_until:
+        if head.log != self._log_name or self._clock() // 1_000 >= self._valid_until:
             return None
         return head if head.log_start >= self._log_start else _with_start(head, self._log_start)
 
     async def refresh(self, head: Head) -> Head:
         """Return the head with its present log start. Asks the store once in a while."""
-        now = self._clock()
+        now = self._clock() // 1_000
         if head.time < now - self._keep:
             return _with_start(head, head.end_offset)
         overdue = head.log != self._log_name or now >= self._valid_until + LOG_START_INTERVAL
@@ -53,11 +53,11 @@ class Retention:
 
     def end_is_old(self, head: Head) -> bool:
         """True if the last entry has reached half the age at which the store would delete it."""
-        return self._log.end_ages and 0 < head.time < self._clock() - self._keep // 2
+        return self._log.end_ages and 0 < head.time < self._clock() // 1_000 - self._keep // 2
 
     async def delete(self) -> None:
         """Delete entries that have long been invisible, in bounded steps."""
-        before, log_start = self._clock() - self._keep - DELETE_MARGIN, -1
+        before, log_start = self._clock() // 1_000 - self._keep - DELETE_MARGIN, -1
         while (new_start := await self._log.expire(before=before)) != log_start:
             log_start = new_start
 

@@ -31,33 +31,19 @@ class SqliteRecords:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._pool = ConnectionPool(path, count=1, writes=True)
+        pool = self._pool = ConnectionPool(path, count=1, writes=True)
+        self.approval, self.approve, self.withdraw = pool.bind(_approval), pool.bind(_approve), pool.bind(_withdraw)
+        self.record = pool.bind(_record)
 
     async def open(self) -> None:
         """Create the file if it does not exist."""
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-        await self._pool.run(_create)
-
-    async def approval(self, organisation: str) -> Approval | None:
-        """See `Approvals.approval`."""
-        return await self._pool.run(_approval, organisation)
-
-    async def approve(self, approval: Approval, *, seed: bool = False) -> None:
-        """See `Approvals.approve`."""
-        await self._pool.run(_approve, approval, seed=seed)
-
-    async def withdraw(self, organisation: str) -> bool:
-        """See `Approvals.withdraw`."""
-        return await self._pool.run(_withdraw, organisation)
-
-    async def record(self, entry: AuditEntry) -> None:
-        """See `Audit.record`."""
-        await self._pool.run(_record, entry)
+        await self._pool.bind(_create)()
 
     async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         """See `Audit.entries`."""
-        after = 0
-        while rows := await self._pool.run(_entries, bounds, after=after):
+        after, read = 0, self._pool.bind(_entries)
+        while rows := await read(bounds, after=after):
             for _, entry in rows:
                 yield entry
             after, _ = rows[-1]
@@ -84,7 +70,7 @@ def _approval(db: Connection, organisation: str) -> Approval | None:
     return None if row is None else _read(row[0], Approval)
 
 
-def _approve(db: Connection, approval: Approval, *, seed: bool) -> None:
+def _approve(db: Connection, approval: Approval, *, seed: bool = False) -> None:
     conflict = "NOTHING" if seed else "UPDATE SET valid_to = excluded.valid_to, approval = excluded.approval"
     statement = f"INSERT INTO approval VALUES (?, ?, ?) ON CONFLICT (organisation) DO {conflict}"  # noqa: S608  # constants
     with transaction(db, writes=True):

@@ -79,8 +79,8 @@ MUTANTS = {
     ),
     "registration time from the clock alone": Mutant(
         "log/appender.py",
-        "max(self._clock(), base.time)",
-        "self._clock()",
+        "max(self._clock() // 1_000, base.time)",
+        "self._clock() // 1_000",
         APPENDER,
     ),
     "receipt sent before the tail has the event": Mutant(
@@ -176,13 +176,13 @@ MUTANTS = {
     "an event returned to a reader without rights": Mutant(
         "log/reader.py",
         "[entry for entry, question in questions_of_entries if question in allowed]",
-        "entries",
+        "list(scan.entries)",
         "tests/service/log/test_reader_access.py",
     ),
     "a full page whose cursor passes visible events": Mutant(
         "log/reader.py",
-        "return examined if count == len(entries) else self.entries[-1].sequence",
-        "return examined",
+        "entries=entries, examined=entries[-1].sequence, positions=None",
+        "entries=entries, examined=scan.examined, positions=None",
         "tests/service/log/test_reader_access.py",
     ),
     "a decision cached for every level of authentication": Mutant(

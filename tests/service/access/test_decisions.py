@@ -26,7 +26,8 @@ ONE = Question(resource=BOLIG, party="50000001")
 
 def decisions_of(point: DecisionPoint, clock: ManualClock | None = None) -> Decisions:
     """Return cached decisions of a point; `clock` counts seconds."""
-    return Decisions(point, telemetry=Telemetry(), clock=clock or ManualClock(0))
+    manual = clock or ManualClock(0)
+    return Decisions(point, telemetry=Telemetry(), clock=lambda: manual.now)
 
 
 class GatedDecisionPoint:

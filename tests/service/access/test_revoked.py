@@ -45,7 +45,7 @@ async def test_revoked_right_shows_no_more_events(tmp_path: Path, monkeypatch: p
     register, clock, telemetry = tmp_path / "register.json", ManualClock(0), Telemetry()
     write_register(register, acts_for=["50000001"])
     point = CedarDecisionPoint(population_file(register), policies_file(None))
-    cache = Decisions(point, telemetry=telemetry, clock=clock)
+    cache = Decisions(point, telemetry=telemetry, clock=lambda: clock.now)
     counts = list[int]()
     async with open_sqlite_log(tmp_path / "log.db") as log:
         await log.append(entries(1, 3), after=0)

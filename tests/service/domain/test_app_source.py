@@ -26,9 +26,13 @@ def test_source_of_an_app_gives_app_resource_and_instance() -> None:
     """Org and app are two fields."""
     app_source = parse_app_source(SOURCE)
 
-    assert AppSource(app=BOLIG, party="50000001", guid=GUID) == app_source
-    assert "urn:altinn:resource:app_ttd_bolig_1" == app_source.resource
-    assert f"50000001/{GUID}" == app_source.resourceinstance
+    assert app_source == AppSource(
+        app=BOLIG,
+        party="50000001",
+        instance=GUID,
+        resource="urn:altinn:resource:app_ttd_bolig_1",
+        resourceinstance=f"50000001/{GUID}",
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,17 +71,19 @@ def test_parse_app_accepts_only_valid_names(org: str, name: str, app: App | None
     assert app == parse_app(org, name)
 
 
-def test_source_decides_the_app_of_an_event_before_its_resource() -> None:
-    """Without a source of an app, the resource may name one: its org goes up to the first underscore."""
-    assert BOLIG == app_of(SOURCE, None) == app_of(SOURCE, "urn:altinn:resource:app_skd_a_b")
-    assert App(org="skd", name="a_b") == app_of("https://host/skd/x", "urn:altinn:resource:app_skd_a_b")
-    assert app_of("https://host/skd/x", "urn:altinn:resource:other") is None
+def test_resource_of_an_app_names_its_org_up_to_the_first_underscore() -> None:
+    """The name of the app may hold underscores. Other resources, and none, name no app."""
+    assert App(org="skd", name="a_b") == app_of("urn:altinn:resource:app_skd_a_b")
+    assert app_of("urn:altinn:resource:other") is app_of(None) is None
 
 
 def test_instance_of_an_event_is_a_guid_in_lower_case() -> None:
-    """The source names it, or else the attribute `resourceinstance`."""
-    assert instance_of("https://host/skd/x", f"1/{GUID.upper()}") == GUID == instance_of(SOURCE, None)
-    assert instance_of("https://host/skd/x", "elsewhere") is None
+    """An app's source names it, or else the attribute `resourceinstance`."""
+    app_source = parse_app_source(SOURCE.replace(GUID, GUID.upper()))
+
+    assert app_source is not None
+    assert GUID == app_source.instance == instance_of(f"1/{GUID.upper()}")
+    assert instance_of("elsewhere") is instance_of(None) is None
 
 
 def test_party_of_an_instance_precedes_its_guid() -> None:

@@ -75,10 +75,3 @@ def test_event_without_app_claims_no_instance() -> None:
     plan = plan_batch([submission(event(app=None)), submission(event(app=None))], EMPTY)
 
     assert 2 == len(plan.events)
-
-
-def test_size_of_a_submission_is_that_of_its_events() -> None:
-    """It counts the bytes of the events as stored."""
-    small, large = event(size=1), event(size=100)
-
-    assert len(small.body) + len(large.body) == submission(small, large).size

@@ -16,9 +16,9 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 ISSUER = "https://maskinporten.example.no/"
 AUDIENCE = "https://eventfeed.example.no"
-# 2027-01-15, in seconds and in the clock's microseconds.
+# 2027-01-15, in seconds and in the clock's nanoseconds.
 SECOND = 1_800_000_000
-NOW = SECOND * 1_000_000
+NOW = SECOND * 1_000_000_000
 
 CURVES: Mapping[str, ec.EllipticCurve] = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey

@@ -10,7 +10,7 @@ from eventfeed.identity.development import DevelopmentIssuer
 from eventfeed.identity.exchange import Exchange
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
-from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens, Provider
+from eventfeed.identity.tokens import PlatformIssuer, Provider, verify_platform_token
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import NOW, SECOND, rsa_key
 
@@ -52,7 +52,7 @@ async def test_development_token_is_exchanged_like_a_real_one(
     token = await exchange.exchange(
         "maskinporten", issuer.token({"org_number": "974761076", "scope": "one:scope two:scope"})
     )
-    principal = PlatformTokens(platform).verify(token)
+    principal = verify_platform_token(token, platform)
 
     assert ("skd", "974761076") == (principal.org, principal.organisation)
     assert {"one:scope", "two:scope"} == principal.scopes

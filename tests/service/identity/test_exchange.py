@@ -14,7 +14,7 @@ from eventfeed.domain.ports import Organisation, Person
 from eventfeed.identity.exchange import LIFETIME_SECONDS, Exchange
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
-from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens
+from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import NOW, SECOND, ProviderDouble, claims, rsa_key
 
@@ -72,7 +72,7 @@ async def test_platform_token_of_the_exchange_is_verified_with_its_scopes(
 ) -> None:
     """The result identifies the organisation."""
     token = await exchange_of(double, platform_keys).exchange("maskinporten", double.token())
-    principal = PlatformTokens(PlatformIssuer(ISSUER, platform_keys, lambda: NOW)).verify(token)
+    principal = verify_platform_token(token, PlatformIssuer(ISSUER, platform_keys, lambda: NOW))
 
     assert ("ttd", "991825827", "50002001") == (principal.org, principal.organisation, principal.party)
     assert principal.has("altinn:events/ttd")

@@ -7,7 +7,7 @@ from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.identity.exchange import Exchange
 from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import PlatformIssuer, PlatformTokens
+from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import NOW, SECOND, ProviderDouble, claims
 from tests.service.identity.test_exchange import platform_claims
@@ -75,7 +75,7 @@ async def test_platform_token_of_a_person_is_verified_without_scopes(
 ) -> None:
     """It has no organisation, and no scope counts."""
     token = await exchange_of(id_porten, platform_keys).exchange("id-porten", id_porten.token(**{**CLAIMS, "pid": OLA}))
-    principal = PlatformTokens(PlatformIssuer(ISSUER, platform_keys, lambda: NOW)).verify(token)
+    principal = verify_platform_token(token, PlatformIssuer(ISSUER, platform_keys, lambda: NOW))
 
     assert ("20000002", "50000002", None, 4) == (
         principal.user,

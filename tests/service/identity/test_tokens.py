@@ -1,4 +1,4 @@
-"""Tokens: issuer, audience and expiry of external tokens, and the cache of platform tokens."""
+"""Tokens: issuer, audience and expiry of external and platform tokens."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,9 @@ import msgspec
 import pytest
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
-from eventfeed.domain.principal import Method
-from eventfeed.identity import tokens as module
+from eventfeed.domain.principal import Method, Principal
 from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import LEEWAY_SECONDS, PlatformIssuer, PlatformTokens, verify_external_token
+from eventfeed.identity.tokens import LEEWAY_SECONDS, PlatformIssuer, verify_external_token, verify_platform_token
 from tests.service.identity.provider_double import AUDIENCE, ISSUER, NOW, SECOND, ProviderDouble, claims, rsa_key
 
 PLATFORM_ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
@@ -169,11 +168,14 @@ async def test_rejection_repeats_nothing_of_the_token(double: ProviderDouble) ->
 
 
 class Platform:
-    """Platform tokens with a clock that a test sets."""
+    """An issuer of platform tokens."""
 
     def __init__(self, keys: SigningKeys) -> None:
-        self.now, self.keys = NOW, keys
-        self.tokens = PlatformTokens(PlatformIssuer(PLATFORM_ISSUER, keys, lambda: self.now))
+        self.keys, self.issuer = keys, PlatformIssuer(PLATFORM_ISSUER, keys, lambda: NOW)
+
+    def verify(self, token: str) -> Principal:
+        """Return the caller of a token."""
+        return verify_platform_token(token, self.issuer)
 
     def token(self, **changes: object) -> str:
         """Return a platform token, without claims that are None."""
@@ -200,7 +202,7 @@ def platform(platform_keys: SigningKeys) -> Platform:
 
 def test_platform_token_identifies_the_caller(platform: Platform) -> None:
     """Method, level, scopes, numbers and names."""
-    principal = platform.tokens.verify(platform.token())
+    principal = platform.verify(platform.token())
 
     assert (Method.MASKINPORTEN, 3, "ttd", "991825827", "50002001", SECOND + 60) == (
         principal.method,
@@ -215,7 +217,7 @@ def test_platform_token_identifies_the_caller(platform: Platform) -> None:
 
 def test_organisation_without_a_register_entry_is_a_caller(platform: Platform) -> None:
     """It has a number only."""
-    principal = platform.tokens.verify(platform.token(**{"urn:altinn:org": None, "urn:altinn:partyid": None}))
+    principal = platform.verify(platform.token(**{"urn:altinn:org": None, "urn:altinn:partyid": None}))
 
     assert ("991825827", None, None) == (principal.organisation, principal.org, principal.party)
 
@@ -232,7 +234,7 @@ def test_organisation_without_a_register_entry_is_a_caller(platform: Platform) -
 )
 def test_scopes_are_split_on_spaces_only(platform: Platform, scope: str | None, scopes: set[str]) -> None:
     """RFC 6749 §3.3."""
-    assert scopes == platform.tokens.verify(platform.token(scope=scope)).scopes
+    assert scopes == platform.verify(platform.token(scope=scope)).scopes
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,7 @@ def test_scopes_are_split_on_spaces_only(platform: Platform, scope: str | None, 
 def test_invalid_platform_token_is_rejected(platform: Platform, changes: dict[str, object], reason: str) -> None:
     """Although our key signed it."""
     with pytest.raises(Unauthenticated, match=reason):
-        platform.tokens.verify(platform.token(**changes))
+        platform.verify(platform.token(**changes))
 
 
 def forged_claims(token: str) -> str:
@@ -286,59 +288,20 @@ def key_of(token: str) -> str:
 def test_forgery_of_a_cached_platform_token_is_rejected(platform: Platform, forge: Callable[[str], str]) -> None:
     """The cache is keyed by the whole token."""
     token = platform.token()
-    platform.tokens.verify(token)
+    platform.verify(token)
 
     with pytest.raises(Unauthenticated, match="signature is invalid"):
-        platform.tokens.verify(forge(token))
+        platform.verify(forge(token))
 
 
 def test_external_token_is_rejected_as_a_platform_token(platform: Platform, double: ProviderDouble) -> None:
     """It must be exchanged first."""
     with pytest.raises(Unauthenticated, match="exchange it first"):
-        platform.tokens.verify(double.token(iss=PLATFORM_ISSUER))
+        platform.verify(double.token(iss=PLATFORM_ISSUER))
 
 
 @pytest.mark.parametrize("text", ["", "a.b.c", "\ud800", "x" * 100_000])
 def test_garbage_is_rejected_as_a_platform_token(platform: Platform, text: str) -> None:
-    """Nothing is cached."""
+    """It is no defect either."""
     with pytest.raises(Unauthenticated):
-        platform.tokens.verify(text)
-    assert 0 == len(platform.tokens._cache)
-
-
-def test_expired_platform_tokens_are_evicted(platform: Platform) -> None:
-    """Tokens that are still valid stay in the cache."""
-    for minute in range(10):
-        platform.now = (SECOND + 60 * minute) * 1_000_000
-        platform.tokens.verify(platform.token(exp=SECOND + 60 * minute + 90))
-
-    assert 2 == len(platform.tokens._cache)
-
-
-def test_cached_platform_token_expires_on_time(platform: Platform) -> None:
-    """The same caller is returned until the expiry, and none after it."""
-    token = platform.token()
-    first = platform.tokens.verify(token)
-    platform.now = (SECOND + 60) * 1_000_000 - 1
-    again = platform.tokens.verify(token)
-    platform.now += 1
-
-    assert first is again
-    with pytest.raises(Unauthenticated, match="expired"):
-        platform.tokens.verify(token)
-
-
-def test_cache_above_its_maximum_evicts_the_oldest_token(
-    platform_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is verified again when it is used again."""
-    monkeypatch.setattr(module, "CACHE_TOKENS_MAX", 3)
-    platform = Platform(platform_keys)
-    tokens = [platform.token(jti=str(number)) for number in range(5)]
-    principals = [platform.tokens.verify(token) for token in tokens]
-
-    assert 3 == len(platform.tokens._cache)
-    assert principals[4] is platform.tokens.verify(tokens[4])
-    assert principals[2] is platform.tokens.verify(tokens[2])
-    assert principals[0] is not platform.tokens.verify(tokens[0])
-    assert 3 == len(platform.tokens._cache)
+        platform.verify(text)

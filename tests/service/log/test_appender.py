@@ -192,7 +192,7 @@ async def test_a_retry_takes_nobody_new_along(log: EventLog, watch: ManualClock)
     """A batch whose outcome is unknown is tried again unchanged, though more publishers wait by then."""
     faulty = FaultyLog(log, Fault.REQUEST_LOST, Fault.REQUEST_LOST)
     async with running_appender(faulty, clock=watch) as (appender, _):
-        first = asyncio.create_task(appender.publish(submission(event())))
+        first = appender.publish(submission(event()))
         await faulty.append_started.wait()
         await asyncio.gather(first, *(appender.publish(submission(event())) for _ in range(5)))
 
@@ -239,12 +239,27 @@ async def test_a_full_queue_refuses_at_once(log: EventLog, watch: ManualClock, m
     monkeypatch.setattr(module, "QUEUE_EVENTS_MAX", 3)
     async with running_appender(log, clock=watch) as (appender, _):
         waiting = asyncio.gather(*(appender.publish(submission(event())) for _ in range(3)))
-        await asyncio.sleep(0)
         with pytest.raises(Unavailable) as refusal:
             await appender.publish(submission(event()))
         await waiting
 
     assert 1 == refusal.value.retry_seconds
+    assert 3 == len(await all_entries(log))
+
+
+async def test_queue_over_its_bytes_refuses_a_publish(
+    log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes of the events count as they are stored."""
+    small, large = event(size=1), event(size=100)
+    monkeypatch.setattr(module, "QUEUE_BYTES_MAX", len(small.body) + len(large.body))
+    async with running_appender(log, clock=watch) as (appender, _):
+        waiting = appender.publish(submission(small, large))
+        with pytest.raises(Unavailable, match="waiting"):
+            await appender.publish(submission(event()))
+        await waiting
+        await appender.publish(submission(event()))
+
     assert 3 == len(await all_entries(log))
 
 
@@ -260,7 +275,7 @@ async def test_a_receipt_is_visible_at_once(log: EventLog, watch: ManualClock) -
 async def test_a_stop_tells_those_who_wait(log: EventLog, watch: ManualClock) -> None:
     """Nobody is left waiting for a receipt that will never come."""
     async with running_appender(FaultyLog(log, *[Fault.REQUEST_LOST] * 99), clock=watch) as (appender, _):
-        waiting = asyncio.create_task(appender.publish(submission(event())))
+        waiting = appender.publish(submission(event()))
         await asyncio.sleep(0.02)
 
     with pytest.raises(Unavailable, match="stopping"):

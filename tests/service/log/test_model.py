@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
@@ -53,6 +53,10 @@ class Process:
         self.appender, self.tail = await self._stack.enter_async_context(running_appender(self.log, clock=self._watch))
         retention = Retention(log, clock=self._watch, keep=10**15)
         self.reader = Reader(log, self.tail, retention=retention, decisions=StubDecisionPoint(), telemetry=Telemetry())
+
+    async def publish(self, *events: Event) -> Sequence[Receipt]:
+        """Publish events and return their receipts."""
+        return await self.appender.publish(submission(*events))
 
     async def crash(self) -> None:
         """Drop everything in memory, and start again."""
@@ -119,7 +123,7 @@ class LogMachine(RuleBasedStateMachine):
         process = self.processes[number]
         process.log.plan.extend(faults)
         events = [event(app=app, type_=type_) for app, type_ in kinds]
-        for sent, receipt in zip(events, self.do(process.appender.publish(submission(*events))), strict=True):
+        for sent, receipt in zip(events, self.do(process.publish(*events)), strict=True):
             assert not receipt.duplicate
             assert receipt.sequence not in self.acknowledged
             self.acknowledged[receipt.sequence] = sent
@@ -147,7 +151,7 @@ class LogMachine(RuleBasedStateMachine):
             return
         place = sorted(self.acknowledged)[which % len(self.acknowledged)]
         process = self.processes[number]
-        (receipt,) = self.do(process.appender.publish(submission(self.acknowledged[place])))
+        (receipt,) = self.do(process.publish(self.acknowledged[place]))
         assert (receipt.sequence, receipt.duplicate) == (place, True)
 
     @rule(number=PROCESSES, consumer=CONSUMERS, size=st.integers(1, 20))

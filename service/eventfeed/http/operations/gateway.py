@@ -6,7 +6,7 @@ from typing import Any
 
 from eventfeed.domain.errors import NotThroughGateway
 from eventfeed.http.problems import Problems
-from eventfeed.http.request import AnyRequest
+from eventfeed.http.request import HttpRequest
 
 # The header of the secret. The gateway overwrites the value that a client may send.
 HEADER = b"x-gateway-secret"
@@ -26,7 +26,7 @@ class GatewayCheck:
         if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS or self._has_secret(scope["headers"]):
             await self._application(scope, *connection)
             return
-        request = AnyRequest(scope)
+        request = HttpRequest(scope)
         refusal = self._problems.on_failure(request, NotThroughGateway("The request did not come through the gateway."))
         await refusal.to_asgi_response(None, request)(scope, *connection)
 

@@ -16,9 +16,9 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.http.problems import KINDS, explanation_page
-from eventfeed.http.request import AnyRequest, PublicUrl
+from eventfeed.http.public_url import PublicUrl
+from eventfeed.http.request import HttpRequest, get
 from eventfeed.http.response import JSON
-from eventfeed.http.routing import get
 
 # Scripts and styles come from here alone; the page's icons are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
@@ -38,27 +38,27 @@ def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
     assets = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
 
     @get("/schema/openapi.json")
-    async def openapi(request: AnyRequest) -> Response[bytes]:
-        servers = [{"url": public_url.base(request)}]
+    async def openapi(request: HttpRequest) -> Response[bytes]:
+        servers = [{"url": public_url.base(request.fields.get("host", ""))}]
         return Response(msgspec.json.encode({**openapi_document, "servers": servers}), media_type=JSON)
 
     @get("/schema")
-    async def schema_page(_: AnyRequest) -> Response[str]:
+    async def schema_page(_: HttpRequest) -> Response[str]:
         return Response(page, media_type=MediaType.HTML, headers={"Content-Security-Policy": _POLICY})
 
     @get("/schema/page.js")
-    async def schema_script(_: AnyRequest) -> Response[str]:
+    async def schema_script(_: HttpRequest) -> Response[str]:
         return Response(script, media_type="text/javascript")
 
     @get("/problems/{code:str}")
-    async def problem(request: AnyRequest) -> Response[bytes]:
+    async def problem(request: HttpRequest) -> Response[bytes]:
         code = request.path_params["code"]
         if code not in KINDS:
             raise NotFoundException
         return Response(explanation_page(code), media_type=MediaType.HTML)
 
     @get("/schema/assets/{name:str}")
-    async def asset(request: AnyRequest) -> Response[bytes]:
+    async def asset(request: HttpRequest) -> Response[bytes]:
         name = request.path_params["name"]
         if name not in assets:
             raise NotFoundException

@@ -31,11 +31,18 @@ class RawEvents(NamedTuple):
         """Return the JSON pointer (RFC 6901) of the event at this index."""
         return f"/{index}" if self.batch else ""
 
+    def pointers(self) -> Sequence[str]:
+        """Return the JSON pointer of each event."""
+        return [self.pointer(index) for index in range(len(self.texts))]
+
 
 class EventDefaults(NamedTuple):
-    """Defaults for absent attributes; `now` in µs since 1970, `traceparent` if the request is traced."""
+    """Defaults for absent attributes; `now` in µs since 1970, `traceparent` if the request is traced.
 
-    new_id: Callable[[], str]
+    The text of what `new_id` returns is unique.
+    """
+
+    new_id: Callable[[], object]
     now: int
     traceparent: str = ""
 
@@ -128,7 +135,7 @@ def _event(text: bytes, attributes: Mapping[str, object], *, defaults: EventDefa
     members = msgspec.json.decode(msgspec.json.format(text, indent=-1), type=dict[str, Raw])
     members = {name: value for name, value in members.items() if name in attributes}
     fields = msgspec.convert(attributes, _Attributes)
-    id_ = fields.id or defaults.new_id()
+    id_ = fields.id or str(defaults.new_id())
     if fields.id is None:
         members["id"] = Raw(msgspec.json.encode(id_))
     if "time" not in members:
@@ -140,8 +147,8 @@ def _event(text: bytes, attributes: Mapping[str, object], *, defaults: EventDefa
         identity=Identity(source=fields.source, id=id_),
         type=fields.type,
         subject=fields.subject,
-        app=app_of(fields.source, fields.resource),
-        instance=instance_of(fields.source, fields.resourceinstance),
+        app=app_source.app if app_source else app_of(fields.resource),
+        instance=app_source.instance if app_source else instance_of(fields.resourceinstance),
         resource=app_source.resource if app_source else fields.resource,
         content=hashlib.sha256(msgspec.json.encode(attributes, order="sorted")).digest(),
         body=msgspec.json.encode(members),

@@ -6,27 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 
 import msgspec
-from litestar import Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Failure, Fault, ForeignSource, TooLarge
+from eventfeed.domain.errors import Failure, Fault, ForeignSource, InsufficientScope, TooLarge
 from eventfeed.domain.event import Event
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
-from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Publisher, require_publisher
+from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_PUBLISH_ADMIN, Principal
 from eventfeed.domain.publishing import Receipt, Submission
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.body import read_body
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, binary_event, json_events, parse_events
-from eventfeed.http.request import AnyRequest, PublicUrl, headers_of
+from eventfeed.http.request import HttpRequest, post
 from eventfeed.http.response import CLOUDEVENT, CLOUDEVENT_BATCH, JSON, BytesResponse, Header
-from eventfeed.http.routing import post
 from eventfeed.log.appender import Appender
-from eventfeed.log.reader import Reader
+from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
 
 _CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s;\"]*)")
@@ -45,22 +42,20 @@ class ReceiptResponse(msgspec.Struct, frozen=True, kw_only=True):
 class Publishing:
     """Publishes the events of a request, all of them or none."""
 
-    def __init__(self, appender: Appender, *, clock: Clock, new_id: Callable[[], str], telemetry: Telemetry) -> None:
+    def __init__(self, appender: Appender, *, clock: Clock, new_id: Callable[[], object], telemetry: Telemetry) -> None:
         self._appender, self._clock, self._new_id, self._telemetry = appender, clock, new_id, telemetry
 
     async def publish(
-        self, publisher: Publisher, raw: RawEvents, *, from_app: bool, traceparent: str
+        self, publisher: Principal, raw: RawEvents, *, from_app: bool, traceparent: str
     ) -> Sequence[tuple[Event, Receipt]]:
         """Return each event with its receipt, in order. Raises what `parse_events` and `Appender.publish` raise."""
         telemetry = self._telemetry
-        origin = telemetry.event_traceparent(traceparent)
-        defaults = EventDefaults(new_id=self._new_id, now=self._clock(), traceparent=origin)
-        events = parse_events(raw, defaults, from_app=from_app)
-        pointers = [raw.pointer(index) for index in range(len(events))]
-        if not publisher.admin:
+        origin, trace = telemetry.event_traceparent(traceparent), telemetry.request_traceparent()
+        defaults = EventDefaults(new_id=self._new_id, now=self._clock() // 1_000, traceparent=origin)
+        pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
+        if not publisher.is_publish_admin:
             _require_own(publisher, events, pointers=pointers)
-        trace = telemetry.request_traceparent()
-        submission = Submission(events=events, pointers=pointers, admin=publisher.admin, trace=trace)
+        submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, trace=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:
             org = event.app.org if event.app else publisher.org or ""
@@ -69,27 +64,23 @@ class Publishing:
 
 
 def publish_routes(
-    publishing: Publishing,
-    reader: Reader,
-    *,
-    authenticator: Authenticator,
-    public_url: PublicUrl,
+    publishing: Publishing, tail: Tail, *, authenticator: Authenticator, public_url: PublicUrl
 ) -> list[HTTPRouteHandler]:
     """Return the routes that publish."""
 
     @post("/events/api/v1/app")
-    async def publish_app_events(request: AnyRequest) -> Response[bytes]:
+    async def publish_app_events(request: HttpRequest) -> BytesResponse:
         publisher, media_type = await _admit(request, authenticator, negotiate=_app_media_type)
-        body = await read_body(request, bytes_max=REQUEST_BYTES_MAX)
+        body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         receipts = await publishing.publish(publisher, raw, from_app=True, traceparent=_traceparent(request))
-        location = public_url.base(request) + _location(*receipts[0], log=reader.log_name)
+        location = public_url.base(request.fields.get("host", "")) + _location(*receipts[0], log=tail.head.log)
         return _receipt_response(receipts, batch=raw.batch, status=201, headers=[(b"location", location.encode())])
 
     @post("/events/api/v1/events")
-    async def publish_events(request: AnyRequest) -> Response[bytes]:
+    async def publish_events(request: HttpRequest) -> BytesResponse:
         publisher, mode = await _admit(request, authenticator, negotiate=_mode)
-        body = await read_body(request, bytes_max=REQUEST_BYTES_MAX)
+        body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         headers = request.headers.multi_items()
         raw = json_events(body, batch=mode == CLOUDEVENT_BATCH) if mode else binary_event(body, headers)
         receipts = await publishing.publish(publisher, raw, from_app=False, traceparent=_traceparent(request))
@@ -99,21 +90,24 @@ def publish_routes(
 
 
 async def _admit(
-    request: AnyRequest, authenticator: Authenticator, *, negotiate: Callable[[AnyRequest], str]
-) -> tuple[Publisher, str]:
+    request: HttpRequest, authenticator: Authenticator, *, negotiate: Callable[[HttpRequest], str]
+) -> tuple[Principal, str]:
     """Return the publisher, and the media type or mode of the body.
 
     A refusal reads the body first: a client that is still sending would lose the response with the connection.
     """
     try:
-        return require_publisher(authenticator.principal(request)), negotiate(request)
+        principal = authenticator.principal(request)
+        if not principal.is_publisher:
+            raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
+        return principal, negotiate(request)
     except (Failure, HTTPException):
         with contextlib.suppress(TooLarge):
-            await read_body(request, bytes_max=0)
+            await request.read(bytes_max=0)
         raise
 
 
-def _mode(request: AnyRequest) -> str:
+def _mode(request: HttpRequest) -> str:
     """Return the media type of structured or batched mode, or "" for binary: any other type with `ce-` headers."""
     media_type = _media_type(request)
     if media_type in (CLOUDEVENT, CLOUDEVENT_BATCH):
@@ -123,19 +117,19 @@ def _mode(request: AnyRequest) -> str:
     return ""
 
 
-def _app_media_type(request: AnyRequest) -> str:
+def _app_media_type(request: HttpRequest) -> str:
     media_type = _media_type(request)
     if media_type not in (JSON, CLOUDEVENT, CLOUDEVENT_BATCH):
         raise HTTPException(status_code=415)
     return media_type
 
 
-def _traceparent(request: AnyRequest) -> str:
-    return headers_of(request).get("traceparent", "")
+def _traceparent(request: HttpRequest) -> str:
+    return request.fields.get("traceparent", "")
 
 
-def _media_type(request: AnyRequest) -> str:
-    return _parse_media_type(headers_of(request).get("content-type", ""))
+def _media_type(request: HttpRequest) -> str:
+    return _parse_media_type(request.fields.get("content-type", ""))
 
 
 @functools.lru_cache(maxsize=256)
@@ -146,7 +140,7 @@ def _parse_media_type(text: str) -> str:
     return f"{media_type.strip()}; charset={others.pop()}" if others else media_type.strip()
 
 
-def _require_own(publisher: Publisher, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
+def _require_own(publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
     faults = [
         Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
         for event, pointer in zip(events, pointers, strict=True)
@@ -162,8 +156,7 @@ def _location(event: Event, receipt: Receipt, *, log: str) -> str:
     """Return the path of a read that returns the event."""
     if event.app is None:
         raise ValueError("an app's event belongs to an app")
-    before = Cursor(log=log, position=receipt.sequence - 1)
-    return f"/events/api/v1/app/{event.app.org}/{event.app.name}?after={before}&size=1"
+    return f"/events/api/v1/app/{event.app.org}/{event.app.name}?after={log}.{receipt.sequence - 1}&size=1"
 
 
 def _receipt_response(

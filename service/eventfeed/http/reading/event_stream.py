@@ -47,7 +47,7 @@ class EventStreamResponse(Response[bytes]):
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
         _, receive, send = connection
         try:
-            with self._services.limits.stream(self._feed_request.guard.caller):
+            with self._services.limits.stream(self._feed_request.reader.caller):
                 await self._stream(receive, send)
         except Failure as failure:  # before the first byte: a response like any other
             request = self._feed_request.request
@@ -79,13 +79,14 @@ class EventStreamResponse(Response[bytes]):
 
     async def _chunks(self, disconnect: asyncio.Task[None]) -> AsyncIterator[bytes]:
         """Yield events as they come, heartbeats between them, and the reason for the end."""
-        page, (services, (_, feed, parameters, guard, _)) = self._page, (self._services, self._feed_request)
+        page, (services, (_, feed, parameters, _, guard, _)) = self._page, (self._services, self._feed_request)
         cursor, beat = page.cursor, self._time()
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS + (b"" if page.entries else _heartbeat(cursor))
         try:
             while not disconnect.done():
                 if page.entries:
-                    await guard.audit(page)
+                    if guard is not None:
+                        await guard.audit(page)
                     for chunk in _events(page, self._feed_request):
                         yield chunk
                 cursor = page.cursor
@@ -96,7 +97,8 @@ class EventStreamResponse(Response[bytes]):
                 if self._time() - beat >= HEARTBEAT_SECONDS:
                     services.telemetry.poll_caught_up(feed.name, "stream")
                     yield _heartbeat(cursor)
-                    await guard.require()
+                    if guard is not None:
+                        await guard.require()
                     beat = self._time()
                 self._require_open()
                 page = await services.reader.read(feed, after=cursor, bounds=parameters)
@@ -106,9 +108,9 @@ class EventStreamResponse(Response[bytes]):
 
     async def _wait(self, cursor: Cursor, *, beat: float, disconnect: asyncio.Task[None]) -> Cursor:
         """Wait for an entry, a heartbeat or the token's end; return the cursor up to which there is nothing to read."""
-        seconds, expires = beat + HEARTBEAT_SECONDS - self._time(), self._feed_request.guard.expires
+        seconds, expires = beat + HEARTBEAT_SECONDS - self._time(), self._feed_request.reader.expires
         if expires is not None:
-            seconds = min(seconds, expires - self._services.clock() / 1_000_000)
+            seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
         position = await self._services.reader.wait_for_entry(
             self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), unless=disconnect
         )
@@ -118,8 +120,8 @@ class EventStreamResponse(Response[bytes]):
         """Raise the reason for the end of the stream, if the service is stopping or the token has expired."""
         if self._services.reader.is_closed:
             raise Unavailable("The service is stopping. Connect again with the last id.")
-        expires = self._feed_request.guard.expires
-        if expires is not None and self._services.clock() // 1_000_000 >= expires:
+        expires = self._feed_request.reader.expires
+        if expires is not None and self._services.clock() // 1_000_000_000 >= expires:
             raise Unauthenticated("The token has expired. Connect again with the last id and a new token.")
 
     def _time(self) -> float:

@@ -6,26 +6,39 @@ from typing import NamedTuple, Protocol
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page
 from eventfeed.domain.ports import Clock
-from eventfeed.domain.principal import Principal
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.http.reading.representation import entry_json
-from eventfeed.http.request import AnyRequest
+from eventfeed.http.request import HttpRequest
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry.telemetry import Telemetry
 
 
-class Guard(Protocol):
-    """The right to read a feed. Pages, waits and streams call it at the same places.
+class FeedReader(Protocol):
+    """A reader of a feed: `rights` is all that visibility depends on, `caller` the key for limits.
 
-    `rights` is all that visibility depends on, `caller` the key for limits, `expires` the last second of the caller's
-    token (Unix time).
+    `expires` is the last second of the reader's token (Unix time).
     """
 
-    rights: str
+    @property
+    def rights(self) -> str: ...  # noqa: D102
+    @property
+    def caller(self) -> str: ...  # noqa: D102
+    @property
+    def expires(self) -> int | None: ...  # noqa: D102
+
+
+class AnonymousReader(NamedTuple):
+    """Anyone, counted by the client's address."""
+
     caller: str
-    expires: int | None
+    rights: str = "anyone"
+    expires: int | None = None
+
+
+class Guard(Protocol):
+    """Checks beyond the token. Pages, waits and streams call them at the same places."""
 
     async def require(self) -> None:
         """Check again that the caller may read the feed. Raises the refusal."""
@@ -34,43 +47,17 @@ class Guard(Protocol):
         """Record a page with events before it is sent."""
 
 
-class TokenGuard:
-    """The rights in a caller's token. Nothing is recorded."""
-
-    def __init__(self, principal: Principal) -> None:
-        self.rights, self.caller = principal.rights, principal.caller
-        self.expires: int | None = principal.expires
-
-    async def require(self) -> None:
-        """See `Guard.require`: the token was checked when the request came."""
-
-    async def audit(self, page: Page) -> None:
-        """See `Guard.audit`."""
-
-
-class OpenGuard:
-    """The rights of anyone, counted by the client's address. Nothing is recorded."""
-
-    rights = "anyone"
-    expires: int | None = None
-
-    def __init__(self, address: str) -> None:
-        self.caller = address
-
-    async def require(self) -> None:
-        """See `Guard.require`: anyone may read."""
-
-    async def audit(self, page: Page) -> None:
-        """See `Guard.audit`."""
-
-
 class FeedRequest(NamedTuple):
-    """A request for a feed. `serialise` returns the JSON of an entry that its caller may see."""
+    """A request for a feed, with a guard unless the token alone gives the right.
 
-    request: AnyRequest
+    `serialise` returns the JSON of an entry that the reader may see.
+    """
+
+    request: HttpRequest
     feed: Feed
     parameters: Parameters
-    guard: Guard
+    reader: FeedReader
+    guard: Guard | None = None
     serialise: Callable[[Entry], bytes] = entry_json
 
 

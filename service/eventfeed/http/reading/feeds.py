@@ -15,12 +15,11 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.reading.feed_request import FeedRequest, TokenGuard
+from eventfeed.http.reading.feed_request import FeedRequest
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import RESOURCE_FEED, Parameters, body_parameters, query_parameters
-from eventfeed.http.request import AnyRequest
+from eventfeed.http.request import HttpRequest, HttpResponse, get, post
 from eventfeed.http.response import JSON
-from eventfeed.http.routing import get, post
 from eventfeed.log.reader import Reader
 
 
@@ -39,29 +38,30 @@ class Feeds(NamedTuple):
     register: Register
 
     async def respond(
-        self, request: AnyRequest, feed: Feed, *, parameters: Parameters, principal: Principal
-    ) -> Response[bytes]:
+        self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
+    ) -> HttpResponse:
         """Respond with a feed that may be filtered by party."""
         subject = await find_subject(parameters, self.register)
-        feed = feed.where(*parameters.conditions, *party_condition(subject))
-        return await self.pages.respond(FeedRequest(request, feed, parameters, TokenGuard(principal)))
+        filters = (*parameters.conditions, *party_condition(subject))
+        feed = feed.where(*filters) if filters else feed
+        return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
-        self, request: AnyRequest, parameters: Parameters, *, principal: Principal
-    ) -> Response[bytes]:
+        self, request: HttpRequest, parameters: Parameters, *, principal: Principal
+    ) -> HttpResponse:
         """Respond with a party's feed; with the caller's own if the request names no party."""
         subject = await find_subject(parameters, self.register)
         if subject is None:
             subject = NOBODY if principal.party is None else f"/party/{principal.party}"
         feed = party_feed(subject, principal).where(*parameters.conditions)
-        return await self.pages.respond(FeedRequest(request, feed, parameters, TokenGuard(principal)))
+        return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
 
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     """Return the routes that read with a token."""
 
     @get("/events/api/v1/app/{org:str}/{app:str}")
-    async def read_app_feed(request: AnyRequest) -> Response[bytes]:
+    async def read_app_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
         app = parse_app(request.path_params["org"], request.path_params["app"])
         if app is None:
@@ -70,17 +70,17 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         return await feeds.respond(request, app_feed(app), parameters=query_parameters(request), principal=principal)
 
     @get("/events/api/v1/app/party")
-    async def read_own_party_feed(request: AnyRequest) -> Response[bytes]:
+    async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
         return await feeds.respond_party(request, query_parameters(request), principal=principal)
 
     @post("/events/api/v1/party")
-    async def read_party_feed(request: AnyRequest) -> Response[bytes]:
+    async def read_party_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
         return await feeds.respond_party(request, await body_parameters(request), principal=principal)
 
     @get("/events/api/v1/events")
-    async def read_resource_feed(request: AnyRequest) -> Response[bytes]:
+    async def read_resource_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
         parameters = query_parameters(request, parameter_set=RESOURCE_FEED)
@@ -88,7 +88,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/head")
-    async def read_head(request: AnyRequest) -> Response[bytes]:
+    async def read_head(request: HttpRequest) -> Response[bytes]:
         feeds.authenticator.principal(request)
         head = await reader.head()
         body = HeadResponse(

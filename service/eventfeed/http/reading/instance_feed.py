@@ -5,19 +5,18 @@ import math
 import re
 from typing import NamedTuple
 
-from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.errors import TooManyRequests
 from eventfeed.domain.feed import instance_feed
-from eventfeed.http.reading.feed_request import FeedRequest, OpenGuard
+from eventfeed.http.public_url import PublicUrl
+from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import INSTANCE_FEED, body_parameters
 from eventfeed.http.reading.rate_limit import RateLimit
 from eventfeed.http.reading.representation import public_json
-from eventfeed.http.request import AnyRequest, PublicUrl
-from eventfeed.http.routing import post
+from eventfeed.http.request import HttpRequest, HttpResponse, post
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
 # A person number is no party id, and would travel in links.
@@ -51,7 +50,7 @@ def instance_routes(feeds: InstanceFeeds) -> list[HTTPRouteHandler]:
     """Return the route without authentication, at all of its paths."""
 
     @post(_PATHS)
-    async def read_instance_feed(request: AnyRequest) -> Response[bytes]:
+    async def read_instance_feed(request: HttpRequest) -> HttpResponse:
         guid, party = request.path_params["guid"].lower(), request.path_params.get("party")
         is_valid = _GUID.fullmatch(guid) is not None and (party is None or _PARTY.fullmatch(party) is not None)
         address = feeds.public_url.client_address(request)
@@ -60,6 +59,7 @@ def instance_routes(feeds: InstanceFeeds) -> list[HTTPRouteHandler]:
             raise NotFoundException
         parameters = await body_parameters(request, parameter_set=INSTANCE_FEED)
         feed = instance_feed(guid, party).where(*parameters.conditions)
-        return await feeds.pages.respond(FeedRequest(request, feed, parameters, OpenGuard(address), public_json))
+        reader = AnonymousReader(address)
+        return await feeds.pages.respond(FeedRequest(request, feed, parameters, reader, serialise=public_json))
 
     return [read_instance_feed]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from eventfeed.http.request import AnyRequest, Headers
+from eventfeed.http.request import HttpRequest
 
 # Contract section 5.
 WAIT_SECONDS_MAX = 60
@@ -14,10 +14,8 @@ _WAIT = re.compile(r'wait[ \t]*=[ \t]*"?(?P<seconds>[0-9]{1,9})"?', re.ASCII | r
 Receive = Callable[[], Awaitable[Any]]  # messages of the framework
 
 
-def preferred_wait(request: AnyRequest, headers: Headers) -> int:
+def preferred_wait(request: HttpRequest) -> int:
     """Return the first `wait` of the caller's preferences (s, RFC 7240 §4.3), 0 without one."""
-    if "prefer" not in headers:
-        return 0
     for line in (value.decode("latin-1") for name, value in request.scope["headers"] if name == b"prefer"):
         for preference in line.split(","):
             if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):

@@ -3,22 +3,21 @@
 import asyncio
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from cachetools import LRUCache
-from litestar import Response
 from litestar.datastructures import Accept
 from litestar.exceptions import HTTPException
 
 from eventfeed.domain.cursor import Bare, Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.representation import json_array
-from eventfeed.http.request import Headers, PublicUrl, headers_of
 from eventfeed.http.response import CLOUDEVENT_BATCH, COMPRESSED_BYTES_MIN, JSON, BytesResponse, accepts_gzip, compress
 
 # Bodies of pages, of so many bytes each, kept for the next reader: 4 MiB.
@@ -39,11 +38,11 @@ class Pages:
         # By serialisation, log and positions: the log of another name may have other entries there.
         self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
 
-    async def respond(self, feed_request: FeedRequest) -> Response[bytes]:
+    async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
         """Return a page, 304 if the caller has this very page, or a stream. Raises what `Reader.read` raises."""
-        request, feed, parameters, _, _ = feed_request
-        headers = headers_of(request)
-        media_type, seconds = _negotiate(headers.get("accept")), preferred_wait(request, headers)
+        request, feed, parameters, _, _, _ = feed_request
+        fields = request.fields
+        media_type, seconds = _negotiate(fields.get("accept")), preferred_wait(request) if "prefer" in fields else 0
         page = await self._services.reader.read(feed, after=parameters.after or _START, bounds=parameters)
         if media_type == EVENT_STREAM:
             return EventStreamResponse(self._services, feed_request, page=page)
@@ -57,7 +56,7 @@ class Pages:
 
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
-        request, feed, parameters, guard, _ = feed_request
+        request, feed, parameters, _, guard, _ = feed_request
         if page.entries and (
             len(page.entries) == parameters.size or not self._has(feed_request, page, media_type=media_type)
         ):
@@ -73,7 +72,8 @@ class Pages:
                 )
                 if not first.entries:
                     after = Cursor(log=page.cursor.log, position=position)
-                await guard.require()
+                if guard is not None:
+                    await guard.require()
                 page = await reader.read(feed, after=after or _START, bounds=parameters)
                 if len(page.entries) > len(first.entries):
                     return page
@@ -85,12 +85,12 @@ class Pages:
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: int
     ) -> BytesResponse:
         """Return the page, or 304; `wait` is how long the request could wait (s), 0 if it could not."""
-        request, feed, _, guard, serialise = feed_request
-        fields, cursor = headers_of(request), str(page.cursor)
+        request, feed, _, _, guard, serialise = feed_request
+        fields, cursor = request.fields, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_known = _names_tag(fields, tag)
-        if page.entries and not is_known:
+        if guard is not None and page.entries and not is_known:
             await guard.audit(page)
         body = b"" if is_known else self._body(serialise, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
@@ -128,7 +128,7 @@ class Pages:
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
         path: bytes = feed_request.request.scope["raw_path"]
-        base = self._public_url.base(feed_request.request)
+        base = self._public_url.base(feed_request.request.fields.get("host", ""))
         return b"%b%b?%b" % (base.encode(), path, feed_request.parameters.query_after(cursor).encode())
 
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
@@ -138,7 +138,7 @@ class Pages:
         rights and the positions of the events complete it. Only a client that got a page knows its tag: with a tag
         that it could compute, a 304 would show what is on a page that it never read.
         """
-        variant = msgspec.json.encode((media_type, feed_request.guard.rights, page.more))
+        variant = msgspec.json.encode((media_type, feed_request.reader.rights, page.more))
         tag = self._tag_digest.copy()
         tag.update(b"%b %b %b %b" % (link, variant, feed_request.parameters.json, page.positions))
         return f'"{tag.hexdigest()}"'
@@ -146,17 +146,15 @@ class Pages:
     def _has(self, feed_request: FeedRequest, page: Page, *, media_type: str) -> bool:
         """True if the caller has this very page."""
         link = self._link(feed_request, str(page.cursor))
-        return _names_tag(
-            headers_of(feed_request.request), self._tag(feed_request, page, media_type=media_type, link=link)
-        )
+        return _names_tag(feed_request.request.fields, self._tag(feed_request, page, media_type=media_type, link=link))
 
 
-def _names_tag(headers: Headers, tag: str) -> bool:
+def _names_tag(fields: Mapping[str, str], tag: str) -> bool:
     """True if the caller names this tag, with either coding, by weak comparison (RFC 9110 §13.1.2).
 
     `*` matches nothing: it asks whether there is a page at all, and there always is.
     """
-    condition = headers.get("if-none-match")
+    condition = fields.get("if-none-match")
     if not condition:
         return False
     tags = {part.strip().removeprefix("W/") for part in condition.split(",")}

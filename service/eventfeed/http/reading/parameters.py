@@ -12,7 +12,6 @@ from eventfeed.domain.conditions import AnyOf, Condition, Prefix
 from eventfeed.domain.cursor import After, parse_after
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, TYPES_MAX, PageBounds
-from eventfeed.http.body import BODY_BYTES_MAX, read_body
 from eventfeed.http.reading.parameter_values import (
     convert_moment,
     convert_party,
@@ -21,7 +20,7 @@ from eventfeed.http.reading.parameter_values import (
     convert_text,
     convert_unit,
 )
-from eventfeed.http.request import AnyRequest, headers_of
+from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest
 
 # Far more than any feed has.
 FIELDS_MAX = 200
@@ -162,10 +161,10 @@ class _Fields:
         return parameters
 
 
-def query_parameters(request: AnyRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
+def query_parameters(request: HttpRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """Return the parameters of a GET. Raises `InvalidRequest` with every fault."""
     query: bytes = request.scope["query_string"]
-    headers = headers_of(request)
+    headers = request.fields
     person, last_id = headers.get("person"), headers.get("last-event-id")
     if person is None and last_id is None and len(query) <= CACHED_QUERY_BYTES_MAX:
         return _parse_cached(query, parameter_set)
@@ -178,12 +177,12 @@ def _parse_cached(query: bytes, parameter_set: ParameterSet) -> Parameters:
     return parse_query(query, person=None, parameter_set=parameter_set)
 
 
-async def body_parameters(request: AnyRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
+async def body_parameters(request: HttpRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """Return the parameters of a POST. Raises `InvalidRequest` with every fault, `TooLarge`, 415 without JSON."""
-    body = await read_body(request, bytes_max=BODY_BYTES_MAX)
+    body = await request.read(bytes_max=BODY_BYTES_MAX)
     if body and request.content_type[0].lower() not in ("", "application/json"):
         raise HTTPException(status_code=415)
-    last_id = headers_of(request).get("last-event-id")
+    last_id = request.fields.get("last-event-id")
     return parse_body(body, request.scope["query_string"], last_id=last_id, parameter_set=parameter_set)
 
 

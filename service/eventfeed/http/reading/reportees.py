@@ -1,7 +1,6 @@
 """The events of every party, for organisations with an approval (contract sections 1 and 5, S4)."""
 
 import msgspec
-from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.approval import require_approval
@@ -10,19 +9,17 @@ from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_REPORTEES, Principal, require_scope
 from eventfeed.http.approvals import ApprovalServices
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.reading.feed_request import FeedRequest, TokenGuard
+from eventfeed.http.reading.feed_request import FeedRequest
 from eventfeed.http.reading.feeds import find_subject, party_condition
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import REPORTEE_FEED, query_parameters
-from eventfeed.http.request import AnyRequest
-from eventfeed.http.routing import get
+from eventfeed.http.request import HttpRequest, HttpResponse, get
 
 
-class ApprovalGuard(TokenGuard):
+class ApprovalGuard:
     """The rights of an organisation's approval. Each page is recorded before it is sent."""
 
-    def __init__(self, principal: Principal, services: ApprovalServices, *, request: AnyRequest) -> None:
-        super().__init__(principal)
+    def __init__(self, principal: Principal, services: ApprovalServices, *, request: HttpRequest) -> None:
         self._organisation, self._services, self._request = principal.organisation or "", services, request
         self.parameters = query_parameters(request, parameter_set=REPORTEE_FEED)
         self.subject: str | None = None
@@ -30,7 +27,7 @@ class ApprovalGuard(TokenGuard):
     async def require(self) -> None:
         """See `Guard.require`. Raises `NotApproved`."""
         approval = await self._services.approvals.approval(self._organisation)
-        require_approval(approval, types=self.parameters.types, now=self._services.clock())
+        require_approval(approval, types=self.parameters.types, now=self._services.clock() // 1_000)
 
     async def audit(self, page: Page) -> None:
         """See `Guard.audit`."""
@@ -55,7 +52,7 @@ def reportee_routes(
     """Return the route of the reportees feed."""
 
     @get("/events/api/v1/reportees")
-    async def read_reportees(request: AnyRequest) -> Response[bytes]:
+    async def read_reportees(request: HttpRequest) -> HttpResponse:
         principal = authenticator.principal(request)
         require_scope(principal, SCOPE_REPORTEES)
         guard = ApprovalGuard(principal, services, request=request)
@@ -63,6 +60,6 @@ def reportee_routes(
         parameters = guard.parameters
         guard.subject = await find_subject(parameters, register)
         feed = reportee_feed(parameters.types).where(*parameters.conditions, *party_condition(guard.subject))
-        return await pages.respond(FeedRequest(request, feed, parameters, guard))
+        return await pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     return [read_reportees]

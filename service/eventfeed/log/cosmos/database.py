@@ -122,7 +122,7 @@ class Database:
 
     def observe_clock(self, headers: Mapping[str, str], *, start: int) -> None:
         """Compare the clocks by a response to a request of `start` (µs since 1970)."""
-        now, date = self.clock(), headers.get("Date")
+        now, date = self.clock() // 1_000, headers.get("Date")
         if date is None or now - start > CLOCK_RESPONSE_MAX:
             return
         try:
@@ -219,7 +219,7 @@ class Calls:
         return await with_retries(send_once, random=self._database.random, writes=writes)
 
     def _hook(self, verb: str) -> Hook:
-        start = self._database.clock()
+        start = self._database.clock() // 1_000
 
         def count(headers: Mapping[str, str], _: object) -> None:
             units = float(headers.get("x-ms-request-charge", 0))

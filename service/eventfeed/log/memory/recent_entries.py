@@ -1,18 +1,20 @@
-"""The newest entries of a log in memory, with an index like the store's.
+"""The newest entries of a log in memory, with indexes like the store's.
 
 A reader near the end of the log costs the store nothing, and memory only the entries on its page.
 """
 
+import functools
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
+from operator import attrgetter
 
-from eventfeed.domain.event import Entry, sequence_of
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.conditions import APP_FIELDS, ATTRIBUTES, Condition, Field
+from eventfeed.domain.event import Entry, Event, sequence_of
+from eventfeed.domain.feed import FEEDS_MAX, Feed, plan_lookup
 from eventfeed.domain.ports import Scan
-from eventfeed.log.memory.index_keys import event_keys, feed_keys
 
 ENTRIES_MAX = 10_000
 # Of events as stored; an entry that was read also keeps its JSON.
@@ -21,6 +23,36 @@ BYTES_MAX = 32 * 1024 * 1024
 EVICTION_ENTRIES = 256
 # Entries that one scan checks one by one: about 1 ms.
 EXAMINED_MAX = 2_000
+
+# By the fields of their keys, the narrowest first.
+INDEXES: Sequence[tuple[Field, ...]] = (
+    ("instance",),
+    ("subject",),
+    ("org", "app", "type"),
+    ("org", "app"),
+    ("resource",),
+    ("type",),
+)
+# The fields of an index, and their value or values.
+Key = tuple[tuple[Field, ...], str | tuple[str, ...]]
+
+_VALUES: Sequence[tuple[tuple[Field, ...], Callable[[Event], str | tuple[str, ...] | None]]] = [
+    (fields, attrgetter(*(ATTRIBUTES[field] for field in fields))) for fields in INDEXES
+]
+_VALUES_WITHOUT_APP = [(fields, get) for fields, get in _VALUES if APP_FIELDS.isdisjoint(fields)]
+
+
+def event_keys(event: Event) -> Sequence[Key]:
+    """Return the key of an event in each index that has its fields."""
+    readers = _VALUES if event.app is not None else _VALUES_WITHOUT_APP
+    return [(fields, values) for fields, get in readers if (values := get(event)) is not None]
+
+
+@functools.lru_cache(maxsize=FEEDS_MAX)
+def feed_keys(feed: Feed) -> tuple[Sequence[Key], Sequence[Condition]]:
+    """Return keys of which each event of the feed has exactly one, and the conditions left to check."""
+    plan = plan_lookup(feed, INDEXES)
+    return [(plan.fields, values if len(values) > 1 else values[0]) for values in plan.keys], plan.rest
 
 
 class _Run:
@@ -39,9 +71,9 @@ class RecentEntries:
     def __init__(self) -> None:
         self._entries: list[Entry] = []
         self._bytes = 0
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[Key, _Run] = {}
 
-    def add(self, entry: Entry) -> Sequence[str]:
+    def add(self, entry: Entry) -> Sequence[Key]:
         """Add the entry after the last one; return its keys."""
         self._entries.append(entry)
         self._bytes += len(entry.event.body)
@@ -99,7 +131,7 @@ class RecentEntries:
     def _reaches(self, position: int) -> bool:
         return bool(self._entries) and position + 1 >= self._entries[0].sequence
 
-    def _between(self, key: str, *, after: int, through: int, most: int) -> tuple[list[Entry], bytes | None]:
+    def _between(self, key: Key, *, after: int, through: int, most: int) -> tuple[list[Entry], bytes | None]:
         """Return the first `most` entries with this key in (`after`, `through`], and their positions."""
         run = self._runs.get(key)
         if run is None:

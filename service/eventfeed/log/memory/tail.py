@@ -32,15 +32,15 @@ FILL_ENTRIES_MAX = 100
 class Tail:
     """The verified end of the log and the newest entries. Call `start` first.
 
-    `head` holds both ends as last verified, `recent` the newest entries, `refreshed_at` the time of the last read
-    (monotonic clock, s).
+    `head` holds both ends as last verified, `recent` the newest entries. The ends are fresh until `fresh_until`
+    (monotonic clock, s): then they are older than `REFRESH_SECONDS`.
     """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self.head = Head(log="", log_start=0, end_offset=0, time=0)
         self.recent = RecentEntries()
-        self.refreshed_at = float("-inf")
+        self.fresh_until = float("-inf")
         self.waiters = Waiters()
         self._refreshing = SingleFlight()
         self._interest = 0
@@ -54,12 +54,7 @@ class Tail:
     @property
     def staleness(self) -> float:
         """Seconds since the last read of the end; 0 before the first one."""
-        return time.monotonic() - self.refreshed_at if self.refreshed_at > 0 else 0.0
-
-    @property
-    def is_fresh(self) -> bool:
-        """True if the ends are no older than `REFRESH_SECONDS`."""
-        return time.monotonic() - self.refreshed_at <= REFRESH_SECONDS
+        return time.monotonic() - self.fresh_until + REFRESH_SECONDS if self.fresh_until > 0 else 0.0
 
     async def refresh(self, *, past: int = 0) -> Head:
         """Return both ends, no older than `REFRESH_SECONDS`; always read the store if `past` is beyond the end.
@@ -68,7 +63,7 @@ class Tail:
         """
         if past > self.head.end_offset:
             await self._refreshing.run_after(self._read_end)
-        elif not self.is_fresh:
+        elif time.monotonic() > self.fresh_until:
             await self._refreshing.run(self._read_end)
         return self.head
 
@@ -114,7 +109,8 @@ class Tail:
             self.head = Head(
                 log=self.head.log, log_start=self.head.log_start, end_offset=entry.sequence, time=entry.time
             )
-            self.waiters.notify(entry, keys)
+            if self._interest:
+                self.waiters.notify(entry, keys)
         self.recent.trim()
 
     def entries_after(self, position: int) -> Sequence[Entry] | None:
@@ -139,7 +135,7 @@ class Tail:
                 raise LogDamaged(f"The log ends at {head.end_offset}, but nothing follows {self.head.end_offset}.")
             self.learn(entries)
         self.head = Head(log=head.log, log_start=head.log_start, end_offset=self.head.end_offset, time=self.head.time)
-        self.refreshed_at = began
+        self.fresh_until = began + REFRESH_SECONDS
 
     def _reset(self, head: Head) -> None:
         self.head, self.recent = head, RecentEntries()

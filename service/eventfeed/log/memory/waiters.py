@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from eventfeed.domain.conditions import Condition
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed
-from eventfeed.log.memory.index_keys import feed_keys
+from eventfeed.log.memory.recent_entries import Key, feed_keys
 
 
 class Waiter:
@@ -32,7 +32,7 @@ class Waiters:
     """The waiters of one tail. After `close` nothing waits."""
 
     def __init__(self) -> None:
-        self._by_key: dict[str, set[Waiter]] = {}
+        self._by_key: dict[Key, set[Waiter]] = {}
         self.is_closed = False
 
     @contextmanager
@@ -55,9 +55,9 @@ class Waiters:
                 if not self._by_key[key]:
                     del self._by_key[key]
 
-    def notify(self, entry: Entry, keys: Sequence[str]) -> None:
+    def notify(self, entry: Entry, keys: Sequence[Key]) -> None:
         """Wake the waiters for this entry, which has these index keys."""
-        for key in keys if self._by_key else ():
+        for key in keys:
             for waiter in self._by_key.get(key, ()):
                 if all(condition.holds(entry.event) for condition in waiter.conditions):
                     waiter.wake(entry.sequence - 1)

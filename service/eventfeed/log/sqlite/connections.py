@@ -4,9 +4,10 @@ The event loop never waits for the disk. `synchronous=FULL`: a commit that retur
 """
 
 import asyncio
+import functools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,16 +35,14 @@ class ConnectionPool:
         self._connections: list[sqlite3.Connection] = []
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
 
-    async def run(
-        self,
-        function: Callable[Concatenate[sqlite3.Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """Run `function(connection, …)` in a thread of this pool."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, lambda: self._call(function, *args, **kwargs)
-        )
+    def bind(self, function: Callable[Concatenate[sqlite3.Connection, P], T]) -> Callable[P, Awaitable[T]]:
+        """Return a function to await from the event loop: `function` runs in a thread, with the thread's connection."""
+
+        def run(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+            call = functools.partial(self._call, function, *args, **kwargs)
+            return asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+        return run
 
     async def close(self) -> None:
         """Wait for the functions under way, then close the connections."""

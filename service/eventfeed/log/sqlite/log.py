@@ -1,8 +1,6 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine.
 
-Each method runs in a thread, so the event loop never waits for the disk. Appends use the writer's thread, `follow` and
-`head` the follower's, everything else a few readers': so no reader delays either. `synchronous=FULL`: a commit that
-returned is on the disk.
+The event loop never waits for the disk. `synchronous=FULL`: a commit that returned is on the disk.
 """
 
 import asyncio
@@ -47,7 +45,11 @@ SELECT wanted.column1, entry.org, entry.app FROM (VALUES {}) AS wanted JOIN entr
 
 
 class SqliteLog:
-    """An `EventLog` in one file. `open` it before anything else."""
+    """An `EventLog` in one file, whose verbs run in threads. `open` it before anything else.
+
+    Appends use the writer's thread, `follow` and `head` the follower's, and searches those of a few readers: so no
+    reader delays either. An append is whole or not at all.
+    """
 
     batch_entries_max = 1_000
     batch_bytes_max = 8 * 1024 * 1024
@@ -57,53 +59,27 @@ class SqliteLog:
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name
-        self._writer = ConnectionPool(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
-        self._follower = ConnectionPool(path, count=1, writes=False)
-        self._readers = ConnectionPool(path, count=READER_THREADS, writes=False)
+        writer = self._writer = ConnectionPool(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
+        follower = self._follower = ConnectionPool(path, count=1, writes=False)
+        readers = self._readers = ConnectionPool(path, count=READER_THREADS, writes=False)
+        self.append, self.find, self.expire = writer.bind(_append), writer.bind(_find), writer.bind(_expire)
+        self.head, self.follow = follower.bind(_head), follower.bind(_follow)
+        self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
 
     async def open(self) -> None:
         """Create the log if there is none. Raises `LogDamaged` if its ends contradict each other."""
         await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-        await self._writer.run(_create, self._new_name())
+        await self._writer.bind(_create)(self._new_name())
         await self.head()
-
-    async def head(self) -> Head:
-        """See `EventLog.head`."""
-        return await self._follower.run(_head)
-
-    async def append(self, entries: Sequence[Entry], *, after: int) -> None:
-        """See `EventLog.append`. It appends all entries or none."""
-        await self._writer.run(_append, entries, after=after)
-
-    async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """See `EventLog.follow`."""
-        return await self._follower.run(_follow, after=after, limit=limit)
-
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-        """See `EventLog.scan`."""
-        return await self._readers.run(_scan, feed, after=after, through=through, limit=limit)
-
-    async def find(self, events: Sequence[Event]) -> Lookup:
-        """See `EventLog.find`."""
-        return await self._writer.run(_find, events)
-
-    async def seek(self, time: int) -> int:
-        """See `EventLog.seek`."""
-        return await self._readers.run(_seek, time)
-
-    async def expire(self, *, before: int) -> int:
-        """See `EventLog.expire`."""
-        return await self._writer.run(_expire, before)
 
     async def rename(self) -> str:
         """See `EventLog.rename`."""
-        return await self._writer.run(_rename, self._new_name())
+        return await self._writer.bind(_rename)(self._new_name())
 
     async def close(self) -> None:
         """See `EventLog.close`."""
-        await self._readers.close()
-        await self._follower.close()
-        await self._writer.close()
+        for pool in (self._readers, self._follower, self._writer):
+            await pool.close()
 
 
 def _create(db: sqlite3.Connection, name: str) -> None:

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litestar.testing import RequestFactory
 
 from eventfeed.client.stream import Message, StreamParser
 from eventfeed.domain.cursor import Bare
 from eventfeed.domain.errors import NotApproved
 from eventfeed.domain.feed import Page, app_feed
 from eventfeed.http.problems import Problems
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits
-from eventfeed.http.request import PublicUrl
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
@@ -28,6 +27,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
+from tests.support.requests import http_request
 
 NOW = 1_700_000_000
 
@@ -140,7 +140,8 @@ class Streams:
     ) -> AsyncIterator[Connection]:
         """Open a stream from the beginning while the block lasts."""
         parameters = parameters_with(size=size, until=until)
-        feed_request = FeedRequest(RequestFactory().get("/"), app_feed(TTD), parameters, guard or StubGuard())
+        guard = guard or StubGuard()
+        feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, guard, guard)
         page = await self.services.reader.read(app_feed(TTD), after=Bare(position=0), bounds=parameters)
         application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)

@@ -1,18 +1,9 @@
 """The wait that a caller prefers, and the end of its connection."""
 
 import pytest
-from litestar.testing import RequestFactory
 
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
-from eventfeed.http.request import AnyRequest, headers_of
-
-
-def request_with(*preferences: str) -> AnyRequest:
-    """A request with these `Prefer` lines."""
-    request: AnyRequest = RequestFactory().get("/")
-    lines = [(b"prefer", each.encode()) for each in preferences]
-    request.scope["headers"] = [*request.scope["headers"], *lines]
-    return request
+from tests.support.requests import http_request
 
 
 @pytest.mark.parametrize(
@@ -32,15 +23,13 @@ def request_with(*preferences: str) -> AnyRequest:
         (("wait=-1",), 0),
         (("wait=1.5",), 0),
         (("wait",), 0),
-        (("wait=٣",), 0),
+        (("wait=\xb2",), 0),
         (("waiting=5",), 0),
     ],
 )
 def test_preferred_wait_is_the_first_valid_one(preferences: tuple[str, ...], seconds: int) -> None:
     """It is a minute at most. A value that is no whole number is no preference (RFC 7240 §4.3)."""
-    request = request_with(*preferences)
-
-    assert seconds == preferred_wait(request, headers_of(request))
+    assert seconds == preferred_wait(http_request(headers=[("prefer", each) for each in preferences]))
 
 
 async def test_disconnect_is_reported_after_the_rest_of_the_body() -> None:

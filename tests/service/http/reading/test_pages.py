@@ -7,10 +7,10 @@ import msgspec
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
+from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages
 from eventfeed.http.reading.representation import entry_json, public_json
-from eventfeed.http.request import PublicUrl
 from tests.support.events import entry, event
 
 

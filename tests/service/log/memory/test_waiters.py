@@ -9,7 +9,7 @@ from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed, app_feed, instance_feed, party_feed, reportee_feed, resource_feed
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.memory import tail as module
-from eventfeed.log.memory.index_keys import event_keys
+from eventfeed.log.memory.recent_entries import event_keys
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.memory.waiters import Waiters
 from tests.support.conditions import conditions

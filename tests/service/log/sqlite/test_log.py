@@ -142,7 +142,7 @@ async def test_any_number_of_events_is_written_and_found_at_once(log: SqliteLog,
 async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
     """A receipt means fsynced: every connection commits with synchronous=FULL, into a write-ahead log."""
     pragmas = await asyncio.gather(
-        *(log._writer.run(sqlite._number, f"PRAGMA {name}") for name in ("synchronous", "user_version")),
+        *(log._writer.bind(sqlite._number)(f"PRAGMA {name}") for name in ("synchronous", "user_version")),
     )
 
     assert [2, sqlite.SCHEMA_VERSION] == list(pragmas)
@@ -237,7 +237,7 @@ async def test_a_newer_layout_refuses_to_start(tmp_path: Path) -> None:
 
 async def test_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
     """When another process holds the file for too long nothing is written, and the caller may come back."""
-    await log._writer.run(lambda db: db.execute("PRAGMA busy_timeout = 20"))
+    await log._writer.bind(sqlite._number)("PRAGMA busy_timeout = 20")
     rival = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     rival.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as refusal:
@@ -270,11 +270,11 @@ async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
 async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
     """An append without space is refused and may be repeated; stored entries stay, and later appends work."""
     await log.append(entries(1, 3), after=0)
-    pages = await log._writer.run(sqlite._number, "PRAGMA page_count")
-    await log._writer.run(sqlite._number, f"PRAGMA max_page_count = {pages}")
+    pages = await log._writer.bind(sqlite._number)("PRAGMA page_count")
+    await log._writer.bind(sqlite._number)(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(Unavailable):
         await log.append([entry(4, of=event(size=500_000))], after=3)
-    await log._writer.run(sqlite._number, "PRAGMA max_page_count = 1000000")
+    await log._writer.bind(sqlite._number)("PRAGMA max_page_count = 1000000")
     await log.append([entry(4)], after=3)
 
     assert [1, 2, 3, 4] == [each.sequence for each in await all_entries(log)]
@@ -286,7 +286,7 @@ async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
     await log.append(entries(1, 3), after=0)
 
     with pytest.raises(Unavailable, match="readonly"):
-        await getattr(log, threads).run(lambda db: db.execute("DELETE FROM entry"))
+        await getattr(log, threads).bind(lambda db: db.execute("DELETE FROM entry"))()
     assert 3 == len(await log.follow(after=0, limit=10))
 
 

@@ -1,9 +1,9 @@
-"""Headers of requests, the base of links, and addresses of clients with and without a gateway."""
+"""Addresses of clients behind a gateway."""
 
 import pytest
-from litestar.testing import RequestFactory
 
-from eventfeed.http.request import PublicUrl
+from eventfeed.http.public_url import PublicUrl
+from tests.support.requests import http_request
 
 GATEWAY = PublicUrl(public_url="", own_url="http://127.0.0.1:1", client_header="X-Forwarded-For")
 
@@ -27,7 +27,6 @@ GATEWAY = PublicUrl(public_url="", own_url="http://127.0.0.1:1", client_header="
 )
 def test_client_address_behind_a_gateway_is_the_last_one(lines: list[str], address: str) -> None:
     """Earlier addresses, in the same line or in another, may come from the client itself. The port is left out."""
-    request = RequestFactory().get("/")
-    request.scope["headers"] = [(b"x-forwarded-for", line.encode()) for line in lines]
+    request = http_request(headers=[("x-forwarded-for", line) for line in lines])
 
     assert address == GATEWAY.client_address(request)
