@@ -5,14 +5,14 @@ parsing, dependency injection and conversions, which cost as much as the rest of
 """
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import HttpMethod, Request, Response
+from litestar.connection.base import empty_receive, empty_send
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Middleware
+from litestar.types import ASGIApp, Middleware, Receive, Scope, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import InvalidRequest, TooLarge
@@ -27,13 +27,15 @@ BODY_BYTES_MAX = 16 * 1024
 
 
 class HttpRequest(Request[None, None, State]):
-    """A request, with its headers as text, and a body that is bounded in bytes and time."""
+    """A request, with its headers as text, and a body that is bounded in bytes and time.
 
-    @functools.cached_property
-    def fields(self) -> Mapping[str, str]:
-        """The first value of each header, by its name in lower case."""
-        fields = list(self.scope["headers"])
-        return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(fields)}
+    `fields` holds the first value of each header, by its name in lower case.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send) -> None:
+        super().__init__(scope, receive, send)
+        fields = reversed(list(scope["headers"]))
+        self.fields: Mapping[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
 
     async def read(self, *, bytes_max: int) -> bytes:
         """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
