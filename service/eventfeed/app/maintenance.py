@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from eventfeed.app.ids import new_unique_id
 from eventfeed.domain.event import marker
@@ -13,29 +13,20 @@ from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
 
+if TYPE_CHECKING:
+    from eventfeed.log.cosmos.database import Cost
+
 _log = logging.getLogger(__name__)
 
 # Deletion comes long after entries have become invisible; a minute more does not matter.
 INTERVAL_SECONDS = 60.0
 
 
-class Cost(Protocol):
-    """The cost of a verb so far: requests, and request units."""
-
-    @property
-    def requests(self) -> int:
-        """Requests so far."""
-
-    @property
-    def units(self) -> float:
-        """Request units so far."""
-
-
 class Maintenance:
     """The background tasks of one store. `costs`, by verb, are logged if the store charges for requests."""
 
     def __init__(
-        self, tail: Tail, retention: Retention, *, appender: Appender, costs: Mapping[str, Cost] | None
+        self, tail: Tail, retention: Retention, *, appender: Appender, costs: "Mapping[str, Cost] | None"
     ) -> None:
         self._tail, self._retention, self._appender, self._costs = tail, retention, appender, costs
 

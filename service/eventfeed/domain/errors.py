@@ -41,121 +41,93 @@ class Failure(Exception):  # noqa: N818  # the tree above names reactions, not e
 
     code: ClassVar[str]
 
+    def __init_subclass__(cls, *, code: str | None = None) -> None:
+        """Set the code of a class, which its subclasses inherit."""
+        cls.code = code or cls.code
 
-class Refused(Failure):
+
+class Refused(Failure, code="refused"):
     """The same request would be refused again. `faults` lists everything wrong with it."""
-
-    code = "refused"
 
     def __init__(self, detail: str, *, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
         self.faults = tuple(faults)
 
 
-class InvalidRequest(Refused):
+class InvalidRequest(Refused, code="invalid-request"):
     """Parameters or a body that cannot be understood."""
 
-    code = "invalid-request"
 
-
-class InvalidEvent(Refused):
+class InvalidEvent(Refused, code="invalid-event"):
     """An event that is no CloudEvent, or contradicts its own source."""
 
-    code = "invalid-event"
 
-
-class InvalidCursor(Refused):
+class InvalidCursor(Refused, code="invalid-cursor"):
     """A cursor that is malformed, ahead of the log, or an event id that this feed does not have."""
 
-    code = "invalid-cursor"
 
-
-class CursorExpired(Refused):
+class CursorExpired(Refused, code="cursor-expired"):
     """A cursor older than the retention. Reading can start at `oldest`, whose event has `oldest_time`."""
-
-    code = "cursor-expired"
 
     def __init__(self, *, oldest: str, oldest_time: int | None) -> None:
         super().__init__(f"The events after this cursor are no longer kept; the oldest cursor is {oldest}.")
         self.oldest, self.oldest_time = oldest, oldest_time
 
 
-class CursorOfAnotherLog(Refused):
+class CursorOfAnotherLog(Refused, code="cursor-of-another-log"):
     """A cursor of another log: the store was restored or replaced."""
 
-    code = "cursor-of-another-log"
 
-
-class EventConflict(Refused):
+class EventConflict(Refused, code="event-conflict"):
     """An identity that belongs to an event with other content."""
 
-    code = "event-conflict"
 
-
-class TooLarge(Refused):
+class TooLarge(Refused, code="too-large"):
     """An event or a request over its limit."""
 
-    code = "too-large"
 
-
-class Unauthenticated(Failure):
+class Unauthenticated(Failure, code="unauthenticated"):
     """No token, or an invalid one. `has_token` is true if the request carried one."""
-
-    code = "unauthenticated"
 
     def __init__(self, detail: str, *, has_token: bool = True) -> None:
         super().__init__(detail)
         self.has_token = has_token
 
 
-class Forbidden(Failure):
+class Forbidden(Failure, code="forbidden"):
     """An authenticated caller without the right. `scope` names the scope that gives it, if one does."""
-
-    code = "forbidden"
 
     def __init__(self, detail: str, *, scope: str | None = None, faults: Sequence[Fault] = ()) -> None:
         super().__init__(detail)
         self.scope, self.faults = scope, tuple(faults)
 
 
-class InsufficientScope(Forbidden):
+class InsufficientScope(Forbidden, code="insufficient-scope"):
     """The token lacks the scope."""
 
-    code = "insufficient-scope"
 
-
-class NotApproved(Forbidden):
+class NotApproved(Forbidden, code="not-approved"):
     """An organisation without a valid approval for these types."""
 
-    code = "not-approved"
 
-
-class ForeignSource(Forbidden):
+class ForeignSource(Forbidden, code="foreign-source"):
     """An event about an organisation or an instance that is not the publisher's own."""
 
-    code = "foreign-source"
 
-
-class NotThroughGateway(Failure):
+class NotThroughGateway(Failure, code="not-through-the-gateway"):
     """A request without proof that it came through the gateway."""
 
-    code = "not-through-the-gateway"
 
-
-class TooManyRequests(Failure):
+class TooManyRequests(Failure, code="too-many-requests"):
     """Too many requests. The next one is accepted after `retry_seconds`."""
-
-    code = "too-many-requests"
 
     def __init__(self, detail: str, *, retry_seconds: int) -> None:
         super().__init__(detail)
         self.retry_seconds = retry_seconds
 
 
-class Unavailable(Failure):
+class Unavailable(Failure, code="unavailable"):
     """A temporary failure: the same request may succeed after `retry_seconds`."""
-
-    code = "unavailable"
 
     def __init__(self, detail: str, *, retry_seconds: int = 1) -> None:
         super().__init__(detail)
