@@ -26,7 +26,7 @@ MODULE_NAMES_MAX = 25
 MODULE_IMPORTS_MAX = 20
 PARAMETERS_MAX = 5
 # Modules over the limit, with their counts: the list may only shrink.
-MODULE_NAMES_EXCEPTIONS = {"service/eventfeed/access/xacml.py": 32, "service/eventfeed/log/cosmos/retry.py": 27}
+MODULE_NAMES_EXCEPTIONS = {"service/eventfeed/access/xacml.py": 32}
 POSITIONAL_MAX = 2
 # Docstrings that begin with What, Who or the like and are still to be rewritten. The number may only fall.
 DOCSTRING_EXCEPTIONS = 0

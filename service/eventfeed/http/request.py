@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from litestar import HttpMethod, Request, Response
-from litestar.connection.base import empty_receive, empty_send
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Middleware, Receive, Scope, Send
+from litestar.types import ASGIApp, Middleware
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import InvalidRequest, TooLarge
@@ -32,9 +31,9 @@ class HttpRequest(Request[None, None, State]):
     `fields` holds the first value of each header, by its name in lower case.
     """
 
-    def __init__(self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send) -> None:
-        super().__init__(scope, receive, send)
-        fields = reversed(list(scope["headers"]))
+    def __init__(self, *connection: Any, **channels: Any) -> None:  # scope, receive and send of ASGI
+        super().__init__(*connection, **channels)
+        fields = reversed(list(self.scope["headers"]))
         self.fields: Mapping[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
 
     async def read(self, *, bytes_max: int) -> bytes:

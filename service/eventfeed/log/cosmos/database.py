@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
 from azure.core import MatchConditions
@@ -16,7 +17,7 @@ from azure.identity.aio import DefaultAzureCredential
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Clock
 from eventfeed.log.cosmos.containers import Container, differences
-from eventfeed.log.cosmos.retry import REQUEST_ERRORS, TOO_MANY_REQUESTS, ConflictError, with_retries
+from eventfeed.log.cosmos.retry import REQUEST_ERRORS, ConflictError, with_retries
 from eventfeed.telemetry.telemetry import Telemetry
 
 CONNECT_SECONDS_MAX = 2.0
@@ -211,7 +212,7 @@ class Calls:
             try:
                 return await send(hook)
             except REQUEST_ERRORS as error:  # also a request, and a refusal has a charge
-                if getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
+                if getattr(error, "status_code", None) == HTTPStatus.TOO_MANY_REQUESTS:
                     self._database.telemetry.store_throttled(verb)
                 hook(getattr(error, "headers", None) or {}, None)
                 raise

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import ClientError
@@ -30,15 +31,14 @@ RETRY_SECONDS_MAX = 60
 
 # Errors of a request in the SDK, in its HTTP client and in the operating system.
 REQUEST_ERRORS = (AzureError, ClientError, TimeoutError, OSError)
-NOT_FOUND, CONFLICT, PRECONDITION_FAILED, TOO_MANY_REQUESTS, RETRY_WITH = 404, 409, 412, 429, 449
 # Sub-status of 404: this replica lacks what the session has read; another one has it, or this one soon.
 _SESSION_NOT_AVAILABLE = 1002
 # Too many requests, or a write that met another one: the store did nothing.
-_WITHOUT_EFFECT = frozenset({TOO_MANY_REQUESTS, RETRY_WITH})
+_WITHOUT_EFFECT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 449})
 # The request itself is wrong: the store did nothing, and a retry would fail as well.
 _INVALID = frozenset({400, 413})
 # A read can be retried after these. A write may be done.
-_TRANSIENT = frozenset({NOT_FOUND, 408, 410, 500, 502, 503, 504})
+_TRANSIENT = frozenset({HTTPStatus.NOT_FOUND, 408, 410, 500, 502, 503, 504})
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -98,13 +98,13 @@ def _retry_after(error: Exception, *, writes: bool) -> float:
     status = error.status_code if isinstance(error, CosmosHttpResponseError | CosmosBatchOperationError) else None
     if status in _WITHOUT_EFFECT:
         return _retry_after_header(error)
-    if status in (PRECONDITION_FAILED, CONFLICT):
+    if status in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
         raise ConflictError from error
     if status in _INVALID:
         raise _refusal(error) from error
     if writes:
         raise OutcomeUnknown(f"The store did not say whether it wrote: {_reason(error)}.") from error
-    if status == NOT_FOUND and getattr(error, "sub_status", None) != _SESSION_NOT_AVAILABLE:
+    if status == HTTPStatus.NOT_FOUND and getattr(error, "sub_status", None) != _SESSION_NOT_AVAILABLE:
         raise Unavailable("The store has no such container: `eventfeed store create` makes an emulator's.") from error
     if status is None or status in _TRANSIENT:
         return 0.0
