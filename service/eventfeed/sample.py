@@ -21,13 +21,6 @@ class _App(NamedTuple):
     dropout: float
 
 
-class _Party(NamedTuple):
-    """The party of a case, and its alternative subject (contract section 3)."""
-
-    party: int
-    alternative: str
-
-
 _APPS = (
     _App("ttd", "bolig", tasks=2, dropout=0.2),
     _App("ttd", "forerkort", tasks=3, dropout=0.1),
@@ -35,13 +28,13 @@ _APPS = (
     _App("skd", "dodsbo", tasks=1, dropout=0.0),
     _App("kommune", "barnehage", tasks=4, dropout=0.2),
 )
-# The development population of contract section 8, and companies that are not in it.
+# The development population of contract section 8, and companies that are not in it: party and alternative subject.
 _PARTIES = (
-    _Party(50000001, "/person/01838012345"),
-    _Party(50000002, "/person/02838012346"),
-    _Party(51000011, "/organisation/310000011"),
-    _Party(51000022, "/organisation/310000022"),
-    *(_Party(51000100 + number, f"/organisation/{310000100 + number}") for number in range(20)),
+    (50000001, "/person/01838012345"),
+    (50000002, "/person/02838012346"),
+    (51000011, "/organisation/310000011"),
+    (51000022, "/organisation/310000022"),
+    *((51000100 + number, f"/organisation/{310000100 + number}") for number in range(20)),
 )
 
 SampleEvent = Mapping[str, object]
@@ -66,7 +59,7 @@ def sample_instance(seed: int, *, cases: int) -> str:
 
 def _case(rng: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
     """Yield the events of one case with their times: creation, tasks, completion, and perhaps feedback."""
-    app, party = rng.choice(_APPS), rng.choice(_PARTIES)
+    app, (party, alternative) = rng.choice(_APPS), rng.choice(_PARTIES)
     guid = uuid.UUID(int=rng.getrandbits(128), version=4)
     types = list(_types(rng, app))
     times = sorted(until - rng.randrange(_STEP) for _ in types)
@@ -77,10 +70,10 @@ def _case(rng: random.Random, until: int) -> Iterator[tuple[int, SampleEvent]]:
             {
                 "specversion": "1.0",
                 "id": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
-                "source": f"https://{app.org}.apps.example.no/{app.org}/{app.name}/instances/{party.party}/{guid}",
+                "source": f"https://{app.org}.apps.example.no/{app.org}/{app.name}/instances/{party}/{guid}",
                 "type": type_,
-                "subject": f"/party/{party.party}",
-                "alternativesubject": party.alternative,
+                "subject": f"/party/{party}",
+                "alternativesubject": alternative,
                 "time": format_moment(time - shift),
             },
         )

@@ -16,8 +16,15 @@ PREFIX = "EVENTFEED_"
 SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
 
 _SQLITE = "sqlite:///"
-_PER_MINUTE = {"unit": "per minute"}
 _COSMOS = re.compile(r"cosmos://(?P<host>[A-Za-z0-9.:\[\]-]+)/(?P<database>[A-Za-z0-9_-]{1,200})")
+
+# Characters that a header may hold, without spaces.
+Ascii = Annotated[str, Meta(pattern=r"^[!-~]*$")]
+BaseUrl = Annotated[str, Meta(pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$")]
+Issuer = Annotated[str, Meta(pattern=r"^(https://[^?#\s]+)?$")]
+Days = Annotated[float, Meta(gt=0, le=36500, extra={"unit": "days"})]
+Count = Annotated[int, Meta(ge=0, le=100_000)]
+Rate = Annotated[int, Meta(ge=1, le=1_000_000, extra={"unit": "per minute"})]
 
 
 class SettingsError(Exception):
@@ -25,167 +32,98 @@ class SettingsError(Exception):
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, each as an environment variable: `EVENTFEED_` and the name in capitals."""
+    """The settings, with their bounds and meaning. The environment variables: `EVENTFEED_` and the name in capitals."""
 
     store: Annotated[
-        str,
-        Meta(description="sqlite:///relative/path, sqlite:////absolute/path, or cosmos://{account-host}/{database}."),
+        str, "sqlite:///relative/path, sqlite:////absolute/path, or cosmos://{account-host}/{database}."
     ] = f"{_SQLITE}.eventfeed/log.db"
     cosmos_key: Annotated[
-        str,
-        Meta(
-            pattern=r"^[!-~]*$",
-            description="The key of a Cosmos DB emulator on this machine. Other accounts are opened with the identity "
-            "of the process.",
-        ),
+        Ascii,
+        "The key of a Cosmos DB emulator on this machine. Other accounts are opened with the identity of the process.",
     ] = ""
-    host: Annotated[str, Meta(min_length=1, description="The address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=1, le=65535, description="The port to listen on.")] = 8080
-    workers: Annotated[int, Meta(ge=1, le=64, description="Server processes on the same store.")] = 1
+    host: Annotated[str, Meta(min_length=1), "The address to listen on."] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535), "The port to listen on."] = 8080
+    workers: Annotated[int, Meta(ge=1, le=64), "Server processes on the same store."] = 1
     public_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
-            description="The service's URL for consumers, with which absolute links and the issuer of platform tokens "
-            "begin. Empty: the loopback address of the service.",
-        ),
+        BaseUrl,
+        "The service's URL for consumers, with which absolute links and the issuer of platform tokens begin. "
+        "Empty: the loopback address of the service.",
     ] = ""
-    retention_days: Annotated[
-        float,
-        Meta(gt=0, le=36500, description="The retention of events.", extra={"unit": "days"}),
-    ] = 90
+    retention_days: Annotated[Days, "The retention of events."] = 90
     identity_days: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=36500,
-            description="The time in which a repeated event is detected. SQLite detects it while the event is kept.",
-            extra={"unit": "days"},
-        ),
+        Days, "The time in which a repeated event is detected. SQLite detects it while the event is kept."
     ] = 7
     keys: Annotated[
-        str,
-        Meta(
-            description="The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
-        ),
+        str, "The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
     ] = ""
     register: Annotated[
         str,
-        Meta(
-            description="A JSON file with organisations, people and the parties they may act for, used without a "
-            "platform. Empty: the development population."
-        ),
+        "A JSON file with organisations, people and the parties they may act for, used without a platform. "
+        "Empty: the development population.",
     ] = ""
     policies: Annotated[
         str,
-        Meta(
-            description="A file of Cedar policies that decide on reading, used without a platform. "
-            "Empty: a party and those who may act for it, at level 3."
-        ),
+        "A file of Cedar policies that decide on reading, used without a platform. "
+        "Empty: a party and those who may act for it, at level 3.",
     ] = ""
     platform_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^(https?://[^/?#\s]+(/[^?#\s]*)?)?$",
-            description="The URL of the platform with register and decision point. Empty: local files.",
-        ),
+        BaseUrl, "The URL of the platform with register and decision point. Empty: local files."
     ] = ""
-    platform_subscription_key: Annotated[
-        str,
-        Meta(pattern=r"^[!-~]*$", description="The subscription key for the platform's gateway."),
-    ] = ""
+    platform_subscription_key: Annotated[Ascii, "The subscription key for the platform's gateway."] = ""
     platform_orgs_url: Annotated[
         str,
-        Meta(
-            pattern=r"^(https?://\S+)?$",
-            description="The platform's list of organisations' short names (altinn-orgs.json).",
-        ),
+        Meta(pattern=r"^(https?://\S+)?$"),
+        "The platform's list of organisations' short names (altinn-orgs.json).",
     ] = ""
     maskinporten_issuer: Annotated[
-        str,
-        Meta(
-            pattern=r"^(https://[^?#\s]+)?$",
-            description="The issuer of Maskinporten tokens, as in its discovery document. "
-            "Empty: the development issuer, on a loopback address only.",
-        ),
+        Issuer,
+        "The issuer of Maskinporten tokens, as in its discovery document. "
+        "Empty: the development issuer, on a loopback address only.",
     ] = ""
     maskinporten_audiences: Annotated[
-        str,
-        Meta(description="Audiences or client ids accepted in Maskinporten tokens, separated by spaces."),
+        str, "Audiences or client ids accepted in Maskinporten tokens, separated by spaces."
     ] = ""
     idporten_issuer: Annotated[
-        str,
-        Meta(
-            pattern=r"^(https://[^?#\s]+)?$",
-            description="The issuer of ID-porten tokens, as in its discovery document. Empty: the development issuer "
-            "if there is one, else tokens of people are not exchanged.",
-        ),
+        Issuer,
+        "The issuer of ID-porten tokens, as in its discovery document. "
+        "Empty: the development issuer if there is one, else tokens of people are not exchanged.",
     ] = ""
     idporten_audiences: Annotated[
         str,
-        Meta(description="Audiences or client ids accepted in ID-porten tokens, separated by spaces."),
+        "Audiences or client ids accepted in ID-porten tokens, separated by spaces.",
     ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
-        Meta(description="The least severe level that is logged. `info` logs a line for each request."),
+        "The least severe level that is logged. `info` logs a line for each request.",
     ] = "warning"
     log_format: Annotated[
-        Literal["text", "json"],
-        Meta(description="The format of the log on standard error: lines of text, or one JSON object a line."),
+        Literal["text", "json"], "The format of the log on standard error: lines of text, or one JSON object a line."
     ] = "text"
-    streams: Annotated[
-        int,
-        Meta(ge=0, le=100_000, description="The maximum number of open event streams for each process."),
-    ] = 5_000
-    caller_streams: Annotated[
-        int,
-        Meta(ge=0, le=100_000, description="The maximum number of open event streams of one caller, for each process."),
-    ] = 100
+    streams: Annotated[Count, "The maximum number of open event streams for each process."] = 5_000
+    caller_streams: Annotated[Count, "The maximum number of open event streams of one caller, for each process."] = 100
     waits: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=100_000,
-            description="The maximum number of waiting long polls for each process; others do not wait.",
-        ),
+        Count,
+        "The maximum number of waiting long polls for each process; others do not wait.",
     ] = 10_000
     address_requests: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=1_000_000,
-            description="Requests of one address to the open instance feed, in each process.",
-            extra=_PER_MINUTE,
-        ),
+        Rate,
+        "Requests of one address to the open instance feed, in each process.",
     ] = 600
-    instance_requests: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Requests for one instance, in each process.", extra=_PER_MINUTE),
-    ] = 60
+    instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60
     client_address_header: Annotated[
         str,
-        Meta(
-            pattern=r"^[A-Za-z0-9-]*$",
-            description="The header with the client's address, such as X-Forwarded-For, set by a trusted gateway. "
-            "Empty: the address of the connection.",
-        ),
+        Meta(pattern=r"^[A-Za-z0-9-]*$"),
+        "The header with the client's address, such as X-Forwarded-For, set by a trusted gateway. "
+        "Empty: the address of the connection.",
     ] = ""
     gateway_secret: Annotated[
         str,
-        Meta(
-            # At least 16 characters each.
-            pattern=r"^([!-~]{16,}( [!-~]{16,})*)?$",
-            description="The secret in the header X-Gateway-Secret of requests through the gateway, or several secrets "
-            "separated by spaces. Empty: requests need no secret.",
-        ),
+        # At least 16 characters each.
+        Meta(pattern=r"^([!-~]{16,}( [!-~]{16,})*)?$"),
+        "The secret in the header X-Gateway-Secret of requests through the gateway, or several secrets separated "
+        "by spaces. Empty: requests need no secret.",
     ] = ""
-    token: Annotated[
-        str,
-        Meta(
-            pattern=r"^[!-~]*$",
-            description="The platform token that the command line sends. Empty: a development token.",
-        ),
-    ] = ""
+    token: Annotated[Ascii, "The platform token that the command line sends. Empty: a development token."] = ""
 
     @property
     def development(self) -> bool:
@@ -253,11 +191,9 @@ class SettingDescription(NamedTuple):
 def describe_settings() -> Iterator[SettingDescription]:
     """Yield every setting, in the order of their declaration."""
     for field in msgspec.structs.fields(Settings):
-        info = msgspec.inspect.type_info(field.type)
-        extra = info.extra if isinstance(info, msgspec.inspect.Metadata) and info.extra else {}
-        description = (info.extra_json_schema or {}) if isinstance(info, msgspec.inspect.Metadata) else {}
-        meaning = str(description.get("description", ""))
-        yield SettingDescription(field.name, field.default, str(extra.get("unit", "")), meaning)
+        *bounds, meaning = field.type.__metadata__
+        unit = next((each.extra["unit"] for each in bounds if each.extra), "")
+        yield SettingDescription(field.name, field.default, unit, meaning)
 
 
 def from_environment(*, host: str | None = None, port: int | None = None) -> Settings:

@@ -64,7 +64,8 @@ class Decisions:
         responses = {question: response for question, key in keys.items() if (response := self._cached_response(key))}
         new_questions = frozenset(questions - responses.keys())
         if new_questions:
-            response = self._request(principal, new_questions)
+            response = asyncio.create_task(self._request(principal, new_questions))
+            response.add_done_callback(_retrieve_exception)
             for question in new_questions:
                 responses[question] = self._cache[keys[question]] = response
         for response in set(responses.values()):
@@ -116,12 +117,7 @@ class Decisions:
         self._cache[key] = response
         return True
 
-    def _request(self, principal: Principal, questions: AbstractSet[Question]) -> asyncio.Future[Verdicts]:
-        task = asyncio.create_task(self._ask(principal, questions))
-        task.add_done_callback(_retrieve_exception)
-        return task
-
-    async def _ask(self, principal: Principal, questions: AbstractSet[Question]) -> Verdicts:
+    async def _request(self, principal: Principal, questions: AbstractSet[Question]) -> Verdicts:
         verdicts: Verdicts
         try:
             with self._telemetry.decision_request():

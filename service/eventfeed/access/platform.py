@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import httpx
 import msgspec
 
-from eventfeed.access.xacml import request_of, verdicts_of
+from eventfeed.access.xacml import AttributeId, request_of, verdicts_of
 from eventfeed.domain.decision import Question, Undecided, Verdicts
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Organisation, Person
@@ -32,7 +32,6 @@ RETRY_SECONDS = 5
 
 PARTIES = "/register/api/v1/access-management/parties/query?fields=identifiers,user"
 AUTHORIZE = "/authorization/api/v1/authorize"
-_ORGANISATION = "urn:altinn:organization:identifier-no"
 _PERSON = "urn:altinn:person:identifier-no"
 
 T = TypeVar("T")
@@ -87,7 +86,7 @@ class PlatformRegister:
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
-        party = await self._party(f"{_ORGANISATION}:{number}")
+        party = await self._party(f"{AttributeId.ORGANISATION}:{number}")
         if party is None:
             return None
         names = await self._short_names()

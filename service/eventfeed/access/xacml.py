@@ -5,6 +5,7 @@ to each combination. Results may be in any order. Each is matched by the attribu
 marks to be included.
 """
 
+import enum
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -14,19 +15,33 @@ from eventfeed.domain.decision import Question, Verdicts
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.principal import Method, Principal
 
-ACTION = "urn:oasis:names:tc:xacml:1.0:action:action-id"
-USER = "urn:altinn:userid"
-ORGANISATION = "urn:altinn:organization:identifier-no"
-ORG = "urn:altinn:org"
-APP = "urn:altinn:app"
-APP_RESOURCE = "urn:altinn:appresource"
-RESOURCE = "urn:altinn:resource"
-PARTY = "urn:altinn:partyid"
-LEVEL = "urn:altinn:minimum-authenticationlevel"
-LEVEL_OF_ORGANISATIONS = "urn:altinn:minimum-authenticationlevel-org"
+
+class AttributeId(enum.StrEnum):
+    """Ids of attributes: of XACML, and of the platform."""
+
+    ACTION = "urn:oasis:names:tc:xacml:1.0:action:action-id"
+    USER = "urn:altinn:userid"
+    ORGANISATION = "urn:altinn:organization:identifier-no"
+    ORG = "urn:altinn:org"
+    APP = "urn:altinn:app"
+    APP_RESOURCE = "urn:altinn:appresource"
+    RESOURCE = "urn:altinn:resource"
+    PARTY = "urn:altinn:partyid"
+    LEVEL = "urn:altinn:minimum-authenticationlevel"
+    LEVEL_OF_ORGANISATIONS = "urn:altinn:minimum-authenticationlevel-org"
+
 
 # Attributes with a meaning of their own. A resource id that begins with one of them is sent as a plain resource.
-_ATTRIBUTE_IDS = frozenset({USER, ORGANISATION, ORG, APP, APP_RESOURCE, PARTY})
+_ATTRIBUTE_IDS = frozenset(
+    {
+        AttributeId.USER,
+        AttributeId.ORGANISATION,
+        AttributeId.ORG,
+        AttributeId.APP,
+        AttributeId.APP_RESOURCE,
+        AttributeId.PARTY,
+    }
+)
 _STRENGTH = (False, None, True)
 
 Json = Mapping[str, object]
@@ -76,7 +91,7 @@ def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
         "Request": {
             "ReturnPolicyIdList": False,
             "AccessSubject": [{"Id": "s1", "Attribute": _subject(principal)}],
-            "Action": [{"Id": "a1", "Attribute": [_attribute(ACTION, "read")]}],
+            "Action": [{"Id": "a1", "Attribute": [_attribute(AttributeId.ACTION, "read")]}],
             "Resource": resources,
             "MultiRequests": {"RequestReference": references},
         }
@@ -137,40 +152,42 @@ def _meets_obligations(obligations: Sequence[_Obligation], principal: Principal)
         if not obligation.attribute_assignment:
             return False
         for assignment in obligation.attribute_assignment:
-            if assignment.category not in (LEVEL, LEVEL_OF_ORGANISATIONS):
+            if assignment.category not in (AttributeId.LEVEL, AttributeId.LEVEL_OF_ORGANISATIONS):
                 return False
             try:
                 level = int(assignment.value if assignment.value is not None else "")
             except ValueError:
                 return None
             levels[assignment.category] = max(level, levels.get(assignment.category, 0))
-    level_min = levels.get(LEVEL, 0)
+    level_min = levels.get(AttributeId.LEVEL, 0)
     if principal.method is Method.MASKINPORTEN:
-        level_min = levels.get(LEVEL_OF_ORGANISATIONS, level_min)
+        level_min = levels.get(AttributeId.LEVEL_OF_ORGANISATIONS, level_min)
     return principal.level >= level_min
 
 
 def _subject(principal: Principal) -> Sequence[Json]:
     if principal.user is not None:
-        return [_attribute(USER, principal.user)]
-    numbers = [(ORGANISATION, principal.organisation), (ORG, principal.org)]
+        return [_attribute(AttributeId.USER, principal.user)]
+    numbers = [(AttributeId.ORGANISATION, principal.organisation), (AttributeId.ORG, principal.org)]
     return [_attribute(name, value) for name, value in numbers if value is not None]
 
 
 def _attributes(question: Question) -> Sequence[Json]:
     """Return the attributes of a question's resource. The result repeats those that identify it."""
     attributes = [_attribute(name, value, in_result=True) for name, value in sorted(_identifying(question))]
-    return [*attributes, _attribute(APP_RESOURCE, "events")] if app_of(question.resource) else attributes
+    return [*attributes, _attribute(AttributeId.APP_RESOURCE, "events")] if app_of(question.resource) else attributes
 
 
 def _identifying(question: Question) -> Attributes:
-    app = app_of(question.resource)
-    if app is not None:
-        resource = {(ORG, app.org), (APP, app.name)}
+    attributes = set[tuple[str, str]]()
+    if app := app_of(question.resource):
+        attributes = {(AttributeId.ORG, app.org), (AttributeId.APP, app.name)}
     else:
         kind, _, value = question.resource.rpartition(":")
-        resource = {(RESOURCE, question.resource)} if kind in _ATTRIBUTE_IDS else {(kind, value)}
-    return frozenset(resource | ({(PARTY, question.party)} if question.party is not None else set()))
+        attributes.add((AttributeId.RESOURCE, question.resource) if kind in _ATTRIBUTE_IDS else (kind, value))
+    if question.party is not None:
+        attributes.add((AttributeId.PARTY, question.party))
+    return frozenset(attributes)
 
 
 def _result_attributes(result: _Result) -> Attributes:

@@ -2,6 +2,7 @@
 
 import gzip
 import time
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ AnyRequest = Request[Any, Any, Any]  # no user, no authentication, no state
 
 def create() -> Litestar:
     """Return the application: the factory of its process."""
-    traces, charts = Traces(), Charts(time.time)
+    traces, charts, assets = Traces(), Charts(time.time), _assets()
 
     @post("/v1/traces", status_code=200)
     async def add_traces(request: AnyRequest) -> Response[bytes]:
@@ -44,21 +45,12 @@ def create() -> Litestar:
         content = {"traces": newest, "charts": charts.lines()}
         return Response(msgspec.json.encode(content), media_type="application/json")
 
-    @get("/")
-    async def page(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001
-        return Response(_file("page.html"), media_type="text/html; charset=utf-8")
+    @get(list(assets))
+    async def asset(request: AnyRequest) -> Response[bytes]:
+        content, media_type = assets[request.scope["path_template"]]
+        return Response(content, media_type=f"{media_type}; charset=utf-8")
 
-    @get("/page.js")
-    async def script(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001
-        return Response(_file("page.js"), media_type="text/javascript; charset=utf-8")
-
-    @get("/chart.js")
-    async def chart(request: AnyRequest) -> Response[bytes]:  # noqa: ARG001
-        return Response(_chart_js(), media_type="text/javascript; charset=utf-8")
-
-    return Litestar(
-        [add_traces, add_metrics, ignore_logs, data, page, script, chart], openapi_config=None, logging_config=None
-    )
+    return Litestar([add_traces, add_metrics, ignore_logs, data, asset], openapi_config=None, logging_config=None)
 
 
 async def _body(request: AnyRequest) -> bytes:
@@ -66,8 +58,14 @@ async def _body(request: AnyRequest) -> bytes:
     return gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body
 
 
-def _file(name: str) -> bytes:
-    return files(__package__).joinpath(name).read_bytes()
+def _assets() -> Mapping[str, tuple[bytes, str]]:
+    """Return the content and media type of each file of the page, by its path."""
+    folder = files(__package__)
+    return {
+        "/": (folder.joinpath("page.html").read_bytes(), "text/html"),
+        "/page.js": (folder.joinpath("page.js").read_bytes(), "text/javascript"),
+        "/chart.js": (_chart_js(), "text/javascript"),
+    }
 
 
 def _chart_js() -> bytes:

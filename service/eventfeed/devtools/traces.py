@@ -36,12 +36,9 @@ class Traces:
             service = values(resource.resource.attributes).get("service.name", "")
             for scope in resource.scope_spans:
                 for span in scope.spans:
-                    self._add_span(span.trace_id.hex(), _span(span, str(service)))
-
-    def _add_span(self, trace: str, span: Span) -> None:
-        spans = self._traces.setdefault(trace, [])
-        if len(spans) < SPANS_MAX:
-            spans.append(span)
+                    spans = self._traces.setdefault(span.trace_id.hex(), [])
+                    if len(spans) < SPANS_MAX:
+                        spans.append(_span(span, str(service)))
 
     def newest(self, count: int, *, also: str = "") -> Sequence[Mapping[str, object]]:
         """Return the traces that began last, the newest first, and the trace `also`. Spans are ordered by start."""

@@ -1,4 +1,4 @@
-"""Publishing decisions: which events of a batch are new, repeated, in conflict or not the publisher's to send."""
+"""Plans of batches: which events are new, repeated, in conflict or not the publisher's to send."""
 
 from collections.abc import Mapping, Sequence
 
@@ -38,14 +38,14 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     is_repeat: bool
 
 
-Decision = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
+Outcome = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The events to append, in order, and a decision for each submission: a refusal, or one place for each event."""
+    """The events to append, in order, and an outcome for each submission: a refusal, or an index for each event."""
 
     events: Sequence[Event]
-    decisions: Sequence[Decision]
+    outcomes: Sequence[Outcome]
 
 
 def plan_batch(submissions: Sequence[Submission], lookup: Lookup) -> BatchPlan:
@@ -54,8 +54,8 @@ def plan_batch(submissions: Sequence[Submission], lookup: Lookup) -> BatchPlan:
     A submission with one refused event adds nothing: not to the log, and not to the comparison of later submissions.
     """
     batch = _Batch(lookup)
-    decisions = [batch.decide(submission) for submission in submissions]
-    return BatchPlan(events=batch.events, decisions=decisions)
+    outcomes = [batch.add(submission) for submission in submissions]
+    return BatchPlan(events=batch.events, outcomes=outcomes)
 
 
 class _Batch:
@@ -67,7 +67,7 @@ class _Batch:
         self._index: dict[Identity, int] = {}
         self._owners = dict(lookup.owners)
 
-    def decide(self, submission: Submission) -> Decision:
+    def add(self, submission: Submission) -> Outcome:
         """Take a submission as a whole, or refuse it as a whole."""
         contents: dict[Identity, bytes] = {}
         owners: dict[str, App] = {}

@@ -11,8 +11,14 @@ import httpx
 import jwt
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from jwt.algorithms import RSAAlgorithm
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
@@ -37,13 +43,12 @@ class SigningKeys:
     """The keys of one issuer. The newest signs, all verify; `jwks` is all of them in public (RFC 7517 §5)."""
 
     def __init__(self, keys: Sequence[rsa.RSAPrivateKey]) -> None:
-        self._verifying = {
-            _kid(key.public_key()): VerifyingKey(key=key.public_key(), algorithms=[ALGORITHM]) for key in keys
-        }
-        self._newest, self._newest_kid = keys[-1], _kid(keys[-1].public_key())
+        public = [key.public_key() for key in keys]
+        self._verifying = {_kid(key): VerifyingKey(key=key, algorithms=[ALGORITHM]) for key in public}
+        self._newest, self._newest_kid = keys[-1], _kid(public[-1])
         # 64 bytes that only processes with the keys can compute.
-        self.secret = hashlib.blake2b(_der(self._newest), person=b"secret").digest()
-        self.jwks = msgspec.json.encode({"keys": [_jwk(key.public_key()) for key in keys]})
+        self.secret = hashlib.blake2b(_private_bytes(self._newest, Encoding.DER), person=b"secret").digest()
+        self.jwks = msgspec.json.encode({"keys": [_jwk(key) for key in public]})
 
     @classmethod
     def load(cls, directory: Path) -> "SigningKeys":
@@ -117,14 +122,9 @@ class ProviderKeys:
 def _make_first(directory: Path) -> None:
     """Write a key to a draft, then link it to the name of the first key: the link of one process succeeds."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS_MIN)
-    text = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
     draft = directory / f"{secrets.token_hex(8)}.draft"
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(text)
+        file.write(_private_bytes(key, Encoding.PEM))
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -137,7 +137,7 @@ def _make_first(directory: Path) -> None:
 
 def _private(file: Path) -> rsa.RSAPrivateKey:
     try:
-        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+        key = load_pem_private_key(file.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < RSA_BITS_MIN:
@@ -148,15 +148,13 @@ def _private(file: Path) -> rsa.RSAPrivateKey:
     return key
 
 
-def _der(key: rsa.RSAPrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def _private_bytes(key: rsa.RSAPrivateKey, encoding: Encoding) -> bytes:
+    return key.private_bytes(encoding, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _kid(key: rsa.RSAPublicKey) -> str:
     """Return an id made from the key itself: a client with a cached key set never takes one key for another."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(der).hexdigest()[:16]
 
 

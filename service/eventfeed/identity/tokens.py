@@ -103,15 +103,11 @@ def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
         raise Unauthenticated("The token is not a platform token of this service: exchange it first.")
     claims = _decode(signed_payload(token, key), _PlatformClaims)
     _require_current(claims, issuer.url, now=issuer.clock())
-    return _principal(claims, hashlib.sha256(token.encode()).digest())
-
-
-def _principal(claims: _PlatformClaims, digest: bytes) -> Principal:
     return Principal(
         method=claims.method,
         level=claims.level,
         scopes=frozenset(claims.scope.split(" ")) - {""},
-        token=digest,
+        token=hashlib.sha256(token.encode()).digest(),
         expires=int(claims.exp),
         org=claims.org,
         organisation=claims.organisation,

@@ -1,12 +1,12 @@
-"""The appender: the one place of this process that appends to the log.
+"""The appender: the only part of a process that appends to the log.
 
 Publishes wait in a bounded queue. While one batch is written the next one grows, so many publishers share one durable
-write. A batch is planned against one pinned tail and created right after that tail: an entry that came in between makes
-the create fail, so neither an identity nor the owner of an instance can be raced.
+write. A batch is planned for a known end of the log and appended right after it. If another writer has appended since,
+the append fails: so no other writer can store the same identity, or become the owner of the same instance, in between.
 
-After a refusal or a missing response the positions show the outcome. The batch's write id is there: it is in. Another
-one is there: the race is lost, and the batch is planned again. Nothing is there: the same entries go to the same
-positions again.
+After a failed or unconfirmed append the appender reads the positions. If they have the write id of the batch, it is
+stored. If they have another one, another writer was first, and the batch is planned again. If they are empty, the same
+entries are appended again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
 
-# The queue holds some seconds of writing. A longer one would only delay the refusal.
+# The queue holds some seconds of writing. A longer one would only delay the 503.
 QUEUE_EVENTS_MAX = 10_000
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 # Time for one batch (s) before its publishers get 503 and repeat.
@@ -32,14 +32,14 @@ WRITE_SECONDS_MAX = 10.0
 # Delays after a lost race or a failure (s).
 BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
-# After a lost race no longer than a few writes take: the winner goes on at once, and would win again and again.
+# The longest delay after a lost race (s), the time of a few writes: with a longer one the winner would win again.
 RACE_SECONDS_MAX = 0.02
-# A clock far ahead would set a time that every later writer must keep (µs).
+# The most that the clocks may differ (µs). An entry far in the future would force its time on all later ones.
 CLOCK_SKEW_MAX = 5_000_000
 
 
 class Appender:
-    """Appends submissions in the order they came. `run` must be running.
+    """Appends submissions in the order of arrival. `run` must be running.
 
     `new_write_id` returns a unique text, `random` a number in [0, 1).
     """
@@ -67,10 +67,10 @@ class Appender:
         return self._queue_events
 
     def publish(self, submission: Submission) -> "asyncio.Future[Sequence[Receipt]]":
-        """Return receipts in the order of the events, once all of them are durable.
+        """Queue a submission. The future gets the receipts, in the order of the events, once all of them are durable.
 
         Raises `EventConflict` or `ForeignSource` if nothing was written. Raises `Unavailable` if the queue is full or
-        the store did not confirm in time: some events may be in, and repeating the submission is safe.
+        the store did not confirm in time: some events may be stored, and repeating the submission is safe.
         """
         pending, events = PendingPublish(submission), len(submission.events)
         if self._queue_events + events > QUEUE_EVENTS_MAX or self._queue_bytes + pending.size > QUEUE_BYTES_MAX:
@@ -81,7 +81,7 @@ class Appender:
         self._has_work.set()
         return pending.receipts
 
-    def require_clock(self) -> None:
+    def require_accurate_clock(self) -> None:
         """Raise `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
         skew = self._log.clock_skew
         if skew > CLOCK_SKEW_MAX:
@@ -99,7 +99,7 @@ class Appender:
                 batch = self._next_batch()
                 try:
                     outcomes = await self._commit_observed(batch)
-                except Exception as failure:  # noqa: BLE001  # a defect fails its own publishers, and no others
+                except Exception as failure:  # noqa: BLE001  # a defect fails only the publishers of its batch
                     outcomes = [failure] * len(batch)
                 for pending, outcome in zip(batch, outcomes, strict=True):
                     pending.resolve(outcome)
@@ -140,24 +140,24 @@ class Appender:
             write_ids.add(write_id)
             with self._telemetry.store_span("find", engine=self._log.engine):
                 lookup = await self._log.find(events)
-            self.require_clock()
+            self.require_accurate_clock()
             plan = plan_batch(submissions, lookup)
-            entries = self._number(plan.events, base=base, write_id=write_id)
+            entries = self._assign_positions(plan.events, base=base, write_id=write_id)
             if await self._write(entries, budget):
                 seconds = asyncio.get_running_loop().time() - began
                 self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
-                await self._show(max((actual.sequence for actual in lookup.identities.values()), default=0))
-                return _outcomes(submissions, plan, write=_Write(entries=entries, write_ids=write_ids))
+                await self._ensure_visible(max((actual.sequence for actual in lookup.identities.values()), default=0))
+                return _outcomes(submissions, plan, write=_WrittenBatch(entries=entries, write_ids=write_ids))
             self._telemetry.race_lost(self._log.engine)
             await budget.wait(at_most=RACE_SECONDS_MAX)
             await self._tail.refresh(past=self._tail.head.end_offset + 1)
 
-    async def _show(self, position: int) -> None:
-        """Make a stored event visible here before its receipt: another process may have written it."""
+    async def _ensure_visible(self, position: int) -> None:
+        """Read up to a stored event, which another process may have written, before its receipt is sent."""
         if position > self._tail.head.end_offset:
             await self._tail.refresh(past=position)
 
-    def _number(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
+    def _assign_positions(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
         time = max(self._clock() // 1_000, base.time)
         return [
             Entry(sequence=sequence, time=time, write_id=write_id, event=event)
@@ -165,7 +165,7 @@ class Appender:
         ]
 
     async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
-        """Write these entries at these positions. True if all are in, False if one position has another write id."""
+        """Write entries at their positions. Return False if a position has another write id, True if all are stored."""
         while entries:
             after = entries[0].sequence - 1
             try:
@@ -184,7 +184,7 @@ class Appender:
         return True
 
     async def _read_positions(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """Read the positions in doubt; nothing if the store does not respond: then the next create decides."""
+        """Return the entries at these positions. None if the store does not respond: then the next append decides."""
         try:
             return await self._log.follow(after=after, limit=limit)
         except Unavailable:
@@ -192,7 +192,7 @@ class Appender:
 
 
 class PendingPublish:
-    """A submission in the queue, the bytes of its events, and the future that its publisher waits for."""
+    """A submission in the queue, the bytes of its events, its arrival (event loop, s) and its receipts."""
 
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
@@ -231,31 +231,31 @@ class RetryBudget:
         await asyncio.sleep(self._backoff.next_delay(at_most=at_most))
 
 
-class _Write(NamedTuple):
+class _WrittenBatch(NamedTuple):
     """The entries that a batch wrote, and the write ids of all its attempts."""
 
     entries: Sequence[Entry]
     write_ids: AbstractSet[str]
 
-    def receipt(self, event: Event, place: StoredEvent | NewEvent) -> Receipt:
+    def receipt(self, event: Event, stored_or_new: StoredEvent | NewEvent) -> Receipt:
         """Return an event's receipt. A stored event is a duplicate unless an attempt of this batch wrote it."""
-        match place:
+        match stored_or_new:
             case StoredEvent(sequence=sequence, time=time, write_id=write_id):
                 duplicate = write_id not in self.write_ids
             case NewEvent(index=index, is_repeat=duplicate):
                 sequence, time = self.entries[index].sequence, self.entries[index].time
             case _:
-                assert_never(place)
+                assert_never(stored_or_new)
         return Receipt(identity=event.identity, sequence=sequence, time=time, duplicate=duplicate)
 
 
 _Outcome = Sequence[Receipt] | Exception
 
 
-def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, write: _Write) -> Sequence[_Outcome]:
+def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, write: _WrittenBatch) -> Sequence[_Outcome]:
     return [
-        decision
-        if isinstance(decision, Exception)
-        else [write.receipt(event, place) for event, place in zip(submission.events, decision, strict=True)]
-        for submission, decision in zip(submissions, plan.decisions, strict=True)
+        outcome
+        if isinstance(outcome, Exception)
+        else [write.receipt(event, each) for event, each in zip(submission.events, outcome, strict=True)]
+        for submission, outcome in zip(submissions, plan.outcomes, strict=True)
     ]

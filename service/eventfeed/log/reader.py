@@ -24,25 +24,25 @@ from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 
-# Scans of one request before it returns what it has: some tenths of a second.
+# A request makes at most so many scans (some tenths of a second), then returns the entries found so far.
 SCANS_MAX = 10
-# Time for them (s), however slow the store is.
+# Seconds for the scans of one request, even if the store is slow.
 SCANS_SECONDS_MAX = 4.0
-# So few events always fit on a page, with the attributes that the service adds.
-LIGHT_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
-# Entries to read at least after a scan that met hidden ones: the next visible entry may be far away.
-CANDIDATES_MAX = 200
+# So many entries cannot exceed the bytes of a page, even if each event has the maximum size.
+UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
+# The least number of entries to read after a scan with hidden entries: the next visible one may be far away.
+CANDIDATES_MIN = 200
 
 
 class NeedsLookup(enum.Enum):
-    """A start that only the store can tell: the position of an event id, or the time of the oldest entry."""
+    """A start that needs the store: for the position of an event id, or the time of the oldest entry."""
 
     EVENT_ID = enum.auto()
-    OLDEST_TIME = enum.auto()
+    EXPIRED = enum.auto()
 
 
 def start_of(after: After, head: Head) -> int | NeedsLookup:
-    """Return the position to read after. Raises `CursorOfAnotherLog`, `InvalidCursor` for one beyond the end."""
+    """Return the position to read after. Raises `CursorOfAnotherLog`, or `InvalidCursor` beyond the end."""
     match after:
         case Bare(position=0):
             return head.log_start
@@ -53,7 +53,7 @@ def start_of(after: After, head: Head) -> int | NeedsLookup:
         case Cursor(position=position) | Bare(position=position):
             if position > head.end_offset:
                 raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
-            return position if position >= head.log_start else NeedsLookup.OLDEST_TIME
+            return position if position >= head.log_start else NeedsLookup.EXPIRED
 
 
 class Reader:
@@ -72,30 +72,30 @@ class Reader:
         self._decisions, self._telemetry = decisions, telemetry
 
     @property
-    def is_closed(self) -> bool:
-        """True once the service is stopping, so that no request waits."""
+    def is_stopping(self) -> bool:
+        """True once the service is stopping: from then on no request waits."""
         return self._tail.waiters.is_closed
 
     async def head(self) -> Head:
-        """Return both ends of the log; the log start is where retention is now, whether or not it has deleted."""
+        """Return both ends of the log. The log start follows from the retention, even if older entries still exist."""
         return await self._retention.refresh(await self._tail.refresh())
 
     async def read(self, feed: Feed, *, after: After, bounds: PageBounds) -> Page:
         """Return a page in order. Raises `InvalidCursor`, `CursorExpired`, `CursorOfAnotherLog`, `Unavailable`.
 
-        It may be empty, and may hold fewer events than `size` while there are more: then its cursor has moved.
+        A page may have fewer events than `size`, or none, although more follow. Its cursor still moves on.
         """
         began = time.perf_counter()
-        end = 0 if isinstance(after, EventId) else after.position
+        position = 0 if isinstance(after, EventId) else after.position
         tail = self._tail
-        is_fresh = time.monotonic() <= tail.fresh_until and end <= tail.head.end_offset
+        is_fresh = time.monotonic() <= tail.fresh_until and position <= tail.head.end_offset
         head = self._retention.apply(tail.head) if is_fresh else None
         if head is None:
-            head = await self._retention.refresh(await tail.refresh(past=end))
+            head = await self._retention.refresh(await tail.refresh(past=position))
         start = start_of(after, head)
         if isinstance(start, NeedsLookup):
             start = await self._look_up(start, feed, after=after, head=head)
-        first = start if bounds.since is None else await self._first(bounds.since, start, head=head)
+        first = start if bounds.since is None else await self._start_at(bounds.since, start, head=head)
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, size=bounds.size)
         cursor = Cursor(log=head.log, position=max(start, scan.examined))
@@ -112,36 +112,36 @@ class Reader:
         return Page(entries=entries, cursor=cursor, more=cursor.position < through, positions=positions)
 
     def has_passed(self, until: int | None) -> bool:
-        """True if the log has passed this time (µs): no event before it can come any more."""
+        """True if the last entry is at or after this time (µs): then no earlier event can follow."""
         return until is not None and self._tail.head.time >= until
 
-    async def wait_for_entry(self, feed: Feed, *, past: int, seconds: float, unless: asyncio.Task[None]) -> int:
+    async def wait_for_entry(self, feed: Feed, *, past: int, seconds: float, disconnect: asyncio.Task[None]) -> int:
         """Wait for the first entry of the feed after `past`, visible to the reader or not.
 
         Returns the position up to which there is none: before that entry, or the end of the log after `seconds`. It
-        returns at once if the log ends after `past`, and as soon as waiting has ended or `unless` is done.
+        returns at once if the log ends after `past`, and as soon as the service stops or `disconnect` is done.
         """
         if self._tail.head.end_offset != past:
             return past
         with self._tail.wait(feed, past=past) as match:
-            either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, unless}
+            either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, disconnect}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return match.result() if match.done() else self._tail.head.end_offset
 
     async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:
-        """Find the position of an event id. Raises `CursorExpired` with the time of the oldest entry."""
-        if not isinstance(after, EventId) or needs is NeedsLookup.OLDEST_TIME:
+        """Find the position of an event id. Raises `CursorExpired` with the oldest time for `EXPIRED`."""
+        if not isinstance(after, EventId) or needs is NeedsLookup.EXPIRED:
             raise await self._expiry_failure(head)
         by_id = feed.without_filters().where(Equal("id", after.id))
         scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, size=1)
         if scan.entries:
             return scan.entries[0].sequence
         if scan.examined < head.end_offset:
-            raise Unavailable("This event id was not found in the time of one request. Use a cursor instead.")
-        raise InvalidCursor("This is no cursor, and no event of this feed has it as its id.")
+            raise Unavailable("The search for this event id took too long. Use a cursor instead.")
+        raise InvalidCursor("The value is neither a cursor nor the id of an event in this feed.")
 
-    async def _first(self, since: int, start: int, *, head: Head) -> int:
-        """Return the position to examine after: the start, or later, where `since` begins."""
+    async def _start_at(self, since: int, start: int, *, head: Head) -> int:
+        """Return the position to read after: the start, or the last position before `since` if that is later."""
         if start >= head.end_offset:
             return start
         recent = self._tail.entries_after(start)
@@ -150,7 +150,7 @@ class Reader:
         return max(start, await self._log.seek(since))
 
     async def _through(self, until: int, head: Head) -> int:
-        """Return the last position to examine: the end of the log, or before it, where `until` begins."""
+        """Return the last position to examine: the end of the log, or the last position before `until`."""
         return head.end_offset if until > head.time else await self._log.seek(until)
 
     async def _collect(self, feed: Feed, *, after: int, through: int, size: int) -> Scan:
@@ -159,27 +159,29 @@ class Reader:
         Values that a decision has hidden are excluded from the next scan, so a few decisions hide any number of
         entries. An entry without a decision ends the page; if it is the first one, the request fails.
         """
-        page, limit = Scan(entries=(), examined=after, log_start=after, positions=b""), size
+        collected, limit = Scan(entries=(), examined=after, log_start=after, positions=b""), size
         deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
-            scan = self._tail.recent.scan(feed, after=page.examined, through=through, limit=limit)
+            scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
             if scan is None:
-                scan = await self._scan_store(feed, after=page.examined, through=through, limit=limit)
+                scan = await self._scan_store(feed, after=collected.examined, through=through, limit=limit)
             visible = scan
             if isinstance(feed.visibility, ByDecision):
-                visible = await self._visible(feed.visibility, scan, fail_at=after if page.examined == after else None)
-            page = _extend(page, visible, size=size)
+                raise_at = after if collected.examined == after else None
+                visible = await self._visible(feed.visibility, scan, raise_at=raise_at)
+            collected = _extend(collected, visible, size=size)
             is_late = asyncio.get_running_loop().time() > deadline
-            if len(page.entries) == size or page.examined < scan.examined or page.examined >= through or is_late:
+            is_full = len(collected.entries) == size or collected.examined < scan.examined
+            if is_full or collected.examined >= through or is_late:
                 break
             hidden = _difference(scan.entries, visible.entries)
-            feed, limit = feed.without(hidden), max(size - len(page.entries), CANDIDATES_MAX if hidden else 0)
-        return page
+            feed, limit = feed.without(hidden), max(size - len(collected.entries), CANDIDATES_MIN if hidden else 0)
+        return collected
 
-    async def _visible(self, visibility: ByDecision, scan: Scan, *, fail_at: int | None) -> Scan:
+    async def _visible(self, visibility: ByDecision, scan: Scan, *, raise_at: int | None) -> Scan:
         """Return the entries of a scan that the reader may see, up to the first without a decision.
 
-        Raises `Undecided` if nothing after `fail_at` could be decided.
+        Raises `Undecided` if the first entry after `raise_at` has no decision.
         """
         questions_of_entries = [(entry, question_of(entry.event)) for entry in scan.entries]
         questions = {question for _, question in questions_of_entries if question is not None}
@@ -187,7 +189,7 @@ class Reader:
             allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
         except Undecided as failure:
             visible, examined = _before(failure, scan.entries)
-            if examined == fail_at:
+            if examined == raise_at:
                 raise
             return Scan(entries=visible, examined=examined, log_start=scan.log_start)
         visible = [entry for entry, question in questions_of_entries if question in allowed]
@@ -196,8 +198,8 @@ class Reader:
 
     async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
-        if computed:  # as after hidden entries: the next match may be far away
-            limit = max(limit, CANDIDATES_MAX)
+        if computed:  # the next match may be far away, as after hidden entries
+            limit = max(limit, CANDIDATES_MIN)
         with self._telemetry.store_span("scan", engine=self._log.engine):
             scan = await self._log.scan(feed, after=after, through=through, limit=limit)
         if scan.log_start > after:
@@ -233,24 +235,24 @@ def _before(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entr
     raise failure
 
 
-def _extend(page: Scan, scan: Scan, *, size: int) -> Scan:
-    """Return a page with the entries of the next scan that fit into its number and bytes.
+def _extend(collected: Scan, scan: Scan, *, size: int) -> Scan:
+    """Add the entries of the next scan that fit into the number and the bytes of a page.
 
-    It is complete up to its last position examined, which is the scan's if all of them fit.
+    The last position examined is that of the scan if all its entries fit, else that of the last entry added.
     """
     if not scan.entries:
-        return replace(page, examined=scan.examined)
-    room = size - len(page.entries)
-    # So few cannot weigh too much, and to sum their bytes takes longer than to send them.
-    if len(page.entries) + len(scan.entries) > LIGHT_ENTRIES_MAX:
-        room = min(room, _fitting(page.entries, scan.entries))
-    if room >= len(scan.entries):
-        return scan if not page.entries else replace(scan, entries=[*page.entries, *scan.entries], positions=None)
-    entries = [*page.entries, *scan.entries[:room]]
-    return replace(page, entries=entries, examined=entries[-1].sequence, positions=None)
+        return replace(collected, examined=scan.examined)
+    entries, capacity = collected.entries, size - len(collected.entries)
+    # To sum the bytes of few entries takes longer than to send them.
+    if len(entries) + len(scan.entries) > UNMEASURED_ENTRIES_MAX:
+        capacity = min(capacity, _count_fitting(entries, scan.entries))
+    if capacity >= len(scan.entries):
+        return scan if not entries else replace(scan, entries=[*entries, *scan.entries], positions=None)
+    entries = [*entries, *scan.entries[:capacity]]
+    return replace(collected, entries=entries, examined=entries[-1].sequence, positions=None)
 
 
-def _fitting(entries: Sequence[Entry], more: Sequence[Entry]) -> int:
+def _count_fitting(entries: Sequence[Entry], more: Sequence[Entry]) -> int:
     """Return how many more entries fit into the bytes of a page: at least one on an empty page."""
     size = len(b"[]") + sum(entry.json_length + len(b",") for entry in entries)
     for count, entry in enumerate(more):

@@ -5,14 +5,14 @@ that a range is read day by day in order. One more partition lists the days that
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
 from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
 from eventfeed.domain.moment import format_moment
 from eventfeed.log.cosmos.containers import RECORDS
-from eventfeed.log.cosmos.database import Calls, Database, Document
+from eventfeed.log.cosmos.database import Calls, Database
 from eventfeed.log.cosmos.retry import ConflictError
 
 # The most entries that one query of the audit log returns.
@@ -49,7 +49,8 @@ class CosmosRecords:
 
     async def approve(self, approval: Approval, *, seed: bool = False) -> None:
         """See `Approvals.approve`."""
-        document = {**_decision(approval.organisation), "approval": msgspec.json.encode(approval).decode()}
+        text = msgspec.json.encode(approval).decode()
+        document = {"id": approval.organisation, "kind": _APPROVAL, "approval": text}
         if seed:
             with contextlib.suppress(ConflictError):
                 await self._calls.create("approve", [document], partition=_APPROVAL, idempotent=True)
@@ -60,7 +61,7 @@ class CosmosRecords:
         """See `Approvals.withdraw`. A document without an approval stays, so that a later seed has no effect."""
         is_approved = await self.approval(organisation) is not None
         if is_approved:
-            await self._calls.put("withdraw", _decision(organisation))
+            await self._calls.put("withdraw", {"id": organisation, "kind": _APPROVAL})
         return is_approved
 
     async def record(self, entry: AuditEntry) -> None:
@@ -90,27 +91,17 @@ class CosmosRecords:
                 yield entry
 
     async def _entries_of_day(self, partition: str, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+        condition = "" if bounds.organisation is None else "AND c.organisation = @organisation "
+        query = (
+            f"SELECT TOP {AUDIT_ENTRIES_MAX} c.id, c.entry FROM c "  # noqa: S608  # constants
+            f"WHERE c.kind = @kind AND c.id > @after AND c.id < @until {condition}ORDER BY c.id"
+        )
         after, until = f"{bounds.since:020d}", "~" if bounds.until is None else f"{bounds.until:020d}"
-        while documents := await self._query_day(partition, bounds.organisation, after=after, until=until):
+        values = {"kind": partition, "after": after, "until": until, "organisation": bounds.organisation}
+        while documents := await self._calls.query("recorded", query, partition=partition, values=values):
             for document in documents:
                 yield msgspec.json.decode(document["entry"], type=AuditEntry)
-            after = documents[-1]["id"]
-
-    async def _query_day(
-        self, partition: str, organisation: str | None, *, after: str, until: str
-    ) -> Sequence[Document]:
-        condition = "" if organisation is None else "AND c.organisation = @organisation "
-        return await self._calls.query(
-            "recorded",
-            f"SELECT TOP {AUDIT_ENTRIES_MAX} c.id, c.entry FROM c "  # noqa: S608  # constants
-            f"WHERE c.kind = @kind AND c.id > @after AND c.id < @until {condition}ORDER BY c.id",
-            partition=partition,
-            values={"kind": partition, "after": after, "until": until, "organisation": organisation},
-        )
-
-
-def _decision(organisation: str) -> Document:
-    return {"id": organisation, "kind": _APPROVAL}
+            values["after"] = documents[-1]["id"]
 
 
 def _partition(day: str) -> str:

@@ -7,18 +7,9 @@ a percentile over all processes is then a weighted percentile of bounds.
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from opentelemetry.sdk.metrics.export import Histogram as HistogramData
-from opentelemetry.sdk.metrics.export import (
-    HistogramDataPoint,
-    Metric,
-    MetricExporter,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
+from opentelemetry.sdk.metrics import export as sdk
 
 CONNECTION = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 BOUND = "le"
@@ -31,7 +22,7 @@ def metric_name(metric: str) -> str:
     return _RENAMES.get(metric, metric)
 
 
-def exporter() -> MetricExporter:
+def exporter() -> sdk.MetricExporter:
     """Return Microsoft's exporter for the connection string, without usage statistics and without storage."""
     os.environ.setdefault("APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL", "true")
     from azure.monitor.opentelemetry.exporter import AzureMonitorMetricExporter  # noqa: PLC0415  # 0.4 s
@@ -45,41 +36,33 @@ class Increments:
     def __init__(self) -> None:
         self._totals: dict[tuple[object, ...], float] = {}
 
-    def since_last_call(self, totals: MetricsData) -> MetricsData:
-        """Return increments of sums, the buckets that grew, and other values as they are."""
-        resources = [
-            ResourceMetrics(
-                resource.resource,
-                [
-                    ScopeMetrics(scope.scope, [self._increment(each) for each in scope.metrics], scope.schema_url)
-                    for scope in resource.scope_metrics
-                ],
-                resource.schema_url,
-            )
-            for resource in totals.resource_metrics
-        ]
-        return MetricsData(resources)
+    def since_last_call(self, totals: sdk.MetricsData) -> sdk.MetricsData:
+        """Return increments of sums, the buckets that grew, and other values as they are, of one resource and scope."""
+        (resource,) = totals.resource_metrics
+        (scope,) = resource.scope_metrics
+        scope = replace(scope, metrics=[self._increment(each) for each in scope.metrics])
+        return sdk.MetricsData([replace(resource, scope_metrics=[scope])])
 
-    def _increment(self, metric: Metric) -> Metric:
+    def _increment(self, metric: sdk.Metric) -> sdk.Metric:
         data = metric.data
-        if isinstance(data, HistogramData):
+        if isinstance(data, sdk.Histogram):
             rows = [row for point in data.data_points for row in self._bucket_rows(metric.name, point)]
-            data = HistogramData(rows, data.aggregation_temporality)
-        elif isinstance(data, Sum) and data.is_monotonic:
+            data = sdk.Histogram(rows, data.aggregation_temporality)
+        elif isinstance(data, sdk.Sum) and data.is_monotonic:
             points = [
-                NumberDataPoint(point.attributes, point.start_time_unix_nano, point.time_unix_nano, increment)
+                replace(point, value=increment)
                 for point in data.data_points
                 if (increment := self._difference(point.value, metric.name, *_values(point)))
             ]
-            data = Sum(points, data.aggregation_temporality, is_monotonic=True)
-        return Metric(metric_name(metric.name), metric.description, metric.unit, data)
+            data = sdk.Sum(points, data.aggregation_temporality, is_monotonic=True)
+        return replace(metric, name=metric_name(metric.name), data=data)
 
     def _difference(self, total: float, *key: object) -> float:
         previous = self._totals.get(key, 0)
         self._totals[key] = total
         return total - previous
 
-    def _bucket_rows(self, name: str, point: HistogramDataPoint) -> Iterator[HistogramDataPoint]:
+    def _bucket_rows(self, name: str, point: sdk.HistogramDataPoint) -> Iterator[sdk.HistogramDataPoint]:
         """Yield a row for each bucket that grew. The sums of the rows add up to the increment of the sum."""
         total = self._difference(point.sum, name, "sum", *_values(point))
         edges = (min(point.min, point.explicit_bounds[0]), *point.explicit_bounds, point.max)
@@ -91,10 +74,9 @@ class Increments:
         estimate = sum(count * (low + high) / 2 for count, low, high in buckets)
         for count, low, high in buckets:
             share = total * count * (low + high) / 2 / estimate if estimate else 0.0
-            yield HistogramDataPoint(
+            yield replace(
+                point,
                 attributes={**(point.attributes or {}), BOUND: high},
-                start_time_unix_nano=point.start_time_unix_nano,
-                time_unix_nano=point.time_unix_nano,
                 count=count,
                 sum=share,
                 bucket_counts=[count],
@@ -104,5 +86,5 @@ class Increments:
             )
 
 
-def _values(point: NumberDataPoint | HistogramDataPoint) -> Sequence[object]:
+def _values(point: sdk.NumberDataPoint | sdk.HistogramDataPoint) -> Sequence[object]:
     return tuple((point.attributes or {}).values())

@@ -3,19 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    DataT,
-    HistogramDataPoint,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
-)
-from opentelemetry.sdk.metrics.export import Gauge as GaugeData
-from opentelemetry.sdk.metrics.export import Histogram as HistogramData
-from opentelemetry.sdk.metrics.export import Metric as MetricData
+from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
@@ -23,32 +11,32 @@ from eventfeed.telemetry.metrics import COUNTER, METRICS, Metric
 from eventfeed.telemetry.telemetry import Counter, Histogram, Telemetry, Value, Values
 
 SCOPE = "eventfeed"
-_CUMULATIVE = AggregationTemporality.CUMULATIVE
+_CUMULATIVE = sdk.AggregationTemporality.CUMULATIVE
 
 
-def measurements(telemetry: Telemetry, resource: Resource, *, since: int) -> MetricsData:
+def measurements(telemetry: Telemetry, resource: Resource, *, since: int) -> sdk.MetricsData:
     """Return the totals from `since` (ns since 1970) to now, without metrics that have no series."""
     metrics = list(_metrics(telemetry, since=since, now=time.time_ns()))
-    scope = ScopeMetrics(InstrumentationScope(SCOPE), metrics, schema_url="")
-    return MetricsData([ResourceMetrics(resource, [scope], schema_url="")])
+    scope = sdk.ScopeMetrics(InstrumentationScope(SCOPE), metrics, schema_url="")
+    return sdk.MetricsData([sdk.ResourceMetrics(resource, [scope], schema_url="")])
 
 
-def _metrics(telemetry: Telemetry, *, since: int, now: int) -> Iterator[MetricData]:
+def _metrics(telemetry: Telemetry, *, since: int, now: int) -> Iterator[sdk.Metric]:
     for metric in METRICS.values():
-        data: DataT | None = None
+        data: sdk.DataT | None = None
         if histogram := telemetry.histograms.get(metric.name):
             data = _histogram_data(histogram, since=since, now=now)
         elif counter := telemetry.counters.get(metric.name):
             data = _sum(counter, since=since, now=now)
         elif gauge := telemetry.gauges.get(metric.name):
-            data = GaugeData([NumberDataPoint({}, since, now, gauge())])
+            data = sdk.Gauge([sdk.NumberDataPoint({}, since, now, gauge())])
         if data is not None and data.data_points:
-            yield MetricData(metric.name, metric.description, metric.unit, data)
+            yield sdk.Metric(metric.name, metric.description, metric.unit, data)
 
 
-def _histogram_data(histogram: Histogram, *, since: int, now: int) -> HistogramData:
+def _histogram_data(histogram: Histogram, *, since: int, now: int) -> sdk.Histogram:
     points = [
-        HistogramDataPoint(
+        sdk.HistogramDataPoint(
             attributes=_attributes(histogram.metric, values),
             start_time_unix_nano=since,
             time_unix_nano=now,
@@ -61,15 +49,15 @@ def _histogram_data(histogram: Histogram, *, since: int, now: int) -> HistogramD
         )
         for values, distribution in histogram.series.copy().items()
     ]
-    return HistogramData(points, aggregation_temporality=_CUMULATIVE)
+    return sdk.Histogram(points, aggregation_temporality=_CUMULATIVE)
 
 
-def _sum(counter: Counter, *, since: int, now: int) -> Sum:
+def _sum(counter: Counter, *, since: int, now: int) -> sdk.Sum:
     points = [
-        NumberDataPoint(_attributes(counter.metric, values), since, now, amount)
+        sdk.NumberDataPoint(_attributes(counter.metric, values), since, now, amount)
         for values, amount in counter.series.copy().items()
     ]
-    return Sum(points, aggregation_temporality=_CUMULATIVE, is_monotonic=counter.metric.kind == COUNTER)
+    return sdk.Sum(points, aggregation_temporality=_CUMULATIVE, is_monotonic=counter.metric.kind == COUNTER)
 
 
 def _attributes(metric: Metric, values: Values) -> Mapping[str, Value]:

@@ -233,7 +233,7 @@ class Telemetry:
         if entries:
             age = self._clock_ns() - entries[-1].time * 1_000
             histograms["eventfeed.age_at_read"].record(max(0, age) / 1_000_000_000, feed)
-            if self.tracer is not None and self.is_recording():
+            if self.is_recording():
                 spans.link_current_span(entry.traceparent for entry in entries if entry.traceparent)
 
     def poll_caught_up(self, feed: str, kind: Literal["304", "empty", "wait", "stream"]) -> None:

@@ -19,7 +19,7 @@ def health_routes(reader: Reader, appender: Appender) -> list[HTTPRouteHandler]:
     @get("/health/ready")
     async def ready(_: HttpRequest) -> Response[bytes]:
         await reader.head()
-        appender.require_clock()
+        appender.require_accurate_clock()
         return Response(b'{"status":"ready"}', media_type=JSON)
 
     return [live, ready]

@@ -112,13 +112,13 @@ class EventStreamResponse(Response[bytes]):
         if expires is not None:
             seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
         position = await self._services.reader.wait_for_entry(
-            self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), unless=disconnect
+            self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), disconnect=disconnect
         )
         return Cursor(log=cursor.log, position=position)
 
     def _require_open(self) -> None:
         """Raise the reason for the end of the stream, if the service is stopping or the token has expired."""
-        if self._services.reader.is_closed:
+        if self._services.reader.is_stopping:
             raise Unavailable("The service is stopping. Connect again with the last id.")
         expires = self._feed_request.reader.expires
         if expires is not None and self._services.clock() // 1_000_000_000 >= expires:

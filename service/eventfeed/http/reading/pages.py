@@ -20,7 +20,7 @@ from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.representation import json_array
 from eventfeed.http.response import CLOUDEVENT_BATCH, COMPRESSED_BYTES_MIN, JSON, BytesResponse, accepts_gzip, compress
 
-# Bodies of pages, of so many bytes each, kept for the next reader: 4 MiB.
+# The most bodies of pages in the cache, and the most bytes of each: 4 MiB together.
 BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 
 # Request headers that responses depend on.
@@ -30,20 +30,22 @@ _START = Bare(position=0)
 
 
 class Pages:
-    """Answers requests for feeds; `secret` is the key of entity tags."""
+    """Responds to requests for feeds. `secret` is the key of entity tags."""
 
     def __init__(self, services: ReadingServices, public_url: PublicUrl, *, secret: bytes) -> None:
         self._services, self._public_url = services, public_url
         self._tag_digest = hashlib.blake2b(key=secret, digest_size=16)
-        # By serialisation, log and positions: the log of another name may have other entries there.
+        # By serialisation, log name and positions: another log may have other entries at the same positions.
         self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
 
     async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
-        """Return a page, 304 if the caller has this very page, or a stream. Raises what `Reader.read` raises."""
-        request, feed, parameters, _, _, _ = feed_request
-        fields = request.fields
-        media_type, seconds = _negotiate(fields.get("accept")), preferred_wait(request) if "prefer" in fields else 0
-        page = await self._services.reader.read(feed, after=parameters.after or _START, bounds=parameters)
+        """Return a page, a stream, or 304 if the caller already has the page. Raises what `Reader.read` raises."""
+        parameters, fields = feed_request.parameters, feed_request.request.fields
+        media_type, seconds = (
+            _negotiate(fields.get("accept")),
+            preferred_wait(feed_request.request) if "prefer" in fields else 0,
+        )
+        page = await self._services.reader.read(feed_request.feed, after=parameters.after or _START, bounds=parameters)
         if media_type == EVENT_STREAM:
             return EventStreamResponse(self._services, feed_request, page=page)
         if seconds:
@@ -56,43 +58,47 @@ class Pages:
 
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
-        request, feed, parameters, _, guard, _ = feed_request
+        feed, parameters, guard = feed_request.feed, feed_request.parameters, feed_request.guard
         if page.entries and (
-            len(page.entries) == parameters.size or not self._has(feed_request, page, media_type=media_type)
+            len(page.entries) == parameters.size or not self._is_tag_known(feed_request, page, media_type=media_type)
         ):
             return page
         reader, deadline = self._services.reader, asyncio.get_running_loop().time() + seconds
-        disconnect, first, after = asyncio.create_task(wait_for_disconnect(request.receive)), page, parameters.after
+        disconnect, initial_page, after = (
+            asyncio.create_task(wait_for_disconnect(feed_request.request.receive)),
+            page,
+            parameters.after,
+        )
         try:
-            while not (page.more or reader.has_passed(parameters.until) or reader.is_closed or disconnect.done()):
+            while not (page.more or reader.has_passed(parameters.until) or reader.is_stopping or disconnect.done()):
                 if (remaining := deadline - asyncio.get_running_loop().time()) <= 0:
                     break
                 position = await reader.wait_for_entry(
-                    feed, past=page.cursor.position, seconds=remaining, unless=disconnect
+                    feed, past=page.cursor.position, seconds=remaining, disconnect=disconnect
                 )
-                if not first.entries:
+                # Entries that the caller has are read again, so that the new page contains them.
+                if not initial_page.entries:
                     after = Cursor(log=page.cursor.log, position=position)
                 if guard is not None:
                     await guard.require()
                 page = await reader.read(feed, after=after or _START, bounds=parameters)
-                if len(page.entries) > len(first.entries):
+                if len(page.entries) > len(initial_page.entries):
                     return page
         finally:
             disconnect.cancel()
-        return first if first.entries else page
+        return initial_page if initial_page.entries else page
 
     async def _page_response(
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: int
     ) -> BytesResponse:
-        """Return the page, or 304; `wait` is how long the request could wait (s), 0 if it could not."""
-        request, feed, _, _, guard, serialise = feed_request
-        fields, cursor = request.fields, str(page.cursor)
+        """Return the page, or 304. `wait` is the value of `Preference-Applied` (s), 0 for none."""
+        fields, guard, cursor = feed_request.request.fields, feed_request.guard, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
-        is_known = _names_tag(fields, tag)
-        if guard is not None and page.entries and not is_known:
+        is_unchanged = _names_tag(fields, tag)
+        if guard is not None and page.entries and not is_unchanged:
             await guard.audit(page)
-        body = b"" if is_known else self._body(serialise, page)
+        body = b"" if is_unchanged else self._body(feed_request.serialise, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
         headers = [
             (b"link", b'<%b>; rel="next"' % link),
@@ -105,9 +111,11 @@ class Pages:
         ]
         if wait:
             headers.append((b"preference-applied", b"wait=%d" % wait))
-        if not page.more and (is_known or not page.entries):
-            self._services.telemetry.poll_caught_up(feed.name, "304" if is_known else "wait" if wait else "empty")
-        if is_known:
+        if not page.more and (is_unchanged or not page.entries):
+            self._services.telemetry.poll_caught_up(
+                feed_request.feed.name, "304" if is_unchanged else "wait" if wait else "empty"
+            )
+        if is_unchanged:
             return BytesResponse(304, headers)
         if is_compressed:
             body = await compress(body)
@@ -134,25 +142,25 @@ class Pages:
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
         """Return a strong entity tag.
 
-        The link holds the log and the last position examined, and entries never change; the parameters, the caller's
-        rights and the positions of the events complete it. Only a client that got a page knows its tag: with a tag
-        that it could compute, a 304 would show what is on a page that it never read.
+        It covers the link, with the log and the last position examined, the parameters, the caller's rights and the
+        positions of the events. Entries never change. The digest has a key, so that a client cannot compute the tag of
+        a page that it has not received, and use a 304 to test a guess.
         """
         variant = msgspec.json.encode((media_type, feed_request.reader.rights, page.more))
         tag = self._tag_digest.copy()
         tag.update(b"%b %b %b %b" % (link, variant, feed_request.parameters.json, page.positions))
         return f'"{tag.hexdigest()}"'
 
-    def _has(self, feed_request: FeedRequest, page: Page, *, media_type: str) -> bool:
-        """True if the caller has this very page."""
+    def _is_tag_known(self, feed_request: FeedRequest, page: Page, *, media_type: str) -> bool:
+        """True if the caller names the tag of this page."""
         link = self._link(feed_request, str(page.cursor))
         return _names_tag(feed_request.request.fields, self._tag(feed_request, page, media_type=media_type, link=link))
 
 
 def _names_tag(fields: Mapping[str, str], tag: str) -> bool:
-    """True if the caller names this tag, with either coding, by weak comparison (RFC 9110 §13.1.2).
+    """True if the caller names this tag, in its plain or its gzip form, by weak comparison (RFC 9110 §13.1.2).
 
-    `*` matches nothing: it asks whether there is a page at all, and there always is.
+    `*` matches nothing: it would match every page, so a poll with it would never return an event.
     """
     condition = fields.get("if-none-match")
     if not condition:
