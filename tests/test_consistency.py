@@ -1,4 +1,4 @@
-"""Names that service, infrastructure and load tests share without importing each other: they must agree."""
+"""Names that service, infrastructure and load tests share without importing each other must be equal."""
 
 import ast
 import json
@@ -91,7 +91,7 @@ def test_every_setting_of_the_container_exists(resources: Resources) -> None:
     assert set() == plain_names & (secrets | {CONNECTION})
 
 
-def test_the_service_starts_with_the_settings_of_the_container(resources: Resources) -> None:
+def test_service_starts_with_the_settings_of_the_container(resources: Resources) -> None:
     """No setting is missing or contradicts another, and the store is Cosmos DB."""
     settings = load(environment(resources))
 
@@ -105,8 +105,8 @@ def test_the_service_starts_with_the_settings_of_the_container(resources: Resour
 @pytest.mark.parametrize(
     "name", ["STORE", "MASKINPORTEN_ISSUER", "MASKINPORTEN_AUDIENCES", "PUBLIC_URL", "PLATFORM_URL"]
 )
-def test_a_missing_required_setting_prevents_the_start(resources: Resources, name: str) -> None:
-    """The test above can fail."""
+def test_missing_required_setting_prevents_the_start(resources: Resources, name: str) -> None:
+    """This proves that the test above can fail."""
     variables = environment(resources)
     del variables[f"{PREFIX}{name}"]
 
@@ -147,7 +147,7 @@ def test_probes_use_existing_routes(resources: Resources, real_routes: Sequence[
     assert {port} == {each["port"] for each in probes} == {app["configuration"]["ingress"]["targetPort"]}
 
 
-def test_a_replica_has_enough_time_to_stop(resources: Resources) -> None:
+def test_replica_has_enough_time_to_stop(resources: Resources) -> None:
     """The service first finishes its requests, then sends its traces."""
     (app,) = of_type(resources, "app:ContainerApp").values()
 
@@ -198,7 +198,7 @@ def test_alerts_and_the_dashboard_query_existing_metrics(resources: Resources) -
     assert len(metrics_of(text)) >= 15
 
 
-def test_the_dashboard_equals_that_of_the_telemetry(resources: Resources) -> None:
+def test_dashboard_equals_that_of_the_telemetry(resources: Resources) -> None:
     """Only the workspace differs."""
     (actual,) = (
         each["properties"]["serializedData"] for each in of_type(resources, "dashboard:DashboardDefinition").values()
@@ -210,7 +210,7 @@ def test_the_dashboard_equals_that_of_the_telemetry(resources: Resources) -> Non
     assert json.loads(text.replace(WORKSPACE, rule[0])) == json.loads(actual)
 
 
-def test_the_gateway_imports_the_document_of_the_service(resources: Resources, real_routes: Sequence[str]) -> None:
+def test_gateway_imports_the_document_of_the_service(resources: Resources, real_routes: Sequence[str]) -> None:
     """Every path of the document is a route of the service."""
     (api,) = of_type(resources, "apimanagement:Api").values()
     api_document = json.loads(api["value"])
@@ -248,7 +248,7 @@ def test_problems_of_the_gateway_equal_those_of_the_service(resources: Resources
     assert [] == [code for code, title in variables if KINDS[code].title != title]
 
 
-def test_the_gateway_and_the_service_agree_on_limits_and_headers(resources: Resources) -> None:
+def test_gateway_and_the_service_agree_on_limits_and_headers(resources: Resources) -> None:
     """The limits are the size of a request and the time of a long poll."""
     text = policies(resources)
     settings = load(environment(resources))
@@ -262,7 +262,7 @@ def test_the_gateway_and_the_service_agree_on_limits_and_headers(resources: Reso
 
 
 def test_service_infra_and_loadtests_never_import_each_other() -> None:
-    """They do not name each other's modules in strings either. Tests may import all of them."""
+    """The packages do not name each other's modules in strings either. Tests may import all of them."""
     foreign_packages = {"service": {"components", "stack", "loadtests"}, "infra": {"eventfeed", "loadtests"}}
     foreign_packages["loadtests"] = {"eventfeed", "components", "stack"}
     violations = [

@@ -9,7 +9,7 @@ from eventfeed.http.problems import KINDS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "contract.md").read_text()
 # A block quote names planned behaviour, which the OpenAPI document does not have yet.
-BUILT = "\n".join(line for line in PAGE.splitlines() if not line.startswith(">"))
+PRESENT_CONTRACT = "\n".join(line for line in PAGE.splitlines() if not line.startswith(">"))
 OPENAPI = document()
 
 ROUTE = re.compile(r"`((?:GET|POST|PUT|DELETE) /[^`\s]+)`")
@@ -26,9 +26,9 @@ def objects(value: object) -> Iterator[Mapping[str, object]]:
             yield from objects(each)
 
 
-def names_in(place: str) -> set[str]:
-    """The names of all parameters in this place: query, header or path."""
-    return {str(each["name"]) for each in objects(OPENAPI) if each.get("in") == place and "schema" in each}
+def names_in(location: str) -> set[str]:
+    """The names of all parameters in this location: query, header or path."""
+    return {str(each["name"]) for each in objects(OPENAPI) if each.get("in") == location and "schema" in each}
 
 
 def response_headers() -> set[str]:
@@ -43,7 +43,7 @@ def response_headers() -> set[str]:
 
 def first_cells(heading: str) -> list[str]:
     """The code in the first column of the table under this header row."""
-    rows = BUILT.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()
+    rows = PRESENT_CONTRACT.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()
     return [code for row in rows[2:] for code in re.findall(r"`([^`]+)`", row.split("|")[1])]
 
 
@@ -58,7 +58,7 @@ def test_contract_routes_equal_those_of_openapi() -> None:
     assert isinstance(paths, Mapping)
     routes = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
-    assert routes == set(ROUTE.findall(BUILT))
+    assert routes == set(ROUTE.findall(PRESENT_CONTRACT))
 
 
 def test_contract_parameters_equal_those_of_openapi() -> None:
@@ -68,7 +68,7 @@ def test_contract_parameters_equal_those_of_openapi() -> None:
 
 def test_contract_request_headers_include_those_of_openapi() -> None:
     """Every request header of the OpenAPI document is named."""
-    assert [] == [name for name in sorted(names_in("header")) if f"`{name}" not in BUILT]
+    assert [] == [name for name in sorted(names_in("header")) if f"`{name}" not in PRESENT_CONTRACT]
 
 
 def test_contract_response_headers_equal_those_of_openapi() -> None:
@@ -76,37 +76,40 @@ def test_contract_response_headers_equal_those_of_openapi() -> None:
     in_errors = {"WWW-Authenticate", "Retry-After", "Location"}
 
     assert response_headers() - in_errors == set(first_cells("response header | value"))
-    assert [] == [name for name in in_errors | {"Allow"} if f"`{name}`" not in BUILT]
+    assert [] == [name for name in in_errors | {"Allow"} if f"`{name}`" not in PRESENT_CONTRACT]
 
 
 def test_contract_errors_equal_the_problems_of_the_service() -> None:
-    """Status and code of each error, and no other; all codes that the OpenAPI document names are among them."""
-    errors = {(int(status), code) for status, code in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", BUILT, re.MULTILINE)}
+    """Status and code of each error are equal. All codes in the OpenAPI document are among them."""
+    errors = {
+        (int(status), code)
+        for status, code in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", PRESENT_CONTRACT, re.MULTILINE)
+    }
     components = OPENAPI["components"]
     assert isinstance(components, Mapping)
     texts = [str(each.get("description", "")) for each in objects(components["responses"])]
-    named = {code for text in texts for code in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text)}
+    documented_codes = {code for text in texts for code in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text)}
 
     assert {(kind.status, code) for code, kind in KINDS.items()} == errors
-    assert named <= {code for _, code in errors}
+    assert documented_codes <= {code for _, code in errors}
 
 
 def test_contract_names_every_member_of_a_problem() -> None:
-    """RFC 9457 members and the service's own."""
+    """These are the members of RFC 9457 and those of the service."""
     problem = next(each for each in objects(OPENAPI["components"]) if "Problem" in each and "Fault" in each)["Problem"]
     assert isinstance(problem, Mapping)
     members = problem["properties"]
     assert isinstance(members, Mapping)
 
-    assert [] == [name for name in members if f"`{name}`" not in BUILT]
+    assert [] == [name for name in members if f"`{name}`" not in PRESENT_CONTRACT]
 
 
 def test_contract_scopes_equal_those_of_the_domain() -> None:
-    """Every fixed scope is named."""
+    """The contract names every fixed scope."""
     scopes = re.findall(r'^SCOPE_\w+ = "([^"]+)"', SCOPES, re.MULTILINE)
 
     assert len(scopes) > 3
-    assert [] == [scope for scope in scopes if f"`{scope}`" not in BUILT]
+    assert [] == [scope for scope in scopes if f"`{scope}`" not in PRESENT_CONTRACT]
 
 
 SCOPES = (Path(__file__).parents[1] / "service" / "eventfeed" / "domain" / "principal.py").read_text()

@@ -75,7 +75,7 @@ def test_reference_describes_every_command_with_its_options() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_a_page_lead_to_existing_files(page: Path) -> None:
-    """Links to other sites are left out."""
+    """Links to other sites are not checked."""
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in target]
 
     assert [] == [target for target in targets if not (page.parent / target).exists()]
@@ -90,7 +90,7 @@ def test_every_make_command_in_the_docs_exists() -> None:
 
 
 def test_tour_of_the_readme_runs_as_written(tmp_path: Path) -> None:
-    """Its commands run against a service as `make run` starts it."""
+    """The commands run against a service as `make run` starts it."""
     (tour,) = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     with running_service(tmp_path, "--sample") as service:
         script = tour.replace("http://127.0.0.1:8080", service.url).replace(".venv/bin/eventfeed", COMMAND)
@@ -162,7 +162,7 @@ def test_docs_describe_every_alert_as_the_code_does() -> None:
 
 
 def test_no_metric_has_an_id_or_a_person_as_attribute() -> None:
-    """Nor a party, a cursor or a token. So a metric has few series, and no personal data."""
+    """A metric has few series and no personal data, so parties, cursors and tokens are excluded too."""
     names = {name for each in METRICS.values() for name in each.attributes}
     personal = re.compile(r"id$|party|person|user|cursor|token|instance|subject|source_|path|url|query")
 

@@ -40,7 +40,7 @@ def faulty_sentences(tmp_path: Path, *sentences: str) -> set[int]:
 
 
 def test_prose_of_readme_and_docs_has_no_fault() -> None:
-    """Short sentences, standard words."""
+    """The linter accepts short sentences with standard words."""
     assert "" == prose_faults()
 
 
@@ -54,7 +54,7 @@ def test_linter_refuses_each_word_that_the_glossary_avoids(tmp_path: Path) -> No
 
 
 def test_linter_refuses_sentences_that_begin_with_a_question_word(tmp_path: Path) -> None:
-    """In a paragraph, after another sentence, and in a heading."""
+    """This holds in a paragraph, after another sentence, and in a heading."""
     sentences = [f"{word} has a receipt is durable." for word in QUESTION_WORDS]
     sentences += [f"It is short. {word} reads a page waits." for word in QUESTION_WORDS]
     sentences += [f"## {word} is stored" for word in QUESTION_WORDS]
@@ -63,7 +63,7 @@ def test_linter_refuses_sentences_that_begin_with_a_question_word(tmp_path: Path
 
 
 def test_linter_refuses_a_long_sentence_and_accepts_a_short_one(tmp_path: Path) -> None:
-    """About thirty words are the limit."""
+    """The limit is about thirty words."""
     long, short = "The service " + "stores and " * 30 + "returns events.", "The service stores and returns events."
 
     assert {0} == faulty_sentences(tmp_path, long, short)
@@ -83,7 +83,7 @@ def test_glossary_explains_every_public_class_of_the_domain() -> None:
 
 @pytest.mark.parametrize("heading", ["Terms", "Classes of the domain"])
 def test_glossary_lists_each_word_once_in_order(heading: str) -> None:
-    """One meaning a word."""
+    """Each word has one meaning."""
     words = [row.split("|")[1].strip(" `").casefold() for row in rows(heading)]
 
     assert len(words) > 30
@@ -92,18 +92,18 @@ def test_glossary_lists_each_word_once_in_order(heading: str) -> None:
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("*.md"))], ids=lambda page: page.name)
 def test_links_to_headings_lead_to_a_heading(page: Path) -> None:
-    """In the same page, or in another."""
+    """The heading is in the same page or in another."""
     links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
     pages = [(page.parent / target if target else page, anchor) for target, anchor in links]
-    broken = [f"{target.name}#{anchor}" for target, anchor in pages if anchor not in anchors(target)]
+    broken_links = [f"{target.name}#{anchor}" for target, anchor in pages if anchor not in anchors(target)]
 
-    assert [] == broken
+    assert [] == broken_links
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page: Path) -> None:
-    """Relative to the project, or to the package of the service."""
-    named = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|sql|yaml|yml|json|sh|xml|md))`", page.read_text())
+    """The paths are relative to the project, or to the package of the service."""
+    file_names = re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|sql|yaml|yml|json|sh|xml|md))`", page.read_text())
     roots = (ROOT, ROOT / "service" / "eventfeed")
 
-    assert [] == [name for name in named if not any((root / name).exists() for root in roots)]
+    assert [] == [name for name in file_names if not any((root / name).exists() for root in roots)]

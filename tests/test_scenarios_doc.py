@@ -129,7 +129,7 @@ def test_diagrams_use_the_participants_they_declare() -> None:
 
 
 def test_no_url_on_the_page_contains_a_person_number() -> None:
-    """URLs are logged on their way. The numbers are those of the register."""
+    """Proxies and servers write URLs to their logs."""
     numbers = {person.number for person in population_here().people}
     urls = URLS.findall(PAGE)
 

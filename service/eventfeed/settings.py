@@ -71,9 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     platform_subscription_key: Annotated[Ascii, "The subscription key for the platform's gateway."] = ""
     platform_orgs_url: Annotated[
-        str,
-        Meta(pattern=r"^(https?://\S+)?$"),
-        "The platform's list of organisations' short names (altinn-orgs.json).",
+        str, Meta(pattern=r"^(https?://\S+)?$"), "The platform's list of organisations' short names (altinn-orgs.json)."
     ] = ""
     maskinporten_issuer: Annotated[
         Issuer,
@@ -88,10 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The issuer of ID-porten tokens, as in its discovery document. "
         "Empty: the development issuer if there is one, else tokens of people are not exchanged.",
     ] = ""
-    idporten_audiences: Annotated[
-        str,
-        "Audiences or client ids accepted in ID-porten tokens, separated by spaces.",
-    ] = ""
+    idporten_audiences: Annotated[str, "Audiences or client ids accepted in ID-porten tokens, separated by spaces."] = (
+        ""
+    )
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         "The least severe level that is logged. `info` logs a line for each request.",
@@ -101,14 +98,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "text"
     streams: Annotated[Count, "The maximum number of open event streams for each process."] = 5_000
     caller_streams: Annotated[Count, "The maximum number of open event streams of one caller, for each process."] = 100
-    waits: Annotated[
-        Count,
-        "The maximum number of waiting long polls for each process; others do not wait.",
-    ] = 10_000
-    address_requests: Annotated[
-        Rate,
-        "Requests of one address to the open instance feed, in each process.",
-    ] = 600
+    waits: Annotated[Count, "The maximum number of waiting long polls for each process; others do not wait."] = 10_000
+    address_requests: Annotated[Rate, "Requests of one address to the open instance feed, in each process."] = 600
     instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60
     client_address_header: Annotated[
         str,

@@ -1,4 +1,4 @@
-"""One suite for every engine: each test here runs on each of them."""
+"""Fixtures that run each test of the suite on every engine."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from tests.support.engines import open_sqlite_log
 
 
 def forbid_blocking() -> AbstractContextManager[BlockBuster]:
-    """Fail on calls that block the event loop while the block lasts. The creation of a client may block."""
+    """Fail on calls that block the event loop, during a `with` statement. The creation of a client may block."""
     return blockbuster_ctx(excluded_modules=["tests"])
 
 

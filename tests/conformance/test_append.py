@@ -62,10 +62,10 @@ async def test_one_of_many_racing_writers_gets_a_position(log: EventLog) -> None
 
 async def test_event_without_an_app_returns_unchanged(log: EventLog) -> None:
     """An event without app, instance or resource returns without them."""
-    plain = entry(1, of=event(app=None))
-    await log.append([plain], after=0)
+    entry_without_app = entry(1, of=event(app=None))
+    await log.append([entry_without_app], after=0)
 
-    assert [plain] == await all_entries(log)
+    assert [entry_without_app] == await all_entries(log)
 
 
 async def test_batch_of_the_maximum_size_is_accepted(log: EventLog) -> None:

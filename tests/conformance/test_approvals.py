@@ -8,7 +8,7 @@ NEWER = Approval(organisation=BANK.organisation, types=["other"], valid_to=1, re
 
 
 async def test_approval_returns_as_it_was_stored(records: Approvals) -> None:
-    """An organisation number has its own approval or none."""
+    """An organisation without an approval gets None."""
     before = await records.approval(BANK.organisation)
     await records.approve(BANK)
 

@@ -23,7 +23,7 @@ async def entries_within(audit: Audit, bounds: AuditRange) -> list[AuditEntry]:
 
 
 async def test_audit_entry_returns_as_it_was_recorded(records: Audit) -> None:
-    """An entry has the same members as before."""
+    """The entry is returned with the same members."""
     approval = AuditEntry(
         time=5, organisation="1", action="approve", approved="2", valid_to=7, reason="ø", types=["b", "c"]
     )

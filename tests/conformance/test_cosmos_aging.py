@@ -1,4 +1,4 @@
-"""Entries that the store of Cosmos DB deletes by age, before or after the log start moves, and a log without its end.
+"""Entries that Cosmos DB deletes by age, before or after the log start moves, and a log without its end.
 
 The emulator has no time to live, so the tests delete the entries.
 """

@@ -69,8 +69,8 @@ async def test_verb_on_a_stale_replica_has_the_same_result(emulator_url: str, na
     assert results[0] == results[1]
 
 
-async def test_followed_event_is_found_on_a_stale_replica(emulator_url: str) -> None:
-    """An identity of another process that this process has read is not new, whichever replica responds."""
+async def test_event_read_before_is_found_on_a_stale_replica(emulator_url: str) -> None:
+    """This process has read an event of another process, so the event is not new, whichever replica responds."""
     network = network_to(emulator_url)
     async with open_written_log(emulator_url, network) as log:
         log._segments.newest, log._can_append = End(5, 5_000_000), False
@@ -82,7 +82,7 @@ async def test_followed_event_is_found_on_a_stale_replica(emulator_url: str) -> 
 
 
 async def test_replica_that_never_catches_up_is_unavailable(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result that may be incomplete is never returned."""
+    """The verb never returns a result that may be incomplete."""
     monkeypatch.setattr(retry, "STALE_SECONDS", 0.0)
     network = network_to(emulator_url)
     async with open_written_log(emulator_url, network) as log:
@@ -92,7 +92,7 @@ async def test_replica_that_never_catches_up_is_unavailable(emulator_url: str, m
 
 
 async def test_log_that_ends_before_its_manifest_is_damaged(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries that this process or the manifest knows are lost: no number may be used twice."""
+    """Entries that were in the log are lost, and their positions must not be used again."""
     monkeypatch.setattr(retry, "STALE_SECONDS", 0.0)
     async with open_written_log(emulator_url, network_to(emulator_url)) as log:
         await log._manifest.change("expire", lambda manifest: replace(manifest, position=24))
@@ -129,7 +129,7 @@ class SessionNetwork(Network):
 
 
 async def test_query_sends_the_session_token_of_the_end(emulator_url: str) -> None:
-    """The end is read before other entries, through the same client: each query sends the token of the one before."""
+    """A verb reads the end first and then other entries, each query with the token of the response before it."""
     network = SessionNetwork(network_to(emulator_url))
     async with open_written_log(emulator_url, network) as log:
         before = len(network.request_tokens)

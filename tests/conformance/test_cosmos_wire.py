@@ -53,7 +53,7 @@ VERBS: dict[str, Callable[[CosmosLog], Awaitable[object]]] = {
 @pytest.mark.parametrize("fault", [Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH])
 @pytest.mark.parametrize("name", VERBS)
 async def test_request_without_effect_is_sent_twice(emulator_url: str, name: str, fault: Fault) -> None:
-    """The engine repeats it and the SDK does not: it counts as two requests."""
+    """The engine repeats the request and the SDK does not, so two requests are counted."""
     network = network_to(emulator_url)
     async with open_warm_log(emulator_url, network) as log:
         before, network.next = network.requests.total(), [fault]
@@ -227,7 +227,7 @@ async def test_concurrent_changes_of_the_manifest_all_succeed(emulator_url: str)
 async def test_owner_of_a_quiet_instance_is_found_among_many_events(
     emulator_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A query for first events is bounded, and an instance with many events hides no other."""
+    """A query for first events is bounded. An instance with many events does not displace another."""
     monkeypatch.setattr(log_module, "FIRST_EVENTS_MAX", 3)
     busy, quiet = [event(instance=900_001) for _ in range(10)], event(instance=900_002)
     network = network_to(emulator_url)

@@ -5,7 +5,7 @@ from tests.support.events import entries
 
 
 async def test_follow_returns_at_most_limit_entries(log: EventLog) -> None:
-    """A call is bounded, and begins right after the position."""
+    """The entries begin right after the position."""
     population = entries(1, 9)
     await log.append(population, after=0)
 
@@ -13,7 +13,7 @@ async def test_follow_returns_at_most_limit_entries(log: EventLog) -> None:
 
 
 async def test_follow_at_the_end_returns_nothing(log: EventLog) -> None:
-    """The end of the log is no error."""
+    """A position at the end is not an error."""
     await log.append(entries(1, 2), after=0)
 
     assert [] == list(await log.follow(after=2, limit=4))

@@ -49,12 +49,12 @@ async def test_scan_of_any_feed_equals_the_filtered_list(
 @pytest.mark.parametrize(("after", "through"), [(0, 60), (4, 59), (5, 5), (5, 56)])
 async def test_scan_for_an_id_finds_every_event_with_it(log: EventLog, limit: int, after: int, through: int) -> None:
     """The events are in several segments, and other feeds have events with the same id."""
-    twins = {
-        sequence: event("twin", instance=sequence, app=APPS[sequence % 3 == 0]) for sequence in (5, 6, 20, 33, 57, 60)
+    events_with_the_id = {
+        sequence: event("same", instance=sequence, app=APPS[sequence % 3 == 0]) for sequence in (5, 6, 20, 33, 57, 60)
     }
-    population = [entry(sequence, of=twins.get(sequence, event())) for sequence in range(1, 61)]
+    population = [entry(sequence, of=events_with_the_id.get(sequence, event())) for sequence in range(1, 61)]
     await log.append(population, after=0)
-    feed = FEED.where(*conditions(id="twin"))
+    feed = FEED.where(*conditions(id="same"))
     scan = await log.scan(feed, after=after, through=through, limit=limit)
     matches = [each for each in population if after < each.sequence <= through and feed.matches(each.event)]
 
@@ -88,7 +88,7 @@ async def test_scan_without_matches_is_bounded_and_advances(log: EventLog, monke
 
 
 async def test_scan_after_expiry_returns_the_log_start(log: EventLog) -> None:
-    """A reader can see that entries were deleted meanwhile."""
+    """By the log start, a reader notices that entries were deleted."""
     await log.append(entries(1, 5), after=0)
     await log.expire(before=3_000_000)
 

@@ -14,8 +14,8 @@ async def test_seek_returns_the_last_position_before_a_time(log: EventLog, time:
     assert position == await log.seek(time)
 
 
-async def test_entries_of_one_time_are_not_separated(log: EventLog) -> None:
-    """All entries of a time are on the same side of the position."""
+async def test_seek_does_not_separate_entries_of_one_time(log: EventLog) -> None:
+    """All entries of a time are before the position, or all are after it."""
     await log.append([entry(sequence, time=7) for sequence in range(1, 5)], after=0)
 
     assert [0, 4] == [await log.seek(7), await log.seek(8)]

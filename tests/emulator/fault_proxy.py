@@ -41,7 +41,7 @@ class Fault(enum.Enum):
 
 # A lost response is the hardest fault, so it is half of all faults.
 FAULTS = [*Fault, *[Fault.RESPONSE_LOST] * (len(Fault) - 2)]
-_REFUSALS = {
+_ERROR_RESPONSES = {
     Fault.TOO_MANY_REQUESTS: (b"429 Too Many Requests", b"x-ms-retry-after-ms: 20\r\n"),
     Fault.RETRY_WITH: (b"449 Retry With", b""),
     Fault.UNAVAILABLE: (b"503 Service Unavailable", b""),
@@ -53,8 +53,9 @@ _REFUSALS = {
 class Network:
     """A network to `host` and `port`.
 
-    `next` are the faults of the next requests; after those, a share `rate` of requests has a random fault. `requests`
-    counts requests by fault, `newest` is the last entry that a client has written, `connections` serve clients.
+    `next` has the faults of the next requests; after those, a share `rate` of requests has a random fault. `requests`
+    counts requests by fault, `newest` is the sequence of the last entry that a client has written, and `connections`
+    has the tasks that serve clients.
     """
 
     host: str
@@ -68,8 +69,8 @@ class Network:
 
     def choose_fault(self) -> Fault | None:
         """Choose the fault of the next request, and count it."""
-        by_chance = self.rng.choice(FAULTS) if self.rng.random() < self.rate else None
-        fault = self.next.pop(0) if self.next else by_chance
+        random_fault = self.rng.choice(FAULTS) if self.rng.random() < self.rate else None
+        fault = self.next.pop(0) if self.next else random_fault
         self.requests[fault.name if fault else "NONE"] += 1
         return fault
 
@@ -110,7 +111,7 @@ class Network:
         if fault is Fault.RESET:
             return False
         if fault in (Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH, Fault.UNAVAILABLE):
-            return await _send(writer, _refusal(fault))
+            return await _send(writer, _error_response(fault))
         if fault is Fault.DELAY:
             await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
         self.newest = max([self.newest, *(int(each) for each in _SEQUENCE.findall(request))])
@@ -122,7 +123,7 @@ class Network:
             return False
         response = self.on_response(request, response)
         if fault is Fault.UNAVAILABLE_BUT_DONE:
-            return await _send(writer, _refusal(fault))
+            return await _send(writer, _error_response(fault))
         if fault is Fault.SLOW_BODY:
             await _send(writer, response[: len(response) // 2])
             await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
@@ -168,8 +169,8 @@ def _limit_query(request: bytes, position: int) -> bytes:
     return head + b"\r\n" + body
 
 
-def _refusal(fault: Fault) -> bytes:
-    status, headers = _REFUSALS[fault]
+def _error_response(fault: Fault) -> bytes:
+    status, headers = _ERROR_RESPONSES[fault]
     body = b'{"code":"%b","message":"a fault of the test network"}' % status.partition(b" ")[0]
     head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n" % (
         status,

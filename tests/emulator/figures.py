@@ -62,7 +62,7 @@ class InstantLog(CosmosLog):
         async def create(*_: object, **__: object) -> None:
             return None
 
-        self._events.query, self._events.create = query, create  # type: ignore[method-assign]  # that is the point
+        self._events.query, self._events.create = query, create  # type: ignore[method-assign]  # a store without delay
 
 
 class Measurement(NamedTuple):

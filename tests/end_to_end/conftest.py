@@ -10,8 +10,8 @@ from tests.support.service import RunningService, running_service
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service that all tests share. Each test works in an app of its own."""
-    # All tests are one caller.
+    """A service that all tests share. Each test uses an app of its own."""
+    # All tests have the same address, so its rate limit must be high.
     with running_service(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
         yield running
 
@@ -19,5 +19,5 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 @pytest.fixture
 def app() -> str:
     """The name of an app that no other test uses."""
-    # Letters alone: eleven digits in a row would be taken for a person's number, and masked.
+    # The name has letters only: the service would mask eleven digits in a row, like a person number.
     return f"app-{uuid.uuid4().hex[:12].translate(str.maketrans('0123456789', 'ghijklmnop'))}"

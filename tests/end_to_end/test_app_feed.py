@@ -48,7 +48,7 @@ def test_next_links_of_any_page_size_return_every_event_once(
     assert receipt_ids(cases) == events
 
 
-def test_a_page_is_a_cloudevents_batch_with_its_headers(
+def test_page_is_a_cloudevents_batch_with_its_headers(
     service: RunningService, app: str, cases: list[dict[str, str]]
 ) -> None:
     """A page has the batch media type, sequences of 20 digits in order, and all page headers."""
@@ -70,14 +70,14 @@ def test_a_page_is_a_cloudevents_batch_with_its_headers(
         ("text/html, application/json;q=0.2", "application/json"),
     ],
 )
-def test_a_page_has_the_media_type_that_accept_prefers(
+def test_page_has_the_media_type_that_accept_prefers(
     service: RunningService, app: str, accept: str, media_type: str
 ) -> None:
     """A page is JSON if `Accept` prefers it, and a CloudEvents batch otherwise."""
     assert media_type == read_app_feed(service, app, "after=0", Accept=accept).headers["content-type"]
 
 
-def test_an_unsupported_accept_is_rejected_with_406(service: RunningService, app: str) -> None:
+def test_unsupported_accept_header_is_rejected_with_406(service: RunningService, app: str) -> None:
     """A media type that no page has gets 406."""
     assert_problem(read_app_feed(service, app, "after=0", Accept="text/html"), 406, "not-acceptable")
 
@@ -116,10 +116,10 @@ def test_person_and_unit_filter_by_the_party_of_the_register(
     assert [] == event_ids(read_app_feed(service, app, "after=0&party=50000002", person="01838012345"))
 
 
-def test_from_and_to_bound_the_registration_time(
+def test_from_and_to_limit_the_registration_time(
     service: RunningService, app: str, cases: list[dict[str, str]]
 ) -> None:
-    """`from` is inclusive and `to` exclusive, with any offset, also if the plus sign became a space."""
+    """`from` is inclusive and `to` exclusive, with any offset, even if the plus sign became a space."""
     first_time = cases[0]["time"]
     space_for_plus = "2020-01-01T00:00:00 01:00"
 
@@ -132,7 +132,7 @@ def test_from_and_to_bound_the_registration_time(
     assert [] == event_ids(read_app_feed(service, app, "from=2999-01-01T00:00:00Z"))
 
 
-def test_the_next_link_keeps_the_parameters(service: RunningService, app: str, cases: list[dict[str, str]]) -> None:
+def test_next_link_keeps_the_parameters(service: RunningService, app: str, cases: list[dict[str, str]]) -> None:
     """The link is absolute, percent-encoded, and repeats the parameters with a new `after`."""
     response = read_app_feed(service, app, "from=2020-01-01T00:00:00%2B01:00&eventType=instance.created&size=2")
     parts = urlsplit(response.headers["next"])
@@ -156,12 +156,12 @@ def test_after_accepts_an_event_id_and_a_sequence(
 
 
 @pytest.mark.parametrize("after", ["unknown-id", "999999999", "9" * 30, "", "-1", "x.5"])
-def test_an_invalid_cursor_is_rejected_with_400(service: RunningService, app: str, after: str) -> None:
+def test_invalid_cursor_is_rejected_with_400(service: RunningService, app: str, after: str) -> None:
     """An unknown, future or malformed cursor gets `invalid-cursor`."""
     assert_problem(read_app_feed(service, app, f"after={after}"), 400, "invalid-cursor")
 
 
-def test_a_cursor_past_the_end_is_rejected_with_400(
+def test_cursor_past_the_end_is_rejected_with_400(
     service: RunningService, app: str, cases: list[dict[str, str]]
 ) -> None:
     """A cursor of this log past its end gets `invalid-cursor`."""
@@ -171,19 +171,19 @@ def test_a_cursor_past_the_end_is_rejected_with_400(
     assert_problem(read_app_feed(service, app, f"after={log}.999999999"), 400, "invalid-cursor")
 
 
-def test_a_cursor_of_another_log_is_rejected_with_410(service: RunningService, app: str) -> None:
+def test_cursor_of_another_log_is_rejected_with_410(service: RunningService, app: str) -> None:
     """A cursor of another log is never read as a position of this one."""
     assert_problem(read_app_feed(service, app, "after=zzzzzzzzzzzz.0"), 410, "cursor-of-another-log")
 
 
-def test_an_event_id_of_another_feed_is_rejected_with_400(
+def test_event_id_of_another_feed_is_rejected_with_400(
     service: RunningService, app: str, cases: list[dict[str, str]]
 ) -> None:
     """The error does not reveal whether another feed holds the event."""
     assert_problem(read_app_feed(service, f"{app}-other", f"after={cases[0]['id']}"), 400, "invalid-cursor")
 
 
-def test_an_unchanged_page_is_answered_with_304(service: RunningService, app: str, cases: list[dict[str, str]]) -> None:
+def test_unchanged_page_gets_304(service: RunningService, app: str, cases: list[dict[str, str]]) -> None:
     """An unchanged page gets 304. After new events of other feeds, a page with a new cursor gets 200."""
     token = bearer(service.token(f"altinn:events/ttd/{app}"))
     url = f"/events/api/v1/app/ttd/{app}?after={cases[-1]['sequence']}"
@@ -200,7 +200,7 @@ def test_an_unchanged_page_is_answered_with_304(service: RunningService, app: st
     assert first.headers["feed-cursor"] != next_page.headers["feed-cursor"]
 
 
-def test_an_etag_is_valid_for_one_caller_and_query(service: RunningService, app: str) -> None:
+def test_etag_is_valid_for_one_caller_and_query(service: RunningService, app: str) -> None:
     """Another person in the header, or a token with other scopes, changes the ETag."""
     query = "after=0&size=1&eventType=none"
     karis_tag = read_app_feed(service, app, query, person="01838012345").headers["etag"]
@@ -213,7 +213,7 @@ def test_an_etag_is_valid_for_one_caller_and_query(service: RunningService, app:
     assert (200, 200) == (olas_page.status_code, wider_page.status_code)
 
 
-def test_a_problem_never_contains_a_person_number(service: RunningService, app: str) -> None:
+def test_problem_never_contains_a_person_number(service: RunningService, app: str) -> None:
     """A person number in a query or a path is masked in the problem."""
     responses = [
         read_app_feed(service, app, "after=0&p01838012345=1"),
@@ -236,7 +236,7 @@ def test_all_invalid_parameters_are_reported_together(service: RunningService, a
     }
 
 
-def test_a_person_number_in_the_query_is_rejected_and_masked(service: RunningService, app: str) -> None:
+def test_person_number_in_the_query_is_rejected_and_masked(service: RunningService, app: str) -> None:
     """`person` is a header, never a query parameter."""
     response = read_app_feed(service, app, "after=0&person=01838012345")
     assert_problem(response, 400, "invalid-request")
@@ -244,7 +244,7 @@ def test_a_person_number_in_the_query_is_rejected_and_masked(service: RunningSer
     assert "01838012345" not in response.text
 
 
-def test_a_request_without_from_and_after_is_rejected(service: RunningService, app: str) -> None:
+def test_request_without_from_and_after_is_rejected(service: RunningService, app: str) -> None:
     """One of `from` and `after` is required."""
     assert_problem(read_app_feed(service, app, "size=5"), 400, "invalid-request")
 
@@ -263,7 +263,7 @@ def test_a_request_without_from_and_after_is_rejected(service: RunningService, a
         "ALTINN:EVENTS/TTD/{app}",
     ],
 )
-def test_a_token_without_the_full_scope_is_rejected_with_403(service: RunningService, app: str, scope: str) -> None:
+def test_token_without_the_full_scope_is_rejected_with_403(service: RunningService, app: str, scope: str) -> None:
     """A missing, shorter or longer scope is not enough, and the problem names the right one."""
     token = service.token(scope.format(app=app))
     response = service.client.get(f"/events/api/v1/app/ttd/{app}?after=0", headers=bearer(token))
@@ -274,7 +274,7 @@ def test_a_token_without_the_full_scope_is_rejected_with_403(service: RunningSer
 
 
 @pytest.mark.parametrize("scope", ["altinn:events/ttd", "openid altinn:events/ttd/{app} other"])
-def test_an_app_scope_and_an_org_scope_permit_reading(service: RunningService, app: str, scope: str) -> None:
+def test_app_scope_and_an_org_scope_permit_reading(service: RunningService, app: str, scope: str) -> None:
     """The scope of the app and the scope of its org are enough for any organisation."""
     token = service.token(scope.format(app=app), organisation=SKD)
 
@@ -290,7 +290,7 @@ def test_head_returns_the_end_of_the_log_to_any_caller(service: RunningService, 
     assert response.json()["time"] >= cases[-1]["time"]
 
 
-def test_an_expired_cursor_is_rejected_with_the_oldest_cursor(tmp_path: Path) -> None:
+def test_expired_cursor_is_rejected_with_the_oldest_cursor(tmp_path: Path) -> None:
     """410 has the oldest cursor to resume from. Sequences continue after events have expired."""
     app = "short"
     with running_service(tmp_path) as service:
@@ -315,7 +315,7 @@ def age_log(file: Path, *, days: int) -> None:
 
 
 @pytest.mark.parametrize("path", ["tt_d/a", "ttd/a%20b", "ttd/%22,%20x=%22", "ttd/%C3%A6", "ttd/a%0Ab", "t%2Ftd/a"])
-def test_an_impossible_app_name_is_not_found(service: RunningService, path: str) -> None:
+def test_invalid_app_name_is_not_found(service: RunningService, path: str) -> None:
     """A name that no app can have gets 404, and appears in no header."""
     response = service.client.get(
         f"/events/api/v1/app/{path}?after=0", headers=bearer(service.token("altinn:events/ttd"))
@@ -324,7 +324,7 @@ def test_an_impossible_app_name_is_not_found(service: RunningService, path: str)
     assert_problem(response, 404, "not-found")
 
 
-def test_an_event_of_a_similarly_named_app_is_not_visible(service: RunningService, app: str) -> None:
+def test_event_of_an_app_with_a_similar_name_is_not_visible(service: RunningService, app: str) -> None:
     """Org and app are two fields: `ttd` and `a_b` differ from `ttd_a` and `b`."""
     other = f"{app}_{uuid.uuid4().hex[:4]}"
     service.client.post(
@@ -335,7 +335,7 @@ def test_an_event_of_a_similarly_named_app_is_not_visible(service: RunningServic
     assert 1 == len(event_ids(read_app_feed(service, other, "after=0")))
 
 
-def test_a_page_is_compressed_if_the_client_accepts_it(tmp_path: Path) -> None:
+def test_page_is_compressed_if_the_client_accepts_it(tmp_path: Path) -> None:
     """A compressed page has an ETag of its own; either ETag gets 304 (RFC 9110 §8.8.3.3)."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, [app_event("bolig") for _ in range(50)]).raise_for_status()

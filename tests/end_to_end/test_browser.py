@@ -99,7 +99,7 @@ def running_proxy(feed: str, token: str, *, break_after: int) -> Iterator[Proxy]
         proxy.shutdown()
 
 
-def test_the_schema_page_renders_in_a_browser(service: RunningService, tmp_path: Path) -> None:
+def test_schema_page_renders_in_a_browser(service: RunningService, tmp_path: Path) -> None:
     """The page shows the operations, without any file from elsewhere."""
     page = rendered_document(f"{service.url}/schema", profile=tmp_path)
 
@@ -107,7 +107,7 @@ def test_the_schema_page_renders_in_a_browser(service: RunningService, tmp_path:
     assert "/events/api/v1/app/{org}/{app}" in page.replace("<wbr>", "")
 
 
-def test_an_event_source_reads_a_broken_stream_completely(service: RunningService, app: str, tmp_path: Path) -> None:
+def test_event_source_reads_a_broken_stream_completely(service: RunningService, app: str, tmp_path: Path) -> None:
     """The page gets every event once and in order, although its stream breaks after every fourth event."""
     events = [cloud_event(app) for _ in range(15)]
     post_events(service, APP_PATH, events[:7]).raise_for_status()

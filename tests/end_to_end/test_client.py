@@ -71,7 +71,7 @@ def publishing(service: RunningService, app: str) -> Iterator[None]:
 
 
 def test_client_reads_every_event_once_through_a_breaking_connection(service: RunningService, app: str) -> None:
-    """In the order of the sequence."""
+    """The events are in the order of their sequence."""
     sequences = list[int]()
     with (
         breaking_connection(service) as proxy,
@@ -90,7 +90,7 @@ def test_client_reads_every_event_once_through_a_breaking_connection(service: Ru
 async def test_async_client_reads_every_event_once_through_a_breaking_connection(
     service: RunningService, app: str
 ) -> None:
-    """As the client that blocks."""
+    """The asynchronous client behaves like the synchronous one."""
 
     async def follow(url: str) -> list[int]:
         sequences = list[int]()
@@ -113,7 +113,7 @@ async def test_async_client_reads_every_event_once_through_a_breaking_connection
 
 
 def test_client_resumes_from_the_cursor_of_any_event(service: RunningService, app: str) -> None:
-    """The rest of the feed follows."""
+    """The client returns the rest of the feed."""
     post_events(service, APP_PATH, [app_event(app) for _ in range(5)])
     with Client(service.url, tokens=_tokens(app)) as client:
         events = list(client.read(app_feed("ttd", app)))
@@ -124,7 +124,7 @@ def test_client_resumes_from_the_cursor_of_any_event(service: RunningService, ap
 
 
 def test_client_exchanges_tokens_of_the_consumer(service: RunningService, app: str) -> None:
-    """It uses a platform token as it is."""
+    """A platform token is sent as it is."""
     form = {"org_number": TTD, "scope": f"altinn:events/ttd/{app}"}
 
     def external() -> str:
@@ -135,14 +135,14 @@ def test_client_exchanges_tokens_of_the_consumer(service: RunningService, app: s
         (event,) = client.read(app_feed("ttd", app))
         platform_token = client.token()
     with Client(service.url, token=platform_token) as client:
-        (event_again,) = client.read(app_feed("ttd", app))
+        (second_event,) = client.read(app_feed("ttd", app))
     with (
         Client(service.url, token=service.token("altinn:events/skd")) as client,
         pytest.raises(RefusedError) as error,
     ):
         list(client.read(app_feed("ttd", app)))
 
-    assert event == event_again
+    assert event == second_event
     assert (app, "insufficient-scope") == (event.source.split("/")[4], error.value.code)
 
 
@@ -169,7 +169,7 @@ def publish_async(url: str, events: Iterable[Mapping[str, object]]) -> list[Rece
 def test_publisher_publishes_every_event_once_through_a_breaking_connection(
     service: RunningService, app: str, publish: Publish
 ) -> None:
-    """Events without ids too: a repeat after a lost response is a duplicate. The receipts are in order."""
+    """This also holds for events without ids: a repeat after a lost response is a duplicate. Receipts are in order."""
     timers = list[threading.Timer]()
 
     def events() -> Iterator[Mapping[str, object]]:
@@ -196,7 +196,7 @@ def test_publisher_publishes_every_event_once_through_a_breaking_connection(
 def test_publisher_names_rejected_events_and_publishes_the_others(
     service: RunningService, app: str, publish: Publish
 ) -> None:
-    """By position, with the faults that the service found."""
+    """Each rejection has the position of its event and the faults that the service found."""
     events = [cloud_event(app), cloud_event(app, type=""), {**cloud_event(app), "source": "https://x/skd/a"}]
     with pytest.raises(EventsRejectedError) as error:
         publish(service.url, [*events, cloud_event(app)])
@@ -207,14 +207,14 @@ def test_publisher_names_rejected_events_and_publishes_the_others(
 
 
 def test_publisher_marks_repeated_events_as_duplicates(service: RunningService, app: str) -> None:
-    """With the same ids, an interrupted program can publish everything again."""
+    """A program that was interrupted can publish everything again, with the same ids."""
     events = [app_event(app) for _ in range(3)]
     with Publisher(service.url, token=service.token(PUBLISH_SCOPE)) as publisher:
         receipts = publisher.publish(events[:2], new_id=lambda position: f"{app}-{position}")
-        again = publisher.publish(events, new_id=lambda position: f"{app}-{position}")
+        repeat = publisher.publish(events, new_id=lambda position: f"{app}-{position}")
 
-    assert [True, True, False] == [receipt.duplicate for receipt in again]
-    assert [receipt.sequence for receipt in receipts] == [receipt.sequence for receipt in again[:2]]
+    assert [True, True, False] == [receipt.duplicate for receipt in repeat]
+    assert [receipt.sequence for receipt in receipts] == [receipt.sequence for receipt in repeat[:2]]
 
 
 def test_publisher_without_the_scope_is_refused(service: RunningService, app: str) -> None:
@@ -235,7 +235,7 @@ def snippet(language: str, *, containing: str, page: str = "consuming.md") -> st
 
 
 def test_python_example_follows_an_app(service: RunningService, tmp_path: Path) -> None:
-    """In a process of its own."""
+    """The example runs in a separate process."""
     post_events(service, APP_PATH, [app_event("bolig", type="example.python")])
     script = snippet("python", containing="client.follow").replace("http://127.0.0.1:8080", service.url)
     command = [str(Path(COMMAND).with_name("python")), "-u", "-c", script]
@@ -243,7 +243,7 @@ def test_python_example_follows_an_app(service: RunningService, tmp_path: Path) 
 
 
 def test_python_example_publishes_an_event_once(service: RunningService, tmp_path: Path) -> None:
-    """The second run gets a duplicate."""
+    """The receipt of the second run is marked as a duplicate."""
     script = snippet("python", containing="Publisher(", page="publishing.md")
     script = script.replace("http://127.0.0.1:8080", service.url)
     command = [str(Path(COMMAND).with_name("python")), "-c", script]
@@ -253,7 +253,7 @@ def test_python_example_publishes_an_event_once(service: RunningService, tmp_pat
 
 
 def test_typescript_example_follows_an_app(service: RunningService, tmp_path: Path) -> None:
-    """It handles events, saves cursors, and stops at an error that needs a person."""
+    """The example handles events, saves cursors, and stops at a permanent error."""
     post_events(service, APP_PATH, [app_event("bolig", type="example.typescript")])
     token, feed = service.token("altinn:events/ttd"), f"{service.url}/events/api/v1/app/ttd/bolig"
     script = f"""{snippet("typescript", containing="export async function follow")}
@@ -273,7 +273,7 @@ def test_typescript_example_follows_an_app(service: RunningService, tmp_path: Pa
 
 
 def test_curl_example_resumes_from_its_cursor(service: RunningService, tmp_path: Path) -> None:
-    """The second run has no events left."""
+    """The second run returns no events."""
     post_events(service, APP_PATH, [app_event("bolig", type="example.curl")])
     script = snippet("sh", containing="--dump-header").replace("http://127.0.0.1:8080", service.url)
     script = script.replace("wait=5", "wait=1")
@@ -337,7 +337,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def test_forwarded_event_is_repeated_until_it_is_accepted(service: RunningService, app: str, tmp_path: Path) -> None:
-    """In order, each until the response is 2xx. Then the cursor moves, and no event is forwarded twice."""
+    """Events are forwarded in order, each until the response is 2xx. Then the cursor moves, so none is sent twice."""
     ids = [receipt["id"] for receipt in post_events(service, APP_PATH, [app_event(app) for _ in range(3)]).json()]
     with Sink(refusals=2) as sink:
         threading.Thread(target=sink.serve_forever, daemon=True).start()
@@ -353,7 +353,7 @@ def test_forwarded_event_is_repeated_until_it_is_accepted(service: RunningServic
 
 
 def test_output_and_forward_to_exclude_each_other(service: RunningService, tmp_path: Path) -> None:
-    """A cursor can only stand for one of them."""
+    """A cursor file belongs to one output."""
     result = service.run_command(
         "read", "app", "ttd/x", "--output", str(tmp_path / "x"), "--forward-to", "http://127.0.0.1:1/"
     )

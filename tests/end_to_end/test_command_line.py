@@ -35,7 +35,7 @@ def parse(output: bytes) -> list[dict[str, str]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
-def begin(service: RunningService, *arguments: str) -> subprocess.Popen[bytes]:
+def start_command(service: RunningService, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a command in the background."""
     return subprocess.Popen(
         [COMMAND, *arguments],
@@ -47,24 +47,24 @@ def begin(service: RunningService, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def test_file_published_repeatedly_adds_its_events_once(service: RunningService, app: str, tmp_path: Path) -> None:
-    """In the order of the file. A gzipped or piped file with the same content is the same file."""
+    """Events are in the order of the file. A gzipped or piped file with the same content counts as the same file."""
     text_file, gzip_file = tmp_path / "cases.ndjson", tmp_path / "cases.ndjson.gz"
     text_file.write_bytes(lines(app, 250))
     gzip_file.write_bytes(gzip.compress(text_file.read_bytes()))
     first = service.run_command("publish", str(text_file))
-    again = service.run_command("publish", str(gzip_file))
-    from_stdin = service.run_command("publish", "-", stdin=text_file.read_bytes())
+    gzip_repeat = service.run_command("publish", str(gzip_file))
+    piped_repeat = service.run_command("publish", "-", stdin=text_file.read_bytes())
     events = parse(service.run_command("read", "app", f"ttd/{app}").stdout)
 
-    assert (0, 0, 0) == (first.returncode, again.returncode, from_stdin.returncode)
+    assert (0, 0, 0) == (first.returncode, gzip_repeat.returncode, piped_repeat.returncode)
     assert b"published 250, duplicates 0, refused 0" in first.stdout
-    assert b"published 0, duplicates 250, refused 0" in again.stdout
-    assert b"published 0, duplicates 250, refused 0" in from_stdin.stdout
+    assert b"published 0, duplicates 250, refused 0" in gzip_repeat.stdout
+    assert b"published 0, duplicates 250, refused 0" in piped_repeat.stdout
     assert list(range(250)) == [event["data"]["number"] for event in events]  # type: ignore[index]  # an object
 
 
 def test_equal_lines_of_different_files_are_different_events(service: RunningService, app: str) -> None:
-    """No event is lost because it equals one of another file."""
+    """An event is not dropped because it equals one of another file."""
     line = lines(app, 1)
     service.run_command("publish", "-", stdin=line)
     second = service.run_command("publish", "-", stdin=line + lines(app, 1))
@@ -73,26 +73,26 @@ def test_equal_lines_of_different_files_are_different_events(service: RunningSer
 
 
 def test_publish_after_a_kill_continues(service: RunningService, app: str, tmp_path: Path) -> None:
-    """After kill -9, the same command publishes every line, once, in order."""
+    """After SIGKILL, a repeat of the command publishes every line once and in order."""
     file = tmp_path / "cases.ndjson"
     file.write_bytes(lines(app, 20_000))
-    command = begin(service, "publish", str(file))
+    command = start_command(service, "publish", str(file))
     wait_until(lambda: event_ids(read_app_feed(service, app, "after=0&size=1")))
     command.kill()
     command.communicate()
     count = len(parse(service.run_command("read", "app", f"ttd/{app}", "--size", "1000").stdout))
-    again = service.run_command("publish", str(file))
+    repeat = service.run_command("publish", str(file))
     events = parse(service.run_command("read", "app", f"ttd/{app}", "--size", "1000").stdout)
 
     assert 0 < count < 20_000
-    assert f"duplicates {count}".encode() in again.stdout
+    assert f"duplicates {count}".encode() in repeat.stdout
     assert list(range(20_000)) == [event["data"]["number"] for event in events]  # type: ignore[index]  # an object
 
 
 def test_invalid_lines_are_reported_and_the_others_published(service: RunningService, app: str) -> None:
-    """Each with its number and its faults, whether client or service found them; the exit code is 1."""
+    """Each invalid line is reported with its number and its faults, from client or service. The exit code is 1."""
     event = cloud_event(app)
-    bad = [
+    input_lines = [
         json.dumps(event),
         "nonsense",
         "",
@@ -102,7 +102,7 @@ def test_invalid_lines_are_reported_and_the_others_published(service: RunningSer
         json.dumps(cloud_event(app, data="x" * 70_000)),
         json.dumps(cloud_event(app)),
     ]
-    result = service.run_command("publish", "-", stdin="\n".join(bad).encode())
+    result = service.run_command("publish", "-", stdin="\n".join(input_lines).encode())
     errors = result.stderr.decode()
 
     assert 1 == result.returncode
@@ -115,7 +115,7 @@ def test_invalid_lines_are_reported_and_the_others_published(service: RunningSer
 
 
 def test_publish_without_the_scope_is_one_error(service: RunningService, app: str) -> None:
-    """It names the scope, and no line."""
+    """The message names the scope, and no line."""
     result = service.run_command("publish", "-", stdin=lines(app, 2), EVENTFEED_TOKEN=service.token("other"))
 
     assert 1 == result.returncode
@@ -123,12 +123,12 @@ def test_publish_without_the_scope_is_one_error(service: RunningService, app: st
 
 
 def test_publish_during_a_restart_of_the_service_continues(tmp_path: Path) -> None:
-    """It waits until the service is back."""
+    """The command waits until the service responds again."""
     port = str(free_port())
     service = start(tmp_path / "service", EVENTFEED_PORT=port)
     file = tmp_path / "cases.ndjson"
     file.write_bytes(lines("a", 20_000))
-    publishing = begin(service, "publish", str(file))
+    publishing = start_command(service, "publish", str(file))
     wait_until(lambda: event_ids(read_app_feed(service, "a", "after=0&size=1")))
     stop(service)
     service = start(tmp_path / "service", EVENTFEED_PORT=port)
@@ -143,15 +143,17 @@ def test_publish_during_a_restart_of_the_service_continues(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("size", ["1", "7", "1000"])
 def test_read_prints_one_event_a_line(service: RunningService, app: str, size: str) -> None:
-    """With the filters by type, time and cursor, and for every page size."""
+    """This holds with filters by type, time and cursor, and for every page size."""
     events = [cloud_event(app, type=f"t{number % 2}") for number in range(20)]
     receipts = service.client.post(APP_PATH, json=events, headers=bearer(service.token(PUBLISH_SCOPE))).json()
-    every = parse(service.run_command("read", "app", f"ttd/{app}", "--size", size).stdout)
+    all_events = parse(service.run_command("read", "app", f"ttd/{app}", "--size", size).stdout)
     of_type = parse(service.run_command("read", "app", f"ttd/{app}", "--type", "t1", "--size", size).stdout)
     since = parse(service.run_command("read", "app", f"ttd/{app}", "--from", receipts[0]["time"]).stdout)
     after = parse(service.run_command("read", "app", f"ttd/{app}", "--after", receipts[4]["id"]).stdout)
 
-    assert [event["id"] for event in events] == [event["id"] for event in every] == [event["id"] for event in since]
+    assert (
+        [event["id"] for event in events] == [event["id"] for event in all_events] == [event["id"] for event in since]
+    )
     assert [event["id"] for event in events[1::2]] == [event["id"] for event in of_type]
     assert [event["id"] for event in events[5:]] == [event["id"] for event in after]
 
@@ -210,8 +212,8 @@ def test_invalid_address_or_token_ends_with_exit_code_2(
 
 def test_publish_of_a_damaged_gzip_is_an_error(service: RunningService, tmp_path: Path) -> None:
     """The message says that the file cannot be read."""
-    whole = gzip.compress(lines("a", 1000))
-    (tmp_path / "torn.gz").write_bytes(whole[:100] + b"\x00" * 50 + whole[150:])
+    gzip_bytes = gzip.compress(lines("a", 1000))
+    (tmp_path / "torn.gz").write_bytes(gzip_bytes[:100] + b"\x00" * 50 + gzip_bytes[150:])
     result = service.run_command("publish", str(tmp_path / "torn.gz"))
 
     assert 1 == result.returncode
@@ -220,7 +222,7 @@ def test_publish_of_a_damaged_gzip_is_an_error(service: RunningService, tmp_path
 
 
 def test_proxy_of_the_environment_is_not_used_for_this_machine(tmp_path: Path) -> None:
-    """Neither by the service for its own development keys, nor by the command line."""
+    """The service connects to its own development issuer directly, and so does the command line."""
     proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     with running_service(tmp_path, **proxy) as service:
         result = service.run_command("scenarios", stdin=b"", **proxy)
@@ -229,7 +231,7 @@ def test_proxy_of_the_environment_is_not_used_for_this_machine(tmp_path: Path) -
 
 
 def test_invalid_cursor_file_is_an_error(service: RunningService, app: str, tmp_path: Path) -> None:
-    """The command does not start from the beginning instead."""
+    """The command does not read from the beginning instead."""
     (tmp_path / "cursor_file").write_text("nonsense")
     result = service.run_command("read", "app", f"ttd/{app}", "--cursor-file", str(tmp_path / "cursor_file"))
 
@@ -242,7 +244,7 @@ def publishing(service: RunningService, app: str, tmp_path: Path) -> Iterator[No
     """Publish events in the background during a test."""
     file = tmp_path / "events.ndjson"
     file.write_bytes(lines(app, 30_000))
-    command = begin(service, "publish", str(file))
+    command = start_command(service, "publish", str(file))
     yield
     command.communicate(timeout=300)
 
@@ -251,7 +253,7 @@ def publishing(service: RunningService, app: str, tmp_path: Path) -> Iterator[No
 def test_follower_that_is_killed_repeatedly_writes_every_event_once(
     service: RunningService, app: str, tmp_path: Path
 ) -> None:
-    """With a cursor file and an output file: after each kill -9 it truncates the output and continues."""
+    """After each SIGKILL, the command truncates the output file to its cursor file and continues."""
     cursor_file, output = tmp_path / "cursor_file", tmp_path / "output"
     arguments = ["read", "app", f"ttd/{app}", "--size", "37", "--cursor-file", str(cursor_file)]
     arguments += ["--output", str(output)]
@@ -260,7 +262,7 @@ def test_follower_that_is_killed_repeatedly_writes_every_event_once(
         return output.stat().st_size if cursor_file.exists() else 0
 
     for _ in range(6):
-        follower = begin(service, *arguments, "--follow")
+        follower = start_command(service, *arguments, "--follow")
         previous = size()
         wait_until(lambda previous=previous: size() != previous)  # type: ignore[misc]  # mypy infers no default
         time.sleep(0.1)
@@ -287,7 +289,7 @@ def test_pipe_of_a_killed_reader_gets_every_event_at_least_once(
     output = b""
     arguments = ["read", "app", f"ttd/{app}", "--size", "10", "--cursor-file", str(tmp_path / "cursor_file")]
     for _ in range(3):
-        follower = begin(service, *arguments)
+        follower = start_command(service, *arguments)
         assert follower.stdout is not None
         output += b"".join(follower.stdout.readline() for _ in range(155))
         follower.kill()
@@ -305,7 +307,7 @@ def test_pipe_of_a_killed_reader_gets_every_event_at_least_once(
 def test_follow_prints_new_events_until_an_interrupt(service: RunningService, app: str) -> None:
     """The interrupt ends the command without a message (exit code 130)."""
     service.run_command("publish", "-", stdin=lines(app, 1))
-    follower = begin(service, "read", "app", f"ttd/{app}", "--follow")
+    follower = start_command(service, "read", "app", f"ttd/{app}", "--follow")
     assert follower.stdout is not None
     first = follower.stdout.readline()
     service.run_command("publish", "-", stdin=lines(app, 1))
@@ -318,16 +320,16 @@ def test_follow_prints_new_events_until_an_interrupt(service: RunningService, ap
 
 
 def test_closed_pipe_ends_the_command_without_a_message(service: RunningService, app: str) -> None:
-    """As with `| head`."""
+    """A pipe to `head` closes early."""
     service.run_command("publish", "-", stdin=lines(app, 3_000))
-    reading = begin(service, "read", "app", f"ttd/{app}", "--size", "100")
-    assert reading.stdout is not None
-    assert reading.stderr is not None
-    reading.stdout.readline()
-    reading.stdout.close()
-    errors = reading.stderr.read()
-    reading.wait(timeout=300)
-    reading.stderr.close()
+    command = start_command(service, "read", "app", f"ttd/{app}", "--size", "100")
+    assert command.stdout is not None
+    assert command.stderr is not None
+    command.stdout.readline()
+    command.stdout.close()
+    errors = command.stderr.read()
+    command.wait(timeout=300)
+    command.stderr.close()
 
     assert b"" == errors
 
@@ -344,7 +346,7 @@ def test_expired_cursor_is_an_error_with_the_next_step(tmp_path: Path) -> None:
 
 
 def test_token_is_printed_alone_on_stdout(service: RunningService) -> None:
-    """From the issuer, or exchanged; ready for a header."""
+    """The token is that of the issuer, or the platform token with `--exchange`."""
     arguments = ["token", "maskinporten", "--org-number", "991825827", "--scope", "altinn:events/ttd"]
     external = service.run_command(*arguments)
     platform_token = service.run_command(*arguments, "--exchange").stdout.decode().strip()
@@ -375,7 +377,7 @@ def test_all_scenarios_pass_on_a_running_service(service: RunningService) -> Non
     ],
 )
 def test_address_without_a_service_is_an_error(tmp_path: Path, arguments: list[str]) -> None:
-    """Immediately, with the next step."""
+    """The error comes at once and names the next step."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [COMMAND, *arguments, "--url", url]
     event = b'{"specversion":"1.0","type":"t","source":"https://x/ttd/a"}'
@@ -400,7 +402,7 @@ def test_address_without_a_service_is_an_error(tmp_path: Path, arguments: list[s
     ],
 )
 def test_invalid_arguments_end_with_exit_code_2(service: RunningService, arguments: list[str]) -> None:
-    """Before any request."""
+    """The command sends no request."""
     result = service.run_command(*arguments)
 
     assert 2 == result.returncode
@@ -408,7 +410,7 @@ def test_invalid_arguments_end_with_exit_code_2(service: RunningService, argumen
 
 
 def test_settings_command_lists_every_setting_without_secrets(service: RunningService) -> None:
-    """With name, value, default, unit and meaning."""
+    """A setting has a name, value, default, unit and meaning."""
     output = service.run_command(
         "settings",
         EVENTFEED_TOKEN="very-secret",
@@ -430,15 +432,15 @@ def test_old_cursors_are_refused_after_new_log(tmp_path: Path) -> None:
         cursor = read_app_feed(service, "a", "after=0").headers["feed-cursor"]
         name = service.run_command("store", "new-log").stdout.decode().strip()
         wait_until(lambda: read_app_feed(service, "a", f"after={cursor}").status_code == 410)
-        old, fresh = read_app_feed(service, "a", f"after={cursor}"), read_app_feed(service, "a", "after=0")
+        old_page, new_page = read_app_feed(service, "a", f"after={cursor}"), read_app_feed(service, "a", "after=0")
 
-    assert (410, "cursor-of-another-log") == (old.status_code, old.json()["code"])
-    assert f"{name}.3" == fresh.headers["feed-cursor"]
+    assert (410, "cursor-of-another-log") == (old_page.status_code, old_page.json()["code"])
+    assert f"{name}.3" == new_page.headers["feed-cursor"]
 
 
 @pytest.mark.parametrize("arguments", [["audit"], ["store", "new-log"]])
 def test_missing_store_is_an_error_and_not_created(tmp_path: Path, arguments: list[str]) -> None:
-    """In the wrong folder the command leaves no file."""
+    """The command creates no file in a wrong folder."""
     result = subprocess.run(
         [COMMAND, *arguments], cwd=tmp_path, env=clean_environment(), capture_output=True, timeout=300, check=False
     )

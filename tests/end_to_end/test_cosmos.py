@@ -41,8 +41,8 @@ def store(account: str) -> str:
     return f"cosmos://{account}/{uuid.uuid4().hex}"
 
 
-def test_the_scenarios_pass_on_a_new_cosmos_db_store(store: str, tmp_path: Path) -> None:
-    """`store create` can be repeated, and scenarios and audit work."""
+def test_scenarios_pass_on_a_new_cosmos_db_store(store: str, tmp_path: Path) -> None:
+    """`store create` can be repeated, and the commands `scenarios` and `audit` succeed."""
     audit_without_store = run_with_store(tmp_path, "audit", store=store)
     codes = [run_with_store(tmp_path, "store", "create", store=store).returncode for _ in range(2)]
     with running_service(tmp_path, "--sample", EVENTFEED_STORE=store, EVENTFEED_WORKERS="2") as service:
@@ -73,7 +73,7 @@ def test_events_with_a_receipt_survive_a_restart_on_cosmos_db(store: str, tmp_pa
     assert 1 == len({receipt["sequence"] for receipt in receipts})
 
 
-def test_a_service_creates_its_log_in_existing_containers(account: str, tmp_path: Path, app: str) -> None:
+def test_service_creates_its_log_in_existing_containers(account: str, tmp_path: Path, app: str) -> None:
     """A deployment may create the containers; its first service creates the log in them."""
     name = uuid.uuid4().hex
 
@@ -99,8 +99,8 @@ def test_a_service_creates_its_log_in_existing_containers(account: str, tmp_path
     assert [receipt["id"]] == event_ids(page)
 
 
-def test_a_retention_beyond_the_containers_time_to_live_is_refused(store: str, tmp_path: Path) -> None:
-    """The error has both times, before any request is accepted."""
+def test_retention_beyond_the_time_to_live_of_containers_is_refused(store: str, tmp_path: Path) -> None:
+    """The error has both times, and the service does not start."""
     creation = run_with_store(tmp_path, "store", "create", store=store)
     longer = {"EVENTFEED_RETENTION_DAYS": "1000"}
     commands = [
@@ -114,8 +114,8 @@ def test_a_retention_beyond_the_containers_time_to_live_is_refused(store: str, t
         assert b"Traceback" not in each.stderr
 
 
-def test_an_unreachable_cosmos_db_is_reported_without_traceback(tmp_path: Path) -> None:
-    """There is no listener at the address of the store."""
+def test_unreachable_cosmos_db_is_reported_without_traceback(tmp_path: Path) -> None:
+    """No server listens at the address of the store."""
     command = run_with_store(tmp_path, "store", "create", store=f"cosmos://127.0.0.1:{free_port()}/x")
 
     assert 1 == command.returncode

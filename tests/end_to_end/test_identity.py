@@ -43,7 +43,7 @@ def kid_header(token: str) -> dict[str, str]:
 
 
 def test_platform_token_has_the_external_claims_and_ours(service: RunningService) -> None:
-    """Issuer and audience are not kept."""
+    """Issuer and audience are replaced."""
     token = service.exchange(external_token(service, sid="s", pid="01838012345", extra="kept")).raise_for_status().text
     claims = claims_of(token)
 
@@ -70,7 +70,7 @@ def test_platform_token_is_verified_with_the_published_keys(service: RunningServ
 
 
 def test_external_claims_with_platform_names_are_dropped(service: RunningService) -> None:
-    """In upper or lower case."""
+    """Names are compared without case."""
     extra_claims = {"urn:altinn:org": "skd", "URN:ALTINN:ORG": "skd", "urn:altinn:userid": 1, "urn:altinn:authlevel": 4}
     claims = claims_of(service.exchange(external_token(service, **extra_claims)).raise_for_status().text)
 
@@ -79,7 +79,7 @@ def test_external_claims_with_platform_names_are_dropped(service: RunningService
 
 
 def test_platform_token_expires_with_the_external_token(service: RunningService) -> None:
-    """If that expires first."""
+    """This holds if the external token expires first."""
     expires = int(time.time()) + 30
 
     assert expires == claims_of(service.exchange(external_token(service, exp=expires)).text)["exp"]
@@ -105,7 +105,7 @@ def test_platform_token_expires_with_the_external_token(service: RunningService)
     ids=str,
 )
 def test_invalid_external_token_is_rejected_with_401(service: RunningService, changes: dict[str, object]) -> None:
-    """It has another issuer or audience, is too old or too new, or is not of an organisation."""
+    """The token has another issuer or audience, is too old or too new, or is not of an organisation."""
     response = service.exchange(external_token(service, **changes))
 
     assert 'error="invalid_token"' in response.headers["www-authenticate"]
@@ -113,16 +113,16 @@ def test_invalid_external_token_is_rejected_with_401(service: RunningService, ch
 
 
 def test_forged_signature_is_rejected_with_401(service: RunningService) -> None:
-    """None at all, one of another key, and one with the public key as secret."""
-    good = external_token(service)
-    claims, header = claims_of(good), kid_header(good)
+    """A token without signature, one of another key, and one with the public key as secret are rejected."""
+    valid_token = external_token(service)
+    claims, header = claims_of(valid_token), kid_header(valid_token)
     other_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     forgeries = [
         jwt.encode(claims, "", "none", headers=header),
         jwt.encode(claims, other_key, "RS256", headers=header),
         jwt.encode(claims, b"s" * 64, "HS256", headers=header),
-        good[:-8] + "AAAAAAAA",
-        good + "x",
+        valid_token[:-8] + "AAAAAAAA",
+        valid_token + "x",
         "no.token.this",
         "x" * 20_000,
     ]
@@ -132,7 +132,7 @@ def test_forged_signature_is_rejected_with_401(service: RunningService) -> None:
 
 
 def test_exchange_with_an_unknown_provider_is_rejected_with_400(service: RunningService) -> None:
-    """Not with 401: another token would not help."""
+    """The status is not 401, because another token would not help."""
     response = service.client.get("/authentication/api/v1/exchange/buypass", headers=bearer(external_token(service)))
 
     assert_problem(response, 400, "invalid-request")
@@ -159,7 +159,7 @@ def test_read_without_a_token_is_rejected_with_401(service: RunningService, head
 
 
 def test_publish_without_a_token_is_rejected_with_401(service: RunningService) -> None:
-    """Before the body is parsed."""
+    """The service does not parse the body."""
     for path in ("/events/api/v1/app", "/events/api/v1/events"):
         assert_problem(service.client.post(path, content=b"nonsense"), 401, "unauthenticated")
 
@@ -181,7 +181,7 @@ def test_read_with_another_token_is_rejected_with_401(service: RunningService) -
 
 
 def test_expired_platform_token_is_rejected_although_it_was_cached(service: RunningService) -> None:
-    """The cache evicts it when it expires."""
+    """The cache evicts the token when it expires."""
     token = service.exchange(external_token(service, exp=int(time.time()) + 2)).raise_for_status().text
     before = service.client.get("/events/api/v1/head", headers=bearer(token))
     time.sleep(2.1)
@@ -206,7 +206,7 @@ def test_development_issuer_responds_only_to_a_loopback_host(service: RunningSer
 
 
 def test_links_ignore_a_host_header_of_another_machine(service: RunningService) -> None:
-    """They begin with the URL of the service."""
+    """The links begin with the URL of the service."""
     token = service.token("altinn:events/ttd")
     response = service.client.get(
         "/events/api/v1/app/ttd/bolig?after=0", headers={**bearer(token), "Host": "evil.example.com"}

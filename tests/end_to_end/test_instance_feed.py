@@ -35,7 +35,7 @@ def read_instance(service: RunningService, instance: str, *, prefix: str = "/eve
 
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("spelling", ["whole", "guid", "capitals"])
-def test_the_instance_id_gives_access_to_its_feedback_event(
+def test_instance_id_gives_access_to_its_feedback_event(
     service: RunningService, instance: str, prefix: str, spelling: str
 ) -> None:
     """Both paths accept the guid with or without the party, and return safe attributes only."""
@@ -46,7 +46,7 @@ def test_the_instance_id_gives_access_to_its_feedback_event(
     assert [SAFE] * 3 == [event.keys() for event in events]
 
 
-def test_an_instance_request_needs_no_body_and_no_cursor(service: RunningService, instance: str) -> None:
+def test_instance_request_needs_no_body_and_no_cursor(service: RunningService, instance: str) -> None:
     """The default is the first event; cursor, times, types and size are optional."""
     path = f"/events/instanceeventsforinstance/{instance}"
     default_page = service.client.post(path)
@@ -75,7 +75,7 @@ def test_unknown_foreign_and_empty_instances_get_equal_pages(service: RunningSer
     assert 1 == len({tuple(sorted(each.headers.keys())) for each in (unknown_page, foreign_page, empty_page)})
 
 
-def test_a_token_does_not_change_the_instance_page(service: RunningService, instance: str) -> None:
+def test_token_does_not_change_the_instance_page(service: RunningService, instance: str) -> None:
     """Neither a valid nor an invalid token has an effect."""
     path = f"/events/instanceeventsforinstance/{instance}"
     tokens = [service.token("altinn:events/ttd"), "garbage"]
@@ -94,12 +94,12 @@ def test_filters_by_party_or_person_are_rejected(service: RunningService, instan
 
 
 @pytest.mark.parametrize("instance", ["x", "50000001/x", "x/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", "1/2/3", ""])
-def test_a_malformed_instance_id_is_not_found(service: RunningService, instance: str) -> None:
+def test_malformed_instance_id_is_not_found(service: RunningService, instance: str) -> None:
     """The form of the id alone decides."""
     assert_problem(read_instance(service, instance), 404, "not-found")
 
 
-def test_an_instance_attribute_adds_the_event_to_the_instance(service: RunningService, app: str) -> None:
+def test_instance_attribute_adds_the_event_to_the_instance(service: RunningService, app: str) -> None:
     """The event belongs to the instance under its own party only."""
     guid = str(uuid.uuid4())
     event = {
@@ -140,7 +140,7 @@ def test_requests_of_one_address_are_limited(tmp_path: Path) -> None:
     assert 1 <= int(response.headers["retry-after"]) <= 12
 
 
-def test_an_untrusted_address_header_is_ignored(tmp_path: Path) -> None:
+def test_untrusted_address_header_is_ignored(tmp_path: Path) -> None:
     """Without the setting, the address of the connection counts."""
     with running_service(tmp_path, EVENTFEED_ADDRESS_REQUESTS="3") as service:
         statuses = [
@@ -153,7 +153,7 @@ def test_an_untrusted_address_header_is_ignored(tmp_path: Path) -> None:
     assert [200, 200, 200, 429] == statuses
 
 
-def test_an_oversized_body_is_rejected_with_413(service: RunningService, instance: str) -> None:
+def test_oversized_body_is_rejected_with_413(service: RunningService, instance: str) -> None:
     """The size is checked before the JSON."""
     path = f"/events/instanceeventsforinstance/{instance}"
     headers = {"Content-Type": "application/json"}
@@ -162,7 +162,7 @@ def test_an_oversized_body_is_rejected_with_413(service: RunningService, instanc
     assert_problem(response, 413, "too-large")
 
 
-def test_a_request_that_breaks_off_logs_no_error(tmp_path: Path) -> None:
+def test_request_that_breaks_off_logs_no_error(tmp_path: Path) -> None:
     """A client that disconnects causes neither a traceback nor an error entry."""
     with running_service(tmp_path) as service:
         address = urlsplit(service.url)

@@ -37,7 +37,7 @@ def has_data(url: str, trace: str) -> bool:
 
 
 def test_page_shows_the_trace_of_an_event_and_charts(tmp_path: Path) -> None:
-    """The trace has its spans and the traces of its readers. The page ends with the service."""
+    """The trace has its spans and the traces of its readers. The page stops with the service."""
     with running_service(tmp_path / "service", "--observe") as service:
         url, trace = page_url(service.folder), uuid.uuid4().hex
         wait_until(lambda: is_running(url))

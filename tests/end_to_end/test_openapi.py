@@ -46,8 +46,8 @@ def app(tmp_path: object) -> Litestar:
     return create_application(load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"}), Telemetry())
 
 
-def test_the_document_lists_exactly_the_routes(app: Litestar) -> None:
-    """Paths and methods are those of the application, without the development routes."""
+def test_document_lists_exactly_the_routes(app: Litestar) -> None:
+    """Paths and methods are those of the application, except for the development routes."""
     routes = {
         (route.path_format, method.lower())
         for route in app.routes
@@ -61,7 +61,7 @@ def test_the_document_lists_exactly_the_routes(app: Litestar) -> None:
     assert {(path, method) for path, methods in paths.items() for method in methods} == routes
 
 
-def test_the_document_names_every_problem_code() -> None:
+def test_document_names_every_problem_code() -> None:
     """Each code is in the description of some response."""
     text = msgspec.json.encode(document()).decode()
     missing = {code for code in KINDS if f"`{code}`" not in text}
@@ -70,7 +70,7 @@ def test_the_document_names_every_problem_code() -> None:
     assert {"method-not-allowed", "not-through-the-gateway", "internal"} == missing
 
 
-def test_the_gateway_imports_the_document_of_the_service(service: RunningService) -> None:
+def test_gateway_imports_the_document_of_the_service(service: RunningService) -> None:
     """The committed document equals the one that the service returns, apart from the server's URL."""
     document_of_service = service.client.get("/schema/openapi.json").raise_for_status().json()
 

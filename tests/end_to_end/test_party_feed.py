@@ -68,10 +68,10 @@ def read_party(service: RunningService, number: str, app: str, **body: object) -
         ("310009999", set()),
     ],
 )
-def test_a_caller_reads_events_of_the_parties_it_may_read(
+def test_caller_reads_events_of_the_parties_it_may_read(
     service: RunningService, app: str, party_events: Mapping[str, list[str]], number: str, readable: set[str]
 ) -> None:
-    """Callers read for their own party and those they act for. The cursor passes hidden events."""
+    """A caller may read for its own party and those it acts for. The cursor passes hidden events."""
     pages = {party: read_party(service, number, app, party=party) for party in PARTIES}
     head = service.client.get("/events/api/v1/head", headers=bearer(token_of(service, number))).json()["cursor"]
 
@@ -99,7 +99,7 @@ def test_a_caller_reads_events_of_the_parties_it_may_read(
     ],
     ids=str,
 )
-def test_a_party_can_be_named_by_party_unit_or_person(
+def test_party_can_be_named_by_party_unit_or_person(
     service: RunningService,
     app: str,
     party_events: Mapping[str, list[str]],
@@ -124,7 +124,7 @@ def test_get_returns_the_same_page_as_post(
 
 
 @pytest.mark.parametrize("size", [1, 2, 50])
-def test_the_next_link_of_a_post_overrides_the_body(
+def test_next_link_of_a_post_overrides_the_body(
     service: RunningService, app: str, party_events: Mapping[str, list[str]], size: int
 ) -> None:
     """The link has `after` and `size`, which take precedence over the body."""
@@ -141,7 +141,7 @@ def test_the_next_link_of_a_post_overrides_the_body(
 
 
 @pytest.mark.parametrize("level", ["low", "substantial", "high"])
-def test_a_person_reads_with_level_three_or_higher(
+def test_person_reads_with_level_three_or_higher(
     service: RunningService, app: str, party_events: Mapping[str, list[str]], level: str
 ) -> None:
     """ID-porten's `low` is level 0 and not enough; `substantial` is enough."""
@@ -162,7 +162,7 @@ def test_types_filter_a_party_feed(service: RunningService, app: str, party_even
     )
 
 
-def test_an_unchanged_party_page_gets_304(
+def test_unchanged_party_page_gets_304(
     service: RunningService, app: str, party_events: Mapping[str, list[str]]
 ) -> None:
     """Another caller or another body gets a page of its own."""
@@ -178,7 +178,7 @@ def test_an_unchanged_party_page_gets_304(
     assert (304, 200, 200) == (unchanged_page.status_code, filtered_page.status_code, olas_page.status_code)
 
 
-def test_an_etag_does_not_reveal_which_parties_exist(service: RunningService) -> None:
+def test_etag_does_not_reveal_which_parties_exist(service: RunningService) -> None:
     """Without rights, the ETag depends on the request alone."""
     token = bearer(service.token("", organisation=OTHER_BANK))
 
@@ -194,7 +194,7 @@ def test_an_etag_does_not_reveal_which_parties_exist(service: RunningService) ->
     assert 5 == len(set(tags))
 
 
-def test_an_event_id_is_a_cursor_for_its_readers_only(
+def test_event_id_is_a_cursor_for_its_readers_only(
     service: RunningService, app: str, party_events: Mapping[str, list[str]]
 ) -> None:
     """For a reader without rights, it is as invalid as an unknown id."""
@@ -235,16 +235,16 @@ def test_every_error_in_a_body_has_a_pointer(
 
 
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain"])
-def test_a_body_that_is_no_json_is_rejected_with_415(service: RunningService, media_type: str) -> None:
-    """No body at all is an empty object."""
+def test_body_that_is_no_json_is_rejected_with_415(service: RunningService, media_type: str) -> None:
+    """A request without a body counts as an empty object."""
     headers = {**bearer(service.person_token(KARI)), "Content-Type": media_type}
 
     assert_problem(service.client.post(PARTY_PATH, content=b"after=0", headers=headers), 415, "unsupported-media-type")
     assert 200 == service.client.post(f"{PARTY_PATH}?after=0", headers=headers).status_code
 
 
-def test_a_request_without_token_is_rejected_with_401(service: RunningService) -> None:
-    """This holds for every kind of request."""
+def test_request_without_token_is_rejected_with_401(service: RunningService) -> None:
+    """This holds for every feed and method."""
     assert_problem(service.client.post(f"{PARTY_PATH}/", json={"after": "0"}), 401, "unauthenticated")
     assert_problem(service.client.get("/events/api/v1/app/party?after=0"), 401, "unauthenticated")
     assert_problem(service.client.get("/events/api/v1/events?after=0&resource=x"), 401, "unauthenticated")
@@ -260,7 +260,7 @@ def read_resource(service: RunningService, number: str, resource: str, **query: 
 @pytest.mark.parametrize(
     ("number", "parties"), [(ACCOUNTANT, [BAKERYS_PARTY, "51000022"]), (BAKERY, [BAKERYS_PARTY]), (SKD, [])]
 )
-def test_a_resource_feed_has_the_events_its_reader_may_see(
+def test_resource_feed_has_the_events_its_reader_may_see(
     service: RunningService, app: str, party_events: Mapping[str, list[str]], number: str, parties: list[str]
 ) -> None:
     """Events of every party are in one sequence, with a decision for each."""
@@ -270,7 +270,7 @@ def test_a_resource_feed_has_the_events_its_reader_may_see(
     assert [] == event_ids(read_resource(service, number, RESOURCE.format(app), party=KARIS_PARTY))
 
 
-def test_a_resource_of_no_app_has_a_feed(service: RunningService, app: str) -> None:
+def test_resource_of_no_app_has_a_feed(service: RunningService, app: str) -> None:
     """An event without a party is visible to no reader."""
     resource, source = f"urn:altinn:resource:{app}", f"https://ttd.example.no/ttd/{app}"
     base = {"specversion": "1.0", "type": "t", "source": source, "resource": resource}
@@ -282,7 +282,7 @@ def test_a_resource_of_no_app_has_a_feed(service: RunningService, app: str) -> N
     assert [] == event_ids(read_resource(service, BAKERY, f"{resource}x"))
 
 
-def test_a_resource_feed_requires_scope_and_resource(service: RunningService) -> None:
+def test_resource_feed_requires_scope_and_resource(service: RunningService) -> None:
     """Only the full scope from Maskinporten is enough."""
     resource = RESOURCE.format("a")
     path = f"/events/api/v1/events?after=0&resource={resource}"
@@ -293,7 +293,7 @@ def test_a_resource_feed_requires_scope_and_resource(service: RunningService) ->
     assert_problem(service.client.get("/events/api/v1/events?after=0", headers=subscriber), 400, "invalid-request")
 
 
-def test_a_feed_without_decisions_is_unavailable_not_empty(tmp_path: Path) -> None:
+def test_feed_without_decisions_is_unavailable_not_empty(tmp_path: Path) -> None:
     """Without a decision point, such feeds get 503 and `Retry-After`; other feeds continue."""
     register = tmp_path / "register.json"
     register.write_text('{"organisations": [], "people": []}')

@@ -113,8 +113,8 @@ def test_person_numbers_appear_in_event_bodies_only(tmp_path: Path, number: str)
     assert [] == [text for text in [*transcript.texts, *outputs] if number in text]
 
 
-def test_the_search_finds_numbers_in_event_bodies(tmp_path: Path) -> None:
-    """The test above can fail: it searches what the service really sent."""
+def test_search_finds_numbers_in_event_bodies(tmp_path: Path) -> None:
+    """The search of the test above finds a number that the service sends."""
     with running_service(tmp_path, "--sample") as service:
         wait_for_greeting(tmp_path)
         body = {"after": "0", "person": KARI}

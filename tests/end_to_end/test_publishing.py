@@ -22,7 +22,7 @@ from tests.support.publishing import (
 from tests.support.service import SKD, RunningService, bearer
 
 
-def test_a_published_app_event_gets_a_receipt_and_a_location(service: RunningService, app: str) -> None:
+def test_published_app_event_gets_a_receipt_and_a_location(service: RunningService, app: str) -> None:
     """201 has a receipt, and its Location returns the event with id, time and sequence."""
     event_body = app_event(app, data={"ø": [1.5]}, alternativesubject="/person/01838012345")
     response = post_events(service, APP_PATH, event_body)
@@ -35,7 +35,7 @@ def test_a_published_app_event_gets_a_receipt_and_a_location(service: RunningSer
     assert {**event_body, "id": receipt["id"], "time": event["time"], "sequence": receipt["sequence"]} == event
 
 
-def test_an_array_gets_receipts_in_its_order(service: RunningService, app: str) -> None:
+def test_array_gets_receipts_in_its_order(service: RunningService, app: str) -> None:
     """Receipts have the order of the events, and increasing sequences."""
     events = [cloud_event(app) for _ in range(100)]
     receipts = post_events(service, APP_PATH, events).raise_for_status().json()
@@ -66,7 +66,7 @@ def test_each_content_mode_publishes_the_same_event(service: RunningService, app
     assert event == {name: feed_event[name] for name in event}
 
 
-def test_a_repeated_event_gets_its_first_receipt(service: RunningService, app: str) -> None:
+def test_repeated_event_gets_its_first_receipt(service: RunningService, app: str) -> None:
     """In any content mode and order of members, a repeated event is a duplicate and is stored once."""
     event = cloud_event(app)
     first = post_events(service, APP_PATH, event).json()
@@ -77,7 +77,7 @@ def test_a_repeated_event_gets_its_first_receipt(service: RunningService, app: s
     assert 1 == len(app_feed_events(service, app))
 
 
-def test_an_event_without_an_id_is_new_each_time(service: RunningService, app: str) -> None:
+def test_event_without_an_id_is_new_each_time(service: RunningService, app: str) -> None:
     """Only events with an id can be recognised as repeats."""
     event = app_event(app)
     receipts = [post_events(service, APP_PATH, event).json() for _ in range(2)]
@@ -98,7 +98,7 @@ def test_changed_content_with_the_same_identity_is_a_conflict(service: RunningSe
     assert 1 == len(app_feed_events(service, app))
 
 
-def test_the_admin_scope_permits_publishing_for_any_org(service: RunningService, app: str) -> None:
+def test_admin_scope_permits_publishing_for_any_org(service: RunningService, app: str) -> None:
     """The admin scope alone is enough, for any source."""
     token = service.token(PUBLISH_ADMIN_SCOPE, organisation=SKD)
     response = service.client.post(APP_PATH, json=app_event(app), headers=bearer(token))
@@ -116,7 +116,7 @@ def test_the_admin_scope_permits_publishing_for_any_org(service: RunningService,
         ("https://ttd.apps.example.no/ttd/thing", {"resource": "urn:altinn:resource:app_skd_a"}),
     ],
 )
-def test_a_source_of_another_org_is_rejected_with_403(
+def test_source_of_another_org_is_rejected_with_403(
     service: RunningService, source: str, extra: dict[str, str]
 ) -> None:
     """Another org, an org with a similar name, and a resource of another org are refused."""
@@ -153,9 +153,7 @@ def test_publishing_without_the_full_scope_is_rejected_with_403(
 
 
 @pytest.mark.parametrize("organisation", ["310000011", "999999999"])
-def test_an_organisation_without_a_short_name_cannot_publish(
-    service: RunningService, app: str, organisation: str
-) -> None:
+def test_organisation_without_a_short_name_cannot_publish(service: RunningService, app: str, organisation: str) -> None:
     """An organisation without apps owns no source."""
     token = service.token(PUBLISH_SCOPE, organisation=organisation)
 
@@ -175,10 +173,10 @@ def test_an_organisation_without_a_short_name_cannot_publish(
         ({"time": "yesterday"}, "/time"),
     ],
 )
-def test_a_contradictory_event_is_rejected_with_its_pointer(
+def test_contradictory_event_is_rejected_with_its_pointer(
     service: RunningService, app: str, changes: dict[str, str], pointer: str
 ) -> None:
-    """400 names the attribute, and nothing is stored."""
+    """400 names the attribute, and no event is stored."""
     problem = assert_problem(post_events(service, APP_PATH, app_event(app, **changes)), 400, "invalid-event")
 
     assert [pointer] == [error["pointer"] for error in problem["errors"]]  # type: ignore[attr-defined]  # a list
@@ -198,7 +196,7 @@ def test_all_invalid_events_of_a_request_are_reported(service: RunningService, a
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nonsense", b'{"a":' * 9999, b"\xff\xfe", b"null"])
-def test_a_body_that_is_no_event_is_rejected_with_400(service: RunningService, body: bytes) -> None:
+def test_body_that_is_no_event_is_rejected_with_400(service: RunningService, body: bytes) -> None:
     """Malformed JSON and JSON without an event get 400."""
     assert_problem(post_events(service, APP_PATH, body), 400, "invalid-event")
 
@@ -214,15 +212,15 @@ def test_a_body_that_is_no_event_is_rejected_with_400(service: RunningService, b
         (EVENTS_PATH, "text/plain"),
     ],
 )
-def test_an_unsupported_media_type_is_rejected_with_415(
+def test_unsupported_media_type_is_rejected_with_415(
     service: RunningService, app: str, path: str, media_type: str
 ) -> None:
     """The media type is checked before the body."""
     assert_problem(post_events(service, path, cloud_event(app), media_type=media_type), 415, "unsupported-media-type")
 
 
-def test_an_event_of_65_kib_is_rejected_with_413(service: RunningService, app: str) -> None:
-    """413 names the event, and the small event beside it is not stored."""
+def test_event_of_65_kib_is_rejected_with_413(service: RunningService, app: str) -> None:
+    """The problem names the event, and the small event in the same request is not stored."""
     problem = assert_problem(
         post_events(service, APP_PATH, [cloud_event(app), cloud_event(app, data="x" * 65 * 1024)]), 413, "too-large"
     )
@@ -231,8 +229,8 @@ def test_an_event_of_65_kib_is_rejected_with_413(service: RunningService, app: s
     assert [] == app_feed_events(service, app)
 
 
-def test_a_request_with_101_events_is_rejected_with_413(service: RunningService, app: str) -> None:
-    """413, and nothing is stored."""
+def test_request_with_101_events_is_rejected_with_413(service: RunningService, app: str) -> None:
+    """No event of the request is stored."""
     assert_problem(post_events(service, APP_PATH, [cloud_event(app) for _ in range(101)]), 413, "too-large")
 
     assert [] == app_feed_events(service, app)
@@ -240,7 +238,7 @@ def test_a_request_with_101_events_is_rejected_with_413(service: RunningService,
 
 @pytest.mark.parametrize("is_chunked", [True, False])
 @pytest.mark.parametrize("count", [40, 90])
-def test_a_request_over_two_mebibytes_is_rejected_with_413(
+def test_request_over_two_mebibytes_is_rejected_with_413(
     service: RunningService, app: str, count: int, *, is_chunked: bool
 ) -> None:
     """The service reads the whole body, with or without a stated length, so that the response arrives."""
@@ -255,8 +253,8 @@ def test_a_request_over_two_mebibytes_is_rejected_with_413(
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}])
-def test_a_rejection_arrives_although_the_body_is_large(service: RunningService, headers: dict[str, str]) -> None:
-    """A caller that may not publish gets 401, however large its body."""
+def test_rejection_of_a_large_body_reaches_the_client(service: RunningService, headers: dict[str, str]) -> None:
+    """A caller without permission to publish gets 401, for any size of the body."""
     for path in (APP_PATH, EVENTS_PATH):
         response = service.client.post(path, content=b"x" * 5_000_000, headers=headers)
         assert_problem(response, 401, "unauthenticated")
@@ -271,7 +269,7 @@ def test_a_rejection_arrives_although_the_body_is_large(service: RunningService,
         ({"ce-dataschema": "http://["}, "/dataschema"),
     ],
 )
-def test_an_invalid_attribute_header_is_rejected_with_its_pointer(
+def test_invalid_attribute_header_is_rejected_with_its_pointer(
     service: RunningService, app: str, headers: dict[str, str], pointer: str
 ) -> None:
     """Malformed escapes, data in a header and an invalid URI get 400 with a pointer."""
@@ -284,7 +282,7 @@ def test_an_invalid_attribute_header_is_rejected_with_its_pointer(
 @pytest.mark.parametrize(
     "resource", ["app_ttd", "app_ttd_ø", "app_ttd_bolig/x", "app_ttd_bolig ", "APP_ttd_bolig", "app__bolig"]
 )
-def test_a_resource_that_resembles_an_app_is_rejected(service: RunningService, resource: str) -> None:
+def test_resource_that_resembles_an_app_is_rejected(service: RunningService, resource: str) -> None:
     """A resource names an app exactly or not at all."""
     event = {"id": "1", "specversion": "1.0", "type": "t", "source": "https://h/skd/y"}
     body = {**event, "resource": f"urn:altinn:resource:{resource}"}
@@ -293,9 +291,7 @@ def test_a_resource_that_resembles_an_app_is_rejected(service: RunningService, r
 
 
 @pytest.mark.parametrize("resource", [None, "urn:altinn:resource:thing"])
-def test_an_event_without_an_app_cannot_join_an_instance(
-    service: RunningService, app: str, resource: str | None
-) -> None:
+def test_event_without_an_app_cannot_join_an_instance(service: RunningService, app: str, resource: str | None) -> None:
     """Only events of an app can name one of its instances."""
     instance = "/".join(str(app_event(app)["source"]).split("/")[-2:])
     event = {"id": "1", "specversion": "1.0", "type": "t", "source": "https://h/ttd/y", "resourceinstance": instance}
@@ -330,8 +326,8 @@ def test_errors_are_limited_in_number_and_masked(service: RunningService, app: s
     assert 400 == masked_response.status_code
 
 
-def test_a_request_that_breaks_off_publishes_nothing(service: RunningService, app: str) -> None:
-    """An incomplete body is no event, even if any bytes would be valid data."""
+def test_request_that_breaks_off_publishes_nothing(service: RunningService, app: str) -> None:
+    """The service discards an incomplete body, even of a media type that permits any bytes."""
     attributes = {f"ce-{name}": str(value) for name, value in cloud_event(app).items()}
     headers = {
         **bearer(service.token(PUBLISH_SCOPE)),

@@ -46,7 +46,7 @@ def unused_organisation() -> str:
     return str(400000000 + uuid.uuid4().int % 99_999_999)
 
 
-def test_an_approved_organisation_reads_events_of_every_party(bank_service: RunningService, app: str) -> None:
+def test_approved_organisation_reads_events_of_every_party(bank_service: RunningService, app: str) -> None:
     """The page has the events of the approved type, and no other type."""
     events = [
         party_event(app, party, type=type_) for party in (KARIS_PARTY, "123") for type_ in ("estate.created", "other")
@@ -82,7 +82,7 @@ def test_every_page_with_events_has_an_audit_entry(bank_service: RunningService,
     assert page.headers["feed-cursor"].startswith(f"{entry['log']}.")
 
 
-def test_a_wildcard_condition_still_makes_an_audit_entry(bank_service: RunningService, app: str) -> None:
+def test_page_for_a_wildcard_condition_has_an_audit_entry(bank_service: RunningService, app: str) -> None:
     """`If-None-Match: *` never matches, so the page is sent and recorded."""
     post_events(bank_service, APP_PATH, party_event(app, KARIS_PARTY, type="estate.created")).raise_for_status()
     count = len(audit_entries(bank_service))
@@ -93,18 +93,18 @@ def test_a_wildcard_condition_still_makes_an_audit_entry(bank_service: RunningSe
     assert count + 1 == len(audit_entries(bank_service))
 
 
-def test_a_page_without_audit_entry_is_not_sent(tmp_path: Path, app: str) -> None:
+def test_page_without_audit_entry_is_not_sent(tmp_path: Path, app: str) -> None:
     """If the entry cannot be stored, the response is 503, and a repeat gets the same page."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, party_event(app, KARIS_PARTY, type="estate.created")).raise_for_status()
         with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
             db.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk full'); END")
-        refusal = read_reportees(service, "estate.created")
+        response = read_reportees(service, "estate.created")
         with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
             db.execute("DROP TRIGGER full")
         db.close()
 
-        assert_problem(refusal, 503, "unavailable")
+        assert_problem(response, 503, "unavailable")
         assert 1 == len(event_ids(read_reportees(service, "estate.created")))
 
 
@@ -117,7 +117,7 @@ def test_audit_entries_cannot_be_changed_or_deleted(bank_service: RunningService
         db.execute(statement)
 
 
-def test_an_organisation_without_approval_is_rejected_with_403(bank_service: RunningService) -> None:
+def test_organisation_without_approval_is_rejected_with_403(bank_service: RunningService) -> None:
     """The scope alone is not enough."""
     response = read_reportees(bank_service, "estate.created", organisation=OTHER_BANK)
     assert_problem(response, 403, "not-approved")
@@ -126,8 +126,8 @@ def test_an_organisation_without_approval_is_rejected_with_403(bank_service: Run
     assert "scope=" not in response.headers["www-authenticate"]
 
 
-def test_a_type_without_approval_is_rejected_by_name(bank_service: RunningService) -> None:
-    """One type without approval refuses the whole request, and the problem names it."""
+def test_type_without_approval_is_rejected_by_name(bank_service: RunningService) -> None:
+    """One type without approval is enough to reject the request, and the problem names it."""
     problem = assert_problem(read_reportees(bank_service, "estate.created", "bankruptcy.opened"), 403, "not-approved")
 
     assert [{"parameter": "eventType", "detail": "bankruptcy.opened is not covered by the approval"}] == problem[
@@ -135,7 +135,7 @@ def test_a_type_without_approval_is_rejected_by_name(bank_service: RunningServic
     ]
 
 
-def test_an_expired_approval_is_rejected_with_403(bank_service: RunningService) -> None:
+def test_expired_approval_is_rejected_with_403(bank_service: RunningService) -> None:
     """An approval is valid until `validTo`, exclusive."""
     number = unused_organisation()
     approve(bank_service, number, "estate.created", valid_to="2020-01-01T00:00:00Z").raise_for_status()
@@ -143,7 +143,7 @@ def test_an_expired_approval_is_rejected_with_403(bank_service: RunningService) 
     assert_problem(read_reportees(bank_service, "estate.created", organisation=number), 403, "not-approved")
 
 
-def test_the_organisation_of_the_token_determines_the_approval(bank_service: RunningService) -> None:
+def test_organisation_of_the_token_determines_the_approval(bank_service: RunningService) -> None:
     """An organisation number in a header or the query has no effect."""
     token = bearer(bank_service.token(SCOPE, organisation=OTHER_BANK))
     headers = {**token, "orgNumber": BANK}
@@ -155,15 +155,15 @@ def test_the_organisation_of_the_token_determines_the_approval(bank_service: Run
 
 
 @pytest.mark.parametrize("scope", ["altinn:events", "altinn:events/reportee", "altinn:events/reportees2", "", "x y"])
-def test_an_approval_without_the_full_scope_is_rejected(bank_service: RunningService, scope: str) -> None:
+def test_approval_without_the_full_scope_is_rejected(bank_service: RunningService, scope: str) -> None:
     """A shorter or longer scope gets 403."""
     problem = assert_problem(read_reportees(bank_service, "estate.created", scope=scope), 403, "insufficient-scope")
 
     assert SCOPE == problem["scope"]
 
 
-def test_a_person_cannot_read_the_reportees_feed(bank_service: RunningService) -> None:
-    """A person's token opens no feed by scope, whatever scopes it claims."""
+def test_person_cannot_read_the_reportees_feed(bank_service: RunningService) -> None:
+    """A person's token gives no access to this feed, for any scope."""
     form = {"person": KARI, "scope": f"{SCOPE} {ADMIN_SCOPE}"}
     external = bank_service.client.post("/development/id-porten/token", data=form).text
     token = bearer(bank_service.exchange(external, provider="id-porten").text)
@@ -173,14 +173,14 @@ def test_a_person_cannot_read_the_reportees_feed(bank_service: RunningService) -
     assert_problem(bank_service.client.get(f"{APPROVALS_PATH}/{BANK}", headers=token), 403, "insufficient-scope")
 
 
-def test_a_request_without_event_types_is_rejected(bank_service: RunningService) -> None:
+def test_request_without_event_types_is_rejected(bank_service: RunningService) -> None:
     """The parameter `eventType` is required."""
     problem = assert_problem(read_reportees(bank_service), 400, "invalid-request")
 
     assert [{"parameter": "eventType", "detail": "is required"}] == problem["errors"]
 
 
-def test_an_approval_can_be_created_replaced_and_withdrawn(bank_service: RunningService) -> None:
+def test_approval_can_be_created_replaced_and_withdrawn(bank_service: RunningService) -> None:
     """GET returns what PUT stored, and every decision has an audit entry."""
     number, admin = unused_organisation(), bearer(bank_service.token(ADMIN_SCOPE))
     before = bank_service.client.get(f"{APPROVALS_PATH}/{number}", headers=admin)
@@ -217,7 +217,7 @@ def test_an_approval_can_be_created_replaced_and_withdrawn(bank_service: Running
         (b'{"types": ["x"], "valid-to": "2099-01-01T00:00:00Z", "reason": "x", "orgNumber": "1"}', ["/orgNumber"]),
     ],
 )
-def test_an_invalid_approval_changes_nothing(bank_service: RunningService, body: bytes, pointers: list[str]) -> None:
+def test_invalid_approval_changes_nothing(bank_service: RunningService, body: bytes, pointers: list[str]) -> None:
     """The problem has a pointer for each error."""
     headers = {**bearer(bank_service.token(ADMIN_SCOPE)), "Content-Type": "application/json"}
     response = bank_service.client.put(f"{APPROVALS_PATH}/{OTHER_BANK}", content=body, headers=headers)
@@ -241,7 +241,7 @@ def test_approvals_require_the_admin_scope(bank_service: RunningService, method:
     assert_problem(response, 400, "invalid-request")
 
 
-def test_a_withdrawn_initial_approval_stays_withdrawn(tmp_path: Path) -> None:
+def test_withdrawn_initial_approval_stays_withdrawn(tmp_path: Path) -> None:
     """A restart does not restore the approval of the development population."""
     with running_service(tmp_path) as service:
         first = read_reportees(service, "estate.created")
@@ -254,7 +254,7 @@ def test_a_withdrawn_initial_approval_stays_withdrawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--from", "--to"])
-def test_the_audit_command_selects_a_time_range(bank_service: RunningService, option: str) -> None:
+def test_audit_command_selects_a_time_range(bank_service: RunningService, option: str) -> None:
     """`--from` and `--to` select by time, and an invalid time is an error."""
     approve(bank_service, unused_organisation(), "x").raise_for_status()
     entries = audit_entries(bank_service)

@@ -48,23 +48,23 @@ def delete_entries(file: Path) -> None:
         db.execute("DELETE FROM entry")
 
 
-def test_a_stopped_service_keeps_its_log(tmp_path: Path) -> None:
+def test_stopped_service_keeps_its_log(tmp_path: Path) -> None:
     """SIGTERM ends the process with 0, and after a restart the sequences continue."""
     service = start(tmp_path)
     publish = bearer(service.token(PUBLISH_SCOPE))
     first = service.client.post(APP_PATH, json=cloud_event("a"), headers=publish).raise_for_status().json()
     code = stop(service)
-    with running_service(tmp_path) as again:
-        publish = bearer(again.token(PUBLISH_SCOPE))
-        second = again.client.post(APP_PATH, json=cloud_event("a"), headers=publish).raise_for_status().json()
+    with running_service(tmp_path) as second_service:
+        publish = bearer(second_service.token(PUBLISH_SCOPE))
+        second = second_service.client.post(APP_PATH, json=cloud_event("a"), headers=publish).raise_for_status().json()
 
-        assert [first["id"], second["id"]] == event_ids(read_app_feed(again, "a", "after=0"))
+        assert [first["id"], second["id"]] == event_ids(read_app_feed(second_service, "a", "after=0"))
     assert 0 == code
     assert int(first["sequence"]) + 1 == int(second["sequence"])
 
 
-def test_every_receipt_survives_a_kill(tmp_path: Path) -> None:
-    """After SIGKILL during publishing, every event with a receipt is there, once and in order."""
+def test_every_event_with_a_receipt_survives_a_kill(tmp_path: Path) -> None:
+    """After SIGKILL during publishing, each of these events is in the log once and in order."""
     service = start(tmp_path)
     publish = bearer(service.token(PUBLISH_SCOPE))
     acknowledged_ids = list[str]()
@@ -94,8 +94,8 @@ def test_every_receipt_survives_a_kill(tmp_path: Path) -> None:
     assert all(int(one["sequence"]) + 1 == int(other["sequence"]) for one, other in pairwise(events))
 
 
-def test_a_receipt_of_one_worker_is_visible_at_the_others(tmp_path: Path) -> None:
-    """The median delay until every worker shows an event is at most 250 ms."""
+def test_event_published_at_one_worker_is_visible_at_the_others(tmp_path: Path) -> None:
+    """The median delay until another worker returns the event is at most 250 ms."""
     with running_service(tmp_path, EVENTFEED_WORKERS="2") as service:
         workers = service.worker_pids()
         publish_headers = bearer(service.token(PUBLISH_SCOPE))
@@ -116,7 +116,7 @@ def test_a_receipt_of_one_worker_is_visible_at_the_others(tmp_path: Path) -> Non
     assert median(delays) <= 0.25
 
 
-def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+def test_killed_worker_is_replaced(tmp_path: Path) -> None:
     """The service continues to accept events, and has as many workers as before."""
     with running_service(tmp_path, EVENTFEED_WORKERS="2") as service:
         headers, event = bearer(service.token(PUBLISH_SCOPE)), cloud_event("a")
@@ -141,7 +141,7 @@ def new_client(service: RunningService) -> httpx.Client:
 
 
 def test_readiness_fails_when_the_log_is_damaged(tmp_path: Path) -> None:
-    """A service with a damaged log is alive, not ready, and returns no events."""
+    """A service with a damaged log is alive and not ready, and returns no events."""
     with running_service(tmp_path) as service:
         publish = bearer(service.token(PUBLISH_SCOPE))
         service.client.post(APP_PATH, json=[cloud_event("a") for _ in range(3)], headers=publish).raise_for_status()
@@ -154,7 +154,7 @@ def test_readiness_fails_when_the_log_is_damaged(tmp_path: Path) -> None:
     assert int(ready.headers["retry-after"]) >= 1
 
 
-def test_a_damaged_log_prevents_the_start(tmp_path: Path) -> None:
+def test_damaged_log_prevents_the_start(tmp_path: Path) -> None:
     """The exit code is 1, with the reason, if the end of the log contradicts its record."""
     with running_service(tmp_path) as service:
         publish = bearer(service.token(PUBLISH_SCOPE))
@@ -169,7 +169,7 @@ def test_a_damaged_log_prevents_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "settings", [{"EVENTFEED_KEYS": "/proc/keys"}, {"EVENTFEED_STORE": "sqlite:////proc/x/log.db"}]
 )
-def test_an_unwritable_path_prevents_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_unwritable_path_prevents_the_start(tmp_path: Path, settings: dict[str, str]) -> None:
     """The message names the path, without a traceback."""
     process = serve(tmp_path, "--port", str(free_port()), **settings)
 
@@ -178,7 +178,7 @@ def test_an_unwritable_path_prevents_the_start(tmp_path: Path, settings: dict[st
     assert b"Traceback" not in process.stderr
 
 
-def test_a_port_in_use_prevents_the_start(tmp_path: Path) -> None:
+def test_port_in_use_prevents_the_start(tmp_path: Path) -> None:
     """The exit code is 2, and the message names the option."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -216,7 +216,7 @@ def test_invalid_settings_prevent_the_start(tmp_path: Path, settings: dict[str, 
     assert b"Traceback" not in process.stderr
 
 
-def test_a_real_issuer_disables_the_development_issuers(tmp_path: Path) -> None:
+def test_real_issuer_disables_the_development_issuers(tmp_path: Path) -> None:
     """Without a response from the issuer, the exchange is unavailable."""
     register = tmp_path / "register.json"
     register.write_text('{"organisations": [], "people": []}')
@@ -251,7 +251,7 @@ def test_every_problem_type_is_the_url_of_an_explanation(service: RunningService
     assert 404 == service.client.get("/problems/nonsense").status_code
 
 
-def test_a_problem_has_the_trace_id_of_the_request(service: RunningService) -> None:
+def test_problem_has_the_trace_id_of_the_request(service: RunningService) -> None:
     """Without a valid `traceparent`, the service creates a trace id."""
     trace = "0af7651916cd43dd8448eb211c80319c"
     problem = service.client.get("/nowhere", headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}).json()
@@ -263,7 +263,7 @@ def test_a_problem_has_the_trace_id_of_the_request(service: RunningService) -> N
 
 @pytest.mark.parametrize(("method", "path", "status"), [("DELETE", "/health/live", 405), ("GET", "/nowhere", 404)])
 def test_unknown_paths_and_methods_get_problems(service: RunningService, method: str, path: str, status: int) -> None:
-    """404 for the path, 405 with `Allow` for the method."""
+    """An unknown path gets 404. An unknown method gets 405 with `Allow`."""
     response = service.client.request(method, path)
 
     assert (status, "application/problem+json") == (response.status_code, response.headers["content-type"])
@@ -271,6 +271,6 @@ def test_unknown_paths_and_methods_get_problems(service: RunningService, method:
 
 
 @pytest.mark.parametrize("name", ["a%00b", "a" * 3_000, "..%2Fsetup.py", "LICENSE", "%2e%2e"])
-def test_the_schema_page_serves_its_own_files_only(service: RunningService, name: str) -> None:
+def test_schema_page_serves_its_own_files_only(service: RunningService, name: str) -> None:
     """Any other file name gets 404."""
     assert 404 == service.client.get(f"/schema/assets/{name}").status_code

@@ -64,7 +64,7 @@ def message_ids(messages: list[Message]) -> list[str]:
     return [json.loads(each.data)["id"] for each in messages]
 
 
-def test_a_stream_resumes_after_its_last_event_id(service: RunningService, app: str) -> None:
+def test_stream_resumes_after_its_last_event_id(service: RunningService, app: str) -> None:
     """`Last-Event-ID` takes precedence over `after`, and no event is missing or repeated."""
     headers = bearer(service.token("altinn:events/ttd"))
     path = f"/events/api/v1/app/ttd/{app}?after=0&size=2"
@@ -80,14 +80,14 @@ def test_a_stream_resumes_after_its_last_event_id(service: RunningService, app: 
     assert all(each.id.partition(".")[2] == str(int(json.loads(each.data)["sequence"])) for each in rest)
 
 
-def test_an_invalid_last_event_id_is_rejected_before_the_stream(service: RunningService, app: str) -> None:
+def test_invalid_last_event_id_is_rejected_before_the_stream(service: RunningService, app: str) -> None:
     """A `Last-Event-ID` of another log gets 410 instead of a stream."""
     headers = {**bearer(service.token("altinn:events/ttd")), "Last-Event-ID": "aaaaaaaaaaaa.1"}
     with open_stream(service, "GET", f"/events/api/v1/app/ttd/{app}?after=0", headers=headers) as stream:
         assert 410 == stream.response.status_code
 
 
-def test_a_party_feed_streams_by_post_with_the_filters_of_the_body(service: RunningService, app: str) -> None:
+def test_party_feed_streams_by_post_with_the_filters_of_the_body(service: RunningService, app: str) -> None:
     """The stream omits events that its reader may not see."""
     headers = bearer(service.person_token(KARI))
     body = {"after": "0", "source": f"https://ttd.apps.example.no/ttd/{app}/"}
@@ -99,7 +99,7 @@ def test_a_party_feed_streams_by_post_with_the_filters_of_the_body(service: Runn
     assert [events[0]["id"], events[2]["id"]] == ids
 
 
-def test_an_instance_stream_has_reduced_events(service: RunningService, app: str) -> None:
+def test_instance_stream_has_reduced_events(service: RunningService, app: str) -> None:
     """Anyone with the instance id gets the stream, with safe attributes only."""
     instance = str(uuid.uuid4())
     source = f"https://ttd.apps.example.no/ttd/{app}/instances/50000001/{instance}"
@@ -111,7 +111,7 @@ def test_an_instance_stream_has_reduced_events(service: RunningService, app: str
     assert {"id", "source", "type", "time", "specversion", "sequence"} == set(json.loads(message.data))
 
 
-def test_a_stream_over_the_limit_of_its_caller_gets_429(tmp_path: Path) -> None:
+def test_stream_over_the_limit_of_its_caller_gets_429(tmp_path: Path) -> None:
     """The response has `Retry-After`."""
     with running_service(tmp_path, EVENTFEED_CALLER_STREAMS="1") as service:
         headers = bearer(service.token("altinn:events/ttd"))
@@ -125,7 +125,7 @@ def test_a_stream_over_the_limit_of_its_caller_gets_429(tmp_path: Path) -> None:
     assert (429, "10") == refusal
 
 
-def test_a_withdrawn_approval_ends_a_reportees_stream(tmp_path: Path) -> None:
+def test_withdrawn_approval_ends_a_reportees_stream(tmp_path: Path) -> None:
     """Every page before the end has an entry in the audit log."""
     with running_service(tmp_path) as service:
         headers = bearer(service.token("altinn:events/reportees", organisation=BANK))
@@ -146,8 +146,8 @@ def test_a_withdrawn_approval_ends_a_reportees_stream(tmp_path: Path) -> None:
     assert ("end", "not-approved") == (last.type, json.loads(last.data)["code"])
 
 
-def test_a_stop_ends_every_stream_with_its_cursor(tmp_path: Path) -> None:
-    """The last message has the cursor to resume from, and the process exits with 0."""
+def test_stop_ends_every_stream_with_its_cursor(tmp_path: Path) -> None:
+    """The last message has the cursor to resume from. The process exits with 0."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, app_event("bolig"))
         headers = bearer(service.token("altinn:events/ttd"))

@@ -1,4 +1,4 @@
-"""Telemetry of a real service at a real receiver: the trace of one event, routes without ids, and no personal data."""
+"""Telemetry of a service at a receiver: the trace of one event, routes without ids, and no personal data."""
 
 import time
 import uuid
@@ -62,7 +62,7 @@ def test_agent_receives_spans_and_logs_by_grpc(tmp_path: Path) -> None:
 
 
 def test_exchange_has_a_span_for_the_request_of_keys(tmp_path: Path) -> None:
-    """Only the first exchange: the keys are cached."""
+    """Only the first exchange has one, because the keys are cached."""
     with receiving() as receiver, running_service(tmp_path, **sending_to(receiver)) as service:
         for scope in ("altinn:events/ttd", "altinn:events/skd"):
             service.token(scope)
@@ -74,7 +74,7 @@ def test_exchange_has_a_span_for_the_request_of_keys(tmp_path: Path) -> None:
 
 
 def test_paths_with_ids_make_one_series(tmp_path: Path) -> None:
-    """A thousand instances are one route, and unknown paths are one. A caller's trace does not cause a trace."""
+    """All instances are one route, and so are all unknown paths. The caller's sampled flag has no effect."""
     name, instance = "http.server.request.duration", "/events/instanceeventsforinstance/{party}/{guid}"
     with receiving() as receiver:
         settings = {**sending_to(receiver, ratio=0.0), "EVENTFEED_ADDRESS_REQUESTS": "100000"}
@@ -94,7 +94,7 @@ def test_paths_with_ids_make_one_series(tmp_path: Path) -> None:
 
 
 def test_stop_sends_the_rest_of_the_telemetry(tmp_path: Path) -> None:
-    """Nothing that was measured or traced before it is lost."""
+    """All measurements and spans before the stop reach the receiver."""
     with receiving() as receiver:
         settings = {**sending_to(receiver), "OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_METRIC_EXPORT_INTERVAL": "60000"}
         with running_service(tmp_path, **settings) as service:
@@ -107,7 +107,7 @@ def test_stop_sends_the_rest_of_the_telemetry(tmp_path: Path) -> None:
 
 
 def test_receiver_that_hangs_delays_no_request(tmp_path: Path) -> None:
-    """Requests get their responses, and the process stops in time."""
+    """Requests get their responses, and the process stops within its time limit."""
     with receiving() as receiver, running_service(tmp_path, **sending_to(receiver)) as service:
         receiver.hang.set()
         start = time.monotonic()
@@ -121,7 +121,7 @@ def test_receiver_that_hangs_delays_no_request(tmp_path: Path) -> None:
 
 
 def test_event_without_an_endpoint_has_only_its_publishers_trace(tmp_path: Path) -> None:
-    """Without an endpoint nothing is sent, and an event gets no trace of the service."""
+    """The service sends nothing, and gives events no trace of its own."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, app_event("bolig")).raise_for_status()
         traceparent, _ = new_trace()
@@ -132,7 +132,7 @@ def test_event_without_an_endpoint_has_only_its_publishers_trace(tmp_path: Path)
 
 
 def test_repeat_in_another_trace_is_a_duplicate(tmp_path: Path) -> None:
-    """And an event keeps its own trace when its request has another one."""
+    """An event with a trace keeps it, even if its request has another one."""
     with running_service(tmp_path) as service:
         own_trace, event = new_trace()[0], app_event("bolig", id="same")
         event_with_trace = app_event("bolig", traceparent=own_trace)
@@ -145,7 +145,7 @@ def test_repeat_in_another_trace_is_a_duplicate(tmp_path: Path) -> None:
 
 
 def test_telemetry_contains_no_personal_data(tmp_path: Path) -> None:
-    """No number, cursor, id or token of any request, also of failures, in spans, measurements and log lines."""
+    """Spans, measurements and log lines have no person number, cursor, event id or token, also after failures."""
     log_settings = {"EVENTFEED_LOG_LEVEL": "info", "EVENTFEED_LOG_FORMAT": "json"}
     with (
         receiving() as receiver,
@@ -179,7 +179,7 @@ def _has_publish(receiver: Receiver, start: int) -> bool:
 
 
 def test_application_insights_receives_increments(tmp_path: Path) -> None:
-    """Over the wire of Microsoft's exporter: sums that add up, and buckets with their bounds."""
+    """Microsoft's exporter sends increments of sums, and buckets with their bounds."""
     with receiving() as receiver:
         connection = f"InstrumentationKey={uuid.uuid4()};IngestionEndpoint={receiver.url}/"
         settings = {**sending_to(receiver), "APPLICATIONINSIGHTS_CONNECTION_STRING": connection}

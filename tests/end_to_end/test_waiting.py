@@ -49,7 +49,7 @@ def newest_cursor(service: RunningService) -> str:
     return str(response.raise_for_status().json()["cursor"])
 
 
-def test_a_publish_ends_a_long_poll_with_the_event(service: RunningService, app: str) -> None:
+def test_publish_ends_a_long_poll_with_the_event(service: RunningService, app: str) -> None:
     """The response has the event and all page headers."""
     poll = Poll(service, app, after=newest_cursor(service), Prefer=LONG)
     assert poll.is_waiting()
@@ -61,7 +61,7 @@ def test_a_publish_ends_a_long_poll_with_the_event(service: RunningService, app:
     assert str(int(receipt["sequence"])) == response.headers["feed-cursor"].partition(".")[2]
 
 
-def test_a_long_poll_with_events_returns_at_once(service: RunningService, app: str) -> None:
+def test_long_poll_with_events_returns_at_once(service: RunningService, app: str) -> None:
     """A poll does not wait for a second event."""
     post_events(service, APP_PATH, [app_event(app)])
     start = time.monotonic()
@@ -71,7 +71,7 @@ def test_a_long_poll_with_events_returns_at_once(service: RunningService, app: s
     assert time.monotonic() - start < EARLY_SECONDS_MAX
 
 
-def test_a_long_poll_without_events_returns_a_new_cursor(service: RunningService, app: str) -> None:
+def test_long_poll_without_events_returns_a_new_cursor(service: RunningService, app: str) -> None:
     """At the end of the wait, the cursor has passed the events of other feeds."""
     cursor = newest_cursor(service)
     poll = Poll(service, app, after=cursor, Prefer="wait=1")
@@ -82,7 +82,7 @@ def test_a_long_poll_without_events_returns_a_new_cursor(service: RunningService
     assert int(response.headers["feed-cursor"].partition(".")[2]) > int(cursor.partition(".")[2])
 
 
-def test_a_long_poll_with_etag_waits_for_a_new_page(tmp_path: Path) -> None:
+def test_long_poll_with_etag_waits_for_a_new_page(tmp_path: Path) -> None:
     """Without a new event, the response is 304 at the end of the wait; with one, it is 200."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, [app_event("bolig")])
@@ -97,7 +97,7 @@ def test_a_long_poll_with_etag_waits_for_a_new_page(tmp_path: Path) -> None:
     assert (200, 2) == (changed_page.status_code, len(changed_page.json()))
 
 
-def test_a_poll_over_the_limit_of_waits_returns_at_once(tmp_path: Path) -> None:
+def test_poll_over_the_limit_of_waits_returns_at_once(tmp_path: Path) -> None:
     """The response has no `Preference-Applied`."""
     with running_service(tmp_path, EVENTFEED_WAITS="0") as service:
         response = Poll(service, "bolig", after="0", Prefer=LONG).response()
@@ -106,8 +106,8 @@ def test_a_poll_over_the_limit_of_waits_returns_at_once(tmp_path: Path) -> None:
     assert "preference-applied" not in response.headers
 
 
-def test_a_publish_at_one_worker_ends_long_polls_at_the_other(tmp_path: Path) -> None:
-    """Of sixteen polls, some wait at each of two workers; one publish ends all."""
+def test_publish_at_one_worker_ends_long_polls_at_the_other(tmp_path: Path) -> None:
+    """Some of sixteen polls wait at each of two workers, and one publish ends all of them."""
     with running_service(tmp_path, EVENTFEED_WORKERS="2") as service:
         after = newest_cursor(service)
         polls = [Poll(service, "bolig", after=after, Prefer=LONG) for _ in range(16)]
@@ -119,7 +119,7 @@ def test_a_publish_at_one_worker_ends_long_polls_at_the_other(tmp_path: Path) ->
     assert [[receipt["sequence"]]] * 16 == [[event["sequence"] for event in response.json()] for response in responses]
 
 
-def test_a_stop_ends_long_polls_with_a_response(tmp_path: Path) -> None:
+def test_stop_ends_long_polls_with_a_response(tmp_path: Path) -> None:
     """The polls get a page, and the process exits with 0."""
     with running_service(tmp_path) as service:
         poll = Poll(service, "bolig", after=newest_cursor(service), Prefer=LONG)

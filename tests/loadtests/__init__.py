@@ -1,1 +1,1 @@
-"""Tests of the load tests: their checks, their goals, and that a run notices faults."""
+"""Tests of the load tests: their checks, their goals, and their reports of faults."""

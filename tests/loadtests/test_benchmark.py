@@ -49,7 +49,7 @@ WRK_FIGURE = "page of 50 from memory, each at another place / the same, 2 worker
 
 
 @pytest.mark.timeout(1_200)
-def test_the_short_form_measures_every_figure(tmp_path: Path) -> None:
+def test_short_form_measures_every_figure(tmp_path: Path) -> None:
     """The JSON file has machine and versions, and each comparison has both rates and their ratio."""
     command = [sys.executable, "-m", "loadtests.benchmark", "--short", "--json", str(tmp_path / "figures.json")]
     process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1_140, check=False)
@@ -69,7 +69,7 @@ def test_the_short_form_measures_every_figure(tmp_path: Path) -> None:
     assert "Python" in report["versions"]
 
 
-def test_the_full_form_measures_one_and_two_workers() -> None:
+def test_full_form_measures_one_and_two_workers() -> None:
     """The short form is smaller in every respect."""
     assert (1, 2) == FULL.workers
     assert (100_000, 10_000_000, 2_000) == (FULL.short_log, FULL.long_log, FULL.waiters)

@@ -14,7 +14,7 @@ def percentiles(p50: float, p95: float, p99: float) -> Callable[[float], float]:
     return {0.5: p50, 0.95: p95, 0.99: p99}.__getitem__
 
 
-def test_a_measurement_at_the_limit_meets_the_goal() -> None:
+def test_measurement_at_the_limit_meets_the_goal() -> None:
     """The limits are inclusive."""
     measurements = {GOAL.name: Measurement(5, 0, percentiles(10, 20, 30))}
 
@@ -32,19 +32,19 @@ def test_a_measurement_at_the_limit_meets_the_goal() -> None:
         (Measurement(0, 0, percentiles(0, 0, 0)), 0, "nothing was measured"),
     ],
 )
-def test_a_missed_goal_is_described_in_one_line(measurement: Measurement, violations: int, text: str) -> None:
+def test_missed_goal_is_described_in_one_line(measurement: Measurement, violations: int, text: str) -> None:
     """The line has the measurement and the limit."""
     (line,) = missed_goals({GOAL.name: measurement}, goals=[GOAL], violations=violations)
 
     assert text in line
 
 
-def test_a_goal_without_measurement_is_missed() -> None:
+def test_goal_without_measurement_is_missed() -> None:
     """A run without readers does not meet the goals."""
     assert len(GOALS) == len(list(missed_goals({}, goals=GOALS, violations=0)))
 
 
-def test_a_failed_request_without_a_goal_counts() -> None:
+def test_failed_request_without_a_goal_counts() -> None:
     """The failures of all requests are added up."""
     measurements = {
         GOAL.name: Measurement(5, 0, percentiles(1, 1, 1)),
@@ -63,7 +63,7 @@ def test_a_failed_request_without_a_goal_counts() -> None:
         ("soak", [20, 20, 20, 20]),
     ],
 )
-def test_a_shape_sets_the_number_of_users_over_time(shape: str, users: list[int]) -> None:
+def test_shape_sets_the_number_of_users_over_time(shape: str, users: list[int]) -> None:
     """The values are for four moments of the run. After its end there is none."""
     stages = [users_at(SHAPES[shape], share=share, users=40) for share in (0.1, 0.3, 0.55, 0.9)]
 

@@ -1,4 +1,4 @@
-"""Short runs of the load test: a good run, runs with faults that it must notice, and Locust's page."""
+"""Short runs of the load test: a run without faults, runs with faults that it must report, and Locust's page."""
 
 import os
 import subprocess
@@ -64,7 +64,7 @@ def run_until(condition: Callable[[Run], bool], folder: Path, *arguments: str) -
     return process
 
 
-def test_a_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
+def test_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     """The report has all figures. A slow machine may miss the goals for response times."""
     process = run_until(lambda process: "nothing was measured" not in process.stderr, tmp_path)
 
@@ -93,7 +93,7 @@ def test_a_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     ],
     ids=["event dropped", "event repeated", "events swapped", "party replaced", "ids rotated", "feed stopped"],
 )
-def test_a_faulty_page_fails_the_run_with_its_violation(
+def test_faulty_page_fails_the_run_with_its_violation(
     service: RunningService, tmp_path: Path, fault: Fault, messages: Sequence[str]
 ) -> None:
     """The exit code is 3, and the messages have evidence."""
@@ -106,7 +106,7 @@ def test_a_faulty_page_fails_the_run_with_its_violation(
     assert "violations: events missed" in process.stderr
 
 
-def test_a_response_that_cannot_be_parsed_fails_the_run(service: RunningService, tmp_path: Path) -> None:
+def test_response_that_cannot_be_parsed_fails_the_run(service: RunningService, tmp_path: Path) -> None:
     """The exception of a user counts as a missed goal."""
     message = "times a user failed: 'feed-more'"
     with faulty_proxy(service.url, Fault(remove_header, events=1)) as url:
@@ -116,7 +116,7 @@ def test_a_response_that_cannot_be_parsed_fails_the_run(service: RunningService,
     assert message in process.stderr
 
 
-def test_a_violation_of_a_worker_fails_the_run_of_the_master(service: RunningService, tmp_path: Path) -> None:
+def test_violation_of_a_worker_fails_the_run_of_the_master(service: RunningService, tmp_path: Path) -> None:
     """The master collects the violations of all processes."""
     with faulty_proxy(service.url, Fault(drop_event)) as url:
         process = run_until(lambda run: ": missed" in run.stderr, tmp_path, "--host", url, "--processes", "2")
@@ -126,7 +126,7 @@ def test_a_violation_of_a_worker_fails_the_run_of_the_master(service: RunningSer
     assert "violations: events missed" in process.stderr
 
 
-def test_an_unknown_shape_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
+def test_unknown_shape_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
     """The run does not start."""
     process = run(tmp_path, "--host", "http://127.0.0.1:1", LOADTEST_SHAPE="wild")
 
@@ -158,8 +158,8 @@ def locust_page(url: str) -> Iterator[str]:
         httpx.get(page)
 
 
-def test_the_page_starts_a_run_and_shows_lag_and_violations(service: RunningService, tmp_path: Path) -> None:
-    """In a browser: a click starts the run, the charts change, and the tab `Feeds` has the scenarios."""
+def test_page_starts_a_run_and_shows_lag_and_violations(service: RunningService, tmp_path: Path) -> None:
+    """In a browser, a click starts the run, the charts change, and the tab `Feeds` has the scenarios."""
     with locust_page(service.url) as url, controlled_window(url, profile=tmp_path / "profile") as window:
         window.wait_until("!!document.querySelector('button[type=submit]')")
         window.evaluate("document.querySelector('button[type=submit]').click()")

@@ -21,19 +21,19 @@ def growing_memory(*, seconds: float, hourly: float) -> Memory:
 
 
 @pytest.mark.parametrize("hourly", [-3.0, 0.0, 1.0, 5.0])
-def test_the_slope_ignores_the_warm_up(hourly: float) -> None:
+def test_slope_ignores_the_warm_up(hourly: float) -> None:
     """The slope is by least squares, so that noise has little effect."""
     assert hourly == pytest.approx(growing_memory(seconds=GOAL_SECONDS_MIN, hourly=hourly).slope(), abs=0.6)
 
 
-def test_a_long_run_with_growing_memory_misses_its_goal() -> None:
+def test_long_run_with_growing_memory_misses_its_goal() -> None:
     """A shorter run has no goal."""
     assert f"the limit is {SLOPE_MAX}" in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).missed_goal()
     assert not growing_memory(seconds=GOAL_SECONDS_MIN, hourly=1).missed_goal()
     assert not growing_memory(seconds=GOAL_SECONDS_MIN - MINUTE, hourly=5).missed_goal()
 
 
-def test_the_summary_has_the_slope_of_a_run_of_half_an_hour() -> None:
+def test_summary_has_the_slope_of_a_run_of_half_an_hour() -> None:
     """A shorter run has no slope, and a run without goal says so."""
     assert "+5" in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).summary()
     assert "has a goal" not in growing_memory(seconds=GOAL_SECONDS_MIN, hourly=5).summary()
@@ -42,7 +42,7 @@ def test_the_summary_has_the_slope_of_a_run_of_half_an_hour() -> None:
     assert "an hour" not in growing_memory(seconds=REPORT_SECONDS_MIN - MINUTE, hourly=5).summary()
 
 
-def test_a_run_without_samples_has_neither_slope_nor_goal() -> None:
+def test_run_without_samples_has_neither_slope_nor_goal() -> None:
     """The summary says that nothing was measured."""
     memory = Memory()
 

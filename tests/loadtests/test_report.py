@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
         ("failed user", EXIT_MISSED, "missed: 1 times a user failed: no such header"),
     ],
 )
-def test_the_exit_code_of_a_run_depends_on_its_goals(event: str, code: int, text: str) -> None:
+def test_exit_code_of_a_run_depends_on_its_goals(event: str, code: int, text: str) -> None:
     """A missed goal is also a message on standard error."""
     process = subprocess.run(
         [sys.executable, "-m", "tests.loadtests.run_verdict", event],

@@ -37,7 +37,7 @@ def follower(ledger: Ledger) -> Follower:
 def record_receipts(ledger: Ledger, *sequences: int, time: float = 0.0) -> None:
     """Record receipts of the feed at these positions."""
     for each in sequences:
-        ledger.record_receipt(receipt(each, time), feeds=[FEED, "nobody's"])
+        ledger.record_receipt(receipt(each, time), feeds=[FEED, "another feed"])
 
 
 def receipt(sequence: int, time: float = 0.0) -> Receipt:
@@ -66,7 +66,7 @@ def kinds(ledger: Ledger) -> list[str]:
     return [each.kind for each in ledger.evidence]
 
 
-def test_a_complete_page_has_no_violation(ledger: Ledger, follower: Follower) -> None:
+def test_complete_page_has_no_violation(ledger: Ledger, follower: Follower) -> None:
     """The cursor may move further than the last event."""
     record_receipts(ledger, 11, 14, 20)
     assert not follower.check_page(page(11, 14, position=17))
@@ -77,7 +77,7 @@ def test_a_complete_page_has_no_violation(ledger: Ledger, follower: Follower) ->
     assert [] == ledger.evidence
 
 
-def test_an_event_may_arrive_before_its_receipt(ledger: Ledger, follower: Follower) -> None:
+def test_event_may_arrive_before_its_receipt(ledger: Ledger, follower: Follower) -> None:
     """A reader can be as fast as a publisher."""
     ledger.record_publish("11", 0.0)
     ledger.record_publish("12", 0.0)
@@ -92,7 +92,7 @@ def test_an_event_may_arrive_before_its_receipt(ledger: Ledger, follower: Follow
     [
         (("12", "11"), ["another event", "another event"]),
         (("11", "11"), ["another event"]),
-        (("11", "of nobody"), ["another event"]),
+        (("11", "unknown"), ["another event"]),
     ],
     ids=["swapped", "copied over another", "invented"],
 )
@@ -113,7 +113,7 @@ def test_another_event_at_the_position_of_a_receipt_is_reported(
 
 
 @pytest.mark.parametrize("receipt_time", ["before", "after"])
-def test_an_event_at_two_positions_is_reported(ledger: Ledger, follower: Follower, receipt_time: str) -> None:
+def test_event_at_two_positions_is_reported(ledger: Ledger, follower: Follower, receipt_time: str) -> None:
     """An event has one receipt, and therefore one position."""
     ledger.record_publish("11", 0.0)
     if receipt_time == "before":
@@ -133,7 +133,7 @@ def test_events_of_other_runs_are_not_kept(ledger: Ledger, follower: Follower) -
     assert not ledger.evidence
 
 
-def test_a_receipt_without_event_is_reported_as_missed(ledger: Ledger, follower: Follower) -> None:
+def test_receipt_without_event_is_reported_as_missed(ledger: Ledger, follower: Follower) -> None:
     """The violation is reported once, with the position."""
     record_receipts(ledger, 11, 12)
     assert ["missed"] == follower.check_page(page(11, position=12))
@@ -143,7 +143,7 @@ def test_a_receipt_without_event_is_reported_as_missed(ledger: Ledger, follower:
     assert "12 has a receipt" in str(ledger.evidence[0])
 
 
-def test_a_late_receipt_of_a_missing_event_is_reported(ledger: Ledger, follower: Follower) -> None:
+def test_late_receipt_of_a_missing_event_is_reported(ledger: Ledger, follower: Follower) -> None:
     """The page had passed the position without the event."""
     assert not follower.check_page(page(11, position=15))
     record_receipts(ledger, 12)
@@ -163,7 +163,7 @@ def test_a_late_receipt_of_a_missing_event_is_reported(ledger: Ledger, follower:
         ((), 9, "moved back"),
     ],
 )
-def test_a_page_that_breaks_the_contract_is_reported_by_kind(
+def test_page_that_breaks_the_contract_is_reported_by_kind(
     ledger: Ledger, follower: Follower, sequences: Sequence[int], position: int, kind: str
 ) -> None:
     """Each kind is reported once."""
@@ -171,14 +171,14 @@ def test_a_page_that_breaks_the_contract_is_reported_by_kind(
     assert [kind] == kinds(ledger)
 
 
-def test_an_event_of_another_party_is_reported(ledger: Ledger, follower: Follower) -> None:
+def test_event_of_another_party_is_reported(ledger: Ledger, follower: Follower) -> None:
     """The evidence has the source and the subject."""
     assert ["another's"] == follower.check_page(page(11, party="2", position=11))
     assert [Violation("S1 app", "another's", "s about /party/2, t")] == ledger.evidence
     assert {("S1 app", "another's"): 1} == ledger.counts
 
 
-def test_a_reader_without_feed_checks_the_expected_receipts(ledger: Ledger) -> None:
+def test_follower_without_feed_checks_the_expected_receipts(ledger: Ledger) -> None:
     """Only receipts up to the page's cursor count."""
     reader = Follower(ledger, "S5 instance", size=SIZE, belongs=lambda _: True)
     reader.expect(map(receipt, (3, 5, 9)))
@@ -188,7 +188,7 @@ def test_a_reader_without_feed_checks_the_expected_receipts(ledger: Ledger) -> N
 
 
 @pytest.mark.parametrize("response", ["an empty page", "unchanged"])
-def test_a_feed_that_stands_still_is_reported(ledger: Ledger, follower: Follower, response: str) -> None:
+def test_feed_without_progress_is_reported(ledger: Ledger, follower: Follower, response: str) -> None:
     """Each receipt that is older than the limit is reported once."""
 
     def check(time: float) -> Sequence[str]:
@@ -206,15 +206,15 @@ def test_a_feed_that_stands_still_is_reported(ledger: Ledger, follower: Follower
     assert "12 has an old receipt" in str(ledger.evidence[-1])
 
 
-def test_a_cursor_that_stays_despite_feed_more_is_reported(ledger: Ledger, follower: Follower) -> None:
-    """A reader would loop. Receipts are not late while there is more."""
+def test_cursor_that_does_not_advance_despite_feed_more_is_reported(ledger: Ledger, follower: Follower) -> None:
+    """A reader would loop. While there is more, receipts are not late."""
     record_receipts(ledger, 12)
     assert not follower.check_page(page(position=11, more=True, request_time=99.0))
     assert ["stands still"] == follower.check_page(page(position=11, more=True))
 
 
-def test_a_receipt_that_a_reader_never_got_is_reported_at_its_end(ledger: Ledger, follower: Follower) -> None:
-    """A poll may have waited for the event in vain."""
+def test_event_missing_at_the_end_of_a_reader_is_reported(ledger: Ledger, follower: Follower) -> None:
+    """A long poll may have waited for the event until its time limit."""
     record_receipts(ledger, 11, time=5.0)
     record_receipts(ledger, 12, time=6.0)
     follower.end(5.5 + STOP_SECONDS)
@@ -253,7 +253,7 @@ def test_receipts_before_the_start_of_a_reader_do_not_count(ledger: Ledger) -> N
 
 
 def test_lag_and_age_are_known_for_events_of_this_run_only(ledger: Ledger) -> None:
-    """Lag counts from the receipt, age from the publish request."""
+    """Lag starts at the receipt, age at the publish request."""
     ledger.record_publish("a", 1.0)
     assert (2.0, 0.0, None, None) == (
         ledger.age("a", 3.0),
@@ -265,8 +265,8 @@ def test_lag_and_age_are_known_for_events_of_this_run_only(ledger: Ledger) -> No
     assert 0.5 == ledger.lag("a", 3.0)
 
 
-def test_the_memory_of_a_ledger_is_bounded(ledger: Ledger) -> None:
-    """The oldest events and cases are forgotten."""
+def test_ledger_keeps_a_bounded_number_of_events(ledger: Ledger) -> None:
+    """The oldest events and cases are evicted."""
     for number in range(EVENTS_MAX + 10):
         ledger.record_publish(str(number), 0.0)
     ledger.cases.extend(Case("1", str(number), []) for number in range(CASES_MAX + 10))

@@ -36,8 +36,8 @@ def test_delay_after_a_reset_is_short_again() -> None:
     assert [1.0, 2.0, 4.0] == before == after
 
 
-def test_delay_below_a_lower_limit_still_doubles_the_bound() -> None:
-    """`at_most` holds for one delay."""
+def test_at_most_limits_one_delay_and_not_the_next() -> None:
+    """The bound doubles as without `at_most`."""
     backoff = new_backoff()
 
     assert [0.5, 0.5, 4.0] == [backoff.next_delay(at_most=0.5), backoff.next_delay(at_most=0.5), backoff.next_delay()]

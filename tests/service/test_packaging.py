@@ -1,4 +1,4 @@
-"""The package: its base is the client, extras add the rest, and it is typed."""
+"""The package: the base is the client, extras add the other parts, and type information is included."""
 
 import importlib.metadata
 import re
@@ -55,12 +55,12 @@ def names(requirements: Sequence[str]) -> set[str]:
 
 def with_dependencies(requirements: Sequence[str]) -> Iterator[importlib.metadata.Distribution]:
     """Yield the distributions of requirements and all their dependencies."""
-    queue, visited = [*requirements], set[str]()
+    queue, visited_names = [*requirements], set[str]()
     while queue:
         requirement = Requirement(queue.pop())
-        if requirement.name in visited or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        if requirement.name in visited_names or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
             continue
-        visited.add(requirement.name)
+        visited_names.add(requirement.name)
         distribution = importlib.metadata.distribution(requirement.name)
         queue += distribution.requires or []
         yield distribution
@@ -93,7 +93,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 
 def test_base_package_requires_httpx_and_msgspec_only() -> None:
-    """It is the client; each other part of the service is an extra."""
+    """The base is the client. Each other part of the service is an extra."""
     assert {"httpx", "msgspec"} == names(PROJECT["dependencies"])
     assert {"cli", "server", "cosmos", "devtools"} == EXTRAS.keys()
     assert "eventfeed[cli]" in EXTRAS["server"]
@@ -109,7 +109,7 @@ def test_extras_together_are_the_pinned_requirements() -> None:
 
 
 def test_client_imports_nothing_of_the_extras(installation: Installation) -> None:
-    """Neither a package of an extra nor a module of the service."""
+    """The client imports neither a package of an extra nor a module of the service."""
     result = installation.run("python", "-c", "import sys, eventfeed.client; print(*sys.modules, sep='\\n')")
     modules = result.stdout.split()
     own = {name.split(".")[1] for name in modules if name.startswith("eventfeed.")}
@@ -120,7 +120,7 @@ def test_client_imports_nothing_of_the_extras(installation: Installation) -> Non
 
 
 def test_readme_example_passes_strict_mypy_without_any(installation: Installation) -> None:
-    """Against the installed wheel, so `py.typed` and all annotations are in it."""
+    """The check runs against the installed wheel, so the wheel has `py.typed` and all annotations."""
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     script = installation.folder / "example.py"
     script.write_text(f"{example}\nreveal_type(event)\nreveal_type(client)\nreveal_type(tokens)\n")
@@ -135,7 +135,7 @@ def test_readme_example_passes_strict_mypy_without_any(installation: Installatio
 
 
 def test_command_without_the_extra_cli_names_it(installation: Installation) -> None:
-    """In one line, with exit code 2."""
+    """The message is one line, and the exit code is 2."""
     result = installation.run("eventfeed", "--help")
 
     assert (2, "") == (result.returncode, result.stdout)
@@ -152,7 +152,7 @@ def test_command_with_the_extra_cli_reaches_the_service(installation: Installati
 
 
 def test_command_without_the_extra_server_names_it(installation: Installation) -> None:
-    """In one line, with exit code 2."""
+    """The message is one line, and the exit code is 2."""
     result = installation.run("eventfeed", "serve", with_cli=True)
 
     assert (2, "") == (result.returncode, result.stdout)
@@ -170,7 +170,7 @@ def test_command_without_the_extra_server_names_it(installation: Installation) -
 def test_command_without_another_extra_names_it(
     tmp_path: Path, package: str, arguments: list[str], store: str, extra: str
 ) -> None:
-    """In one line, with exit code 2, before the service starts."""
+    """The message is one line, the exit code is 2, and the service does not start."""
     program = f"import sys; sys.modules[{package!r}] = None; from eventfeed.cli import main; main()"
     settings = {"EVENTFEED_STORE": store, "EVENTFEED_PORT": str(free_port())}
     result = run([sys.executable, "-c", program, *arguments], folder=tmp_path, **settings)

@@ -23,7 +23,7 @@ class Work:
             raise self.failure
 
     def finish(self) -> None:
-        """End the runs under way, and later ones at once."""
+        """End the run in progress. Later runs end at once."""
         self._end.set()
 
 
@@ -34,7 +34,7 @@ async def run_ready_tasks() -> None:
 
 
 async def test_concurrent_callers_share_one_run() -> None:
-    """The next caller after its end starts another."""
+    """A caller after the end of the run starts another."""
     flight, work = SingleFlight(), Work()
     callers = [asyncio.create_task(flight.run(work)) for _ in range(3)]
     await run_ready_tasks()
@@ -63,7 +63,7 @@ async def test_failure_of_a_run_reaches_every_caller() -> None:
 
 
 async def test_cancelled_caller_does_not_cancel_the_run() -> None:
-    """The others get its result."""
+    """The other callers get the result of the run."""
     flight, work = SingleFlight(), Work()
     first, second = asyncio.create_task(flight.run(work)), asyncio.create_task(flight.run(work))
     await run_ready_tasks()
@@ -76,7 +76,7 @@ async def test_cancelled_caller_does_not_cancel_the_run() -> None:
 
 
 async def test_failure_without_any_caller_left_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
-    """Every caller was cancelled, so nothing retrieves the failure."""
+    """Every caller was cancelled, so no task retrieves the failure."""
     flight, work = SingleFlight(), Work()
     work.failure = ValueError("the store does not respond")
     caller = asyncio.create_task(flight.run(work))
@@ -88,8 +88,8 @@ async def test_failure_without_any_caller_left_is_not_reported(caplog: pytest.Lo
     assert (False, []) == (flight.is_running, caplog.records)
 
 
-async def test_run_after_never_uses_the_run_under_way() -> None:
-    """That one may have read before the call. Later callers share the next run."""
+async def test_run_after_never_uses_the_run_in_progress() -> None:
+    """The run in progress may have read before the call. Later callers share the next run."""
     flight, work = SingleFlight(), Work()
     early = asyncio.create_task(flight.run(work))
     await run_ready_tasks()
@@ -102,8 +102,8 @@ async def test_run_after_never_uses_the_run_under_way() -> None:
     assert (1, 2) == (during, work.runs)
 
 
-async def test_run_after_without_a_run_under_way_starts_one() -> None:
-    """There is nothing to wait for."""
+async def test_run_after_without_a_run_in_progress_starts_one() -> None:
+    """The caller does not wait for another run."""
     flight, work = SingleFlight(), Work()
     work.finish()
     await flight.run_after(work)

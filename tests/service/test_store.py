@@ -11,7 +11,7 @@ from tests.support.events import event
 
 
 async def test_process_reads_the_newest_events_into_memory_at_start(tmp_path: Path) -> None:
-    """Readers get earlier events without a read of the store."""
+    """Pages with earlier events need no read of the store."""
     settings = Settings(store=f"sqlite:///{tmp_path}/log.db")
     async with (before := Store(settings, Telemetry())).run():
         await before.appender.publish(Submission(events=[event(), event()], pointers=["", ""], admin=True))

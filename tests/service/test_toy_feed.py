@@ -107,7 +107,7 @@ def reader_of(log: EventLog, tail: Tail) -> Reader:
 
 
 def test_toy_feeds_match_some_events_and_not_others() -> None:
-    """Otherwise the other tests would prove little."""
+    """Feeds that match everything or nothing would prove little in the other tests."""
     counts = {name: len(matching(feed)) for name, feed in FEEDS.items()}
 
     assert {
@@ -133,7 +133,7 @@ def test_memory_finds_exactly_the_events_of_a_toy_feed(feed: Feed) -> None:
 
 
 async def test_each_engine_finds_exactly_the_events_of_a_toy_feed(log: EventLog) -> None:
-    """The result is that of the definition, and every position is examined."""
+    """The result equals that of the feed's definition, and every position is examined."""
     await append_all(log)
     scans = [await log.scan(feed, after=0, through=len(ENTRIES), limit=1_000) for feed in (CASES, OWNER)]
 
@@ -229,7 +229,7 @@ async def test_reader_of_a_toy_feed_wakes_at_its_first_event(log: EventLog) -> N
 
 
 async def test_page_of_a_toy_feed_is_served_like_any_other(tmp_path: Path) -> None:
-    """A `FeedRequest` is all that a route passes on: JSON, cursor and telemetry follow from it."""
+    """A route passes on only a `FeedRequest`: JSON, cursor and telemetry follow from it."""
     async with open_sqlite_log(tmp_path / "log.db") as log:
         await append_all(log)
         tail, telemetry = Tail(log), Telemetry()

@@ -99,8 +99,8 @@ class Recorder:
         records = [await self._record(request) for _ in range(EQUAL_REQUESTS)]
         occurrences = Counter(key for record in records for key in record.objects)
         record = min(records, key=lambda each: len(each.calls))
-        made = (each for key, each in record.objects.items() if occurrences[key] == 1)
-        carriers = {_class_of(each) for each in made if not isinstance(each, HttpRequest)}
+        short_lived_objects = (each for key, each in record.objects.items() if occurrences[key] == 1)
+        carriers = {_class_of(each) for each in short_lived_objects if not isinstance(each, HttpRequest)}
         return Trace(record.calls, sorted(carriers))
 
     async def _record(self, request: Callable[[], Awaitable[object]]) -> "_Record":
@@ -236,7 +236,7 @@ def excesses_of(name: str, trace: Trace) -> Sequence[str]:
         ("moves", moves(calls).total(), limits.moves),
         ("carriers", len(trace.carriers), limits.carriers),
     ]
-    return [f"{figure} of a {name} ({most})" for figure, value, most in figures if most and value > most]
+    return [f"{figure} of a {name} ({maximum})" for figure, value, maximum in figures if maximum and value > maximum]
 
 
 def _print_trace(name: str, trace: Trace) -> None:

@@ -1,4 +1,4 @@
-"""Conditions of feeds for tests, by the fields that they are about."""
+"""Conditions of feeds for tests, by the fields that they test."""
 
 from collections.abc import Collection
 
@@ -14,7 +14,7 @@ def conditions(
     but_resources: Collection[str] = (),
     but_subjects: Collection[str] = (),
 ) -> tuple[Condition, ...]:
-    """Return a condition for each argument that is given."""
+    """Return a condition for each argument that has a value."""
     result = list[Condition]()
     if types:
         result.append(AnyOf("type", frozenset(types)))

@@ -67,7 +67,7 @@ class StubDecisionPoint:
 
 
 class ManualClock:
-    """A clock (ns since 1970) that stands still until a test changes `now` (µs since 1970)."""
+    """A clock (ns since 1970) that a test sets by `now` (µs since 1970)."""
 
     def __init__(self, now: int = 1_700_000_000_000_000) -> None:
         self.now = now

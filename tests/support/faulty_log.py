@@ -1,4 +1,4 @@
-"""A log that loses requests and responses: it stands between the appender and the engine, in place of a network."""
+"""A log between the appender and the engine that loses requests and responses, like a bad network."""
 
 import asyncio
 import enum
@@ -17,12 +17,12 @@ class Fault(enum.Enum):
     NONE = enum.auto()
     RESPONSE_LOST = enum.auto()  # done, but the appender gets no response
     REQUEST_LOST = enum.auto()  # not done, and the appender gets no response
-    FIRST_ONLY = enum.auto()  # only the first entry is written: no store should do this, some emulators do
+    FIRST_ONLY = enum.auto()  # only the first entry is written, as some emulators do
     LATE = enum.auto()  # not done now: the request arrives after the next one
 
 
 class FaultyLog:
-    """Passes every call on to `log`. Each append meets the next fault of the plan, and none after its end."""
+    """A log that forwards every call to `log`. Each append has the next fault of the plan, and none after its end."""
 
     def __init__(self, log: EventLog, *plan: Fault) -> None:
         self._log, self.plan = log, deque(plan)

@@ -34,7 +34,7 @@ class ReceivedSpan(NamedTuple):
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps spans, log lines, and the newest data point of each series. With `hang` set it does not respond."""
+    """A server that keeps spans, log lines and the newest point of each series. With `hang` set it does not respond."""
 
     daemon_threads = True
 

@@ -16,5 +16,5 @@ async def read_page(
     since: int | None = None,
     until: int | None = None,
 ) -> Page:
-    """Return the page of a feed after a cursor, from the beginning unless told otherwise."""
+    """Return the page of a feed after a cursor, by default after the beginning."""
     return await reader.read(feed, after=after, bounds=PageBounds(size=size, since=since, until=until))

@@ -1,4 +1,4 @@
-"""Wait for a condition, with a deadline that matters only if something hangs."""
+"""Wait for a condition, with a deadline that only applies if something hangs."""
 
 import time
 from collections.abc import Callable

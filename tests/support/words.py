@@ -32,7 +32,7 @@ FOREIGN = {"approved": "a member of an audit entry, in the store and in the line
 
 
 class Place(NamedTuple):
-    """A name or the first line of a docstring, and where it is."""
+    """A name or the first line of a docstring, with its line number."""
 
     line: int
     text: str

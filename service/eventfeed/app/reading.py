@@ -34,13 +34,16 @@ class Reading:
         self, store: Store, reader: Reader, *, authenticator: Authenticator, register: Register
     ) -> Sequence[HTTPRouteHandler]:
         """Return the routes of all feeds and of approvals."""
-        pages = Pages(self._services(reader), self._public_url, secret=self._secret)
+        settings, public_url = self._settings, self._public_url
+        pages = Pages(self._services(reader), public_url, secret=self._secret)
+        address_rate = RateLimit(per_minute=settings.address_requests)
+        instance_rate = RateLimit(per_minute=settings.instance_requests)
         approvals = ApprovalServices(store.records, store.records, time.time_ns, self.telemetry)
         return [
             *feed_routes(Feeds(pages, authenticator, register), reader),
             *reportee_routes(pages, authenticator, register=register, services=approvals),
             *approval_routes(authenticator, approvals),
-            *instance_routes(self._instance_feeds(pages)),
+            *instance_routes(InstanceFeeds(pages, public_url, address_rate, instance_rate)),
         ]
 
     def _services(self, reader: Reader) -> ReadingServices:
@@ -52,8 +55,3 @@ class Reading:
             telemetry=self.telemetry,
         )
         return ReadingServices(reader, time.time_ns, self.problems, limits, self.telemetry)
-
-    def _instance_feeds(self, pages: Pages) -> InstanceFeeds:
-        address_rate = RateLimit(per_minute=self._settings.address_requests)
-        instance_rate = RateLimit(per_minute=self._settings.instance_requests)
-        return InstanceFeeds(pages, self._public_url, address_rate, instance_rate)

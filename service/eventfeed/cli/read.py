@@ -12,17 +12,7 @@ import msgspec
 from eventfeed.cli.cursor_file import CursorFile
 from eventfeed.cli.forwarding import Forwarder
 from eventfeed.cli.options import TTD, plain_errors, population_here, service_url, tokens_here, url_option
-from eventfeed.client import (
-    Client,
-    Feed,
-    Tokens,
-    app_feed,
-    development_organisation,
-    development_person,
-    instance_feed,
-    party_feed,
-    reportee_feed,
-)
+from eventfeed.client import Client, Tokens, development_organisation, development_person, feeds
 from eventfeed.domain.principal import SCOPE_REPORTEES
 
 # The exit code after an interrupt from the keyboard (128 + SIGINT).
@@ -106,7 +96,7 @@ def read_app(name: str, since: str | None, *, types: Sequence[str], **options: o
     if not (org and slash and app) or "/" in app:
         raise click.UsageError(f"{name} is not an app: write ORG/APP, such as ttd/bolig.")
     tokens = development_organisation(TTD, scope=f"altinn:events/{org}/{app}")
-    run(app_feed(org, app, types=types, since=since), tokens, options=options)
+    run(feeds.app_feed(org, app, types=types, since=since), tokens, options=options)
 
 
 @read.command(name="party")
@@ -116,7 +106,7 @@ def read_party(party: str, since: str | None, *, types: Sequence[str], **options
     """Read the events of a party: a person or an organisation, by its party id."""
     if not party.isdecimal():
         raise click.UsageError(f"{party} is not a party id: write its digits, such as 50000001.")
-    run(party_feed(party=party, types=types, since=since), _tokens_of_party(party), options=options)
+    run(feeds.party_feed(party=party, types=types, since=since), _tokens_of_party(party), options=options)
 
 
 @read.command(name="instance")
@@ -124,7 +114,7 @@ def read_party(party: str, since: str | None, *, types: Sequence[str], **options
 @feed_options
 def read_instance(instance: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
     """Read the public events of an instance, by its id: {partyId}/{guid} or the guid alone. It needs no token."""
-    run(instance_feed(instance, types=types, since=since), None, options=options)
+    run(feeds.instance_feed(instance, types=types, since=since), None, options=options)
 
 
 @read.command(name="reportees")
@@ -136,7 +126,7 @@ def read_reportees(since: str | None, *, types: Sequence[str], **options: object
     approval = next(population_here().first_approvals(), None)
     number = approval.organisation if approval else TTD
     tokens = development_organisation(number, scope=SCOPE_REPORTEES)
-    run(reportee_feed(types, since=since), tokens, options=options)
+    run(feeds.reportee_feed(types, since=since), tokens, options=options)
 
 
 def _tokens_of_party(party: str) -> Tokens:
@@ -149,7 +139,7 @@ def _tokens_of_party(party: str) -> Tokens:
     return development_organisation(numbers[0] if numbers else TTD, scope="altinn:events")
 
 
-def run(feed: Feed, tokens: Tokens | None, *, options: Mapping[str, object]) -> None:
+def run(feed: feeds.Feed, tokens: Tokens | None, *, options: Mapping[str, object]) -> None:
     """Read a feed to its end, or without an end. An interrupt or a closed pipe ends the command without a message."""
     reading = Reading(**options)  # type: ignore[arg-type]  # click converted each
     if reading.forward_to and reading.output:
@@ -166,7 +156,7 @@ def run(feed: Feed, tokens: Tokens | None, *, options: Mapping[str, object]) -> 
         raise click.ClickException(f"{failure.filename or 'output'}: {failure.strerror}") from None
 
 
-def _read_all(client: Client, feed: Feed, *, reading: Reading) -> None:
+def _read_all(client: Client, feed: feeds.Feed, *, reading: Reading) -> None:
     """Write or forward every page, then store its cursor."""
     output = Output(reading.output)
     path = reading.cursor_file

@@ -12,17 +12,13 @@ from eventfeed.cli.options import TTD, plain_errors, service_url, url_option
 from eventfeed.client import (
     Client,
     Event,
-    Feed,
     Publisher,
     Receipt,
     RefusedError,
     Tokens,
-    app_feed,
     development_organisation,
     development_person,
-    instance_feed,
-    party_feed,
-    reportee_feed,
+    feeds,
 )
 from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_REPORTEES
 
@@ -85,7 +81,7 @@ class Run(NamedTuple):
         click.echo(f"  published a case of {app} for party {party}: {len(receipts)} events")
         return Case(instance, receipts[0].time, receipts[-1])
 
-    def read(self, feed: Feed, tokens: Tokens | None = None, *, after: str = "0") -> Sequence[Event]:
+    def read(self, feed: feeds.Feed, tokens: Tokens | None = None, *, after: str = "0") -> Sequence[Event]:
         """Read a feed. The sequence increases strictly."""
         with Client(self.url, tokens=tokens) as client:
             pages = list(client.pages(feed, after=after, size=1000))
@@ -112,7 +108,7 @@ def read_app_feed(run: Run) -> None:
     """S1: a case goes through an app; its org, which waits for completed cases, receives the event once."""
     case = run.publish("ttd/bolig", "instance.created", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
     tokens = run.organisation(TTD, "altinn:events/ttd/bolig")
-    feed = app_feed("ttd", "bolig", types=[CASE_COMPLETED], since=case.start)
+    feed = feeds.app_feed("ttd", "bolig", types=[CASE_COMPLETED], since=case.start)
     events = run.read(feed, tokens)
     run.require(all(event.type == CASE_COMPLETED for event in events), f"all events are of type {CASE_COMPLETED}")
     run.require(case.is_in(events), "the completed case is there once, at its receipt's sequence")
@@ -126,14 +122,14 @@ def read_as_citizen(run: Run) -> None:
     own = run.publish("ttd/forerkort", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
     client = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
     kari = run.person(KARI, "Kari")
-    run.require(own.is_in(run.read(party_feed(since=own.start), kari)), "Kari sees her own case")
-    bakery = run.read(party_feed(since=own.start, party=BAKERYS_PARTY), kari)
+    run.require(own.is_in(run.read(feeds.party_feed(since=own.start), kari)), "Kari sees her own case")
+    bakery = run.read(feeds.party_feed(since=own.start, party=BAKERYS_PARTY), kari)
     run.require(client.is_in(bakery), "Kari sees the bakery's case, because she acts for the bakery")
     ola = run.person(OLA, "Ola")
-    karis = run.read(party_feed(since=own.start, party=KARIS_PARTY), ola)
+    karis = run.read(feeds.party_feed(since=own.start, party=KARIS_PARTY), ola)
     run.require(not karis, "Ola sees no event of Kari's")
     low = run.person(KARI, "Kari", level="low")
-    run.require(not run.read(party_feed(since=own.start), low), "at level low, Kari sees no event")
+    run.require(not run.read(feeds.party_feed(since=own.start), low), "at level low, Kari sees no event")
 
 
 def read_as_accountant(run: Run) -> None:
@@ -141,9 +137,9 @@ def read_as_accountant(run: Run) -> None:
     client = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
     run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
     accountant = run.organisation(ACCOUNTANT, "altinn:events", name="the accountant")
-    bakery = run.read(party_feed(since=client.start, unit="310000011"), accountant)
+    bakery = run.read(feeds.party_feed(since=client.start, unit="310000011"), accountant)
     run.require(client.is_in(bakery), "the accountant sees the bakery's case")
-    karis = run.read(party_feed(since=client.start, party=KARIS_PARTY), accountant)
+    karis = run.read(feeds.party_feed(since=client.start, party=KARIS_PARTY), accountant)
     run.require(not karis, "the accountant sees no event of Kari's")
 
 
@@ -151,7 +147,7 @@ def read_as_bank(run: Run) -> None:
     """S4: an approved bank receives the event of a death estate; a bank without an approval is refused."""
     estate = run.publish("skd/dodsbo", "instance.created", ESTATE, owner=SKD, party="50000002")
     bank = run.organisation(BANK, SCOPE_REPORTEES, name="Storbanken")
-    feed = reportee_feed([ESTATE], since=estate.start)
+    feed = feeds.reportee_feed([ESTATE], since=estate.start)
     events = run.read(feed, bank)
     run.require(estate.is_in(events), "the bank receives the estate")
     run.require(all(event.type == ESTATE for event in events), f"all events are of type {ESTATE}")
@@ -168,11 +164,11 @@ def read_as_bank(run: Run) -> None:
 def read_instance_feed(run: Run) -> None:
     """S5: the holder of an instance id receives feedback, and only attributes that are public."""
     case = run.publish("ttd/bolig", "instance.created", CASE_COMPLETED, FEEDBACK, owner=TTD, party=KARIS_PARTY)
-    events = run.read(instance_feed(case.instance))
+    events = run.read(feeds.instance_feed(case.instance))
     run.require([event.type for event in events][-1:] == [FEEDBACK], "the submission has feedback")
     is_public = all(msgspec.json.decode(event.raw, type=dict[str, object]).keys() == PUBLIC for event in events)
     run.require(is_public, f"an event has only {', '.join(sorted(PUBLIC))}")
-    no_events = run.read(instance_feed(f"{KARIS_PARTY}/{uuid.uuid4()}"))
+    no_events = run.read(feeds.instance_feed(f"{KARIS_PARTY}/{uuid.uuid4()}"))
     run.require(not no_events, "an unknown instance looks like one without events")
 
 

@@ -9,7 +9,7 @@
 
 `Client` streams. If streaming fails, it uses long polls, then short polls. It reconnects after failures, resumes from
 the last cursor, and renews its token. `Publisher` sends events in batches and returns their receipts. Both raise a
-`FeedError` if a person must decide. `AsyncClient` and `AsyncPublisher` are the same for asyncio.
+`FeedError` if a retry cannot help. `AsyncClient` and `AsyncPublisher` are the same for asyncio.
 """
 
 from eventfeed.client.asynchronous import AsyncClient, AsyncPublisher

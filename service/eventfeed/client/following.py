@@ -55,7 +55,7 @@ class Following:
         self._empty_pages = 0
 
     def follow(self) -> Steps[Page, None]:
-        """Follow without an end. Raises `FeedError` if a person must decide."""
+        """Follow without an end. Raises `FeedError` for an error that a retry cannot solve."""
         while True:
             if not (yield from self._stream()):
                 for _ in range(POLLS_BEFORE_STREAM):

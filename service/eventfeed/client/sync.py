@@ -64,7 +64,7 @@ class Client(_Connection):
     def follow(self, feed: Feed, *, after: str = "0", size: int | None = None) -> Iterator[Event]:
         """Yield the events after a cursor, and new events without an end. Store `event.cursor` after handling.
 
-        Raises `FeedError` if a person must decide.
+        Raises `FeedError` for an error that a retry cannot solve.
         """
         for page in self.pages(feed, after=after, size=size, follow=True):
             yield from page.events

@@ -31,7 +31,7 @@ _SPACE = re.compile(r"\s")
 _SOURCES_MAX = 256
 _STRINGS = frozenset(
     {"id", "source", "specversion", "type", "subject", "time", "datacontenttype", "dataschema"}
-    | {"resource", "resourceinstance", "alternativesubject", "traceparent"},
+    | {"resource", "resourceinstance", "alternativesubject", "traceparent"}
 )
 _DATA = frozenset({"data", "data_base64"})
 # CloudEvents 1.0.2 §2.4: an Integer is a signed 32-bit number.

@@ -70,9 +70,7 @@ KINDS: Mapping[str, Kind] = {
         "ID-porten at /authentication/api/v1/exchange/{provider} and send the platform token as bearer.",
     ),
     "insufficient-scope": Kind(
-        403,
-        "The token lacks a scope",
-        "The token does not have the scope named in `scope`. Request a token with it.",
+        403, "The token lacks a scope", "The token does not have the scope named in `scope`. Request a token with it."
     ),
     "not-approved": Kind(
         403,

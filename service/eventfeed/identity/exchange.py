@@ -45,12 +45,7 @@ class Exchange:
     """Exchanges tokens of providers for platform tokens."""
 
     def __init__(
-        self,
-        providers: Mapping[str, Provider],
-        *,
-        register: Register,
-        issuer: PlatformIssuer,
-        telemetry: Telemetry,
+        self, providers: Mapping[str, Provider], *, register: Register, issuer: PlatformIssuer, telemetry: Telemetry
     ) -> None:
         self._providers, self._register = providers, register
         self._issuer, self._telemetry = issuer, telemetry

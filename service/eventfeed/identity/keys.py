@@ -64,7 +64,7 @@ class SigningKeys:
         except OSError as failure:
             raise SettingsError(
                 f"EVENTFEED_KEYS: signing keys cannot be stored in {directory}: {failure.strerror}. "
-                "Set a directory that the service may read and write.",
+                "Set a directory that the service may read and write."
             ) from None
 
     def sign(self, claims: Mapping[str, object]) -> str:
@@ -143,7 +143,7 @@ def _private(file: Path) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < RSA_BITS_MIN:
         raise SettingsError(
             f"EVENTFEED_KEYS: {file} is not an unencrypted RSA private key in PEM with at least {RSA_BITS_MIN} bits. "
-            "Replace or remove it: tokens that it signed are then rejected.",
+            "Replace or remove it: tokens that it signed are then rejected."
         )
     return key
 

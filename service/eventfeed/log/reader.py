@@ -60,13 +60,7 @@ class Reader:
     """Reads pages of a log."""
 
     def __init__(
-        self,
-        log: EventLog,
-        tail: Tail,
-        *,
-        retention: Retention,
-        decisions: DecisionPoint,
-        telemetry: Telemetry,
+        self, log: EventLog, tail: Tail, *, retention: Retention, decisions: DecisionPoint, telemetry: Telemetry
     ) -> None:
         self._log, self._tail, self._retention = log, tail, retention
         self._decisions, self._telemetry = decisions, telemetry

@@ -6,6 +6,8 @@ gap.
 
 import functools
 
+from msgspec.structs import replace
+
 from eventfeed.domain.ports import Clock, EventLog, Head
 from eventfeed.single_flight import SingleFlight
 
@@ -28,20 +30,20 @@ class Retention:
         """Return the head with its present log start; None if the store must be asked: see `refresh`."""
         if head.log != self._log_name or self._clock() // 1_000 >= self._valid_until:
             return None
-        return head if head.log_start >= self._log_start else _with_start(head, self._log_start)
+        return head if head.log_start >= self._log_start else replace(head, log_start=self._log_start)
 
     async def refresh(self, head: Head) -> Head:
         """Return the head with its present log start. Asks the store once in a while."""
         now = self._clock() // 1_000
         if head.time < now - self._keep:
-            return _with_start(head, head.end_offset)
+            return replace(head, log_start=head.end_offset)
         overdue = head.log != self._log_name or now >= self._valid_until + LOG_START_INTERVAL
         if overdue or (now >= self._valid_until and not self._reading.is_running):
             # One caller asks for all; until the log start is overdue, the others use the last one.
             await self._reading.run(functools.partial(self._read, head, now=now))
             if head.log != self._log_name:
                 await self._read(head, now=now)
-        return _with_start(head, max(self._log_start, head.log_start))
+        return replace(head, log_start=max(self._log_start, head.log_start))
 
     async def _read(self, head: Head, *, now: int) -> None:
         """Read the log start from the store, and compute how long it is valid."""
@@ -60,7 +62,3 @@ class Retention:
         before, log_start = self._clock() // 1_000 - self._keep - DELETE_MARGIN, -1
         while (new_start := await self._log.expire(before=before)) != log_start:
             log_start = new_start
-
-
-def _with_start(head: Head, log_start: int) -> Head:
-    return Head(log=head.log, log_start=log_start, end_offset=head.end_offset, time=head.time)

@@ -81,10 +81,7 @@ class CosmosRecords:
     async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         """See `Audit.entries`."""
         days = await self._calls.query(
-            "recorded",
-            "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
-            partition=_DAYS,
-            values={"kind": _DAYS},
+            "recorded", "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id", partition=_DAYS, values={"kind": _DAYS}
         )
         for day in days:
             async for entry in self._entries_of_day(_partition(day["id"]), bounds):

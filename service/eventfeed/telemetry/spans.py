@@ -37,12 +37,7 @@ def describe_server_span(server_span: Span, method: str, *, route: str, status: 
 
 @contextlib.contextmanager
 def span(
-    tracer: Tracer,
-    name: str,
-    *,
-    kind: SpanKind,
-    attributes: Mapping[str, str],
-    parents: Sequence[SpanContext] = (),
+    tracer: Tracer, name: str, *, kind: SpanKind, attributes: Mapping[str, str], parents: Sequence[SpanContext] = ()
 ) -> Iterator[None]:
     """Record the block as a span: a child of the first parent and linked to the others, or else of the current span."""
     inside = trace.set_span_in_context(NonRecordingSpan(parents[0])) if parents else None

@@ -19,7 +19,8 @@ OTHER_RESOURCES = ("urn:altinn:resource:other", "urn:nsb:train")
 STEP = 1_000_000
 
 
-# The additional policies of some worlds: nobody reads the app `b`, everybody reads events of a train without a party.
+# The additional policies of some worlds: no caller may read events of app `b`, and every caller may read events of the
+# resource `urn:nsb:train` that have no party.
 CLOSED_APP, OPEN_RESOURCE = "b", "urn:nsb:train"
 _MORE_POLICIES = f"""
 forbid (principal, action, resource) when {{ context has app && context.app == "{CLOSED_APP}" }};
@@ -41,7 +42,7 @@ class Facts(NamedTuple):
 
 
 class Caller(NamedTuple):
-    """A caller, and the parties it may read. A stranger is not in the register."""
+    """A caller, and the parties whose events it may read. A stranger is not in the register."""
 
     principal: Principal
     parties: frozenset[str]
@@ -66,9 +67,9 @@ def random_world(rng: random.Random) -> World:
     callers = [_caller(rng, record, rng.randrange(5)) for record in [*people, *organisations] for _ in range(2)]
     stranger = _principal(rng.randrange(5), organisation="310009999")
     # No caller acts for the last party.
-    nobody = {"number": "310009998", "party": PARTIES[4], "name": "nobody"}
+    unread_organisation = {"number": "310009998", "party": PARTIES[4], "name": "310009998"}
     return World(
-        register=msgspec.json.encode({"organisations": [*organisations, nobody], "people": people}),
+        register=msgspec.json.encode({"organisations": [*organisations, unread_organisation], "people": people}),
         has_more_policies=rng.random() < 0.6,
         callers=[*callers, Caller(stranger, frozenset(), is_stranger=True)],
         entries=[entry for entry, _ in pairs],

@@ -1,4 +1,4 @@
-"""Readers that follow their cursors through a random world, and the events that each of them must see."""
+"""Readers that follow their cursors through a random world, and the events that each of them must get."""
 
 import random
 import tempfile
@@ -52,7 +52,7 @@ CASES_PER_WORLD = 50
 # The product's bounds, and their values in a case: small ones end scans and pages early.
 BOUNDS = {
     (reader_module, "SCANS_MAX"): (1, 2, 10),
-    (reader_module, "CANDIDATES_MAX"): (1, 3, 200),
+    (reader_module, "CANDIDATES_MIN"): (1, 3, 200),
     (feed_module, "EXCLUSIONS_MAX"): (0, 1, 500),
     (sqlite, "EXAMINE_ENTRIES_MAX"): (1, 10, 20_000),
 }
@@ -130,7 +130,7 @@ async def _run_world(rng: random.Random, folder: Path, number: int) -> Sequence[
                 sequences = await _follow(reader, case)
             correct = _correct_sequences(world, case)
             if sequences != correct:
-                failures.append(f"world {number}: {case} saw {sequences}, not {correct}")
+                failures.append(f"world {number}: {case} got {sequences}, not {correct}")
     return failures
 
 
@@ -218,7 +218,7 @@ def _random_feed(rng: random.Random, caller: Caller) -> tuple[Feed, Content]:
 
 
 def _correct_sequences(world: World, case: Case) -> Sequence[int]:
-    """The sequences that the reader must see, by the rules of this test."""
+    """The sequences that the reader must get, by the rules of this test."""
     since, until = case.bounds.since, case.bounds.until
     return [
         facts.sequence

@@ -211,8 +211,8 @@ def exit_code(copy: Path, tests: str, *, engine: str = "") -> int:
     return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
 
 
-def test_the_text_of_each_mutant_occurs_once_in_the_code() -> None:
-    """A mutant that no longer fits must be adapted to the code."""
+def test_text_of_each_mutant_occurs_once_in_the_code() -> None:
+    """If this test fails, adapt the mutant to the code."""
     service = ROOT / "service" / "eventfeed"
     counts = {name: (service / each.file).read_text().count(each.original) for name, each in MUTANTS.items()}
 
@@ -220,7 +220,7 @@ def test_the_text_of_each_mutant_occurs_once_in_the_code() -> None:
 
 
 @pytest.mark.parametrize("tests", sorted({mutant.tests for mutant in MUTANTS.values()}))
-def test_the_unchanged_copy_passes_the_tests(copy: Path, tests: str) -> None:
+def test_unchanged_copy_passes_the_tests(copy: Path, tests: str) -> None:
     """Tests that fail on a mutant pass on the correct code."""
     assert 0 == exit_code(copy, tests)
 
@@ -233,7 +233,7 @@ ON_EACH_ENGINE = [name for name, mutant in MUTANTS.items() if mutant.tests in AB
 @pytest.mark.parametrize(
     ("name", "engine"), [*((name, "") for name in MUTANTS), *((name, "cosmos") for name in ON_EACH_ENGINE)]
 )
-def test_a_mutant_makes_a_test_fail(copy: Path, name: str, engine: str) -> None:
+def test_each_mutant_makes_a_test_fail(copy: Path, name: str, engine: str) -> None:
     """Each mistake alone makes at least one of its tests fail."""
     if engine and not is_available() and not os.environ.get("CI"):
         pytest.skip("there is no emulator: `make test` installs it")

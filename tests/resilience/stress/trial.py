@@ -156,21 +156,21 @@ def _feed(service: RunningService, app: str) -> Iterator[Item]:
 
 
 def _verdict(results: Results) -> Verdict:
-    missed_count = doubled_count = disorder_count = 0
+    missing_count = duplicate_count = out_of_order_count = 0
     for follower, items in zip(FOLLOWERS, results.followers, strict=False):
         feed = {item for item in results.log if follower.wants(item.id)}
-        missed_count += len(feed - set(items))
-        doubled_count += len(items) - len(set(items))
-        disorder_count += sum(one.sequence >= other.sequence for one, other in pairwise(items))
+        missing_count += len(feed - set(items))
+        duplicate_count += len(items) - len(set(items))
+        out_of_order_count += sum(one.sequence >= other.sequence for one, other in pairwise(items))
     sequences = [item.sequence for item in results.log]
     return Verdict(
         events=len(results.log),
         followers=len(results.followers),
         kills=0,
         lost_receipts=len(set(results.receipts) - set(results.log)),
-        missing=missed_count,
-        duplicates=doubled_count + len(results.log) - len({item.id for item in results.log}),
-        out_of_order=disorder_count,
+        missing=missing_count,
+        duplicates=duplicate_count + len(results.log) - len({item.id for item in results.log}),
+        out_of_order=out_of_order_count,
         gaps=len(set(range(1, len(sequences) + 1)) - set(sequences)),
         seconds=0,
         idle_mib=0,

@@ -39,22 +39,22 @@ def point(policies: Path | None = None) -> CedarDecisionPoint:
     ids=str,
 )
 async def test_caller_reads_its_own_party_and_those_it_acts_for(principal: Principal, parties: list[str]) -> None:
-    """Contract section 8. A caller who is not in the register reads nothing."""
-    allowed = await point().allowed(principal, QUESTIONS)
+    """Contract section 8 has the rule. A caller outside the register reads nothing."""
+    readable_questions = await point().allowed(principal, QUESTIONS)
 
-    assert {PARTIES[name] for name in parties} == {question.party for question in allowed}
+    assert {PARTIES[name] for name in parties} == {question.party for question in readable_questions}
 
 
-@pytest.mark.parametrize(("level", "allowed"), [(0, False), (2, False), (3, True), (4, True)])
-async def test_reading_needs_authentication_level_three(level: int, *, allowed: bool) -> None:
-    """Also for the own party."""
+@pytest.mark.parametrize(("level", "is_allowed"), [(0, False), (2, False), (3, True), (4, True)])
+async def test_reading_needs_authentication_level_three(level: int, *, is_allowed: bool) -> None:
+    """This also holds for the caller's own party."""
     question = Question(resource=BOLIG, party="50000001")
 
-    assert allowed == (question in await point().allowed(caller(user="20000001", level=level), {question}))
+    assert is_allowed == (question in await point().allowed(caller(user="20000001", level=level), {question}))
 
 
 async def test_question_without_a_party_is_denied() -> None:
-    """No questions have no decisions."""
+    """A call without questions has no decisions."""
     assert set() == await point().allowed(caller(user="20000001"), {Question(resource=BOLIG, party=None)})
     assert set() == await point().allowed(caller(user="20000001"), set())
 
@@ -67,17 +67,17 @@ async def test_questions_above_the_batch_size_are_all_decided(monkeypatch: pytes
 
 
 async def test_policies_in_a_file_replace_the_built_in_ones(tmp_path: Path) -> None:
-    """They may use apps, organisations, resources and levels. Special characters in a name have no effect."""
+    """Policies may use apps, organisations, resources and levels. Special characters in a name have no effect."""
     file = tmp_path / "own.cedar"
     file.write_text(
         'permit (principal is Organisation, action == Action::"read", resource)\n'
         "when { principal has org && context has org && principal.org == context.org };\n"
         'permit (principal is User, action, resource == Resource::"urn:\\"odd\\"\\n");\n'
     )
-    ttd, odd = caller(organisation="991825827"), Question(resource='urn:"odd"\n', party=None)
+    ttd, unusual_question = caller(organisation="991825827"), Question(resource='urn:"odd"\n', party=None)
 
-    assert QUESTIONS == await point(file).allowed(ttd, QUESTIONS | {odd})
-    assert {odd} == await point(file).allowed(caller(user="20000001"), QUESTIONS | {odd})
+    assert QUESTIONS == await point(file).allowed(ttd, QUESTIONS | {unusual_question})
+    assert {unusual_question} == await point(file).allowed(caller(user="20000001"), QUESTIONS | {unusual_question})
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ async def test_policies_in_a_file_replace_the_built_in_ones(tmp_path: Path) -> N
     ],
 )
 def test_invalid_policies_are_reported_at_the_start(tmp_path: Path, policies: str) -> None:
-    """With the name of the file. An empty file is valid and lets nobody read."""
+    """The error names the file. An empty file is valid and permits no reading."""
     file = tmp_path / "wrong.cedar"
     file.write_bytes(policies.encode("latin-1"))
     if not policies:

@@ -46,7 +46,7 @@ class GatedDecisionPoint:
 
 
 async def test_page_costs_one_platform_call_and_its_repeat_none() -> None:
-    """Counted at the wire for 50 events of 50 parties. An overlapping page requests only the new decision."""
+    """Requests are counted at the wire, for 50 parties. An overlapping page requests only the new decision."""
     double = PlatformDouble()
     decisions = decisions_of(PlatformDecisionPoint(double.platform))
     first, repeat = await decisions.allowed(KARI, FIFTY), await decisions.allowed(KARI, FIFTY)
@@ -70,7 +70,7 @@ async def test_page_costs_one_platform_call_and_its_repeat_none() -> None:
     ids=str,
 )
 async def test_decision_for_another_caller_is_requested_again(other: Principal) -> None:
-    """The key holds the caller, the method and the level."""
+    """The key of the cache has the caller, the method and the level."""
     point = StubDecisionPoint()
     decisions = decisions_of(point)
     await decisions.allowed(KARI, {ONE})
@@ -99,7 +99,7 @@ async def test_decision_for_another_token_of_the_caller_is_cached() -> None:
 
 
 async def test_denial_is_cached_like_a_permit() -> None:
-    """It costs as much to request."""
+    """A denial costs as much as a permit."""
     point = StubDecisionPoint(lambda _: False)
     decisions = decisions_of(point)
 
@@ -108,7 +108,7 @@ async def test_denial_is_cached_like_a_permit() -> None:
 
 
 async def test_concurrent_callers_share_one_request() -> None:
-    """All wait for the one response."""
+    """All callers wait for the same response."""
     point = GatedDecisionPoint()
     decisions = decisions_of(point)
     tasks = [asyncio.create_task(decisions.allowed(KARI, FIFTY)) for _ in range(20)]
@@ -120,7 +120,7 @@ async def test_concurrent_callers_share_one_request() -> None:
 
 
 async def test_failure_reaches_all_callers_and_is_not_cached() -> None:
-    """The next caller requests the decision again."""
+    """The next call requests the decision again."""
     point = GatedDecisionPoint()
     point.is_failing = True
     decisions = decisions_of(point)
@@ -160,7 +160,7 @@ async def test_late_response_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_expired_decision_is_requested_again() -> None:
-    """It expires `CACHE_SECONDS` after its request."""
+    """A decision expires `CACHE_SECONDS` after its request."""
     point, clock = StubDecisionPoint(), ManualClock(0)
     decisions = decisions_of(point, clock)
     await decisions.allowed(KARI, {ONE})
@@ -203,7 +203,7 @@ async def test_decisions_of_an_incomplete_response_are_cached() -> None:
 
 
 async def test_question_that_stays_undecided_is_denied_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others were decided meanwhile: an event that makes a decision point fail does not stop a feed for ever."""
+    """Other questions are decided meanwhile, so one event that has no decision does not stop a feed for ever."""
     monkeypatch.setattr(decisions_module, "CACHE_SECONDS", 2 * UNDECIDED_SECONDS_MAX)
     point, clock = IncompleteDecisionPoint(), ManualClock(0)
     decisions = decisions_of(point, clock)
@@ -219,8 +219,8 @@ async def test_question_that_stays_undecided_is_denied_in_the_end(monkeypatch: p
     assert 3 == len(point.requests)
 
 
-async def test_decision_point_without_any_decision_hides_nothing() -> None:
-    """However long it lasts: nothing is denied, and the questions are decided when the point responds again."""
+async def test_decision_point_without_any_decision_denies_nothing() -> None:
+    """The questions are decided when the decision point responds again, after any time."""
     point, clock = IncompleteDecisionPoint(), ManualClock(0)
     point.failures = set(FIFTY)
     decisions = decisions_of(point, clock)
@@ -245,7 +245,7 @@ async def test_cache_above_its_maximum_evicts_the_oldest_decisions(monkeypatch: 
 
 
 async def test_expired_decisions_are_evicted() -> None:
-    """The decisions for one caller after the other would add up."""
+    """Otherwise the decisions of many callers would add up."""
     clock = ManualClock(0)
     decisions = decisions_of(StubDecisionPoint(), clock)
     await decisions.allowed(KARI, FIFTY)
@@ -256,7 +256,7 @@ async def test_expired_decisions_are_evicted() -> None:
 
 
 async def test_decisions_are_counted_by_outcome_and_source() -> None:
-    """The first request asks the decision point, the second one finds the decisions in memory."""
+    """The first call uses the decision point, the second one the cache."""
     telemetry = Telemetry()
     decisions = Decisions(StubDecisionPoint(lambda question: question == ONE), telemetry=telemetry)
     for _ in range(2):

@@ -49,7 +49,7 @@ def register() -> Register:
 async def test_development_population_has_the_organisations_of_the_contract(
     register: Register, number: str, party: str, org: str | None
 ) -> None:
-    """Contract section 8."""
+    """Contract section 8 lists the organisations."""
     assert Organisation(number=number, party=party, org=org) == await register.organisation(number)
 
 
@@ -59,7 +59,7 @@ async def test_development_population_has_the_organisations_of_the_contract(
 async def test_development_population_has_the_people_of_the_contract(
     register: Register, number: str, user: str, party: str
 ) -> None:
-    """Contract section 8."""
+    """Contract section 8 lists the people."""
     assert Person(user=user, party=party) == await register.person(number)
 
 
@@ -76,7 +76,7 @@ async def test_unknown_person_number_returns_none(register: Register, number: st
 
 
 async def test_register_file_replaces_the_development_population(tmp_path: Path) -> None:
-    """Nobody else exists."""
+    """The register has no other people or organisations."""
     register = load(write(tmp_path, {**BAKERY, "org": "bak"}, people=(PERSON,)))
 
     assert Organisation(number="310000011", party="51000011", org="bak") == await register.organisation("310000011")
@@ -104,7 +104,7 @@ async def test_register_file_replaces_the_development_population(tmp_path: Path)
 def test_invalid_organisation_is_reported_with_file_and_entry(
     tmp_path: Path, changes: dict[str, object], pointer: str
 ) -> None:
-    """The message says what to do."""
+    """The message names the next step."""
     with pytest.raises(SettingsError, match=rf"register\.json: .*{pointer}.*; correct the file"):
         load(write(tmp_path, {**BAKERY, **changes}))
 
@@ -129,13 +129,13 @@ def test_invalid_person_is_reported_with_the_entry(tmp_path: Path, changes: dict
     ids=str,
 )
 def test_duplicate_organisation_is_reported(tmp_path: Path, other: dict[str, object], fault: str) -> None:
-    """Numbers, parties and short names are unique, and rights are for parties that exist."""
+    """Numbers, parties and short names are unique, and rights refer to existing parties."""
     with pytest.raises(SettingsError, match=fault):
         load(write(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
 
 
 def test_duplicate_person_is_reported_without_the_number(tmp_path: Path) -> None:
-    """Every fault is reported at once: number, user and party."""
+    """Number, user and party are reported together."""
     with pytest.raises(SettingsError) as error:
         load(write(tmp_path, people=(PERSON, PERSON)))
     faults = str(error.value)
@@ -148,7 +148,7 @@ def test_duplicate_person_is_reported_without_the_number(tmp_path: Path) -> None
 
 
 def test_person_number_in_the_place_of_a_party_is_masked(tmp_path: Path) -> None:
-    """Contradictions in a well-formed file are masked like errors in a broken one."""
+    """This also holds in a well-formed file with contradictions."""
     entry = {**BAKERY, "party": "31838012345", "acts_for": ["41838012345"]}
     with pytest.raises(SettingsError) as error:
         load(write(tmp_path, entry, {**entry, "number": "310000012"}))
@@ -162,7 +162,7 @@ def test_person_number_in_the_place_of_a_party_is_masked(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff", b'{"organisations":[]}', b"[" * 100_000])
 def test_file_that_is_no_register_is_reported(tmp_path: Path, text: bytes) -> None:
-    """It is no JSON, or JSON of another shape."""
+    """The file is no JSON, or JSON of another structure."""
     file = tmp_path / "register.json"
     file.write_bytes(text)
 
@@ -172,7 +172,7 @@ def test_file_that_is_no_register_is_reported(tmp_path: Path, text: bytes) -> No
 
 @pytest.mark.parametrize("name", ["missing.json", "."])
 def test_unreadable_register_file_is_reported_with_the_reason(tmp_path: Path, name: str) -> None:
-    """It is missing, or a directory."""
+    """The file does not exist, or is a directory."""
     with pytest.raises(SettingsError, match=r"cannot be read: (No such file|Is a directory)"):
         load(tmp_path / name)
 
@@ -186,7 +186,7 @@ ENTRY = st.dictionaries(MEMBERS, st.sampled_from([KARI, "31838012345", "31000001
 def test_error_message_never_contains_a_person_number(
     tmp_path: Path, organisations: list[object], people: list[object]
 ) -> None:
-    """Wherever in the file the number is."""
+    """The number may be anywhere in the file."""
     try:
         load(write(tmp_path, *organisations, people=tuple(people)))
     except SettingsError as error:

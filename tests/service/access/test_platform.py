@@ -28,12 +28,12 @@ def double() -> PlatformDouble:
 
 
 async def test_fifty_questions_are_sent_in_one_call(double: PlatformDouble) -> None:
-    """Each is a resource with a reference; subject and action occur once."""
-    allowed = await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
+    """Each question is a resource with a reference. Subject and action occur once."""
+    permitted_questions = await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     request = double.last_request()
     references = [each["ReferenceId"] for each in request["MultiRequests"]["RequestReference"]]
 
-    assert (FIFTY, 1) == (allowed, double.calls)
+    assert (FIFTY, 1) == (permitted_questions, double.calls)
     assert [("urn:altinn:userid", "20000001")] == [
         (each["AttributeId"], each["Value"]) for each in request["AccessSubject"][0]["Attribute"]
     ]
@@ -52,7 +52,7 @@ async def test_questions_above_the_maximum_of_a_call_are_split(
 
 
 async def test_results_in_any_order_are_matched(double: PlatformDouble) -> None:
-    """By party and resource, not by position."""
+    """Party and resource identify a question, not the position."""
     other = Question(resource="urn:altinn:resource:super-simple", party=None)
     parties = {question.party for question in FIFTY if int(question.party or 0) % 3 == 0}
 
@@ -99,12 +99,12 @@ async def test_results_in_any_order_are_matched(double: PlatformDouble) -> None:
 async def test_permit_counts_only_with_its_obligations(
     double: PlatformDouble, decision: Json, *, user: bool, organisation: bool
 ) -> None:
-    """Organisations may have a level of their own; an unknown obligation cannot be met."""
+    """An organisation may need a level of its own. A permit with an unknown obligation does not count."""
     double.decide = lambda _: decision
     point, question = PlatformDecisionPoint(double.platform), Question(resource=BOLIG, party="1")
-    allowed = [await point.allowed(principal, {question}) for principal in (KARI, BANK)]
+    permitted_questions = [await point.allowed(principal, {question}) for principal in (KARI, BANK)]
 
-    assert [user, organisation] == [question in each for each in allowed]
+    assert [user, organisation] == [question in each for each in permitted_questions]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ async def test_permit_counts_only_with_its_obligations(
 async def test_result_without_a_decision_leaves_the_page_undecided(
     double: PlatformDouble, decision: Json | None
 ) -> None:
-    """One of fifty is enough: nothing is shown, nothing is skipped."""
+    """One such result of fifty is enough: events are neither returned nor skipped."""
     double.decide = lambda each: decision if each["urn:altinn:partyid"] == "50000007" else result("Permit")
 
     with pytest.raises(Unavailable):
@@ -173,7 +173,7 @@ async def test_unreadable_response_is_unavailable(double: PlatformDouble, name: 
 
 
 async def test_results_without_resource_do_not_count(double: PlatformDouble) -> None:
-    """Their order means nothing, so they could be of any question."""
+    """The order of results means nothing, so they could belong to any question."""
     double.respond = lambda _, body: httpx.Response(
         200, json={"Response": [{**each, "Category": None} for each in body["Response"]]}
     )
@@ -182,8 +182,8 @@ async def test_results_without_resource_do_not_count(double: PlatformDouble) -> 
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
 
 
-async def test_members_with_a_small_initial_are_read(double: PlatformDouble) -> None:
-    """Some deployments write them like that."""
+async def test_members_with_a_lower_case_initial_are_read(double: PlatformDouble) -> None:
+    """Some deployments of the decision point write them in this form."""
 
     def with_lower_initials(value: object) -> object:
         match value:
@@ -211,7 +211,7 @@ async def test_contradicting_results_are_a_denial(double: PlatformDouble) -> Non
 
 
 async def test_register_finds_people_and_organisations(double: PlatformDouble) -> None:
-    """By numbers in the body, never in the URL, with key and token."""
+    """Numbers are sent in the body with key and token, and never in the URL."""
     double.parties = {
         PERSON: {"partyId": 50000001, "user": {"userId": 20000001, "username": "x"}, "personIdentifier": "01838012345"},
         ORGANISATION: {"partyId": 50002001, "organizationIdentifier": "991825827"},
@@ -226,7 +226,7 @@ async def test_register_finds_people_and_organisations(double: PlatformDouble) -
 
 
 async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble) -> None:
-    """A person who never used the platform has a party and no user. The list of short names is requested once."""
+    """A person who has never used the platform has a party but no user. The list of short names is requested once."""
     double.parties = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}
     register = PlatformRegister(double.platform, names_url=NAMES_URL)
     organisations = [await register.organisation("991825827") for _ in range(2)]
@@ -238,26 +238,26 @@ async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble)
     assert 1 == sum(str(request.url) == NAMES_URL for request in double.requests)
 
 
-async def test_last_short_names_count_while_their_list_is_unavailable(
+async def test_short_names_in_memory_are_used_while_their_list_is_unavailable(
     double: PlatformDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The list is of another service than the register. Only a process that never had a list fails."""
+    """Another service than the register has the list. Only a process that never had a list fails."""
     monkeypatch.setattr(platform_module, "NAMES_SECONDS", 0.0)
     double.parties = {ORGANISATION: {"partyId": 7}}
-    register, late = (PlatformRegister(double.platform, names_url=NAMES_URL) for _ in range(2))
+    register, new_register = (PlatformRegister(double.platform, names_url=NAMES_URL) for _ in range(2))
     await register.organisation("991825827")
     double.names = httpx.Response(500)
 
     assert Organisation(number="991825827", party="7", org="ttd") == await register.organisation("991825827")
     with pytest.raises(Unavailable):
-        await late.organisation("991825827")
+        await new_register.organisation("991825827")
 
 
 @pytest.mark.parametrize("decision", ["NotApplicable", "Deny"])
 async def test_denials_without_resource_count_for_the_remaining_questions(
     double: PlatformDouble, decision: str
 ) -> None:
-    """The platform writes them where no rule applies; there must be one for each remaining question."""
+    """The platform returns them if no rule applies. There must be one for each remaining question."""
     parties = {question.party for question in sorted(FIFTY, key=str)[:7]}
     double.decide = lambda each: result(decision if each["urn:altinn:partyid"] in parties else "Permit")
     double.respond = lambda _, body: httpx.Response(200, json={"Response": [*map(without_resource, body["Response"])]})
@@ -267,12 +267,16 @@ async def test_denials_without_resource_count_for_the_remaining_questions(
     )
 
 
-@pytest.mark.parametrize("bare", [["Permit"], ["Deny"], ["Deny", "Permit"], ["Deny", "Deny", "Deny"], ["Deny", "x"]])
-async def test_other_results_without_resource_do_not_count(double: PlatformDouble, bare: list[str]) -> None:
+@pytest.mark.parametrize(
+    "decisions", [["Permit"], ["Deny"], ["Deny", "Permit"], ["Deny", "Deny", "Deny"], ["Deny", "x"]]
+)
+async def test_other_results_without_resource_do_not_count(double: PlatformDouble, decisions: list[str]) -> None:
     """Two questions remain, and these results are not a denial of each."""
     rest = {question.party for question in sorted(FIFTY, key=str)[:2]}
     double.decide = lambda each: None if each["urn:altinn:partyid"] in rest else result("Permit")
-    double.respond = lambda _, body: httpx.Response(200, json={"Response": [*body["Response"], *map(result, bare)]})
+    double.respond = lambda _, body: httpx.Response(
+        200, json={"Response": [*body["Response"], *map(result, decisions)]}
+    )
 
     with pytest.raises(Undecided) as failure:
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
@@ -289,8 +293,8 @@ def failing_for(party: str) -> Callable[[httpx.Request, Json], httpx.Response]:
     return respond
 
 
-async def test_bad_question_leaves_the_others_decided(double: PlatformDouble) -> None:
-    """It is found in a few smaller calls."""
+async def test_question_without_a_decision_leaves_the_others_decided(double: PlatformDouble) -> None:
+    """The question is found with a few smaller calls."""
     double.respond = failing_for("50000007")
     with pytest.raises(Undecided) as failure:
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
@@ -303,7 +307,7 @@ async def test_bad_question_leaves_the_others_decided(double: PlatformDouble) ->
 
 
 async def test_failing_decision_point_gets_a_bounded_number_of_calls(double: PlatformDouble) -> None:
-    """If the first smaller calls have no decision either, the questions are not the cause."""
+    """If the first smaller calls have no decision either, the cause is not a single question."""
     double.respond = failing_for("5000")
     with pytest.raises(Undecided):
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
@@ -338,7 +342,7 @@ async def test_resource_with_the_name_of_a_party_is_sent_as_a_resource(double: P
 
 @pytest.mark.parametrize("name", [name for name in BAD_RESPONSES if name not in {"no results", "null"}])
 async def test_unreadable_register_response_is_unavailable(double: PlatformDouble, name: str) -> None:
-    """The person is not reported as unknown."""
+    """The person does not count as unknown."""
     double.parties, double.respond = {PERSON: {"partyId": 1, "user": {"userId": 2}}}, BAD_RESPONSES[name]
 
     with pytest.raises(Unavailable) as failure:

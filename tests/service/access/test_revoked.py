@@ -1,4 +1,4 @@
-"""A revoked right ends the reading: the file, the decision and the page together."""
+"""A revoked right ends reading: tests of file, decision and page together."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tests.support.reading import read_page
 
 # The parties that the helper may act for, and how many seconds later the page is read.
 STEPS: list[tuple[list[str], int]] = [(["50000001"], 0), ([], 0), ([], 45), (["50000001"], 45)]
-QUERY = party_feed("/party/50000001", caller(user="1"))
+FEED = party_feed("/party/50000001", caller(user="1"))
 
 
 def write_register(file: Path, *, acts_for: list[str]) -> None:
@@ -32,15 +32,15 @@ def write_register(file: Path, *, acts_for: list[str]) -> None:
     new.replace(file)
 
 
-def test_revoked_right_is_gone_within_a_minute() -> None:
-    """The interval of file checks, the time in the cache and the longest response are together less than 60 s."""
+def test_revoked_right_ends_within_a_minute() -> None:
+    """The sum of the interval of file checks, the time in the cache and the longest response time is less than 60 s."""
     seconds = watched_file.CHECK_SECONDS + decisions.CACHE_SECONDS + decisions.RESPONSE_SECONDS_MAX
 
     assert seconds < 60
 
 
-async def test_revoked_right_shows_no_more_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Events are returned while the decision is cached, and then none; a right that is given again shows them again."""
+async def test_page_after_a_revoked_right_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the decision is cached, events are still returned. A right that is restored returns them again."""
     monkeypatch.setattr(watched_file, "CHECK_SECONDS", 0.0)
     register, clock, telemetry = tmp_path / "register.json", ManualClock(0), Telemetry()
     write_register(register, acts_for=["50000001"])
@@ -57,6 +57,6 @@ async def test_revoked_right_shows_no_more_events(tmp_path: Path, monkeypatch: p
         for acts_for, seconds in STEPS:
             clock.now += seconds
             write_register(register, acts_for=acts_for)
-            counts.append(len((await read_page(reader, QUERY, size=9)).entries))
+            counts.append(len((await read_page(reader, FEED, size=9)).entries))
 
     assert [3, 3, 0, 3] == counts

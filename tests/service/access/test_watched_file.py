@@ -34,14 +34,14 @@ def file(tmp_path: Path) -> Path:
     return file
 
 
-def watch(file: Path | None) -> WatchedFile[int]:
-    """Return the file of a setting."""
+def open_file(file: Path | None) -> WatchedFile[int]:
+    """Return the watched file of a setting."""
     return WatchedFile("EVENTFEED_NUMBER", file, builtin=BUILTIN, parse=parse_number if file else len)
 
 
 async def test_changed_file_is_read_again(file: Path) -> None:
-    """After a write, and after a replacement with the same length and time."""
-    number, times = watch(file), file.stat()
+    """This holds after a write, and after a replacement with the same length and time."""
+    number, times = open_file(file), file.stat()
     before = await number.current()
     file.write_text("23")
     after_write = await number.current()
@@ -54,8 +54,8 @@ async def test_changed_file_is_read_again(file: Path) -> None:
 
 
 async def test_file_that_became_invalid_is_unavailable(file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The last value does not count. The fault is logged, and a valid file counts again."""
-    number = watch(file)
+    """The last value is not used. The fault is logged, and a valid file is used again."""
+    number = open_file(file)
     for content in (b"x", None):
         file.write_bytes(content) if content else file.unlink()
         with pytest.raises(Unavailable, match="EVENTFEED_NUMBER"):
@@ -69,7 +69,7 @@ async def test_file_that_became_invalid_is_unavailable(file: Path, caplog: pytes
 async def test_concurrent_callers_share_one_check(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next check is some time later."""
     monkeypatch.setattr(watched_file, "CHECK_SECONDS", 60.0)
-    number = watch(file)
+    number = open_file(file)
     await asyncio.gather(*(number.current() for _ in range(9)))
     file.write_text("2")
 
@@ -77,16 +77,16 @@ async def test_concurrent_callers_share_one_check(file: Path, monkeypatch: pytes
 
 
 async def test_empty_setting_uses_the_built_in_file() -> None:
-    """It is never read again."""
-    assert len(BUILTIN.read_bytes()) == await watch(None).current()
+    """The built-in file is read once."""
+    assert len(BUILTIN.read_bytes()) == await open_file(None).current()
 
 
 @pytest.mark.parametrize("text", [None, b"x"])
 def test_invalid_file_at_the_start_is_a_settings_error(tmp_path: Path, text: bytes | None) -> None:
-    """With the name of the file and the reason."""
+    """The error has the name of the file and the reason."""
     file = tmp_path / "number"
     if text:
         file.write_bytes(text)
 
     with pytest.raises(SettingsError, match=r"EVENTFEED_NUMBER=.*number: "):
-        watch(file)
+        open_file(file)

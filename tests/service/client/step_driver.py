@@ -64,7 +64,7 @@ def run_steps(steps: Steps[Item, None], *outcomes: Outcome) -> Run[Item]:
                     items.append(item)
     except StopIteration:
         return Run(requests, pauses, items, error=None, is_complete=True)
-    except Exception as failure:  # noqa: BLE001  # the tests look at it
+    except Exception as failure:  # noqa: BLE001  # the tests check it
         return Run(requests, pauses, items, error=failure, is_complete=True)
 
 

@@ -67,7 +67,7 @@ def test_stream_that_breaks_is_resumed_from_the_last_cursor() -> None:
 
 
 def test_event_cut_in_the_middle_is_yielded_once() -> None:
-    """The client requests it again, because it was incomplete."""
+    """The client requests the incomplete event again."""
     run = run_steps(following().follow(), STREAM, message(1) + message(2)[:30], STREAM_END, STREAM, message(2))
 
     assert [1, 2] == sequences(run)
@@ -75,14 +75,14 @@ def test_event_cut_in_the_middle_is_yielded_once() -> None:
 
 
 def test_events_sent_twice_are_yielded_once() -> None:
-    """The client skips events at or before the last sequence, if a service goes back."""
+    """The client skips events up to its last sequence, in case a service goes back."""
     run = run_steps(following().follow(), STREAM, message(4), STREAM_END, STREAM, message(3) + message(4) + message(5))
 
     assert [4, 5] == sequences(run)
 
 
 def test_decreasing_sequence_raises_an_error() -> None:
-    """The consumer must not continue: the service broke its contract."""
+    """The service broke its contract, so the consumer must not continue."""
     run = run_steps(following().follow(), STREAM, message(4) + message(3))
 
     assert isinstance(run.error, OutOfOrderError)
@@ -100,7 +100,7 @@ def test_decreasing_sequence_raises_an_error() -> None:
     ids=["406", "429", "503", "no stream", "silence"],
 )
 def test_client_without_streams_uses_long_polls(outcomes: Sequence[Outcome]) -> None:
-    """After some of them it tries a stream again."""
+    """After some long polls the client tries a stream again."""
     empty = page(cursor=5, preference_applied="wait=30")
     run = run_steps(following().follow(), *outcomes, page(3, cursor=3), empty, empty, STREAM, message(6))
 
@@ -112,8 +112,8 @@ def test_client_without_streams_uses_long_polls(outcomes: Sequence[Outcome]) -> 
     assert run.requests[4].is_stream
 
 
-def test_client_without_long_polls_polls_less_and_less_often() -> None:
-    """After 1 s at first, at most 10 s, and 1 s again after an event."""
+def test_client_without_long_polls_doubles_its_polling_interval() -> None:
+    """The interval is 1 s at first, 10 s at most, and 1 s again after an event."""
     empty, no_stream = page(cursor=0), problem(406, "not-acceptable")
     polls = (no_stream, empty, empty, empty)
     run = run_steps(following().follow(), *polls, *polls, no_stream, page(1, cursor=1))
@@ -122,7 +122,7 @@ def test_client_without_long_polls_polls_less_and_less_often() -> None:
 
 
 def test_unchanged_page_is_not_transferred_again() -> None:
-    """The tag of an empty page goes into the next request."""
+    """The client sends the entity tag of the empty page in the next request."""
     not_modified = Response(
         304, {"feed-cursor": f"{LOG}.5", "feed-more": "false", "preference-applied": "wait=30"}, b""
     )
@@ -139,7 +139,7 @@ def test_unchanged_page_is_not_transferred_again() -> None:
 
 
 def test_repeated_failures_double_the_delay() -> None:
-    """Up to 20 s, and from the first delay again after an event."""
+    """The delay is 20 s at most, and after an event it has its first value again."""
     outcomes: list[Outcome] = [STREAM, message(1), STREAM_END, *[NO_CONNECTION] * 7]
     outcomes += [STREAM, message(2), STREAM_END, NO_CONNECTION, STREAM, message(3)]
     run = run_steps(following().follow(), *outcomes)
@@ -149,37 +149,37 @@ def test_repeated_failures_double_the_delay() -> None:
 
 
 def test_stream_that_always_breaks_doubles_the_delay() -> None:
-    """A first heartbeat is no progress."""
+    """A heartbeat at the start of a stream is no progress."""
     run = run_steps(following().follow(), *(STREAM, heartbeat(0), STREAM_END) * 4)
 
     assert [0.5, 1.0, 2.0, 4.0] == run.pauses
 
 
 def test_retry_after_is_added_to_the_delay() -> None:
-    """The client never comes back earlier than the service asks for."""
+    """The client never repeats a request earlier than the service asks for."""
     run = run_steps(following().read(), problem(503, "unavailable", retry_after="7"), page(1, cursor=1))
 
     assert ([1], [7.5], True) == (sequences(run), run.pauses, run.is_complete)
 
 
 def test_refused_first_connection_raises_immediately() -> None:
-    """Probably the address is wrong."""
+    """The address is probably wrong."""
     assert isinstance(run_steps(following().follow(), NO_CONNECTION).error, UnreachableError)
 
 
 def test_broken_first_connection_is_retried_five_times() -> None:
-    """Something listens there; without any response it is not an event feed."""
+    """A program listens at the address. Without any response it is not an event feed."""
     reset = ConnectionFailure("reset")
     run = run_steps(following().follow(), reset, reset, STREAM, message(1))
-    stranger = run_steps(following().follow(), *[reset] * 9)
+    run_without_response = run_steps(following().follow(), *[reset] * 9)
 
     assert [1] == sequences(run)
-    assert (UnreachableError, 5) == (type(stranger.error), len(stranger.pauses))
+    assert (UnreachableError, 5) == (type(run_without_response.error), len(run_without_response.pauses))
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [(NO_CONNECTION, UnreachableError), (problem(503, "x"), RefusedError)])
 def test_reading_raises_after_the_last_try(outcome: Response, kind: type[Exception]) -> None:
-    """Following has no last try."""
+    """Following has no last attempt."""
     run = run_steps(following().read(tries_max=3), page(1, cursor=1, more=True), *[outcome] * 3)
 
     assert isinstance(run.error, kind)
@@ -187,7 +187,7 @@ def test_reading_raises_after_the_last_try(outcome: Response, kind: type[Excepti
 
 
 def test_feed_is_read_to_its_end() -> None:
-    """Page by page; the last page has the cursor of the end, also if it is empty."""
+    """Each page is an item. The last one has the cursor of the end, even if it is empty."""
     run = run_steps(following().read(), page(1, 2, cursor=2, more=True), page(cursor=9))
 
     assert [1, 2] == sequences(run)
@@ -211,7 +211,7 @@ def test_rejected_token_is_renewed_once() -> None:
 
 
 def test_rejected_fixed_token_raises_immediately() -> None:
-    """It cannot be renewed."""
+    """The client cannot renew a fixed token."""
     assert isinstance(run_steps(following().read(), problem(401, "unauthenticated")).error, RefusedError)
 
 
@@ -221,7 +221,7 @@ def test_rejected_fixed_token_raises_immediately() -> None:
     ids=["token expired", "service stops"],
 )
 def test_stream_ended_for_a_temporary_reason_is_resumed(reason: Response, pauses: Sequence[float], token: str) -> None:
-    """From the cursor of its last message, with a new token if that was the reason."""
+    """The client resumes from the cursor of the last message, with a new token if the old one expired."""
     run = run_steps(
         following(tokens=NumberedTokens()).follow(), STREAM, message(1) + end(4, reason), STREAM, message(5)
     )
@@ -231,7 +231,7 @@ def test_stream_ended_for_a_temporary_reason_is_resumed(reason: Response, pauses
 
 
 def test_stream_ended_for_a_permanent_reason_raises_it() -> None:
-    """A right that was withdrawn needs a person."""
+    """Only a person can restore a right that was withdrawn."""
     run = run_steps(following(tokens=NumberedTokens()).follow(), STREAM, end(4, problem(403, "not-approved")))
 
     assert isinstance(run.error, RefusedError)
@@ -249,7 +249,7 @@ def test_expired_cursor_raises_with_the_oldest_cursor(*, in_stream: bool) -> Non
 
 
 def test_cursor_of_another_log_raises_an_error() -> None:
-    """Cursors of another log mean nothing here."""
+    """A cursor identifies a position in one log only."""
     run = run_steps(following().read(), problem(410, "cursor-of-another-log"))
 
     assert isinstance(run.error, AnotherLogError)
@@ -257,24 +257,24 @@ def test_cursor_of_another_log_raises_an_error() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"{}", b"", b"[{}]"])
 def test_response_without_a_list_of_events_raises_an_error(body: bytes) -> None:
-    """The address belongs to something else."""
+    """The address belongs to another program."""
     assert isinstance(run_steps(following().read(), Response(200, {}, body)).error, FeedError)
 
 
 def test_stream_in_response_to_a_poll_raises_an_error() -> None:
-    """The client would wait for its end."""
+    """Otherwise the client would wait for the end of the stream."""
     assert isinstance(run_steps(following().read(), STREAM).error, FeedError)
 
 
 def test_refusal_without_a_problem_has_its_status() -> None:
-    """A gateway sends a page."""
+    """A gateway may respond with an HTML page."""
     run = run_steps(following().read(), Response(404, {}, b"<html>"))
 
     assert "404: answered with status 404" == str(run.error)
 
 
 def test_refusal_with_faults_names_each_fault() -> None:
-    """By parameter or pointer."""
+    """The error has the parameter or the pointer of each fault."""
     faults = [{"parameter": "from", "detail": "is no time"}, {"pointer": "/size", "detail": "is 0"}]
     run = run_steps(following().read(), problem(400, "invalid-request", errors=faults))
 
@@ -282,7 +282,7 @@ def test_refusal_with_faults_names_each_fault() -> None:
 
 
 def test_person_number_is_sent_in_the_body_only() -> None:
-    """Like every filter of a feed that is read by POST."""
+    """All filters of a feed that is read by POST are in the body."""
     feed = party_feed(person="01838012345", types=["a"], since="2026-01-01T00:00:00Z")
     run = run_steps(Following(feed, FixedToken(), after="0", size=7).read(), page(cursor=0))
     (request,) = run.requests

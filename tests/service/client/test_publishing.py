@@ -63,14 +63,14 @@ def rejections(run: Run[Batch]) -> dict[int, str]:
 
 
 def test_limits_of_the_client_equal_those_of_the_service() -> None:
-    """The client stands alone, so it has a copy."""
+    """The client imports nothing from the service, so it has its own constants."""
     limits = client_publishing.EVENT_BYTES_MAX, client_publishing.BATCH_EVENTS_MAX, client_publishing.BATCH_BYTES_MAX
 
     assert (cloudevents.EVENT_BYTES_MAX, cloudevents.REQUEST_EVENTS_MAX, cloudevents.REQUEST_BYTES_MAX) == limits
 
 
 def test_events_of_any_number_are_published_in_batches_of_100() -> None:
-    """In order; the iterable may be lazy, and each batch says which positions it covers."""
+    """The iterable may be lazy. Batches are in order, and each has the positions of its events."""
     events = (event(number) for number in range(250))
     run = publish(events, receipts(*range(100)), receipts(*range(100, 200)), receipts(*range(200, 250)))
 
@@ -81,7 +81,7 @@ def test_events_of_any_number_are_published_in_batches_of_100() -> None:
 
 
 def test_request_is_a_batch_of_cloudevents() -> None:
-    """With the token and the media type of the batch format."""
+    """The request has the token and the media type of the batch format."""
     (request,) = publish([event(1)]).requests
 
     assert ("POST", "/events/api/v1/events") == (request.method, request.target)
@@ -109,7 +109,7 @@ def test_no_events_send_no_request() -> None:
 
 
 def test_event_without_an_id_gets_one_before_it_is_sent() -> None:
-    """Absent or null; the publisher's object stays unchanged."""
+    """The id may be absent or null. The publisher's object stays unchanged."""
     without: dict[str, object] = {"source": "https://x"}
     events: list[EventObject] = [without, {**without, "id": None}, b' {"source": "https://x"} ', event(3)]
     run = publish(events)
@@ -119,7 +119,7 @@ def test_event_without_an_id_gets_one_before_it_is_sent() -> None:
 
 
 def test_retry_after_a_lost_response_sends_the_same_bytes() -> None:
-    """So the service recognises the events."""
+    """The service can thus recognise the events."""
     run = publish([{"source": "https://x"}], problem(503, "unavailable"), RESET, receipts(1, duplicate=True))
 
     assert 1 == len({request.content for request in run.requests})
@@ -130,7 +130,7 @@ def test_retry_after_a_lost_response_sends_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_temporary_status_is_retried_ten_times(status: int) -> None:
-    """After `Retry-After` at the earliest; then it is raised."""
+    """The delay is at least `Retry-After`. After the last attempt the error is raised."""
     run = publish([event(1)], *[problem(status, "x", retry_after="3")] * 10)
 
     assert (10, RefusedError) == (len(run.requests), type(run.error))
@@ -139,14 +139,14 @@ def test_temporary_status_is_retried_ten_times(status: int) -> None:
 
 @pytest.mark.parametrize(("outcome", "kind"), [(problem(500, "x"), RefusedError), (NO_CONNECTION, UnreachableError)])
 def test_permanent_failure_raises_immediately(outcome: Outcome, kind: type[Exception]) -> None:
-    """A fault of the service, or an address without a service."""
+    """The service has an internal error, or the address has no service."""
     run = publish([event(1)], outcome)
 
     assert (1, kind) == (len(run.requests), type(run.error))
 
 
 def test_rejected_events_are_named_and_the_others_published() -> None:
-    """In further requests without them, in the same order; each rejection has the faults of its event."""
+    """Further requests have the other events, in the same order. Each rejection has the faults of its event."""
     run = publish(
         [event(number) for number in range(5)],
         faults("/1/source", "/1/type", "/3"),
@@ -160,7 +160,7 @@ def test_rejected_events_are_named_and_the_others_published() -> None:
 
 
 def test_rejections_raise_an_error_with_the_receipts_of_the_others() -> None:
-    """After the last event; the rejections are in the order of the events."""
+    """The error is raised after the last event, with the rejections in the order of the events."""
     events: list[EventObject] = [event(0), b"nonsense", event(2), event(3)]
     run = publish(events, faults("/1/source"), receipts(0, 3))
 
@@ -173,7 +173,7 @@ def test_rejections_raise_an_error_with_the_receipts_of_the_others() -> None:
 
 
 def test_refusal_that_names_no_event_is_resolved_one_by_one() -> None:
-    """A batch of one names it."""
+    """A batch of one event shows which event is refused."""
     refusal = problem(413, "too-large")
     run = publish([event(number) for number in range(3)], refusal, receipts(0), refusal, receipts(2))
 
@@ -184,20 +184,20 @@ def test_refusal_that_names_no_event_is_resolved_one_by_one() -> None:
 
 @pytest.mark.parametrize("refusal", [problem(403, "insufficient-scope"), problem(401, "unauthenticated")])
 def test_refused_publisher_raises_immediately(refusal: Response) -> None:
-    """It is not about the events."""
+    """The refusal does not depend on the events."""
     run = publish([event(1), event(2)], refusal)
 
     assert (1, RefusedError) == (len(run.requests), type(run.error))
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "invalid_event",
     [b"nonsense", b"[]", b'{"a": {"b": }}', b"\xff{}", b'{"a":' * 5000, {"data": object()}, {"data": "x" * 65_536}],
     ids=["no JSON", "array", "broken inside", "no UTF-8", "nested", "no JSON value", "too large"],
 )
-def test_event_that_cannot_be_sent_is_rejected_locally(bad: EventObject) -> None:
+def test_event_that_cannot_be_sent_is_rejected_locally(invalid_event: EventObject) -> None:
     """The events before and after it are published."""
-    run = publish([event(0), bad, event(2)], receipts(0, 2))
+    run = publish([event(0), invalid_event, event(2)], receipts(0, 2))
 
     assert ["event-0", "event-2"] == ids(run.requests[0])
     assert [1] == list(rejections(run))
@@ -215,7 +215,7 @@ def test_event_of_exactly_64_kib_is_published() -> None:
 
 
 def test_rejected_events_alone_send_no_request() -> None:
-    """However many there are, a batch holds at most 100."""
+    """A batch has at most 100 events, also without a request."""
     run = publish([b"nonsense"] * 150)
 
     assert [] == run.requests
@@ -223,7 +223,7 @@ def test_rejected_events_alone_send_no_request() -> None:
 
 
 def test_progress_is_reported_after_each_batch() -> None:
-    """As the number of events so far."""
+    """The callback gets the number of events so far."""
     counts = list[int]()
     publish([event(number) for number in range(150)], receipts(*range(100)), progress=counts.append)
 
@@ -232,5 +232,5 @@ def test_progress_is_reported_after_each_batch() -> None:
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"[{}]", b'[{"sequence": "x"}]'])
 def test_response_without_a_receipt_for_each_event_raises_an_error(body: bytes) -> None:
-    """The events count as unpublished."""
+    """No event of the batch counts as published."""
     assert isinstance(publish([event(1)], Response(200, {}, body)).error, FeedError)

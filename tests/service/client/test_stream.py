@@ -57,7 +57,7 @@ def test_messages_follow_the_rules_of_the_whatwg(text: bytes, messages: list[Mes
 
 
 def test_line_over_the_limit_raises_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would fill the memory."""
+    """Otherwise an endless line would fill the memory."""
     monkeypatch.setattr(stream, "LINE_BYTES_MAX", 100)
 
     with pytest.raises(ValueError, match="more than 100 bytes"):

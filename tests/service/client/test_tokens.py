@@ -38,20 +38,24 @@ def response(token: str) -> Response:
 
 
 def test_token_is_exchanged_and_reused_until_it_expires() -> None:
-    """Or until a fresh one is necessary."""
-    tokens, good, short = token_exchange(lambda: "external"), jwt(600), jwt(5)
-    first, (request,) = get_token(tokens, response(good))
+    """A fresh token can be requested before that."""
+    tokens, long_token, short_token = token_exchange(lambda: "external"), jwt(600), jwt(5)
+    first, (request,) = get_token(tokens, response(long_token))
     second, no_requests = get_token(tokens)
-    fresh, _ = get_token(tokens, response(short), fresh=True)
-    renewal, requests = get_token(tokens, response(good))
+    fresh, _ = get_token(tokens, response(short_token), fresh=True)
+    renewal, requests = get_token(tokens, response(long_token))
 
-    assert ([good, good, short, good], [], 1) == ([first, second, fresh, renewal], no_requests, len(requests))
+    assert ([long_token, long_token, short_token, long_token], [], 1) == (
+        [first, second, fresh, renewal],
+        no_requests,
+        len(requests),
+    )
     assert ("GET", "/authentication/api/v1/exchange/maskinporten") == (request.method, request.target)
     assert "Bearer external" == request.headers["Authorization"]
 
 
 def test_development_organisation_uses_the_development_issuer() -> None:
-    """The token of the issuer is then exchanged."""
+    """The client exchanges the token of the issuer."""
     tokens = development_organisation("991825827", scope="a b")
     _, requests = get_token(tokens, response("external"), response(jwt(600)))
 
@@ -69,7 +73,7 @@ def test_temporary_failure_of_the_exchange_is_no_refusal(outcome: Outcome) -> No
 
 
 def test_temporary_failure_of_the_exchange_is_retried_by_the_sender() -> None:
-    """As for every other request."""
+    """The sender retries every other request in the same way."""
     tokens = token_exchange(lambda: "external")
     run = run_steps(token_item(tokens), problem(503, "unavailable"), response("token"))
 
@@ -77,14 +81,14 @@ def test_temporary_failure_of_the_exchange_is_retried_by_the_sender() -> None:
 
 
 def test_refusal_of_the_exchange_is_raised_with_its_reason() -> None:
-    """For example if the organisation does not have the scope."""
+    """One reason is a scope that the organisation does not have."""
     with pytest.raises(RefusedError, match="403 insufficient-scope"):
         get_token(token_exchange(lambda: "external"), problem(403, "insufficient-scope"))
 
 
 @pytest.mark.parametrize("token", ["opaque", "a.b.c", "a.e30.c"])
 def test_token_without_an_expiry_is_reused(token: str) -> None:
-    """The service rejects it when it expires."""
+    """The service rejects the token when it expires."""
     tokens = token_exchange(lambda: "external")
     get_token(tokens, response(token))
 
@@ -92,5 +96,5 @@ def test_token_without_an_expiry_is_reused(token: str) -> None:
 
 
 def test_fixed_token_cannot_be_renewed() -> None:
-    """There is no other."""
+    """The client has no other token."""
     assert not RequestSender(FixedToken("token")).renew_token()

@@ -29,7 +29,7 @@ def line(charts: Charts, title: str, name: str) -> list[float | None]:
 
 
 def test_sum_line_shows_the_increment_of_each_second(telemetry: Telemetry) -> None:
-    """Two processes count from their own start."""
+    """Each of two processes counts from its own start, and the increments are added up."""
     now = [100.0]
     charts = Charts(lambda: now[0])
     for amount in (3, 4, 0):
@@ -44,7 +44,7 @@ def test_sum_line_shows_the_increment_of_each_second(telemetry: Telemetry) -> No
 
 
 def test_histogram_line_shows_the_quantile_of_each_second(telemetry: Telemetry) -> None:
-    """Only the values of that second count."""
+    """Only the values of that second are in the quantile."""
     now = [100.0]
     charts = Charts(lambda: now[0])
     for value in (0.004, 20.0):
@@ -87,6 +87,6 @@ def test_quantile_lies_within_its_bucket(counts: list[float], part: float, value
 
 
 def test_panels_show_attributes_of_their_metrics() -> None:
-    """Each panel has a title of its own."""
+    """Each panel has a unique title."""
     assert [] == [each for each in PANELS if each.by and each.by not in each.metric.attributes]
     assert len(PANELS) == len({each.title for each in PANELS})

@@ -1,4 +1,4 @@
-"""The newest traces of the page: bounded, in order, with the traces of their readers."""
+"""The newest traces of the page: in order, with the traces of their readers, and of a bounded number."""
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -31,7 +31,7 @@ def trace_id(span: Span) -> str:
 
 
 def test_trace_of_a_publish_names_the_traces_of_its_readers(tracer: Tracer, exporter: InMemorySpanExporter) -> None:
-    """A page is linked to the trace of its event. The newest trace is the first."""
+    """The span of a page is linked to the traces of its events. The newest trace is the first."""
     publish = tracer.start_span("publish")
     publish.end()
     page = tracer.start_span("page", links=[Link(publish.get_span_context())])

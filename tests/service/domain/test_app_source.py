@@ -23,7 +23,7 @@ BOLIG = App(org="ttd", name="bolig_1")
 
 
 def test_source_of_an_app_gives_app_resource_and_instance() -> None:
-    """Org and app are two fields."""
+    """Org and app are separate fields."""
     app_source = parse_app_source(SOURCE)
 
     assert app_source == AppSource(
@@ -87,7 +87,7 @@ def test_instance_of_an_event_is_a_guid_in_lower_case() -> None:
 
 
 def test_party_of_an_instance_precedes_its_guid() -> None:
-    """It is in the source of an app's event, in an attribute of other events, or absent."""
+    """The party is in the source of an app's event, in an attribute of other events, or absent."""
     other = event(app=None)
     other = msgspec.structs.replace(
         other,

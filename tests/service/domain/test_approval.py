@@ -10,13 +10,13 @@ APPROVAL = Approval(organisation="310000033", types=["a", "b"], valid_to=100, re
 
 @pytest.mark.parametrize("types", [["a"], ["b"], ["a", "b"], frozenset("ab")])
 def test_types_of_a_valid_approval_are_accepted(types: list[str]) -> None:
-    """One type or all, until the moment before the end."""
+    """A request may have one of the types or all, until the moment before the approval ends."""
     require_approval(APPROVAL, types=types, now=99)
 
 
 @pytest.mark.parametrize("now", [100, 101, 2**60])
 def test_approval_after_its_end_is_refused(now: int) -> None:
-    """The approval does not hold at the moment of its end, nor later."""
+    """The end itself is no longer part of the approval."""
     with pytest.raises(NotApproved, match="expired"):
         require_approval(APPROVAL, types=["a"], now=now)
 

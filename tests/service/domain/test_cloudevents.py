@@ -130,7 +130,7 @@ def test_app_event_without_a_party_as_subject_has_a_fault(subject: str | None) -
     "resource", ["urn:altinn:resource:app_ttd", "URN:ALTINN:RESOURCE:APP_ttd_a", "urn:altinn:resource:app__a"]
 )
 def test_resource_of_an_app_in_another_form_has_a_fault(resource: str) -> None:
-    """It names org and app, in lower case."""
+    """The resource must name org and app, in lower case."""
     source = "https://host/ttd/thing"
 
     assert ["resource"] == fault_names(source=source, resource=resource)

@@ -56,18 +56,18 @@ def test_condition_holds_for_matching_values(condition: Condition, *, holds: boo
 
 
 @pytest.mark.parametrize(
-    ("exclusions", "hit", "miss"),
+    ("exclusions", "excluded_event", "other_event"),
     [
         (conditions(but_resources={BOLIG}), EVENT, BARE),
         (conditions(but_subjects={""}), BARE, EVENT),
     ],
 )
 def test_exclusions_leave_out_events_by_resource_and_subject(
-    exclusions: tuple[Condition, ...], hit: Event, miss: Event
+    exclusions: tuple[Condition, ...], excluded_event: Event, other_event: Event
 ) -> None:
     """Each excludes its own values and nothing else."""
-    assert not all(condition.holds(hit) for condition in exclusions)
-    assert all(condition.holds(miss) for condition in exclusions)
+    assert not all(condition.holds(excluded_event) for condition in exclusions)
+    assert all(condition.holds(other_event) for condition in exclusions)
 
 
 def test_event_passes_exclusions_of_other_values() -> None:

@@ -22,7 +22,7 @@ def test_question_of_an_event_names_resource_and_party() -> None:
     "resource", [None, "", "x", "urn:", "urn:x", "urn:x:a b", "urn:x:" + "x" * RESOURCE_LENGTH_MAX]
 )
 def test_event_without_a_valid_resource_gives_no_question(resource: str | None) -> None:
-    """No resource, one that is no URN, or one that is too long."""
+    """The event has no resource, one that is no URN, or one that is too long."""
     assert question_of(event(app=None, resource=resource)) is None
 
 
@@ -33,8 +33,8 @@ def test_resource_of_the_greatest_length_gives_a_question() -> None:
     assert Question(resource=longest, party="50000001") == question_of(event(app=None, resource=longest))
 
 
-def test_undecided_is_unavailable_and_keeps_the_other_answers() -> None:
-    """A reader may use them up to the first question without one."""
+def test_undecided_is_unavailable_and_keeps_the_other_decisions() -> None:
+    """A reader may use them up to the first question without a decision."""
     question, other = Question(resource="urn:x:a", party="1"), Question(resource="urn:x:b", party="1")
     failure = Undecided({question: True, other: None})
 

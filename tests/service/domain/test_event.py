@@ -39,7 +39,7 @@ def test_traceparent_of_an_entry_is_the_one_in_its_event() -> None:
 
 
 def test_marker_is_a_valid_event_without_app_subject_and_resource() -> None:
-    """Its name is its id, and two names are two events."""
+    """The name of a marker is its id, and markers with different names are different events."""
     one, other = marker("x"), marker("y")
 
     assert ("x", MARKER_TYPE, "x") == (one.identity.id, one.type, msgspec.json.decode(one.body)["id"])
@@ -48,5 +48,5 @@ def test_marker_is_a_valid_event_without_app_subject_and_resource() -> None:
 
 
 def test_sequence_of_an_entry_is_its_position() -> None:
-    """It is the key that entries are sorted by."""
+    """Entries can be sorted by it."""
     assert [1, 2, 3] == [each.sequence for each in sorted([entry(3), entry(1), entry(2)], key=sequence_of)]

@@ -63,8 +63,8 @@ def test_filters_narrow_a_feed_until_without_filters_is_called() -> None:
     assert feed == narrow.without_filters() == feed.where()
 
 
-def test_hidden_events_are_excluded_by_what_decisions_depend_on() -> None:
-    """That is the resource in a party's feed and the subject in a resource's; other feeds need no decisions."""
+def test_hidden_events_are_excluded_by_resource_or_subject() -> None:
+    """A party's feed excludes resources, a resource's feed excludes subjects, and other feeds need no decisions."""
     hidden_events = [event(), event(app=App(org="ttd", name="b"), party=2), event(app=None)]
     of_party = party_feed("/party/1", KARI).without(hidden_events)
     of_resource = resource_feed(BOLIG, KARI).without(hidden_events)

@@ -34,7 +34,7 @@ def test_scopes_in_a_token_of_a_person_give_no_access() -> None:
 
 
 def test_publish_scopes_give_publishers_and_other_scopes_are_refused() -> None:
-    """The publish scope is for the caller's own org, the admin scope for any org, also without the publish scope."""
+    """The publish scope permits the caller's own org. The admin scope permits any org, even on its own."""
     publisher, admin = caller("altinn:events.publish"), caller("altinn:events.publish.admin")
     other = caller("altinn:events", "altinn:events.publishing")
 
@@ -53,7 +53,7 @@ def test_caller_without_the_scope_is_refused_with_its_name() -> None:
 
 
 def test_rights_of_two_callers_differ_in_everything_that_decisions_depend_on() -> None:
-    """The token itself is not part of them: a new token of the same caller has the same rights."""
+    """The token is not part of the rights, so a new token of the same caller has the same rights."""
     one = caller("a", "b")
     others = [
         msgspec.structs.replace(one, **change)

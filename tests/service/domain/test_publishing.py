@@ -11,25 +11,25 @@ OTHER_APP = App(org="skd", name="tyveri")
 
 
 def test_new_events_are_planned_in_order() -> None:
-    """The order of the events holds across submissions."""
+    """The order is kept across submissions."""
     one, two, three = event(), event(), event()
     plan = plan_batch([submission(one, two), submission(three)], EMPTY)
 
     assert [one, two, three] == plan.events
     assert [[0, 1], [2]] == [
-        [place.index for place in decision if isinstance(place, NewEvent)]
-        for decision in plan.decisions
-        if isinstance(decision, list)
+        [event_plan.index for event_plan in outcome if isinstance(event_plan, NewEvent)]
+        for outcome in plan.outcomes
+        if isinstance(outcome, list)
     ]
 
 
 def test_event_in_the_log_is_not_planned_again() -> None:
-    """Its decision is the stored event."""
+    """Its outcome is the stored event."""
     old = event()
     stored_event = StoredEvent(sequence=7, time=1, content=old.content, write_id="m")
     plan = plan_batch([submission(old)], Lookup(identities={old.identity: stored_event}, owners={}))
 
-    assert ([], [[stored_event]]) == (plan.events, plan.decisions)
+    assert ([], [[stored_event]]) == (plan.events, plan.outcomes)
 
 
 def test_second_of_two_equal_events_is_the_duplicate() -> None:
@@ -38,7 +38,7 @@ def test_second_of_two_equal_events_is_the_duplicate() -> None:
     plan = plan_batch([submission(same, same), submission(same)], EMPTY)
     first, second = NewEvent(index=0, is_repeat=False), NewEvent(index=0, is_repeat=True)
 
-    assert [[first, second], [second]] == plan.decisions
+    assert [[first, second], [second]] == plan.outcomes
 
 
 def test_refused_submission_has_no_effect_on_later_ones() -> None:
@@ -48,12 +48,12 @@ def test_refused_submission_has_no_effect_on_later_ones() -> None:
     claim = event("c", instance=1, app=OTHER_APP)
     plan = plan_batch([submission(valid, *conflict), submission(claim)], EMPTY)
 
-    assert isinstance(plan.decisions[0], EventConflict)
+    assert isinstance(plan.outcomes[0], EventConflict)
     assert [claim] == plan.events
 
 
 def test_instance_belongs_to_the_app_that_published_it_first() -> None:
-    """Its first event is in the log, in an earlier submission or in the same one. An admin may publish for any app."""
+    """The first event is in the log, in an earlier submission or in the same one. An admin may publish for any app."""
     lookup = Lookup(identities={}, owners={event(instance=3).instance or "": TTD})
     plan = plan_batch(
         [
@@ -67,7 +67,7 @@ def test_instance_belongs_to_the_app_that_published_it_first() -> None:
         lookup,
     )
 
-    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in plan.decisions]
+    assert [True, False, True, True, False, False] == [isinstance(each, ForeignSource) for each in plan.outcomes]
 
 
 def test_event_without_app_claims_no_instance() -> None:

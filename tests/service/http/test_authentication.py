@@ -45,7 +45,7 @@ def callers() -> Callers:
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "Basic abc", "Bearerabc"])
 def test_request_without_a_bearer_token_is_unauthenticated(value: str) -> None:
-    """The challenge then does not say that the token is invalid (RFC 6750 §3.1)."""
+    """The challenge has no error code, because the request has no token (RFC 6750 §3.1)."""
     with pytest.raises(Unauthenticated) as refusal:
         bearer_token(http_request(headers=[("authorization", value)] if value else []))
 
@@ -71,16 +71,16 @@ def test_cached_platform_token_expires_on_time(callers: Callers) -> None:
     token = callers.token()
     first = callers.principal(token)
     callers.now = (SECOND + 60) * 1_000_000_000 - 1
-    again = callers.principal(token)
+    second = callers.principal(token)
     callers.now += 1
 
-    assert first is again
+    assert first is second
     with pytest.raises(Unauthenticated, match="expired"):
         callers.principal(token)
 
 
 def test_invalid_platform_token_is_not_cached(callers: Callers) -> None:
-    """Each request with it is refused anew."""
+    """Each request with the token is refused."""
     with pytest.raises(Unauthenticated):
         callers.principal("a.b.c")
 
@@ -88,7 +88,7 @@ def test_invalid_platform_token_is_not_cached(callers: Callers) -> None:
 
 
 def test_cache_above_its_maximum_evicts_the_oldest_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is verified again when it is used again."""
+    """The evicted token is verified again at its next use."""
     monkeypatch.setattr(module, "CACHE_TOKENS_MAX", 3)
     callers = Callers()
     tokens = [callers.token(number=number) for number in range(5)]

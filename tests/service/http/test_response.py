@@ -23,7 +23,7 @@ from eventfeed.http.response import INLINE_COMPRESSION_BYTES_MAX, accepts_gzip, 
     ],
 )
 def test_gzip_is_used_only_if_the_client_accepts_it(accept_encoding: str, *, is_accepted: bool) -> None:
-    """The header names it, with a weight over 0 (RFC 9110 §12.5.3)."""
+    """The header must name gzip with a weight above 0 (RFC 9110 §12.5.3)."""
     assert is_accepted == accepts_gzip(accept_encoding)
 
 

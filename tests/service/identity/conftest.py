@@ -10,7 +10,7 @@ from tests.service.identity.provider_double import ProviderDouble, rsa_key
 
 @pytest.fixture
 def double() -> ProviderDouble:
-    """A Maskinporten at the wire."""
+    """A double of Maskinporten at the wire."""
     return ProviderDouble()
 
 

@@ -59,7 +59,7 @@ async def test_development_token_is_exchanged_like_a_real_one(
 
 
 def test_development_token_has_the_claims_of_a_maskinporten_token(issuer: DevelopmentIssuer) -> None:
-    """It is valid for ten minutes, and each token has an id of its own."""
+    """The token is valid for ten minutes, and each token has a unique id."""
     key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.token(TTD)))
     assert key is not None
     claims = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
@@ -96,7 +96,7 @@ def id_porten_issuer() -> DevelopmentIssuer:
 
 @pytest.mark.parametrize("level", ["low", "substantial", "high", None])
 def test_development_token_of_a_person_has_the_claims_of_an_id_porten_token(level: str | None) -> None:
-    """Number and level, for ten minutes. The subject differs from token to token."""
+    """The token has number and level, and is valid for ten minutes. Each token has another subject."""
     form = {"person": "01838012345"} | ({} if level is None else {"level": level})
     key = SigningKeys([rsa_key("development")]).key(key_id(token := id_porten_issuer().token(form)))
     assert key is not None

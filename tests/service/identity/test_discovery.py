@@ -1,4 +1,4 @@
-"""Discovery: an issuer's keys are found, within bounds, and only from a document of this issuer."""
+"""Discovery: an issuer's keys, within limits of size and time, and only from a document of this issuer."""
 
 import asyncio
 import gzip
@@ -55,7 +55,7 @@ async def test_discovery_document_is_found_at_either_standard_path(issuer: str, 
 
 @pytest.mark.parametrize("other", ["https://maskinporten.example.no", "https://evil.example.com/", ISSUER.upper()])
 async def test_document_of_another_issuer_is_rejected(double: ProviderDouble, other: str) -> None:
-    """The name must be the same to the letter; otherwise the keys are not requested."""
+    """The name must be exactly equal. Otherwise the keys are not requested."""
     double.documents = {OPENID: metadata(other)}
 
     with pytest.raises(Unavailable, match="another issuer"):
@@ -82,7 +82,7 @@ async def test_document_of_another_issuer_is_rejected(double: ProviderDouble, ot
     ],
 )
 async def test_key_url_that_is_not_https_is_not_requested(double: ProviderDouble, url: str) -> None:
-    """However the URL is spelled: only https, or http to a loopback address."""
+    """A URL must be https, or http to a loopback address."""
     double.documents = {OPENID: metadata(ISSUER, url)}
 
     with pytest.raises(Unavailable, match="must be https"):
@@ -127,7 +127,7 @@ async def test_loopback_url_is_requested_without_https(host: str) -> None:
 )
 @pytest.mark.parametrize("path", [OPENID, "/jwk"])
 async def test_unreadable_response_is_unavailable(double: ProviderDouble, path: str, response: httpx.Response) -> None:
-    """The result is 503 and not 401: the token may be valid."""
+    """The result is 503 and not 401, because the token may be valid."""
     double.documents = {OAUTH: httpx.Response(404), OPENID: metadata(ISSUER), path: response}
 
     with pytest.raises(Unavailable):
@@ -135,9 +135,9 @@ async def test_unreadable_response_is_unavailable(double: ProviderDouble, path: 
 
 
 async def test_key_of_an_unknown_kind_is_skipped(double: ProviderDouble) -> None:
-    """The other keys of the set count."""
-    odd = jwk_of(rsa_key("one"), kid="odd", alg=["RS256"])
-    double.documents = {"/jwk": key_set(odd, {"kty": "new"}, jwk_of(rsa_key("one"), kid="key-1"))}
+    """The other keys of the set are used."""
+    unusual_key = jwk_of(rsa_key("one"), kid="unusual", alg=["RS256"])
+    double.documents = {"/jwk": key_set(unusual_key, {"kty": "new"}, jwk_of(rsa_key("one"), kid="key-1"))}
 
     assert ["key-1"] == list(await fetch(ISSUER, double.client))
 
@@ -175,7 +175,7 @@ async def running_server(response: bytes, *, then: bytes = b"", hang: bool = Fal
 
 
 async def test_endless_response_is_rejected_at_the_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is read up to the bound and no further."""
+    """The response is read up to the limit and no further."""
     monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 30.0)
     piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     async with (
@@ -190,7 +190,7 @@ async def test_endless_response_is_rejected_at_the_maximum_size(monkeypatch: pyt
 async def test_response_that_does_not_end_in_time_is_unavailable(
     beginning: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither its beginning nor its end is awaited longer."""
+    """The limit applies to the first byte and to the last."""
     monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 0.1)
     async with running_server(beginning, hang=True) as url, _client() as client:
         with pytest.raises(Unavailable, match="does not respond"):
@@ -198,16 +198,16 @@ async def test_response_that_does_not_end_in_time_is_unavailable(
 
 
 async def test_compressed_response_is_rejected() -> None:
-    """A kilobyte that expands to a gigabyte is not decompressed."""
-    bomb = gzip.compress(b" " * 1_000_000)
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
-    async with running_server(head + bomb) as url, _client() as client:
+    """A small response could expand to a gigabyte."""
+    compressed_body = gzip.compress(b" " * 1_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(compressed_body)}\r\n\r\n".encode()
+    async with running_server(head + compressed_body) as url, _client() as client:
         with pytest.raises(Unavailable, match="compresses"):
             await fetch(url, client)
 
 
 async def test_redirect_of_a_document_is_not_followed() -> None:
-    """Not even with a client that follows redirects."""
+    """This holds even for an HTTP client that follows redirects."""
     body = msgspec.json.encode({"issuer": "x", "jwks_uri": "x"})
     async with running_server(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as target:
         head = f"HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
@@ -217,7 +217,7 @@ async def test_redirect_of_a_document_is_not_followed() -> None:
 
 
 async def test_refused_connection_is_unavailable() -> None:
-    """Nothing listens at the URL."""
+    """There is no listener at the URL."""
     async with running_server(b"") as url:
         pass
     async with _client() as client:

@@ -60,7 +60,7 @@ async def exchange(double: ProviderDouble, keys: SigningKeys, **changes: object)
 async def test_platform_token_has_the_external_claims_and_ours(
     double: ProviderDouble, platform_keys: SigningKeys
 ) -> None:
-    """Issuer, audience and times are our own."""
+    """Issuer, audience and times are those of the exchange."""
     others = {name: value for name, value in claims().items() if name not in {"iss", "aud"}}
     ours = {**OURS, "iss": ISSUER, "iat": SECOND, "nbf": SECOND, "exp": SECOND + 100}
 
@@ -89,7 +89,7 @@ async def test_platform_token_of_the_exchange_is_verified_with_its_scopes(
 async def test_platform_token_has_the_register_entry_of_the_organisation(
     double: ProviderDouble, platform_keys: SigningKeys, number: str, entry: dict[str, object]
 ) -> None:
-    """A short name, a party, or neither."""
+    """The entry has a short name and a party, a party only, or neither."""
     consumer = {"authority": "iso6523-actorid-upis", "ID": f"0192:{number}"}
     result = await exchange(double, platform_keys, consumer=consumer)
 
@@ -123,7 +123,7 @@ async def test_platform_token_has_the_register_entry_of_the_organisation(
 async def test_consumer_that_is_not_an_organisation_is_rejected(
     double: ProviderDouble, platform_keys: SigningKeys, consumer: object
 ) -> None:
-    """It must have exactly that authority, that scheme and nine digits."""
+    """A consumer must have exactly this authority, this scheme and nine digits."""
     with pytest.raises(Unauthenticated, match="not an organisation"):
         await exchange(double, platform_keys, consumer=consumer)
 
@@ -134,7 +134,7 @@ async def test_consumer_that_is_not_an_organisation_is_rejected(
 async def test_external_claim_with_a_platform_name_is_dropped(
     double: ProviderDouble, platform_keys: SigningKeys, name: str
 ) -> None:
-    """In upper or lower case."""
+    """The name is compared without case."""
     result = await exchange(double, platform_keys, **{name: "skd"})
 
     assert OURS == {each: value for each, value in result.items() if re.match("urn:altinn:", each, re.IGNORECASE)}
@@ -143,7 +143,7 @@ async def test_external_claim_with_a_platform_name_is_dropped(
 async def test_external_short_name_is_dropped_for_an_organisation_without_one(
     double: ProviderDouble, platform_keys: SigningKeys
 ) -> None:
-    """No claim of ours would have overwritten it."""
+    """The exchange adds no claim that would overwrite it."""
     consumer = {"authority": "iso6523-actorid-upis", "ID": "0192:310000044"}
     extra_claims = {"urn:altinn:org": "ttd", "urn:altinn:userid": 20000001}
     result = await exchange(double, platform_keys, consumer=consumer, **extra_claims)
@@ -160,24 +160,24 @@ async def test_person_number_and_session_are_dropped(double: ProviderDouble, pla
 
 
 @pytest.mark.parametrize(
-    ("origin", "platform"),
+    ("external_seconds", "platform_seconds"),
     [(1, 1), (100, 100), (LIFETIME_SECONDS, LIFETIME_SECONDS), (100_000, LIFETIME_SECONDS), (1.9, 1)],
 )
 async def test_platform_token_expires_no_later_than_the_external_token(
-    double: ProviderDouble, platform_keys: SigningKeys, origin: float, platform: int
+    double: ProviderDouble, platform_keys: SigningKeys, external_seconds: float, platform_seconds: int
 ) -> None:
-    """Nor later than its own maximum."""
-    assert SECOND + platform == (await exchange(double, platform_keys, exp=SECOND + origin))["exp"]
+    """The platform token also has a maximum lifetime of its own."""
+    assert SECOND + platform_seconds == (await exchange(double, platform_keys, exp=SECOND + external_seconds))["exp"]
 
 
 async def test_unusual_claims_are_passed_on_unchanged(double: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """Numbers beyond the range of a machine are not parsed."""
-    huge = {
+    """Very large and very small numbers are not parsed."""
+    unusual_claims = {
         "big": msgspec.Raw(b"9" * 6_000),
         "tiny": msgspec.Raw(b"1e-999"),
         "deep": msgspec.Raw(b"[" * 90 + b"]" * 90),
     }
-    token = await exchange_of(double, platform_keys).exchange("maskinporten", double.token(**huge))
+    token = await exchange_of(double, platform_keys).exchange("maskinporten", double.token(**unusual_claims))
     key = platform_keys.key(key_id(token))
     assert key is not None
 
@@ -188,7 +188,7 @@ async def test_unusual_claims_are_passed_on_unchanged(double: ProviderDouble, pl
 async def test_unknown_provider_is_rejected_with_its_parameter(
     double: ProviderDouble, platform_keys: SigningKeys, name: str
 ) -> None:
-    """Another token would not help. The known provider gets no request."""
+    """The known provider gets no request."""
     with pytest.raises(InvalidRequest) as refusal:
         await exchange_of(double, platform_keys).exchange(name, double.token())
 
@@ -197,7 +197,7 @@ async def test_unknown_provider_is_rejected_with_its_parameter(
 
 
 async def test_platform_token_is_not_exchanged_again(double: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """It could be renewed for ever."""
+    """Otherwise a caller could renew it without limit."""
     service = exchange_of(double, platform_keys)
     token = await service.exchange("maskinporten", double.token())
 
@@ -206,7 +206,7 @@ async def test_platform_token_is_not_exchanged_again(double: ProviderDouble, pla
 
 
 async def test_exchange_is_counted_by_its_outcome(double: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """By provider, and by the code of the problem if it fails. Other names of providers make one series."""
+    """The series have the provider, and the problem's code after a failure. All unknown providers share one series."""
     telemetry, issuer = Telemetry(), PlatformIssuer(ISSUER, platform_keys, lambda: NOW)
     register = LocalRegister(population_file(None))
     service = Exchange({"maskinporten": double.provider()}, register=register, issuer=issuer, telemetry=telemetry)
@@ -228,16 +228,16 @@ class UnavailableRegister:
     """A register that never responds."""
 
     async def organisation(self, number: str) -> Organisation | None:
-        """Fail."""
+        """Raise `Unavailable`."""
         raise Unavailable(f"The register does not respond for {len(number)} digits.")
 
     async def person(self, number: str) -> Person | None:
-        """Fail."""
+        """Raise `Unavailable`."""
         raise Unavailable(f"The register does not respond for {len(number)} digits.")
 
 
 async def test_failure_of_the_register_is_unavailable(double: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """A token without the register's claims would say too little."""
+    """The exchange issues no token without the claims of the register."""
     service = Exchange(
         {"maskinporten": double.provider()},
         register=UnavailableRegister(),
@@ -250,7 +250,7 @@ async def test_failure_of_the_register_is_unavailable(double: ProviderDouble, pl
 
 
 def test_discovery_document_names_the_url_of_the_keys(double: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """It has the members that OpenID Connect Discovery requires."""
+    """The document has the members that OpenID Connect Discovery requires."""
     service = exchange_of(double, platform_keys)
 
     assert {
@@ -269,19 +269,19 @@ NAMES = st.text(max_size=8) | st.sampled_from(["urn:altinn:org", "URN:altinn:Org
 @settings(max_examples=60, deadline=None)
 @given(extra=st.dictionaries(NAMES, JSON, max_size=6), lifetime=st.integers(1, 10_000))
 def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], lifetime: int) -> None:
-    """The platform's claims are the exchange's own; some external claims are dropped, and the others are unchanged."""
+    """The exchange sets its own claims, drops some external claims, and keeps the others."""
 
     async def exchange_token() -> dict[str, object]:
-        token = ProviderDouble().token(**(origin | {"exp": SECOND + lifetime}))
+        token = ProviderDouble().token(**(external_claims | {"exp": SECOND + lifetime}))
         return platform_claims(await exchange_of(ProviderDouble(), keys).exchange("maskinporten", token), keys)
 
     reserved_names = {*claims(), "nbf", "nonce", "at_hash", "c_hash"}
-    origin = {name: value for name, value in extra.items() if name not in reserved_names and value is not None}
+    external_claims = {name: value for name, value in extra.items() if name not in reserved_names and value is not None}
     keys = SigningKeys([rsa_key("platform")])
     platform = asyncio.run(exchange_token())
     other_claims = {
         name: value
-        for name, value in {**claims(), **origin}.items()
+        for name, value in {**claims(), **external_claims}.items()
         if name not in {"iss", "aud", "sid", "pid"} and not name.lower().startswith("urn:altinn:")
     }
     times = {"iat": SECOND, "nbf": SECOND, "exp": SECOND + min(lifetime, LIFETIME_SECONDS)}

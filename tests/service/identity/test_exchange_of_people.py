@@ -14,7 +14,7 @@ from tests.service.identity.test_exchange import platform_claims
 
 ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
 ID_PORTEN = "https://idporten.example.no"
-KARI, OLA, NOBODY = "01838012345", "02838012346", "03018012345"
+KARI, OLA, PERSON_WITHOUT_USER = "01838012345", "02838012346", "03018012345"
 CLAIMS = {
     "iss": ID_PORTEN,
     "scope": "openid profile",
@@ -31,7 +31,7 @@ CLAIMS = {
 
 @pytest.fixture
 def id_porten() -> ProviderDouble:
-    """An ID-porten at the wire."""
+    """A double of ID-porten at the wire."""
     return ProviderDouble(ID_PORTEN)
 
 
@@ -73,7 +73,7 @@ async def test_platform_token_of_a_person_identifies_the_user(
 async def test_platform_token_of_a_person_is_verified_without_scopes(
     id_porten: ProviderDouble, platform_keys: SigningKeys
 ) -> None:
-    """It has no organisation, and no scope counts."""
+    """The token has no organisation, and its scopes have no effect."""
     token = await exchange_of(id_porten, platform_keys).exchange("id-porten", id_porten.token(**{**CLAIMS, "pid": OLA}))
     principal = verify_platform_token(token, PlatformIssuer(ISSUER, platform_keys, lambda: NOW))
 
@@ -100,7 +100,7 @@ async def test_acr_becomes_an_authentication_level(
     "acr", [None, "", "Level4", "idporten-loa-HIGH", "idporten-loa-high ", 4, ["idporten-loa-high"]]
 )
 async def test_unknown_acr_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys, acr: object) -> None:
-    """Only the exact values of ID-porten count."""
+    """Only the exact values of ID-porten are accepted."""
     with pytest.raises(Unauthenticated, match="acr"):
         await exchange(id_porten, platform_keys, acr=acr)
 
@@ -109,7 +109,7 @@ async def test_unknown_acr_is_rejected(id_porten: ProviderDouble, platform_keys:
 async def test_pid_that_is_not_a_number_is_rejected(
     id_porten: ProviderDouble, platform_keys: SigningKeys, pid: object
 ) -> None:
-    """It must be a string of eleven digits."""
+    """The claim must be a string of eleven digits."""
     with pytest.raises(Unauthenticated, match="pid"):
         await exchange(id_porten, platform_keys, pid=pid)
 
@@ -117,9 +117,9 @@ async def test_pid_that_is_not_a_number_is_rejected(
 async def test_person_without_a_user_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
     """The message does not repeat the number."""
     with pytest.raises(Unauthenticated, match="no user") as refusal:
-        await exchange(id_porten, platform_keys, pid=NOBODY)
+        await exchange(id_porten, platform_keys, pid=PERSON_WITHOUT_USER)
 
-    assert NOBODY not in str(refusal.value)
+    assert PERSON_WITHOUT_USER not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_person_without_a_user_is_rejected(id_porten: ProviderDouble, plat
 async def test_claim_that_contains_the_person_number_is_dropped(
     id_porten: ProviderDouble, platform_keys: SigningKeys, claim: dict[str, object]
 ) -> None:
-    """In a name or a value, at any depth."""
+    """This holds for names and values, at any depth."""
     result = await exchange(id_porten, platform_keys, **claim)
 
     assert result.keys().isdisjoint(claim)
@@ -144,13 +144,13 @@ async def test_claim_that_contains_the_person_number_is_dropped(
 
 
 async def test_id_token_of_a_person_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """It tells a client who logged in."""
+    """An id token identifies a person to a client, and is no access token."""
     with pytest.raises(Unauthenticated, match="id token"):
         await exchange(id_porten, platform_keys, scope=None, client_id=None, nonce="n")
 
 
 async def test_token_of_the_other_provider_is_rejected(id_porten: ProviderDouble, platform_keys: SigningKeys) -> None:
-    """It has another issuer, in both directions, even with the other provider's claims."""
+    """The token has another issuer. This holds in both directions, even with the other provider's claims."""
     maskinporten = ProviderDouble()
     service = exchange_of(id_porten, platform_keys, maskinporten=maskinporten)
     both = {"pid": KARI, "acr": "idporten-loa-high", "consumer": claims()["consumer"]}

@@ -1,4 +1,4 @@
-"""Keys: our signing keys on disk, and a provider's keys in memory."""
+"""Keys: the service's signing keys on disk, and a provider's keys in memory."""
 
 import asyncio
 import stat
@@ -25,7 +25,7 @@ START = "import sys, pathlib; from eventfeed.identity.keys import SigningKeys as
 
 
 def write_key(directory: Path, name: str, key: PrivateKey) -> None:
-    """Write a key as an operator would."""
+    """Write a key file as an operator does."""
     directory.mkdir(parents=True, exist_ok=True)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (directory / name).write_bytes(pem)
@@ -37,8 +37,8 @@ def verifies(keys: SigningKeys, token: str) -> bool:
     return key is not None and signed_payload(token, key) == b'{"a":1}'
 
 
-def test_first_start_makes_a_key_that_only_its_owner_can_read(directory: Path) -> None:
-    """Directory and file are private, and no draft is left."""
+def test_first_start_creates_a_key_that_only_its_owner_can_read(directory: Path) -> None:
+    """Directory and file are private, and no temporary file remains."""
     SigningKeys.load(directory)
     files = list(directory.iterdir())
 
@@ -66,8 +66,8 @@ def test_processes_that_start_together_use_one_key(directory: Path) -> None:
     assert ["0001.pem"] == [file.name for file in directory.iterdir()]
 
 
-def test_threads_that_make_a_key_together_use_one_key(directory: Path) -> None:
-    """Each finds no key and makes one; the first link counts for all."""
+def test_threads_that_create_a_key_together_use_one_key(directory: Path) -> None:
+    """Each thread finds no key and creates one. All of them use the key that was stored first."""
     barrier = threading.Barrier(PROCESSES)
 
     def start() -> bytes:
@@ -85,33 +85,35 @@ def test_newest_key_signs_and_all_keys_verify(directory: Path) -> None:
     """Tokens of the old key stay valid after a rotation."""
     write_key(directory, "0001.pem", rsa_key("one"))
     before = SigningKeys.load(directory)
-    old = before.sign({"a": 1})
+    old_token = before.sign({"a": 1})
     write_key(directory, "0002.pem", rsa_key("two"))
     after = SigningKeys.load(directory)
-    new = after.sign({"a": 1})
+    new_token = after.sign({"a": 1})
 
-    assert verifies(after, old)
-    assert verifies(after, new)
-    assert not verifies(before, new)
-    assert {key_id(old), key_id(new)} == {key.key_id for key in jwt.PyJWKSet.from_json(after.jwks.decode()).keys}
+    assert verifies(after, old_token)
+    assert verifies(after, new_token)
+    assert not verifies(before, new_token)
+    assert {key_id(old_token), key_id(new_token)} == {
+        key.key_id for key in jwt.PyJWKSet.from_json(after.jwks.decode()).keys
+    }
 
 
 def test_key_set_has_no_private_members(directory: Path) -> None:
-    """RFC 7518 §6.3.2 lists them."""
+    """RFC 7518 §6.3.2 lists the private members."""
     key_set = jwt.PyJWKSet.from_json(SigningKeys.load(directory).jwks.decode())
 
     assert [{"kty", "n", "e", "kid", "use", "alg", "key_ops"}] == [{*key._jwk_data} for key in key_set.keys]
 
 
 def test_different_keys_have_different_ids(tmp_path: Path) -> None:
-    """A client with a cached key set does not take a new key for the old one."""
+    """A client with a cached key set does not mistake a new key for the old one."""
     first, second = (SigningKeys.load(tmp_path / name).sign({}) for name in ("a", "b"))
 
     assert key_id(first) != key_id(second)
 
 
 def test_invalid_key_file_is_reported_with_its_name(directory: Path) -> None:
-    """The message says what to do."""
+    """The message names the next step."""
     directory.mkdir(parents=True)
     (directory / "0001.pem").write_text("-----BEGIN nonsense")
 
@@ -121,7 +123,7 @@ def test_invalid_key_file_is_reported_with_its_name(directory: Path) -> None:
 
 @pytest.mark.parametrize("key", [rsa_key("short", 1024), curve_key("ES256")], ids=["short", "curve"])
 def test_key_of_a_wrong_kind_is_reported_with_its_name(directory: Path, key: PrivateKey) -> None:
-    """Too short, or no RSA key."""
+    """The key is too short, or no RSA key."""
     write_key(directory, "0001.pem", key)
 
     with pytest.raises(SettingsError, match="RSA private key in PEM with at least 2048 bits"):
@@ -137,7 +139,7 @@ def test_unusable_key_directory_is_reported(tmp_path: Path) -> None:
 
 
 async def test_keys_of_a_provider_are_requested_once(double: ProviderDouble) -> None:
-    """However many tokens are verified."""
+    """Any number of tokens is verified with the cached keys."""
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     for _ in range(5):
         await keys.key("key-1")
@@ -155,7 +157,7 @@ async def test_concurrent_callers_share_one_key_request(double: ProviderDouble) 
 
 
 async def test_unknown_key_ids_cause_one_refresh_in_ten_seconds(double: ProviderDouble) -> None:
-    """Invented key ids cannot cause more requests to the provider."""
+    """Forged key ids cannot cause more requests to the provider."""
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     for number in range(50):
         with pytest.raises(Unauthenticated, match="does not publish"):
@@ -165,7 +167,7 @@ async def test_unknown_key_ids_cause_one_refresh_in_ten_seconds(double: Provider
 
 
 async def test_new_key_is_loaded_when_it_is_used(double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that the provider withdrew is gone."""
+    """A key that the provider has withdrawn is no longer accepted."""
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     await keys.key("key-1")
     double.keys = {"key-2": rsa_key("two")}
@@ -179,7 +181,7 @@ async def test_new_key_is_loaded_when_it_is_used(double: ProviderDouble, monkeyp
 
 
 async def test_cached_keys_are_refreshed_after_an_hour(double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also if the key id is known."""
+    """This also holds for a key id that is in the cache."""
     monkeypatch.setattr(module, "KEYS_SECONDS", 0.0)
     monkeypatch.setattr(module, "REFRESH_SECONDS_MIN", 0.0)
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
@@ -191,7 +193,7 @@ async def test_cached_keys_are_refreshed_after_an_hour(double: ProviderDouble, m
 
 
 async def test_failing_provider_is_unavailable_with_a_retry_time(double: ProviderDouble) -> None:
-    """Callers of the next second cause no further request."""
+    """Calls within the next second cause no further request."""
     double.is_down = True
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     failures = await asyncio.gather(*(keys.key("key-1") for _ in range(3)), return_exceptions=True)
@@ -203,7 +205,7 @@ async def test_failing_provider_is_unavailable_with_a_retry_time(double: Provide
 
 
 async def test_concurrent_callers_share_one_failure(double: ProviderDouble) -> None:
-    """They wait for the provider together, not one after the other."""
+    """All callers wait for the same request."""
     double.is_down = True
     double.gate.clear()
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
@@ -217,7 +219,7 @@ async def test_concurrent_callers_share_one_failure(double: ProviderDouble) -> N
 
 
 async def test_provider_that_recovers_is_used_again(double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Soon, and without a restart."""
+    """The service needs no restart."""
     monkeypatch.setattr(module, "RETRY_SECONDS_MIN", 0.0)
     double.is_down = True
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
@@ -228,10 +230,10 @@ async def test_provider_that_recovers_is_used_again(double: ProviderDouble, monk
     assert rsa_key("one").public_key() == (await keys.key("key-1")).key
 
 
-async def test_cached_keys_count_while_the_provider_fails(
+async def test_cached_keys_are_used_while_the_provider_fails(
     double: ProviderDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also after their hour. A key id that is not cached is unavailable."""
+    """This also holds after their hour. A key id outside the cache is unavailable."""
     monkeypatch.setattr(module, "KEYS_SECONDS", 0.0)
     monkeypatch.setattr(module, "REFRESH_SECONDS_MIN", 0.0)
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
@@ -256,10 +258,10 @@ async def test_caller_with_a_cached_key_does_not_wait_for_a_failing_provider(
     double.gate.clear()
 
     async with asyncio.timeout(120):
-        again = await keys.key("key-1")
+        second = await keys.key("key-1")
     double.gate.set()
 
-    assert first is again
+    assert first is second
 
 
 async def test_refresh_for_an_unknown_key_id_delays_no_other_caller(
@@ -270,15 +272,15 @@ async def test_refresh_for_an_unknown_key_id_delays_no_other_caller(
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     first = await keys.key("key-1")
     double.gate.clear()
-    forgery = asyncio.create_task(keys.key("invented"))
+    unknown_key = asyncio.create_task(keys.key("invented"))
     await asyncio.sleep(0)
     async with asyncio.timeout(120):
-        again = await keys.key("key-1")
+        second = await keys.key("key-1")
     double.gate.set()
 
-    assert first is again
+    assert first is second
     with pytest.raises(Unauthenticated):
-        await forgery
+        await unknown_key
 
 
 async def test_cancelled_caller_does_not_cancel_the_refresh(double: ProviderDouble) -> None:

@@ -35,7 +35,7 @@ def accepted_key(key: PrivateKey, **members: object) -> VerifyingKey:
 @pytest.mark.parametrize("algorithm", RSA_ALGORITHMS)
 @pytest.mark.parametrize("has_alg", [True, False])
 def test_rsa_key_verifies_its_algorithm(algorithm: str, has_alg: bool) -> None:  # noqa: FBT001  # a parameter
-    """With or without `alg`, which RFC 7517 §4.4 leaves optional."""
+    """RFC 7517 §4.4 makes `alg` optional."""
     key = accepted_key(rsa_key("one"), alg=algorithm if has_alg else None)
 
     assert PAYLOAD == signed_payload(sign(rsa_key("one"), algorithm), key)
@@ -43,7 +43,7 @@ def test_rsa_key_verifies_its_algorithm(algorithm: str, has_alg: bool) -> None: 
 
 @pytest.mark.parametrize("algorithm", CURVES)
 def test_curve_key_verifies_the_algorithm_of_its_curve(algorithm: str) -> None:
-    """ES256 on P-256, and so on (RFC 7518 §3.4)."""
+    """RFC 7518 §3.4 assigns ES256 to P-256, and so on."""
     key = accepted_key(curve_key(algorithm))
 
     assert PAYLOAD == signed_payload(sign(curve_key(algorithm), algorithm), key)
@@ -60,13 +60,13 @@ def test_curve_key_verifies_the_algorithm_of_its_curve(algorithm: str) -> None:
     ids=["another hash", "another padding", "another key", "another kind of key"],
 )
 def test_key_rejects_other_signatures(key: VerifyingKey, algorithm: str) -> None:
-    """The key decides on the algorithm, not the token."""
+    """The key determines the algorithm, not the token."""
     with pytest.raises(Unauthenticated):
         signed_payload(sign(rsa_key("one"), algorithm), key)
 
 
 def test_token_signed_with_the_public_key_as_secret_is_rejected() -> None:
-    """HS256 is rejected by its name, and by the verification."""
+    """The name HS256 is rejected, and so is the signature itself."""
     pem = (
         rsa_key("one")
         .public_key()
@@ -106,7 +106,7 @@ def test_token_signed_with_the_public_key_as_secret_is_rejected() -> None:
     ],
 )
 def test_unusable_key_is_not_accepted(jwk: Mapping[str, object]) -> None:
-    """Secret, private, short and broken keys verify nothing."""
+    """Secret, private, short and invalid keys are skipped."""
     assert verifying_key(jwk) is None
 
 
@@ -127,7 +127,7 @@ def test_unusable_key_is_not_accepted(jwk: Mapping[str, object]) -> None:
     ids=str,
 )
 def test_header_of_another_kind_of_token_is_rejected(header: Mapping[str, object], reason: str) -> None:
-    """Before any key is requested."""
+    """The rejection comes before a request for keys."""
     text = b".".join(jwt.utils.base64url_encode(part) for part in (msgspec.json.encode(header), PAYLOAD, b"seal"))
 
     with pytest.raises(Unauthenticated, match=reason):
@@ -136,14 +136,14 @@ def test_header_of_another_kind_of_token_is_rejected(header: Mapping[str, object
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
 def test_header_with_an_access_token_type_is_accepted(typ: str) -> None:
-    """RFC 9068 §2.1, in any case."""
+    """RFC 9068 §2.1 defines the type, which is compared without case."""
     token = jwt.PyJWS().encode(PAYLOAD, rsa_key("one"), "RS256", headers={"kid": "k", "typ": typ})
 
     assert "k" == key_id(token)
 
 
 def test_token_above_the_maximum_length_is_rejected() -> None:
-    """It is not decoded."""
+    """The token is not decoded."""
     with pytest.raises(Unauthenticated, match="too long"):
         key_id("x" * (TOKEN_BYTES_MAX + 1))
 
@@ -151,7 +151,7 @@ def test_token_above_the_maximum_length_is_rejected() -> None:
 @settings(deadline=None)
 @given(st.text() | st.lists(st.binary(max_size=40), max_size=4).map(lambda parts: ".".join(map(_segment, parts))))
 def test_arbitrary_text_is_rejected_as_a_token(text: str) -> None:
-    """No other exception is raised."""
+    """No text causes another exception."""
     with pytest.raises(Unauthenticated):
         signed_payload(text, accepted_key(rsa_key("one")))
     with pytest.raises(Unauthenticated):
@@ -161,7 +161,7 @@ def test_arbitrary_text_is_rejected_as_a_token(text: str) -> None:
 @settings(deadline=None)
 @given(st.data())
 def test_token_with_one_changed_character_is_rejected(data: st.DataObject) -> None:
-    """In the header, the claims, the signature or between them."""
+    """The character is in the header, the claims, the signature or a separator."""
     token = sign(rsa_key("one"), "RS256")
     index = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.characters(codec="ascii").filter(lambda letter: letter != token[index]))

@@ -17,7 +17,7 @@ PERSON = "01838012345"
 
 
 async def test_valid_external_token_is_verified(double: ProviderDouble) -> None:
-    """The result has all claims unchanged, and the expiry."""
+    """The result has the expiry and all claims, unchanged."""
     external = await verify_external_token(double.token(), double.provider(), now=NOW)
 
     assert SECOND + 100 == external.expires
@@ -38,7 +38,7 @@ async def test_valid_external_token_is_verified(double: ProviderDouble) -> None:
 async def test_audience_or_client_id_of_a_token_is_accepted(
     double: ProviderDouble, changes: dict[str, object], audience: str
 ) -> None:
-    """One of the accepted names must be in it."""
+    """One of the two must be an accepted name."""
     assert (await verify_external_token(double.token(**changes), double.provider(audience), now=NOW)).expires
 
 
@@ -76,14 +76,14 @@ async def test_audience_or_client_id_of_a_token_is_accepted(
 async def test_invalid_external_token_is_rejected(
     double: ProviderDouble, changes: dict[str, object], reason: str
 ) -> None:
-    """It has another issuer or audience, is too old or too new, or cannot be read."""
+    """The token has another issuer or audience, is too old or too new, or cannot be read."""
     with pytest.raises(Unauthenticated, match=reason):
         await verify_external_token(double.token(**changes), double.provider(), now=NOW)
 
 
 @pytest.mark.parametrize("ahead", [0, LEEWAY_SECONDS])
 async def test_new_token_is_accepted_by_a_slow_clock(double: ProviderDouble, ahead: int) -> None:
-    """The leeway covers a clock that is some seconds behind."""
+    """The leeway covers a clock that is a few seconds behind."""
     assert (await verify_external_token(double.token(nbf=SECOND + ahead), double.provider(), now=NOW)).expires
 
 
@@ -98,13 +98,13 @@ async def test_new_token_is_accepted_by_a_slow_clock(double: ProviderDouble, ahe
     ids=str,
 )
 async def test_id_token_is_rejected(double: ProviderDouble, changes: dict[str, object]) -> None:
-    """Also one without a nonce, whose audience is an accepted client."""
+    """This also holds for an id token without a nonce, whose audience is an accepted client."""
     with pytest.raises(Unauthenticated, match="id token"):
         await verify_external_token(double.token(**changes), double.provider(), now=NOW)
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b.c", "Bearer x", "\ud800", "é.é.é", "x" * 100_000])
-async def test_garbage_is_rejected_without_a_request(double: ProviderDouble, text: str) -> None:
+async def test_malformed_token_is_rejected_without_a_request(double: ProviderDouble, text: str) -> None:
     """The provider gets no request for its keys."""
     with pytest.raises(Unauthenticated):
         await verify_external_token(text, double.provider(), now=NOW)
@@ -112,11 +112,11 @@ async def test_garbage_is_rejected_without_a_request(double: ProviderDouble, tex
 
 
 async def test_unsigned_token_is_rejected_without_a_request(double: ProviderDouble) -> None:
-    """`alg: none`, in any spelling, with or without a signature."""
-    good = double.token()
+    """The token has `alg: none`, in any spelling, with or without a signature."""
+    valid_token = double.token()
     for algorithm in ("none", "None", "NONE", "nOnE"):
         header = msgspec.json.encode({"alg": algorithm, "kid": "key-1", "typ": "JWT"})
-        _, payload, signature = good.split(".")
+        _, payload, signature = valid_token.split(".")
         for end in ("", signature):
             with pytest.raises(Unauthenticated, match="not accepted"):
                 await verify_external_token(
@@ -127,7 +127,7 @@ async def test_unsigned_token_is_rejected_without_a_request(double: ProviderDoub
 
 
 async def test_signature_of_another_key_is_rejected(double: ProviderDouble) -> None:
-    """Under a key id of its own or of the provider."""
+    """The token has the key id of the forger or of the provider."""
     forger = ProviderDouble()
     forger.keys = {"key-1": rsa_key("forger"), "own": rsa_key("forger")}
     provider = double.provider()
@@ -147,7 +147,7 @@ async def test_key_in_the_header_of_a_token_is_ignored(double: ProviderDouble) -
 
 
 async def test_failure_of_the_provider_is_unavailable(double: ProviderDouble) -> None:
-    """It says nothing about the token."""
+    """A failure of the provider does not make a token invalid."""
     double.is_down = True
 
     with pytest.raises(Unavailable):
@@ -155,7 +155,7 @@ async def test_failure_of_the_provider_is_unavailable(double: ProviderDouble) ->
 
 
 async def test_rejection_repeats_nothing_of_the_token(double: ProviderDouble) -> None:
-    """The message has no claim, no person number and no token."""
+    """The message has neither a claim, nor a person number, nor the token."""
     secret = "s3cret"
     provider = double.provider()
     for changes in ({"iss": secret}, {"aud": secret}, {"exp": secret}, {"scope": [secret]}, {"nonce": secret}):
@@ -201,7 +201,7 @@ def platform(platform_keys: SigningKeys) -> Platform:
 
 
 def test_platform_token_identifies_the_caller(platform: Platform) -> None:
-    """Method, level, scopes, numbers and names."""
+    """The caller has method, level, scopes, numbers and names."""
     principal = platform.verify(platform.token())
 
     assert (Method.MASKINPORTEN, 3, "ttd", "991825827", "50002001", SECOND + 60) == (
@@ -216,7 +216,7 @@ def test_platform_token_identifies_the_caller(platform: Platform) -> None:
 
 
 def test_organisation_without_a_register_entry_is_a_caller(platform: Platform) -> None:
-    """It has a number only."""
+    """The caller has an organisation number only."""
     principal = platform.verify(platform.token(**{"urn:altinn:org": None, "urn:altinn:partyid": None}))
 
     assert ("991825827", None, None) == (principal.organisation, principal.org, principal.party)
@@ -233,7 +233,7 @@ def test_organisation_without_a_register_entry_is_a_caller(platform: Platform) -
     ],
 )
 def test_scopes_are_split_on_spaces_only(platform: Platform, scope: str | None, scopes: set[str]) -> None:
-    """RFC 6749 §3.3."""
+    """RFC 6749 §3.3 defines the separator."""
     assert scopes == platform.verify(platform.token(scope=scope)).scopes
 
 
@@ -255,7 +255,7 @@ def test_scopes_are_split_on_spaces_only(platform: Platform, scope: str | None, 
     ids=str,
 )
 def test_invalid_platform_token_is_rejected(platform: Platform, changes: dict[str, object], reason: str) -> None:
-    """Although our key signed it."""
+    """The token is rejected although the service's own key signed it."""
     with pytest.raises(Unauthenticated, match=reason):
         platform.verify(platform.token(**changes))
 
@@ -268,13 +268,13 @@ def forged_claims(token: str) -> str:
 
 
 def forged_key(token: str) -> str:
-    """Return a token with the same claims and our key id, signed by another key."""
+    """Return a token with the same claims and the service's key id, signed by another key."""
     payload = jwt.utils.base64url_decode(token.split(".")[1])
     return jwt.PyJWS().encode(payload, rsa_key("forger"), "RS256", headers={"kid": key_of(token)})
 
 
 def forged_algorithm(token: str) -> str:
-    """Return a token with the same claims, signed by our key with another algorithm."""
+    """Return a token with the same claims, signed by the service's key with another algorithm."""
     payload = jwt.utils.base64url_decode(token.split(".")[1])
     return jwt.PyJWS().encode(payload, rsa_key("platform"), "RS512", headers={"kid": key_of(token)})
 
@@ -295,13 +295,13 @@ def test_forgery_of_a_cached_platform_token_is_rejected(platform: Platform, forg
 
 
 def test_external_token_is_rejected_as_a_platform_token(platform: Platform, double: ProviderDouble) -> None:
-    """It must be exchanged first."""
+    """The client must exchange it first."""
     with pytest.raises(Unauthenticated, match="exchange it first"):
         platform.verify(double.token(iss=PLATFORM_ISSUER))
 
 
 @pytest.mark.parametrize("text", ["", "a.b.c", "\ud800", "x" * 100_000])
-def test_garbage_is_rejected_as_a_platform_token(platform: Platform, text: str) -> None:
-    """It is no defect either."""
+def test_malformed_text_is_rejected_as_a_platform_token(platform: Platform, text: str) -> None:
+    """No text causes another exception."""
     with pytest.raises(Unauthenticated):
         platform.verify(text)

@@ -1,4 +1,4 @@
-"""A real log for the tests of its parts."""
+"""An empty log of each engine, and a manual clock, for the tests of the log's parts."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,18 +9,18 @@ from eventfeed.domain.ports import EventLog
 from tests.emulator.running import allow_slow_responses, open_new_log
 from tests.support.engines import ManualClock, open_sqlite_log
 
-# Tests of code that knows no engine run on each.
-ON_EITHER = {"test_appender", "test_tail", "test_reader"}
-# Thousands of entries: the emulator reads the whole container for each query.
-LARGE = {"test_a_sparse_feed_is_found_in_bounded_requests"}
+# The modules with tests of code above the engines: they run on each engine.
+ABOVE_ENGINES = {"test_appender", "test_tail", "test_reader"}
+# Tests with many entries run on SQLite alone: the emulator reads the whole container for each query.
+LARGE = {"test_sparse_feed_is_read_in_bounded_requests"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of code that knows no engine on every engine."""
+    """Run the tests of code above the engines on every engine, and the others on SQLite."""
     if "log" in metafunc.fixturenames:
-        name = metafunc.module.__name__.rpartition(".")[2]
-        either = name in ON_EITHER and metafunc.function.__name__ not in LARGE
-        metafunc.parametrize("log", ["sqlite", "cosmos"] if either else ["sqlite"], indirect=True)
+        module = metafunc.module.__name__.rpartition(".")[2]
+        on_each = module in ABOVE_ENGINES and metafunc.function.__name__ not in LARGE
+        metafunc.parametrize("log", ["sqlite", "cosmos"] if on_each else ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ async def log(
 
 
 @pytest.fixture
-def watch() -> ManualClock:
-    """A clock to set."""
+def clock() -> ManualClock:
+    """A clock that the test sets."""
     return ManualClock()

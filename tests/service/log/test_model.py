@@ -1,4 +1,4 @@
-"""The whole log against a plain list: random publishers, readers, filters, sizes and crashes, over two processes."""
+"""The log of two processes against a plain list: random publishes, reads, filters, page sizes, faults and crashes."""
 
 import asyncio
 import tempfile
@@ -36,10 +36,10 @@ T = TypeVar("T")
 
 
 class Process:
-    """A serving process: a store, a tail, an appender and a reader of its own."""
+    """A process of the service, with its own store, tail, appender and reader."""
 
-    def __init__(self, path: Path, watch: ManualClock) -> None:
-        self._path, self._watch = path, watch
+    def __init__(self, path: Path, clock: ManualClock) -> None:
+        self._path, self._clock = path, clock
         self._stack = AsyncExitStack()
         self.log: FaultyLog
         self.appender: Appender
@@ -47,11 +47,11 @@ class Process:
         self.reader: Reader
 
     async def start(self) -> None:
-        """Open everything."""
+        """Open the store and start its parts."""
         log: SqliteLog = await self._stack.enter_async_context(open_sqlite_log(self._path))
         self.log = FaultyLog(log)
-        self.appender, self.tail = await self._stack.enter_async_context(running_appender(self.log, clock=self._watch))
-        retention = Retention(log, clock=self._watch, keep=10**15)
+        self.appender, self.tail = await self._stack.enter_async_context(running_appender(self.log, clock=self._clock))
+        retention = Retention(log, clock=self._clock, keep=10**15)
         self.reader = Reader(log, self.tail, retention=retention, decisions=StubDecisionPoint(), telemetry=Telemetry())
 
     async def publish(self, *events: Event) -> Sequence[Receipt]:
@@ -59,17 +59,17 @@ class Process:
         return await self.appender.publish(submission(*events))
 
     async def crash(self) -> None:
-        """Drop everything in memory, and start again."""
+        """Discard everything in memory, and start again."""
         await self._stack.aclose()
         await self.start()
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Stop the parts and close the store."""
         await self._stack.aclose()
 
 
 class Consumer:
-    """Follows a feed and remembers what it was given."""
+    """A consumer that follows a feed and keeps every event of its pages."""
 
     def __init__(self, query: Feed) -> None:
         self.query = query
@@ -77,7 +77,7 @@ class Consumer:
         self.sequences: list[tuple[int, Event]] = []
 
     async def read(self, reader: Reader, size: int) -> bool:
-        """Take a page; whether there is more."""
+        """Read a page, and return True if there are more."""
         page = await read_page(reader, self.query, size=size, after=self.cursor)
         assert len(page.entries) <= size
         self.sequences += [(each.sequence, each.event) for each in page.entries]
@@ -86,26 +86,26 @@ class Consumer:
 
 
 class LogMachine(RuleBasedStateMachine):
-    """The log may do nothing that a plain list of acknowledged events would not."""
+    """The log must return the same events as a plain list of the events with receipts."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
-        self.watch = ManualClock()
-        self.processes = [Process(Path(self.folder.name) / "log.db", self.watch) for _ in range(2)]
-        self.acknowledged: dict[int, Event] = {}
+        self.clock = ManualClock()
+        self.processes = [Process(Path(self.folder.name) / "log.db", self.clock) for _ in range(2)]
+        self.events_by_sequence: dict[int, Event] = {}
         self.consumers: list[Consumer] = []
 
     def do(self, work: Coroutine[None, None, T]) -> T:
-        """Run something of the service."""
+        """Run a coroutine of the service to its end."""
         return self.runner.run(work)
 
     @initialize(
         filters=st.lists(st.tuples(st.sampled_from(APPS), st.sets(st.sampled_from(TYPES))), min_size=4, max_size=4)
     )
     def start(self, filters: list[tuple[App, set[str]]]) -> None:
-        """Two processes, four consumers."""
+        """Start two processes and four consumers."""
         for process in self.processes:
             self.do(process.start())
         for app, types in filters:
@@ -115,58 +115,58 @@ class LogMachine(RuleBasedStateMachine):
         number=PROCESSES,
         kinds=st.lists(st.tuples(st.sampled_from(APPS), st.sampled_from(TYPES)), min_size=1, max_size=5),
         faults=st.lists(FAULTS, max_size=3),
-        shifted_entries=st.integers(-10, 10),
+        clock_step=st.integers(-10, 10),
     )
-    def publish(self, number: int, kinds: list[tuple[App, str]], faults: list[Fault], shifted_entries: int) -> None:
-        """New events through one process, whatever its store answers and its clock shows."""
-        self.watch.now += shifted_entries
+    def publish(self, number: int, kinds: list[tuple[App, str]], faults: list[Fault], clock_step: int) -> None:
+        """Publish new events to one process, with faults of its store and a changed clock."""
+        self.clock.now += clock_step
         process = self.processes[number]
         process.log.plan.extend(faults)
         events = [event(app=app, type_=type_) for app, type_ in kinds]
-        for sent, receipt in zip(events, self.do(process.publish(*events)), strict=True):
+        for each, receipt in zip(events, self.do(process.publish(*events)), strict=True):
             assert not receipt.duplicate
-            assert receipt.sequence not in self.acknowledged
-            self.acknowledged[receipt.sequence] = sent
+            assert receipt.sequence not in self.events_by_sequence
+            self.events_by_sequence[receipt.sequence] = each
 
     @rule(publishers=st.lists(PROCESSES, min_size=2, max_size=8))
-    def publish_at_once(self, publishers: list[int]) -> None:
-        """Many publishers through both processes at the same time."""
+    def publish_concurrently(self, publishers: list[int]) -> None:
+        """Publish concurrently to both processes."""
         events = [event(app=APPS[0], type_=TYPES[0]) for _ in publishers]
 
-        async def all_at_once() -> list[Receipt]:
+        async def publish_all() -> list[Receipt]:
             work = [
                 self.processes[number].appender.publish(submission(each))
                 for number, each in zip(publishers, events, strict=True)
             ]
             return [receipt for receipts in await asyncio.gather(*work) for receipt in receipts]
 
-        for sent, receipt in zip(events, self.do(all_at_once()), strict=True):
-            assert receipt.sequence not in self.acknowledged
-            self.acknowledged[receipt.sequence] = sent
+        for each, receipt in zip(events, self.do(publish_all()), strict=True):
+            assert receipt.sequence not in self.events_by_sequence
+            self.events_by_sequence[receipt.sequence] = each
 
-    @rule(number=PROCESSES, which=st.integers(0, 1000))
-    def publish_again(self, number: int, which: int) -> None:
-        """A repeat gives the first receipt, through either process."""
-        if not self.acknowledged:
+    @rule(number=PROCESSES, choice=st.integers(0, 1000))
+    def publish_again(self, number: int, choice: int) -> None:
+        """Publish an event again to either process: the receipt is the first one, marked as a duplicate."""
+        if not self.events_by_sequence:
             return
-        place = sorted(self.acknowledged)[which % len(self.acknowledged)]
+        sequence = sorted(self.events_by_sequence)[choice % len(self.events_by_sequence)]
         process = self.processes[number]
-        (receipt,) = self.do(process.publish(self.acknowledged[place]))
-        assert (receipt.sequence, receipt.duplicate) == (place, True)
+        (receipt,) = self.do(process.publish(self.events_by_sequence[sequence]))
+        assert (receipt.sequence, receipt.duplicate) == (sequence, True)
 
     @rule(number=PROCESSES, consumer=CONSUMERS, size=st.integers(1, 20))
     def read(self, number: int, consumer: int, size: int) -> None:
-        """A consumer takes a page from either process."""
+        """Read a page of a consumer from either process."""
         self.do(self.consumers[consumer].read(self.processes[number].reader, size))
 
     @rule(number=PROCESSES)
     def crash(self, number: int) -> None:
-        """A process dies and comes back."""
+        """Stop a process and start it again."""
         self.do(self.processes[number].crash())
 
     @invariant()
-    def consumers_have_seen_a_first_part(self) -> None:
-        """A consumer's events are exactly the first ones that it may see, in order."""
+    def consumers_have_read_a_prefix(self) -> None:
+        """The events of a consumer are the first ones of its feed, in order."""
         for consumer in self.consumers:
             expectation = self.expectation(consumer)
             assert consumer.sequences == expectation[: len(consumer.sequences)]
@@ -175,26 +175,26 @@ class LogMachine(RuleBasedStateMachine):
         """Return the events that the consumer must have at the end."""
         return [
             each
-            for each in sorted(self.acknowledged.items(), key=lambda item: item[0])
+            for each in sorted(self.events_by_sequence.items(), key=lambda item: item[0])
             if consumer.query.matches(each[1])
         ]
 
     def teardown(self) -> None:
-        """In the end everybody catches up, and everything acknowledged is there, densely."""
+        """Read every feed to its end: every event with a receipt is there, and the sequences are dense."""
         for consumer in self.consumers:
             while self.do(self.read_until_current(consumer)):
                 pass
             assert consumer.sequences == self.expectation(consumer)
-        assert sorted(self.acknowledged) == list(range(1, len(self.acknowledged) + 1))
+        assert sorted(self.events_by_sequence) == list(range(1, len(self.events_by_sequence) + 1))
         for process in self.processes:
             self.do(process.stop())
         self.runner.close()
         self.folder.cleanup()
 
     async def read_until_current(self, consumer: Consumer) -> bool:
-        """Read on, having seen everything that is acknowledged."""
+        """Read a page of the consumer, after a refresh up to the last receipt. Return True if there are more."""
         reader = self.processes[0].reader
-        await self.processes[0].tail.refresh(past=max(self.acknowledged, default=0))
+        await self.processes[0].tail.refresh(past=max(self.events_by_sequence, default=0))
         return await consumer.read(reader, 7)
 
 

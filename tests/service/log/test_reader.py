@@ -1,4 +1,4 @@
-"""The reader: pages that follow one another without a gap or a double, wherever they come from."""
+"""The reader: consecutive pages without gaps or duplicates, from memory and from the store."""
 
 import pytest
 
@@ -23,37 +23,37 @@ KEEP = 1_000_000_000
 FEED = app_feed(TTD)
 
 
-async def reading(log: EventLog, watch: ManualClock) -> Reader:
-    """A reader over what is in the log, which keeps entries for 1000 seconds."""
+async def new_reader(log: EventLog, clock: ManualClock) -> Reader:
+    """A reader of this log, which keeps entries for 1000 seconds."""
     tail = Tail(log)
     await tail.start()
     return Reader(
         log,
         tail,
-        retention=Retention(log, clock=watch, keep=KEEP),
+        retention=Retention(log, clock=clock, keep=KEEP),
         decisions=StubDecisionPoint(),
         telemetry=Telemetry(),
     )
 
 
 @pytest.fixture
-def watch() -> ManualClock:
-    """A clock that shows when entry 100 of `entries` is registered."""
+def clock() -> ManualClock:
+    """A clock at the time of entry 100 of `entries`."""
     return ManualClock(100_000_000)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50, 1000])
 @pytest.mark.parametrize("in_memory", [True, False])
-async def test_pages_of_any_size_give_every_entry_once(
-    log: EventLog, watch: ManualClock, size: int, *, in_memory: bool
+async def test_pages_of_any_size_return_every_entry_once(
+    log: EventLog, clock: ManualClock, size: int, *, in_memory: bool
 ) -> None:
-    """Following the cursors gives the log, from memory as from the store."""
+    """The cursors lead through the whole log, in memory and in the store."""
     if in_memory:
-        reader = await reading(log, watch)
+        reader = await new_reader(log, clock)
         await log.append(entries(1, 99), after=0)
     else:
         await log.append(entries(1, 99), after=0)
-        reader = await reading(log, watch)
+        reader = await new_reader(log, clock)
     sequences, after = list[int](), Cursor(log=(await log.head()).log, position=0)
     while True:
         page = await read_page(reader, FEED, size=size, after=after)
@@ -65,114 +65,116 @@ async def test_pages_of_any_size_give_every_entry_once(
     assert list(range(1, 100)) == sequences
 
 
-async def test_the_cursor_passes_what_was_filtered_away(log: EventLog, watch: ManualClock) -> None:
-    """A page without matches still moves its reader to the end."""
+async def test_cursor_of_a_page_without_matches_is_the_end(log: EventLog, clock: ManualClock) -> None:
+    """Entries that do not match the filter are examined only once."""
     await log.append(entries(1, 9), after=0)
-    reader = await reading(log, watch)
+    reader = await new_reader(log, clock)
     query = app_feed(TTD).where(*conditions(types=frozenset({"nothing"})))
     page = await read_page(reader, query, size=5)
 
     assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
 
 
-async def test_a_full_page_ends_at_its_last_entry(log: EventLog, watch: ManualClock) -> None:
-    """The cursor of a full page is the last entry given, and there is more."""
+async def test_cursor_of_a_full_page_is_its_last_entry(log: EventLog, clock: ManualClock) -> None:
+    """`more` is true, and the next page follows the last returned entry."""
     await log.append(entries(1, 9), after=0)
-    page = await read_page(await reading(log, watch), FEED, size=5)
+    page = await read_page(await new_reader(log, clock), FEED, size=5)
 
     assert ([1, 2, 3, 4, 5], 5, True) == ([each.sequence for each in page.entries], page.cursor.position, page.more)
 
 
-async def test_times_bound_the_registration(log: EventLog, watch: ManualClock) -> None:
-    """`since` is inclusive, `until` exclusive, and both hold beside a cursor."""
+async def test_since_and_until_limit_the_registration_time(log: EventLog, clock: ManualClock) -> None:
+    """`since` is inclusive, `until` exclusive. Both also apply to a page after a cursor."""
     await log.append(entries(1, 9), after=0)
-    reader = await reading(log, watch)
-    bounded = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000)
-    beside = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000, after=Bare(position=4))
+    reader = await new_reader(log, clock)
+    page = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000)
+    page_after = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000, after=Bare(position=4))
 
-    assert [3, 4, 5, 6] == [each.sequence for each in bounded.entries]
-    assert [5, 6] == [each.sequence for each in beside.entries]
-    assert (6, False) == (bounded.cursor.position, bounded.more)
+    assert [3, 4, 5, 6] == [each.sequence for each in page.entries]
+    assert [5, 6] == [each.sequence for each in page_after.entries]
+    assert (6, False) == (page.cursor.position, page.more)
 
 
-async def test_a_time_ahead_shows_nothing_and_keeps_filtering(log: EventLog, watch: ManualClock) -> None:
-    """A `since` in the future passes what is there, and the page is empty."""
+async def test_since_in_the_future_returns_an_empty_page(log: EventLog, clock: ManualClock) -> None:
+    """The cursor is the end of the log."""
     await log.append(entries(1, 9), after=0)
-    page = await read_page(await reading(log, watch), FEED, size=9, since=2**50)
+    page = await read_page(await new_reader(log, clock), FEED, size=9, since=2**50)
 
     assert ([], 9) == (list(page.entries), page.cursor.position)
 
 
-async def test_an_event_id_is_a_place(log: EventLog, watch: ManualClock) -> None:
-    """Reading after an event's id begins right behind the event."""
+async def test_page_after_an_event_id_begins_behind_the_event(log: EventLog, clock: ManualClock) -> None:
+    """An event id is a valid value of `after`."""
     await log.append([entry(1), entry(2, of=event("here")), entry(3)], after=0)
-    page = await read_page(await reading(log, watch), FEED, size=9, after=EventId(id="here"))
+    page = await read_page(await new_reader(log, clock), FEED, size=9, after=EventId(id="here"))
 
     assert [3] == [each.sequence for each in page.entries]
 
 
 @pytest.mark.parametrize("after", [EventId(id="unknown"), EventId(id=""), Bare(position=10), Bare(position=10**30)])
-async def test_a_place_that_does_not_exist_is_refused(log: EventLog, watch: ManualClock, after: Bare | EventId) -> None:
-    """Unknown ids and places ahead of the log are told from empty pages."""
+async def test_page_after_an_unknown_position_is_rejected(
+    log: EventLog, clock: ManualClock, after: Bare | EventId
+) -> None:
+    """An unknown event id and a position beyond the end are errors, not empty pages."""
     await log.append(entries(1, 9), after=0)
-    reader = await reading(log, watch)
+    reader = await new_reader(log, clock)
 
     with pytest.raises(InvalidCursor):
         await read_page(reader, FEED, size=9, after=after)
 
 
-async def test_a_cursor_of_another_log_is_refused(log: EventLog, watch: ManualClock) -> None:
-    """A restored or other store never misreads a cursor."""
+async def test_cursor_of_another_log_is_rejected(log: EventLog, clock: ManualClock) -> None:
+    """A restored store or another one never misreads a cursor."""
     with pytest.raises(CursorOfAnotherLog):
-        await read_page(await reading(log, watch), FEED, size=9, after=Cursor(log="another00log", position=0))
+        await read_page(await new_reader(log, clock), FEED, size=9, after=Cursor(log="another00log", position=0))
 
 
-async def test_a_cursor_at_the_end_is_always_good(log: EventLog, watch: ManualClock) -> None:
-    """Also when everything before it is too old to be shown."""
+async def test_cursor_at_the_end_does_not_expire(log: EventLog, clock: ManualClock) -> None:
+    """The cursor is valid even if the retention period of every entry has ended."""
     await log.append(entries(1, 9), after=0)
-    watch.now += 2 * KEEP
+    clock.now += 2 * KEEP
     head = await log.head()
-    page = await read_page(await reading(log, watch), FEED, size=9, after=Cursor(log=head.log, position=9))
+    page = await read_page(await new_reader(log, clock), FEED, size=9, after=Cursor(log=head.log, position=9))
 
     assert (9, False) == (page.cursor.position, page.more)
 
 
-async def test_what_is_too_old_is_not_shown_before_it_is_deleted(log: EventLog, watch: ManualClock) -> None:
-    """Retention goes by registration time: the beginning moves on, and cursors before it are told where to start."""
+async def test_entry_beyond_the_retention_is_not_returned(log: EventLog, clock: ManualClock) -> None:
+    """This holds before the entry is deleted. The error for an expired cursor has the oldest cursor and its time."""
     await log.append(entries(1, 9), after=0)
-    watch.now = 5_000_000 + KEEP
-    reader = await reading(log, watch)
+    clock.now = 5_000_000 + KEEP
+    reader = await new_reader(log, clock)
     page = await read_page(reader, FEED, size=99)
-    with pytest.raises(CursorExpired) as expired:
+    with pytest.raises(CursorExpired) as error:
         await read_page(reader, FEED, size=99, after=Bare(position=3))
 
     assert [5, 6, 7, 8, 9] == [each.sequence for each in page.entries]
-    assert (f"{page.cursor.log}.4", 5_000_000) == (expired.value.oldest, expired.value.oldest_time)
+    assert (f"{page.cursor.log}.4", 5_000_000) == (error.value.oldest, error.value.oldest_time)
 
 
-async def test_the_oldest_cursor_can_be_read_from(log: EventLog, watch: ManualClock) -> None:
-    """The cursor that a 410 names is where nothing kept is missed."""
+async def test_page_after_the_oldest_cursor_has_the_oldest_entry(log: EventLog, clock: ManualClock) -> None:
+    """The cursor in a 410 response skips no entry that is kept."""
     await log.append(entries(1, 9), after=0)
-    watch.now = 5_000_000 + KEEP
-    reader = await reading(log, watch)
+    clock.now = 5_000_000 + KEEP
+    reader = await new_reader(log, clock)
     page = await read_page(reader, FEED, size=1, after=Bare(position=4))
 
     assert [5] == [each.sequence for each in page.entries]
 
 
-async def test_a_time_before_the_retention_starts_at_the_oldest(log: EventLog, watch: ManualClock) -> None:
+async def test_since_before_the_retention_starts_at_the_oldest_entry(log: EventLog, clock: ManualClock) -> None:
     """An old `since` is no error."""
     await log.append(entries(1, 9), after=0)
-    watch.now = 5_000_000 + KEEP
-    page = await read_page(await reading(log, watch), FEED, size=1, since=1)
+    clock.now = 5_000_000 + KEEP
+    page = await read_page(await new_reader(log, clock), FEED, size=1, since=1)
 
     assert [5] == [each.sequence for each in page.entries]
 
 
-async def test_deletion_during_a_scan_is_noticed(log: EventLog, watch: ManualClock) -> None:
-    """Entries that went while they were looked for are not silently missing."""
+async def test_deletion_during_a_scan_is_an_expired_cursor(log: EventLog, clock: ManualClock) -> None:
+    """A page never lacks deleted entries without an error."""
     await log.append(entries(1, 9), after=0)
-    reader = await reading(log, watch)
+    reader = await new_reader(log, clock)
     await read_page(reader, FEED, size=1)
     await log.expire(before=5_000_000)
 
@@ -180,25 +182,25 @@ async def test_deletion_during_a_scan_is_noticed(log: EventLog, watch: ManualClo
         await read_page(reader, FEED, size=9, after=Bare(position=2))
 
 
-async def test_deletion_keeps_well_behind_what_is_shown(log: EventLog, watch: ManualClock) -> None:
-    """Nothing is deleted before it has long been out of sight, and the sequence goes on."""
+async def test_entries_are_deleted_an_hour_after_their_retention(log: EventLog, clock: ManualClock) -> None:
+    """Until then an entry is in the store but not in pages. The last entry is never deleted."""
     await log.append(entries(1, 9), after=0)
-    retention = Retention(log, clock=watch, keep=KEEP)
-    watch.now = 9_000_000 + KEEP
+    retention = Retention(log, clock=clock, keep=KEEP)
+    clock.now = 9_000_000 + KEEP
     await retention.delete()
-    remaining_entries = (await log.head()).log_start
-    watch.now += 3_600_000_000
+    log_start = (await log.head()).log_start
+    clock.now += 3_600_000_000
     await retention.delete()
 
-    assert (0, 8) == (remaining_entries, (await log.head()).log_start)
+    assert (0, 8) == (log_start, (await log.head()).log_start)
 
 
-async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: ManualClock) -> None:
-    """Large events make short pages, and following them still gives all."""
-    for place in range(1, 201, 10):
-        large = [entry(each, of=event(size=EVENT_BYTES_MAX)) for each in range(place, place + 10)]
-        await log.append(large, after=place - 1)
-    reader = await reading(log, watch)
+async def test_page_of_large_events_ends_at_the_limit_of_bytes(log: EventLog, clock: ManualClock) -> None:
+    """The following pages return the rest."""
+    for first in range(1, 201, 10):
+        large = [entry(each, of=event(size=EVENT_BYTES_MAX)) for each in range(first, first + 10)]
+        await log.append(large, after=first - 1)
+    reader = await new_reader(log, clock)
     sequences, sizes, after = list[int](), list[int](), Bare(position=0)
     more = True
     while more:
@@ -211,17 +213,17 @@ async def test_a_page_is_bounded_in_bytes(log: EventLog, watch: ManualClock) -> 
     assert max(sizes) <= PAGE_BYTES_MAX < sum(sizes)
 
 
-async def test_a_sparse_feed_is_found_in_bounded_requests(
-    log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
+async def test_sparse_feed_is_read_in_bounded_requests(
+    log: EventLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When its budget is spent a request returns what it has, a cursor that has moved on, and more."""
+    """A request whose scan budget is spent returns its entries, an advanced cursor and `more`."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
     await log.append([*entries(1, 98), entry(99, of=event(instance=5))], after=0)
-    reader = await reading(log, watch)
-    rare = event(instance=5).identity.source
+    reader = await new_reader(log, clock)
+    source = event(instance=5).identity.source
     pages, after = 0, Bare(position=0)
     while True:
-        page = await read_page(reader, app_feed(TTD).where(*conditions(source=rare)), size=5, after=after)
+        page = await read_page(reader, app_feed(TTD).where(*conditions(source=source)), size=5, after=after)
         pages += 1
         assert page.cursor.position > after.position
         after = Bare(position=page.cursor.position)
@@ -232,47 +234,45 @@ async def test_a_sparse_feed_is_found_in_bounded_requests(
     assert 1 < pages < 10
 
 
-async def test_a_slow_store_ends_a_page_early(
-    log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After one step that took too long the request returns how far it came."""
+async def test_slow_store_ends_a_page_early(log: EventLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After one slow scan the request returns the position it has examined."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
     monkeypatch.setattr(reader_module, "SCANS_SECONDS_MAX", 0.0)
     await log.append(entries(1, 99), after=0)
-    reader = await reading(log, watch)
-    rare = app_feed(TTD).where(*conditions(source="https://nowhere"))
-    page = await read_page(reader, rare, size=5, after=Bare(position=0))
+    reader = await new_reader(log, clock)
+    feed = app_feed(TTD).where(*conditions(source="https://nowhere"))
+    page = await read_page(reader, feed, size=5, after=Bare(position=0))
 
     assert (0, True) == (len(page.entries), page.more)
     assert 0 < page.cursor.position < 99
 
 
-async def test_an_empty_log_has_a_place(log: EventLog, watch: ManualClock) -> None:
-    """The beginning of an empty log is its end."""
-    page = await read_page(await reading(log, watch), FEED, size=5)
+async def test_page_of_an_empty_log_has_a_cursor(log: EventLog, clock: ManualClock) -> None:
+    """Both ends of an empty log are position 0."""
+    page = await read_page(await new_reader(log, clock), FEED, size=5)
 
     assert (0, False) == (page.cursor.position, page.more)
 
 
-async def test_retention_asks_the_store_once_in_a_while(log: EventLog, watch: ManualClock) -> None:
-    """However many read, the floor is looked for when the oldest entry grows too old, at most once a second."""
-    await log.append([entry(place, time=place) for place in range(1, 10)], after=0)
+async def test_retention_reads_the_log_start_at_most_once_a_second(log: EventLog, clock: ManualClock) -> None:
+    """The number of readers does not matter. The store is read again when the oldest entry is too old."""
+    await log.append([entry(sequence, time=sequence) for sequence in range(1, 10)], after=0)
 
-    class Counting(FaultyLog):
+    class CountingLog(FaultyLog):
         seeks = 0
 
         async def seek(self, time: int) -> int:
             self.seeks += 1
             return await super().seek(time)
 
-    counting = Counting(log)
-    retention = Retention(counting, clock=watch, keep=KEEP)
-    watch.now, floors, head = KEEP, [], await log.head()
+    counting_log = CountingLog(log)
+    retention = Retention(counting_log, clock=clock, keep=KEEP)
+    clock.now, log_starts, head = KEEP, [], await log.head()
     for _ in range(2_000_000 // 250_000):
-        floors += [(await retention.refresh(head)).log_start for _ in range(3)]
-        watch.now += 1
-    few = counting.seeks
-    watch.now += 1_000_000
+        log_starts += [(await retention.refresh(head)).log_start for _ in range(3)]
+        clock.now += 1
+    early_seeks = counting_log.seeks
+    clock.now += 1_000_000
 
-    assert ([0, 0, 0], 1) == (floors[:3], few)
+    assert ([0, 0, 0], 1) == (log_starts[:3], early_seeks)
     assert 9 == (await retention.refresh(head)).log_start

@@ -1,4 +1,4 @@
-"""The reader's decisions: asked together, passed by the cursor, and in bounded steps however much is hidden."""
+"""Decisions of the reader: one call for a page, cursors past hidden entries, and a bounded number of steps."""
 
 from collections.abc import Set as AbstractSet
 
@@ -25,47 +25,47 @@ RESOURCE = "urn:altinn:resource:app_ttd_bolig"
 KARI = caller(user="20000001")
 OF_RESOURCE = resource_feed(RESOURCE, KARI)
 OF_PARTY = party_feed("/party/50000001", KARI)
-HIDDEN = App(org="ttd", name="hidden")
+HIDDEN_APP = App(org="ttd", name="hidden")
 
 
-async def reading(log: EventLog, point: StubDecisionPoint, watch: ManualClock) -> Reader:
-    """A reader over what is in the log, that asks this point."""
+async def new_reader(log: EventLog, point: StubDecisionPoint, clock: ManualClock) -> Reader:
+    """A reader of this log that uses this decision point."""
     tail = Tail(log)
     await tail.start()
-    return Reader(log, tail, retention=Retention(log, clock=watch, keep=10**17), decisions=point, telemetry=Telemetry())
+    return Reader(log, tail, retention=Retention(log, clock=clock, keep=10**17), decisions=point, telemetry=Telemetry())
 
 
-def visible_for(allowed: set[str]) -> StubDecisionPoint:
-    """A point that allows these resources."""
-    return StubDecisionPoint(lambda question: question.resource in allowed)
+def permitting(resources: set[str]) -> StubDecisionPoint:
+    """A decision point that permits these resources."""
+    return StubDecisionPoint(lambda question: question.resource in resources)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
-async def test_a_page_is_decided_in_one_call(log: EventLog, watch: ManualClock, size: int) -> None:
-    """50 events over 50 parties are 50 questions at once; the same again over any number of events is one."""
-    await log.append([entry(place, of=event(party=50000000 + place)) for place in range(1, 51)], after=0)
+async def test_page_is_decided_in_one_call(log: EventLog, clock: ManualClock, size: int) -> None:
+    """The call has one question for each party, 50 questions for 50 parties."""
+    await log.append([entry(sequence, of=event(party=50000000 + sequence)) for sequence in range(1, 51)], after=0)
     point = StubDecisionPoint()
-    page = await read_page(await reading(log, point, watch), OF_RESOURCE, size=size)
+    page = await read_page(await new_reader(log, point, clock), OF_RESOURCE, size=size)
 
     assert size == len(page.entries)
     assert [
-        {Question(resource=RESOURCE, party=str(50000000 + place)) for place in range(1, size + 1)}
+        {Question(resource=RESOURCE, party=str(50000000 + sequence)) for sequence in range(1, size + 1)}
     ] == point.requests
 
 
-async def test_what_is_hidden_is_passed_by_the_cursor(log: EventLog, watch: ManualClock) -> None:
-    """An empty page moves to the end, and says that it has caught up."""
+async def test_cursor_of_a_page_of_hidden_events_is_the_end(log: EventLog, clock: ManualClock) -> None:
+    """The page is empty, and `more` is false."""
     await log.append(entries(1, 9), after=0)
-    page = await read_page(await reading(log, visible_for(set()), watch), OF_PARTY, size=5)
+    page = await read_page(await new_reader(log, permitting(set()), clock), OF_PARTY, size=5)
 
     assert ([], 9, False) == (list(page.entries), page.cursor.position, page.more)
 
 
-async def test_a_page_fills_with_what_may_be_seen(log: EventLog, watch: ManualClock) -> None:
-    """Hidden ones in between do not count; the cursor stands at the last one given, so nothing is passed unseen."""
-    mixed = [entry(place, of=event(app=TTD if place % 3 == 0 else HIDDEN)) for place in range(1, 31)]
-    await log.append(mixed, after=0)
-    reader = await reading(log, visible_for({RESOURCE}), watch)
+async def test_page_is_filled_with_visible_events(log: EventLog, clock: ManualClock) -> None:
+    """Hidden events do not count. The cursor is the last returned event, so the next page skips none."""
+    batch = [entry(sequence, of=event(app=TTD if sequence % 3 == 0 else HIDDEN_APP)) for sequence in range(1, 31)]
+    await log.append(batch, after=0)
+    reader = await new_reader(log, permitting({RESOURCE}), clock)
     first = await read_page(reader, OF_PARTY, size=4)
     rest = await read_page(reader, OF_PARTY, size=99, after=first.cursor)
 
@@ -74,31 +74,31 @@ async def test_a_page_fills_with_what_may_be_seen(log: EventLog, watch: ManualCl
     assert [15, 18, 21, 24, 27, 30] == [each.sequence for each in rest.entries]
 
 
-async def test_one_behind_very_many_is_found_in_bounded_steps(
-    log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
+async def test_event_after_thousands_of_hidden_ones_is_found_in_bounded_requests(
+    log: EventLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Values with a decision are excluded: a request passes as many entries as its scans may examine."""
+    """Scans exclude resources that are denied, so a request examines as many entries as its scans may."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 100)
-    hidden_events = [entry(place, of=event(app=HIDDEN)) for place in range(1, 5_001)]
+    hidden_events = [entry(sequence, of=event(app=HIDDEN_APP)) for sequence in range(1, 5_001)]
     for start in range(0, 5_000, 1_000):
         await log.append(hidden_events[start : start + 1_000], after=start)
     await log.append([entry(5_001)], after=5_000)
-    point = visible_for({RESOURCE})
-    reader, places = await reading(log, point, watch), [0]
+    point = permitting({RESOURCE})
+    reader, positions = await new_reader(log, point, clock), [0]
     sequences, after = list[int](), Cursor(log=(await log.head()).log, position=0)
     while not sequences:
         page = await read_page(reader, OF_PARTY, size=50, after=after)
         sequences, after = [each.sequence for each in page.entries], page.cursor
-        places.append(after.position)
+        positions.append(after.position)
 
     assert [5_001] == sequences
-    assert len(places) - 1 <= 5_001 // (100 * (reader_module.SCANS_MAX - 1)) + 1
-    assert len(point.requests) <= 2 * len(places)
-    assert sorted(set(places)) == places
+    assert len(positions) - 1 <= 5_001 // (100 * (reader_module.SCANS_MAX - 1)) + 1
+    assert len(point.requests) <= 2 * len(positions)
+    assert sorted(set(positions)) == positions
 
 
-class Choking(StubDecisionPoint):
-    """A point that cannot decide on the bakery's events."""
+class UndecidedPoint(StubDecisionPoint):
+    """A decision point that cannot decide on the events of one party."""
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
@@ -108,11 +108,11 @@ class Choking(StubDecisionPoint):
         return await super().allowed(principal, questions)
 
 
-async def test_a_page_ends_before_what_is_not_decided(log: EventLog, watch: ManualClock) -> None:
-    """Entries before it are returned, and the next request fails: no entry is skipped."""
-    of = [event(party=party) for party in (50000001, 50000002, 51000011, 50000001)]
-    await log.append([entry(place, of=each) for place, each in enumerate(of, 1)], after=0)
-    reader = await reading(log, Choking(lambda question: question.party == "50000001"), watch)
+async def test_page_ends_before_an_undecided_event(log: EventLog, clock: ManualClock) -> None:
+    """The page returns the events before it, and the next request fails: no event is skipped."""
+    events = [event(party=party) for party in (50000001, 50000002, 51000011, 50000001)]
+    await log.append([entry(sequence, of=each) for sequence, each in enumerate(events, 1)], after=0)
+    reader = await new_reader(log, UndecidedPoint(lambda question: question.party == "50000001"), clock)
     page = await read_page(reader, OF_RESOURCE, size=5)
 
     assert ([1], 2, True) == ([each.sequence for each in page.entries], page.cursor.position, page.more)
@@ -120,68 +120,68 @@ async def test_a_page_ends_before_what_is_not_decided(log: EventLog, watch: Manu
         await read_page(reader, OF_RESOURCE, size=5, after=page.cursor)
 
 
-async def test_an_event_id_is_not_unknown_for_want_of_time(
-    log: EventLog, watch: ManualClock, monkeypatch: pytest.MonkeyPatch
+async def test_event_id_beyond_the_scan_budget_is_unavailable(
+    log: EventLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searching ended before the log did: nobody can say."""
+    """A search that ends before the log does not prove that the id is unknown."""
     monkeypatch.setattr(reader_module, "SCANS_MAX", 1)
-    monkeypatch.setattr(reader_module, "CANDIDATES_MAX", 1)
-    await log.append([entry(place, of=event("twin", app=HIDDEN)) for place in (1, 2, 3)], after=0)
-    reader = await reading(log, visible_for(set()), watch)
+    monkeypatch.setattr(reader_module, "CANDIDATES_MIN", 1)
+    await log.append([entry(sequence, of=event("same", app=HIDDEN_APP)) for sequence in (1, 2, 3)], after=0)
+    reader = await new_reader(log, permitting(set()), clock)
 
     with pytest.raises(Unavailable):
-        await read_page(reader, OF_PARTY, size=9, after=EventId(id="twin"))
+        await read_page(reader, OF_PARTY, size=9, after=EventId(id="same"))
 
 
-async def test_no_answer_is_no_page(log: EventLog, watch: ManualClock) -> None:
-    """A decision point that does not answer makes the read fail: neither shown nor passed."""
+async def test_page_without_a_decision_is_unavailable(log: EventLog, clock: ManualClock) -> None:
+    """If the decision point does not respond, events are neither returned nor skipped."""
 
-    def silent(question: Question) -> bool:
-        raise Unavailable(f"no answer for {question}")
+    def unavailable(question: Question) -> bool:
+        raise Unavailable(f"no response for {question}")
 
     await log.append(entries(1, 3), after=0)
-    reader = await reading(log, StubDecisionPoint(silent), watch)
+    reader = await new_reader(log, StubDecisionPoint(unavailable), clock)
 
     with pytest.raises(Unavailable):
         await read_page(reader, OF_PARTY, size=5)
 
 
 @pytest.mark.parametrize("resource", [None, "nonsense", "urn:x", "urn::x", "urn:x:a b", "urn:x:" + "a" * 1_000])
-async def test_an_event_that_nobody_can_decide_on_is_hidden(
-    log: EventLog, watch: ManualClock, resource: str | None
+async def test_event_without_a_valid_resource_is_hidden(
+    log: EventLog, clock: ManualClock, resource: str | None
 ) -> None:
-    """Without a resource, or one with a name that is none, there is no question to ask."""
+    """The decision point gets no question about it."""
     await log.append([entry(1, of=event(app=None, resource=resource)), entry(2)], after=0)
     point = StubDecisionPoint()
-    page = await read_page(await reading(log, point, watch), OF_PARTY, size=5)
+    page = await read_page(await new_reader(log, point, clock), OF_PARTY, size=5)
 
     assert [2] == [each.sequence for each in page.entries]
     assert [{Question(resource=RESOURCE, party="50000001")}] == point.requests
 
 
-async def test_an_event_id_is_a_place_only_where_it_may_be_seen(log: EventLog, watch: ManualClock) -> None:
-    """The first one with that id that the reader may see; when there is none, it is no cursor."""
-    twins = [entry(1, of=event("here", app=HIDDEN)), entry(2, of=event("here")), entry(3)]
-    await log.append(twins, after=0)
+async def test_page_after_an_event_id_follows_the_first_visible_event(log: EventLog, clock: ManualClock) -> None:
+    """If the reader may see no event with the id, the id is not a valid cursor."""
+    batch = [entry(1, of=event("here", app=HIDDEN_APP)), entry(2, of=event("here")), entry(3)]
+    await log.append(batch, after=0)
     after = EventId(id="here")
-    sequences = await read_page(await reading(log, visible_for({RESOURCE}), watch), OF_PARTY, size=9, after=after)
+    page = await read_page(await new_reader(log, permitting({RESOURCE}), clock), OF_PARTY, size=9, after=after)
 
-    assert [3] == [each.sequence for each in sequences.entries]
+    assert [3] == [each.sequence for each in page.entries]
     with pytest.raises(InvalidCursor):
-        await read_page(await reading(log, visible_for(set()), watch), OF_PARTY, size=9, after=after)
+        await read_page(await new_reader(log, permitting(set()), clock), OF_PARTY, size=9, after=after)
 
 
 @pytest.mark.parametrize(("party", "sequences"), [(None, [1, 2]), ("50000001", [1, 2]), ("50000002", [])])
 @pytest.mark.parametrize("in_memory", [True, False])
-async def test_an_instance_is_of_its_party(
-    log: EventLog, watch: ManualClock, party: str | None, sequences: list[int], *, in_memory: bool
+async def test_instance_feed_with_a_party_has_events_of_this_party_only(
+    log: EventLog, clock: ManualClock, party: str | None, sequences: list[int], *, in_memory: bool
 ) -> None:
-    """Named with another party it has no events; nobody is asked about anything."""
-    point, of = StubDecisionPoint(), [event(instance=7), event(instance=7), event(instance=8)]
-    added = [entry(place, of=each) for place, each in enumerate(of, 1)]
-    reader = await reading(log, point, watch) if in_memory else None
-    await log.append(added, after=0)
-    reader = reader or await reading(log, point, watch)
+    """A feed of an instance needs no decision, with or without the party."""
+    point, events = StubDecisionPoint(), [event(instance=7), event(instance=7), event(instance=8)]
+    batch = [entry(sequence, of=each) for sequence, each in enumerate(events, 1)]
+    reader = await new_reader(log, point, clock) if in_memory else None
+    await log.append(batch, after=0)
+    reader = reader or await new_reader(log, point, clock)
     query = instance_feed(guid(7), party)
     page = await read_page(reader, query, size=9, after=Bare(position=0))
 

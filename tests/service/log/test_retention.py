@@ -1,4 +1,4 @@
-"""A store that deletes by age alone keeps its end: a marker comes before the last entry is old."""
+"""Retention: markers for a store that deletes by age alone, and shared reads of the log start."""
 
 import asyncio
 
@@ -14,61 +14,61 @@ from tests.support.faulty_log import FaultyLog
 
 
 @pytest.mark.parametrize(
-    ("ages", "time", "old"), [(True, 499, True), (True, 500, False), (False, 499, False), (True, 0, False)]
+    ("end_ages", "time", "is_old"), [(True, 499, True), (True, 500, False), (False, 499, False), (True, 0, False)]
 )
-async def test_the_end_is_old_at_half_its_life(log: SqliteLog, ages: bool, time: int, old: bool) -> None:  # noqa: FBT001
-    """An empty log has no end, and a store that keeps its end needs no marker."""
-    double = FaultyLog(log)
-    double.end_ages = ages
-    retention = Retention(double, clock=ManualClock(1_000), keep=1_000)
+async def test_end_is_old_after_half_of_the_retention(log: SqliteLog, end_ages: bool, time: int, is_old: bool) -> None:  # noqa: FBT001
+    """An empty log needs no marker, nor does a store that keeps its last entry."""
+    faulty_log = FaultyLog(log)
+    faulty_log.end_ages = end_ages
+    retention = Retention(faulty_log, clock=ManualClock(1_000), keep=1_000)
 
-    assert old == retention.end_is_old(Head(log="x", log_start=0, end_offset=bool(time), time=time))
+    assert is_old == retention.end_is_old(Head(log="x", log_start=0, end_offset=bool(time), time=time))
 
 
-async def test_many_readers_ask_for_the_floor_once(log: SqliteLog) -> None:
-    """However many come while it is being found."""
+async def test_concurrent_readers_share_one_read_of_the_log_start(log: SqliteLog) -> None:
+    """All of them get its result."""
     await log.append(entries(1, 9), after=0)
-    request_began = Counting(log)
-    retention, head = Retention(request_began, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
-    floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
+    counting_log = CountingLog(log)
+    retention, head = Retention(counting_log, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    heads = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
-    assert ({2}, 1) == ({each.log_start for each in floors}, request_began.seeks)
+    assert ({2}, 1) == ({each.log_start for each in heads}, counting_log.seeks)
 
 
-async def test_a_floor_that_is_old_is_nobodys(log: SqliteLog) -> None:
-    """After a quiet time all wait for the one that asks."""
+async def test_log_start_beyond_its_interval_is_read_again_once(log: SqliteLog) -> None:
+    """Concurrent readers wait for the one read, and none of them uses the old value."""
     await log.append(entries(1, 9), after=0)
-    request_began, watch = Counting(log), ManualClock(5_000_000)
-    retention, head = Retention(request_began, clock=watch, keep=3_500_000), await log.head()
+    counting_log, clock = CountingLog(log), ManualClock(5_000_000)
+    retention, head = Retention(counting_log, clock=clock, keep=3_500_000), await log.head()
     await retention.refresh(head)
-    watch.now += 5 * LOG_START_INTERVAL
-    floors = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
+    clock.now += 5 * LOG_START_INTERVAL
+    heads = await asyncio.gather(*(retention.refresh(head) for _ in range(50)))
 
-    assert ({6}, 2) == ({each.log_start for each in floors}, request_began.seeks)
+    assert ({6}, 2) == ({each.log_start for each in heads}, counting_log.seeks)
 
 
-class Counting(FaultyLog):
-    """Counts how often a place in time is asked for."""
+class CountingLog(FaultyLog):
+    """A log that counts seeks. Each takes 10 ms, and fails while `is_failing` is true."""
 
-    seeks, failing = 0, False
+    seeks, is_failing = 0, False
 
     async def seek(self, time: int) -> int:
-        """Count and pass on."""
+        """Count the call, then see `EventLog.seek`."""
         self.seeks += 1
         await asyncio.sleep(0.01)
-        if self.failing:
-            raise Unavailable("the store is away")
+        if self.is_failing:
+            raise Unavailable("the store does not respond")
         return await super().seek(time)
 
 
-async def test_a_floor_that_cannot_be_found_fails_once_for_all(log: SqliteLog) -> None:
-    """Nobody waits for another to fail first, and the next one asks again."""
+async def test_failed_read_of_the_log_start_fails_all_readers_at_once(log: SqliteLog) -> None:
+    """Concurrent readers share the failure, and the next reader reads the store again."""
     await log.append(entries(1, 9), after=0)
-    request_began = Counting(log)
-    request_began.failing = True
-    retention, head = Retention(request_began, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
-    failed = await asyncio.gather(*(retention.refresh(head) for _ in range(50)), return_exceptions=True)
-    request_began.failing = False
-    result = await retention.refresh(head)
+    counting_log = CountingLog(log)
+    counting_log.is_failing = True
+    retention, head = Retention(counting_log, clock=ManualClock(5_000_000), keep=2_000_000), await log.head()
+    outcomes = await asyncio.gather(*(retention.refresh(head) for _ in range(50)), return_exceptions=True)
+    counting_log.is_failing = False
+    head = await retention.refresh(head)
 
-    assert ({Unavailable}, 2, 2) == ({type(each) for each in failed}, request_began.seeks, result.log_start)
+    assert ({Unavailable}, 2, 2) == ({type(each) for each in outcomes}, counting_log.seeks, head.log_start)

@@ -24,7 +24,7 @@ def cursor(position: int, *, log: str = LOG) -> Cursor:
         (Bare(position=0), EMPTY, 0),
         (cursor(0), EMPTY, 0),
         (EventId(id="x"), EMPTY, NeedsLookup.EVENT_ID),
-        # Digits 0 are the oldest retained entry, whatever has expired.
+        # Position 0 without a log's name means the oldest entry that is kept.
         (Bare(position=0), HEAD, 4),
         (Bare(position=4), HEAD, 4),
         (Bare(position=5), HEAD, 5),
@@ -33,10 +33,10 @@ def cursor(position: int, *, log: str = LOG) -> Cursor:
         (cursor(5), HEAD, 5),
         (cursor(9), HEAD, 9),
         # Entries after these positions have expired.
-        (Bare(position=1), HEAD, NeedsLookup.OLDEST_TIME),
-        (Bare(position=3), HEAD, NeedsLookup.OLDEST_TIME),
-        (cursor(0), HEAD, NeedsLookup.OLDEST_TIME),
-        (cursor(3), HEAD, NeedsLookup.OLDEST_TIME),
+        (Bare(position=1), HEAD, NeedsLookup.EXPIRED),
+        (Bare(position=3), HEAD, NeedsLookup.EXPIRED),
+        (cursor(0), HEAD, NeedsLookup.EXPIRED),
+        (cursor(3), HEAD, NeedsLookup.EXPIRED),
         (EventId(id="x"), HEAD, NeedsLookup.EVENT_ID),
     ],
 )
@@ -59,7 +59,7 @@ def test_start_is_a_position_or_needs_a_lookup(after: After, head: Head, start: 
         (cursor(10, log=OTHER_LOG), HEAD, CursorOfAnotherLog),
     ],
 )
-def test_start_after_an_unknown_position_is_refused(after: After, head: Head, refusal: type[Refused]) -> None:
-    """A position beyond the end, or one of another log. The message names the present log."""
+def test_start_after_an_unknown_position_is_rejected(after: After, head: Head, refusal: type[Refused]) -> None:
+    """The message of the error names the present log."""
     with pytest.raises(refusal, match=LOG):
         start_of(after, head)

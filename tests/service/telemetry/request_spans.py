@@ -1,4 +1,4 @@
-"""A request under way, for tests of its spans."""
+"""A request in progress, for tests of its spans."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

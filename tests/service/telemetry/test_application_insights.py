@@ -25,7 +25,7 @@ TOTAL = Kind.CUMULATIVE
 
 
 def data(*metrics: Metric) -> MetricsData:
-    """Return totals as they are measured."""
+    """Return the totals of these metrics, as the SDK measures them."""
     scope = ScopeMetrics(InstrumentationScope("eventfeed"), list(metrics), schema_url="")
     return MetricsData([ResourceMetrics(Resource({}), [scope], schema_url="")])
 
@@ -50,15 +50,15 @@ def points(totals: MetricsData) -> Iterator[Any]:
 
 
 def test_counter_is_sent_as_its_increment() -> None:
-    """Since the last call; no row without an increment."""
+    """The increment is since the last call. A counter without an increment has no row."""
     increments = Increments()
     values = [[point.value for point in points(increments.since_last_call(data(sum_of(n))))] for n in (3, 3, 8)]
 
     assert [[3], [], [5]] == values
 
 
-def test_other_values_are_sent_as_they_are() -> None:
-    """A queue of 3 stays a queue of 3 in each export."""
+def test_gauge_is_sent_as_its_value() -> None:
+    """A sum that can decrease is sent in the same way."""
     increments = Increments()
     gauge = Metric("depth", "", "1", Gauge([NumberDataPoint({}, 1, 2, 3)]))
     values = [
@@ -70,7 +70,7 @@ def test_other_values_are_sent_as_they_are() -> None:
 
 
 def test_histogram_is_sent_as_a_row_for_each_bucket() -> None:
-    """With its count and its bound; the bound of the last bucket is the greatest value."""
+    """A row has the count and the upper bound of its bucket. The bound of the last bucket is the greatest value."""
     increments = Increments()
     first = list(points(increments.since_last_call(data(histogram_of((2, 0, 1), 41.5)))))
     second = list(points(increments.since_last_call(data(histogram_of((2, 4, 1), 61.5)))))
@@ -83,7 +83,7 @@ def test_histogram_is_sent_as_a_row_for_each_bucket() -> None:
 
 
 def test_increments_are_computed_for_each_series() -> None:
-    """Series differ by name and by attributes."""
+    """Series differ by name or by attributes."""
     increments = Increments()
     increments.since_last_call(data(sum_of(5), sum_of(1, name="others"), histogram_of((1, 0, 0), 1.0)))
     totals = data(sum_of(6), sum_of(4, name="others"), histogram_of((1, 0, 0), 1.0))
@@ -92,7 +92,7 @@ def test_increments_are_computed_for_each_series() -> None:
 
 
 def test_histogram_of_zeros_has_a_sum_of_zero() -> None:
-    """No division by the sum of its values."""
+    """The exporter does not divide by the sum of the values."""
     zeros = HistogramDataPoint({}, 1, 2, 3, 0.0, [3, 0], (0.0,), 0.0, 0.0)
     rows = Increments().since_last_call(data(Metric("lag", "", "1", Histogram([zeros], TOTAL))))
 
@@ -100,7 +100,7 @@ def test_histogram_of_zeros_has_a_sum_of_zero() -> None:
 
 
 def test_request_durations_are_sent_under_another_name() -> None:
-    """With the standard name they would lose their attributes."""
+    """With the standard name, Application Insights would drop their attributes."""
     totals = data(histogram_of((1, 0, 0), 1.0, name="http.server.request.duration"))
     rows = Increments().since_last_call(totals)
 

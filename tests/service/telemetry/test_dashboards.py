@@ -1,4 +1,4 @@
-"""The dashboard and the alerts on Azure: every panel is there, and every query parses and names a metric."""
+"""The dashboard and the alerts on Azure: every panel is present, and every query parses and names a metric."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def all_queries() -> Sequence[str]:
 
 
 def test_every_query_parses_without_a_fault() -> None:
-    """The parser finds the faults of three bad queries."""
+    """Three invalid queries prove that the parser finds faults."""
     good, bad = (
         all_queries(),
         ("AppMetrics | summarise count()", "AppMetrics | where Nam == 'x'", "AppMetrics | where no(Sum)"),
@@ -67,7 +67,7 @@ def test_every_query_names_metrics_and_their_attributes() -> None:
 
 
 def test_every_kind_of_failure_has_an_alert() -> None:
-    """With a severity, a sentence for the operator, and a window that Azure allows."""
+    """An alert has a severity, a sentence for the operator, and a window that Azure allows."""
     assert {
         "errors": 1,
         "slow-pages": 2,
@@ -86,7 +86,7 @@ def test_every_kind_of_failure_has_an_alert() -> None:
 
 
 def test_panels_do_not_overlap_on_the_dashboard() -> None:
-    """Each has an area of its own on Grafana's grid of 24 columns."""
+    """Each panel has its own area on Grafana's grid of 24 columns."""
     areas = [panel["gridPos"] for panel in dashboard()["panels"]]
     cells = [
         (x, y)
@@ -102,7 +102,7 @@ def test_panels_do_not_overlap_on_the_dashboard() -> None:
 
 @pytest.mark.parametrize("name", sorted(documents()))
 def test_committed_documents_are_up_to_date(name: str) -> None:
-    """`make documents` writes them."""
+    """Run `make documents` after a change."""
     document: Any = json.loads((MONITORING / name).read_text())
 
     assert json.loads(json.dumps(documents()[name])) == document

@@ -38,9 +38,9 @@ def record(message: str, *arguments: object, failure: bool = False, **extra: obj
 
 @pytest.mark.parametrize("formatter", [TextFormatter("%(levelname)s %(message)s"), JsonFormatter()])
 def test_log_line_has_its_trace_and_no_person_number(telemetry: Telemetry, formatter: logging.Formatter) -> None:
-    """A number is masked in the message, an argument, an extra value and the text of an exception."""
+    """A person number is masked in the message, an argument, an extra value and the text of an exception."""
     with request_span(telemetry, "GET", f"00-{TRACE}-{'cd' * 8}-01"):
-        line = formatter.format(record(f"{PERSON} %s", PERSON, failure=True, who=PERSON))
+        line = formatter.format(record(f"{PERSON} %s", PERSON, failure=True, person=PERSON))
 
     assert TRACE in line
     assert PERSON not in line
@@ -48,7 +48,7 @@ def test_log_line_has_its_trace_and_no_person_number(telemetry: Telemetry, forma
 
 
 def test_json_line_is_one_object() -> None:
-    """It holds the message and the extra values."""
+    """The object has the message and the extra values."""
     line = JsonFormatter().format(record("two\nlines", seconds=0.5))
 
     assert "\n" not in line
@@ -58,7 +58,7 @@ def test_json_line_is_one_object() -> None:
 
 
 def test_record_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
-    """Other packages' lines about requests are not written either."""
+    """Lines of other packages about requests are not written either."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     try:

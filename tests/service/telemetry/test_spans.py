@@ -22,7 +22,7 @@ PARENT = f"00-{TRACE}-{'cd' * 8}-01"
 
 @pytest.fixture
 def ratio() -> float:
-    """The part of requests that is sampled."""
+    """The share of requests that are sampled."""
     return 1.0
 
 
@@ -43,14 +43,16 @@ def spans(telemetry: Telemetry, ratio: float) -> Iterator[InMemorySpanExporter]:
 
 
 def test_inner_span_belongs_to_its_request(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Both are in the caller's trace, which the events of the request carry on."""
+    """Both spans are in the caller's trace, and so is the `traceparent` that the events of the request get."""
     with request_span(telemetry, "GET", PARENT), telemetry.store_span("scan", engine="cosmos"):
         telemetry.store_responded("scan", 2.5)
         telemetry.store_responded("scan", 1.0)
-        inside = current_traceparent()
+        inner_traceparent = current_traceparent()
     scan, server = spans.get_finished_spans()
 
-    assert TRACE == f"{scan.context.trace_id:032x}" == f"{server.context.trace_id:032x}" == inside.split("-")[1]
+    assert (
+        TRACE == f"{scan.context.trace_id:032x}" == f"{server.context.trace_id:032x}" == inner_traceparent.split("-")[1]
+    )
     assert server.parent is not None
     assert "cd" * 8 == f"{server.parent.span_id:016x}"
     assert {"azure.cosmosdb.operation.request_charge": 3.5, "db.system.name": "cosmos"} == dict(scan.attributes or {})
@@ -62,7 +64,7 @@ def test_inner_span_belongs_to_its_request(telemetry: Telemetry, spans: InMemory
 def test_malformed_traceparent_starts_a_new_trace(
     telemetry: Telemetry, spans: InMemorySpanExporter, traceparent: str
 ) -> None:
-    """W3C Trace Context: a malformed header is ignored."""
+    """W3C Trace Context requires that a malformed header is ignored."""
     with request_span(telemetry, "GET", traceparent):
         assert current_traceparent() == telemetry.event_traceparent(traceparent)
         assert current_traceparent().split("-")[1] == telemetry.trace_id(traceparent)
@@ -72,7 +74,7 @@ def test_malformed_traceparent_starts_a_new_trace(
 
 
 def test_request_span_has_route_and_status(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Stable HTTP semantic conventions; an error type from status 500 on."""
+    """The attributes follow the HTTP semantic conventions. From status 500 on there is an error type."""
     for status in (200, 503):
         request = telemetry.begin_request("GET", "")
         telemetry.end_request("GET", "/x/{id}", status=status, seconds=0.1, request=request)
@@ -82,8 +84,8 @@ def test_request_span_has_route_and_status(telemetry: Telemetry, spans: InMemory
     assert {**good, "http.response.status_code": 503, "error.type": "503"} == bad
 
 
-def test_additions_of_a_later_version_are_dropped(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """They have no bound, and would be stored with every event of the request."""
+def test_traceparent_of_a_later_version_loses_its_additions(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
+    """The additions have no limit of length, and would be stored with every event of the request."""
     with request_span(telemetry, "GET", PARENT):
         traceparent = telemetry.event_traceparent(f"01{PARENT[2:]}-{'x' * 60_000}")
 
@@ -93,7 +95,7 @@ def test_additions_of_a_later_version_are_dropped(telemetry: Telemetry, spans: I
 
 @pytest.mark.parametrize("ratio", [0.0])
 def test_caller_cannot_force_sampling(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Neither its flag nor its trace id decides; without sampling inner spans are skipped."""
+    """The caller's flag and trace id have no effect. A request that is not sampled has no inner spans."""
     for traceparent in (PARENT, f"00-{'0' * 31}1-{'cd' * 8}-01"):
         with request_span(telemetry, "GET", traceparent) as span, telemetry.span("scan") as inner:
             assert (None, None, False) == (span, inner, telemetry.is_recording())
@@ -105,7 +107,7 @@ def test_caller_cannot_force_sampling(telemetry: Telemetry, spans: InMemorySpanE
 
 @pytest.mark.parametrize("ratio", [0.5])
 def test_sampled_request_has_all_of_its_spans(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """The caller's flag changes nothing."""
+    """The caller's sampled flag has no effect."""
     for flag in ("00", "01"):
         for _ in range(200):
             with request_span(telemetry, "GET", PARENT[:-2] + flag), telemetry.span("scan"):
@@ -117,7 +119,7 @@ def test_sampled_request_has_all_of_its_spans(telemetry: Telemetry, spans: InMem
 
 
 def test_failed_span_names_the_exception_without_its_message(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """The message may hold data of a caller."""
+    """The message can contain personal data."""
     with request_span(telemetry, "GET", ""), pytest.raises(ValueError, match="01838012345"), telemetry.span("scan"):
         raise ValueError("01838012345")
     scan, _ = spans.get_finished_spans()
@@ -128,7 +130,7 @@ def test_failed_span_names_the_exception_without_its_message(telemetry: Telemetr
 def test_batch_span_is_in_the_first_trace_and_linked_to_the_others(
     telemetry: Telemetry, spans: InMemorySpanExporter
 ) -> None:
-    """Only publishes that are sampled count."""
+    """Only sampled publishes count."""
     others = [f"00-{number:032x}-{'cd' * 8}-01" for number in range(1, 30)]
     traceparents = ["", PARENT[:-2] + "00", PARENT, *others]
     with telemetry.batch_started("sqlite", waits=[], traceparents=traceparents):
@@ -140,15 +142,15 @@ def test_batch_span_is_in_the_first_trace_and_linked_to_the_others(
 
 
 def test_batch_without_a_sampled_publish_has_no_span(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """Also if a publish names a trace without the sampled flag."""
+    """A publish whose `traceparent` lacks the sampled flag does not count."""
     with telemetry.batch_started("sqlite", waits=[], traceparents=["", PARENT[:-2] + "00"]):
         pass
 
     assert () == spans.get_finished_spans()
 
 
-def test_page_is_linked_to_few_and_different_traces(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
-    """At most `LINKS_MAX`, for any number of events."""
+def test_page_span_has_a_bounded_number_of_different_links(telemetry: Telemetry, spans: InMemorySpanExporter) -> None:
+    """A page of any number of events has at most `LINKS_MAX` links."""
     traceparents = [PARENT, PARENT, "nonsense", *(f"00-{number:032x}-{'cd' * 8}-01" for number in range(1, 100))]
     entries = [
         entry(number, of=msgspec.structs.replace(event(), body=b'{"traceparent":"%b"}' % traceparent.encode()))
@@ -163,7 +165,7 @@ def test_page_is_linked_to_few_and_different_traces(telemetry: Telemetry, spans:
 
 
 def test_request_without_a_tracer_has_no_span(telemetry: Telemetry) -> None:
-    """Nothing is recorded, and an event keeps its publisher's trace."""
+    """The service records nothing, and an event keeps its publisher's trace."""
     with request_span(telemetry, "GET", PARENT) as span, telemetry.span("scan") as inner:
         assert (None, None, "", False) == (span, inner, telemetry.request_traceparent(), telemetry.is_recording())
         assert PARENT == telemetry.event_traceparent(PARENT)

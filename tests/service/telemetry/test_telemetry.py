@@ -1,4 +1,4 @@
-"""Measurements: cheap sums and distributions in few series, and a verb for each metric."""
+"""Measurements: sums and distributions in a bounded number of series, and a verb for each metric."""
 
 import pytest
 from opentelemetry.sdk.metrics.export import NumberDataPoint
@@ -37,7 +37,7 @@ def call_every_verb(telemetry: Telemetry) -> Telemetry:
 
 
 def test_value_counts_in_the_bucket_of_the_first_bound_not_below_it() -> None:
-    """As OpenTelemetry defines buckets: the upper bound belongs to its bucket."""
+    """OpenTelemetry defines buckets so: the upper bound belongs to its bucket."""
     histogram = Histogram(DURATION)
     for value in (0, 1, 1.5, 2, 3, 5, 6):
         histogram.record(value, "x")
@@ -52,7 +52,7 @@ def test_value_counts_in_the_bucket_of_the_first_bound_not_below_it() -> None:
 
 
 def test_series_above_the_maximum_are_added_up_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For counters and for histograms."""
+    """This applies to counters and histograms."""
     monkeypatch.setattr(module, "SERIES_MAX", 3)
     counter, histogram = Counter(METRICS["eventfeed.events.published"]), Histogram(DURATION)
     for number in range(10):
@@ -64,7 +64,7 @@ def test_series_above_the_maximum_are_added_up_in_one(monkeypatch: pytest.Monkey
 
 
 def test_decision_request_is_measured_by_its_outcome() -> None:
-    """A failure is measured and raised."""
+    """A failure is measured, and the exception continues."""
     telemetry = Telemetry()
     with telemetry.decision_request():
         pass
@@ -75,7 +75,7 @@ def test_decision_request_is_measured_by_its_outcome() -> None:
 
 
 def test_page_is_measured_with_the_age_of_its_newest_event() -> None:
-    """Events, positions examined, lag, duration and age, by feed."""
+    """The other measurements of a page are its events, examined positions, lag and duration."""
     (entry,) = page = entries(1, 1)
     telemetry = Telemetry(clock_ns=lambda: entry.time * 1_000 + 3_000_000_000)
     telemetry.page_served("app", page, examined=5, lag=2, seconds=0.1)
@@ -92,7 +92,7 @@ def test_page_is_measured_with_the_age_of_its_newest_event() -> None:
 
 
 def test_every_metric_has_a_verb() -> None:
-    """After one call of each verb, no metric is without a data point; values have the metric's attributes."""
+    """One call of each verb gives every metric a data point with the metric's attributes."""
     data = measurements(call_every_verb(Telemetry()), Resource({}), since=1)
     (metrics,) = (scope.metrics for resource in data.resource_metrics for scope in resource.scope_metrics)
 
@@ -106,7 +106,7 @@ def test_every_metric_has_a_verb() -> None:
 
 
 def test_telemetry_of_two_processes_is_separate() -> None:
-    """Nothing is shared: a test has a value of its own."""
+    """Two `Telemetry` objects share no state."""
     first, second = call_every_verb(Telemetry()), Telemetry()
 
     assert first.counters["eventfeed.events.published"].series
@@ -115,7 +115,7 @@ def test_telemetry_of_two_processes_is_separate() -> None:
 
 
 def test_gauges_are_read_when_measurements_are_sent() -> None:
-    """They have the value of that moment."""
+    """A gauge has the value of that moment."""
     telemetry, depth = Telemetry(), [1]
     telemetry.observe_queue(lambda: depth[0])
     depth[0] = 5

@@ -23,11 +23,7 @@ from eventfeed.http.response import JSON
 # Scripts and styles come from here alone; the page's icons are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 # Files of the page.
-_ASSETS = {
-    "swagger-ui.css": "text/css",
-    "swagger-ui-bundle.js": "text/javascript",
-    "favicon-32x32.png": "image/png",
-}
+_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
 
 
 def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:

@@ -160,11 +160,7 @@ def _location(event: Event, receipt: Receipt, *, log: str) -> str:
 
 
 def _receipt_response(
-    receipts: Sequence[tuple[Event, Receipt]],
-    *,
-    batch: bool,
-    status: int,
-    headers: Sequence[Header],
+    receipts: Sequence[tuple[Event, Receipt]], *, batch: bool, status: int, headers: Sequence[Header]
 ) -> BytesResponse:
     responses = [
         ReceiptResponse(

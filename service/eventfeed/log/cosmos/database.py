@@ -60,14 +60,7 @@ class Database:
     """
 
     def __init__(
-        self,
-        url: str,
-        name: str,
-        *,
-        key: str | None,
-        random: Callable[[], float],
-        clock: Clock,
-        telemetry: Telemetry,
+        self, url: str, name: str, *, key: str | None, random: Callable[[], float], clock: Clock, telemetry: Telemetry
     ) -> None:
         self._url, self._key = url, key
         self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry

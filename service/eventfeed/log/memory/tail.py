@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
+from msgspec.structs import replace
+
 from eventfeed.domain.errors import Failure, LogDamaged
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed
@@ -106,9 +108,7 @@ class Tail:
             if entry.sequence != self.head.end_offset + 1:
                 raise LogDamaged(f"Entry {entry.sequence} follows {self.head.end_offset}: the log has a gap.")
             keys = self.recent.add(entry)
-            self.head = Head(
-                log=self.head.log, log_start=self.head.log_start, end_offset=entry.sequence, time=entry.time
-            )
+            self.head = replace(self.head, end_offset=entry.sequence, time=entry.time)
             if self._interest:
                 self.waiters.notify(entry, keys)
         self.recent.trim()
@@ -134,7 +134,7 @@ class Tail:
             if not entries:
                 raise LogDamaged(f"The log ends at {head.end_offset}, but nothing follows {self.head.end_offset}.")
             self.learn(entries)
-        self.head = Head(log=head.log, log_start=head.log_start, end_offset=self.head.end_offset, time=self.head.time)
+        self.head = replace(head, end_offset=self.head.end_offset, time=self.head.time)
         self.fresh_until = began + REFRESH_SECONDS
 
     def _reset(self, head: Head) -> None:

@@ -24,7 +24,7 @@ _UPGRADES = {
         "CREATE INDEX entry_type ON entry (type)",
         "CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL",
         "PRAGMA user_version = 2",
-    ),
+    )
 }
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4

@@ -44,7 +44,7 @@ def behind_gateway(folder: Path, *, secret: str) -> Settings:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    """A service with two secrets, as while one replaces the other."""
+    """A service with two secrets, as during the replacement of a secret."""
     application = create_guarded(behind_gateway(tmp_path, secret=f"{OLD} {NEW}"), Telemetry())
     async with AsyncTestClient(application, base_url="http://10.0.0.1:8080") as client:
         yield client
@@ -57,15 +57,15 @@ async def test_request_without_a_secret_of_the_gateway_is_refused(
 ) -> None:
     """Every path gives 403 with a code of its own, and a link to an explanation behind the gateway."""
     headers = {} if secret is None else {HEADER.encode(): secret.encode()}
-    refusal = await client.request(method, path, headers=headers)
-    problem = refusal.json()
+    response = await client.request(method, path, headers=headers)
+    problem = response.json()
 
-    assert (403, "application/problem+json") == (refusal.status_code, refusal.headers["content-type"])
+    assert (403, "application/problem+json") == (response.status_code, response.headers["content-type"])
     assert "not-through-the-gateway" == problem["code"]
     assert "https://events.example.no/problems/not-through-the-gateway" == problem["type"]
     assert 32 == len(problem["traceId"])
-    assert "www-authenticate" not in refusal.headers
-    assert OLD not in refusal.text
+    assert "www-authenticate" not in response.headers
+    assert OLD not in response.text
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])

@@ -58,7 +58,7 @@ def test_app_event_without_id_and_time_gets_defaults() -> None:
 
 
 def test_cloud_event_without_an_id_is_refused() -> None:
-    """Only the event of an app may lack it."""
+    """Only an event of an app may lack its id."""
     with pytest.raises(InvalidEvent) as refusal:
         parse(text(id=None))
 
@@ -133,31 +133,31 @@ def test_number_that_no_reader_can_hold_is_refused(number: bytes) -> None:
 
 @given(body=st.binary(max_size=50))
 def test_random_bytes_are_refused_as_events(body: bytes) -> None:
-    """They never lead to another failure."""
+    """No bytes cause another exception."""
     with pytest.raises((InvalidEvent, TooLarge)):
         parse(body)
 
 
 @pytest.mark.parametrize(("batch", "body"), [(True, b"{}"), (False, b"[]")])
 def test_body_of_another_form_than_its_media_type_is_refused(body: bytes, *, batch: bool) -> None:
-    """An array for a single event, or an object for a batch."""
+    """The body is an array for a single event, or an object for a batch."""
     with pytest.raises(InvalidEvent):
         json_events(body, batch=batch)
 
 
 def test_event_over_64_kib_is_refused_by_its_pointer() -> None:
-    """64 KiB are allowed. One byte more is not."""
-    room = EVENT_BYTES_MAX - len(text(data=""))
-    full, over = text(data="x" * room), text(data="x" * (room + 1))
+    """An event of exactly 64 KiB is accepted."""
+    data_bytes = EVENT_BYTES_MAX - len(text(data=""))
+    largest_event, larger_event = text(data="x" * data_bytes), text(data="x" * (data_bytes + 1))
     with pytest.raises(TooLarge) as refusal:
-        json_events(b"[%b,%b]" % (full, over), batch=True)
+        json_events(b"[%b,%b]" % (largest_event, larger_event), batch=True)
 
-    assert 1 == len(parse(full))
+    assert 1 == len(parse(largest_event))
     assert ["/1"] == [fault.pointer for fault in refusal.value.faults]
 
 
 def test_request_with_101_events_is_refused() -> None:
-    """100 events are allowed."""
+    """A request with 100 events is accepted."""
     with pytest.raises(TooLarge):
         json_events(b"[%b]" % b",".join([b"{}"] * 101), batch=True)
 

@@ -14,7 +14,7 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 
 async def test_publish_with_a_full_queue_is_refused_with_503(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The response has Retry-After, and nothing was written."""
+    """The response has Retry-After, and no event is written."""
     monkeypatch.setattr(appender, "QUEUE_EVENTS_MAX", 1)
     settings = load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"})
     platform = SigningKeys.load(settings.keys_path / "platform")
@@ -32,9 +32,9 @@ async def test_publish_with_a_full_queue_is_refused_with_503(tmp_path: Path, mon
     event = {"source": source, "specversion": "1.0", "type": "t", "subject": "/party/1"}
     headers = {"Authorization": f"Bearer {token}"}
     async with AsyncTestClient(create_application(settings, Telemetry()), base_url="http://127.0.0.1:8080") as client:
-        refusal = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
+        response = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
         page = await client.get("/events/api/v1/app/ttd/a?after=0", headers=headers)
 
-    assert (503, "unavailable") == (refusal.status_code, refusal.json()["code"])
-    assert int(refusal.headers["retry-after"]) >= 1
+    assert (503, "unavailable") == (response.status_code, response.json()["code"])
+    assert int(response.headers["retry-after"]) >= 1
     assert [] == page.json()

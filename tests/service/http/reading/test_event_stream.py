@@ -202,7 +202,7 @@ async def test_events_arrive_on_a_stream_as_they_are_published(streams: Streams)
 
 @pytest.mark.usefixtures("fast_heartbeats")
 async def test_heartbeat_moves_the_cursor_past_events_of_other_feeds(streams: Streams) -> None:
-    """After a reconnect they need not be examined again."""
+    """A reconnect need not examine these events again."""
     async with streams.stream() as connection:
         await streams.appender.publish(submission(event(app=None, resource="urn:x")))
         await connection.wait_for(lambda: connection.parser.last_id.endswith(".1"))
@@ -225,7 +225,7 @@ async def test_right_that_ends_also_ends_the_stream(streams: Streams) -> None:
 
 
 async def test_token_that_expires_ends_the_stream(streams: Streams) -> None:
-    """The stream ends in that second, also while no event comes."""
+    """The stream ends within that second, even if there is no event."""
     await streams.publish()
     async with streams.stream(StubGuard(expires=NOW + 1)) as connection:
         await connection.wait_for_messages(1)
@@ -236,7 +236,7 @@ async def test_token_that_expires_ends_the_stream(streams: Streams) -> None:
 
 
 async def test_shutdown_ends_every_stream_with_its_cursor(streams: Streams) -> None:
-    """No stream waits any longer."""
+    """The last message has the cursor to resume from."""
     await streams.publish(3)
     async with streams.stream() as connection:
         await connection.wait_for_messages(3)
@@ -247,7 +247,7 @@ async def test_shutdown_ends_every_stream_with_its_cursor(streams: Streams) -> N
 
 
 async def test_stream_ends_once_the_log_has_passed_its_bound(streams: Streams) -> None:
-    """No event before that time can come any more."""
+    """No later event can be before that time."""
     await streams.publish(2)
     async with streams.stream(until=NOW * 1_000_000 + 1) as with_bound:
         await with_bound.wait_for_messages(2)
@@ -259,7 +259,7 @@ async def test_stream_ends_once_the_log_has_passed_its_bound(streams: Streams) -
 
 
 async def test_client_that_stops_reading_is_disconnected(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service reads no more pages than the client does. The client resumes from the last id it read."""
+    """The service reads no more pages than the client does. The client can resume from its last id."""
     monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.1)
     monkeypatch.setattr(module, "CLOSE_SECONDS_MAX", 0.05)
     await streams.publish(20, size=20_000)
@@ -275,7 +275,7 @@ async def test_client_that_stops_reading_is_disconnected(streams: Streams, monke
 
 
 async def test_disconnect_of_a_client_frees_its_slot_at_once(streams: Streams) -> None:
-    """A further stream of the same caller is refused until then."""
+    """Until then, another stream of the same caller is refused."""
     async with streams.stream() as first:
         await first.wait_for(lambda: first.status == 200)
         async with streams.stream() as second:

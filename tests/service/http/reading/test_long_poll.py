@@ -28,7 +28,7 @@ from tests.support.requests import http_request
     ],
 )
 def test_preferred_wait_is_the_first_valid_one(preferences: tuple[str, ...], seconds: int) -> None:
-    """It is a minute at most. A value that is no whole number is no preference (RFC 7240 §4.3)."""
+    """The wait is at most one minute. A value that is no whole number is ignored (RFC 7240 §4.3)."""
     assert seconds == preferred_wait(http_request(headers=[("prefer", each) for each in preferences]))
 
 

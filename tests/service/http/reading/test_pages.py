@@ -1,4 +1,4 @@
-"""Bodies of pages, made once for all readers of the same events."""
+"""Bodies of pages, created once for all readers of the same events."""
 
 from collections.abc import Callable
 
@@ -37,8 +37,8 @@ def body_events(
     return msgspec.json.decode(pages._body(serialise, page), type=list[dict[str, object]])
 
 
-def test_bodies_of_two_logs_are_kept_apart() -> None:
-    """After a restore, another event may have the position of one that was read before."""
+def test_cache_separates_the_bodies_of_two_logs() -> None:
+    """After a restore, a position may have another event."""
     pages = new_pages()
     first = body_events(pages, page_of(entry(7, of=event("old"))))
     second = body_events(pages, page_of(entry(7, of=event("new")), log="b" * 12))
@@ -46,7 +46,7 @@ def test_bodies_of_two_logs_are_kept_apart() -> None:
     assert ["old", "new"] == [first[0]["id"], second[0]["id"]]
 
 
-def test_public_body_is_kept_apart_from_the_whole_one() -> None:
+def test_cache_separates_public_and_whole_bodies() -> None:
     """Readers with and without the right to the whole event read the same position."""
     pages = new_pages()
     body = b'{"specversion":"1.0","id":"a","source":"x","type":"t","time":"x","data":"secret"}'
@@ -56,15 +56,15 @@ def test_public_body_is_kept_apart_from_the_whole_one() -> None:
     assert [True, False] == ["data" in whole[0], "data" in public[0]]
 
 
-def test_body_of_the_same_page_is_made_once() -> None:
+def test_body_of_the_same_page_is_created_once() -> None:
     """The second reader gets the same bytes object."""
     pages, page = new_pages(), page_of(entry(7))
 
     assert pages._body(entry_json, page) is pages._body(entry_json, page)
 
 
-def test_body_over_the_size_limit_is_not_kept() -> None:
-    """Memory for bodies is bounded in bytes."""
+def test_body_over_the_size_limit_is_not_cached() -> None:
+    """The cache is bounded in bytes."""
     pages = new_pages()
     body_events(pages, page_of(entry(7, of=event(size=BODY_BYTES_MAX))))
 
@@ -72,7 +72,7 @@ def test_body_over_the_size_limit_is_not_kept() -> None:
 
 
 def test_oldest_body_is_evicted_at_the_limit() -> None:
-    """Memory for bodies is bounded in their number."""
+    """The cache is bounded in the number of bodies."""
     pages = new_pages()
     for position in range(1, 2 * BODIES_MAX):
         body_events(pages, page_of(entry(position)))

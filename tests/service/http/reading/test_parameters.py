@@ -109,7 +109,7 @@ def test_person_number_without_11_digits_is_refused() -> None:
 
 @pytest.mark.parametrize("query", ["after=%ff", "after=0&a=%zz%ff", "&".join(["a=b"] * 999)])
 def test_query_without_valid_encoding_or_bounds_is_refused(query: str) -> None:
-    """Bytes that are no UTF-8, or far too many fields."""
+    """The query is not UTF-8, or has too many fields."""
     with pytest.raises(InvalidRequest):
         query_parameters(query)
 
@@ -132,7 +132,7 @@ def test_next_query_differs_only_in_its_cursor(types: list[str], source: str) ->
 
 @given(value=st.text(max_size=30))
 def test_any_text_as_a_value_is_accepted_or_refused(value: str) -> None:
-    """No value leads to another failure."""
+    """No value causes another exception."""
     for name in ("after", "from", "to", "size", "party", "unit", "eventType"):
         with contextlib.suppress(InvalidRequest):
             query_parameters(f"after=0&{name}={quote(value, errors='replace')}")
@@ -144,7 +144,7 @@ def body_parameters(body: str, query: str = "", parameter_set: ParameterSet = AN
 
 
 def test_next_query_has_the_size_of_the_page() -> None:
-    """It does not repeat the text of the request: eleven digits may be a person number."""
+    """The query does not repeat the text of the request, in which eleven digits may be a person number."""
     parameters = query_parameters("after=0&size=01838012345&eventType=a")
 
     assert "after=x.1&eventType=a&size=1000" == parameters.query_after(str(Cursor(log="x", position=1)))
@@ -182,13 +182,13 @@ def test_body_that_is_no_object_is_refused(body: str) -> None:
 
 
 def test_instance_feed_accepts_an_empty_body() -> None:
-    """It needs neither a cursor nor a time."""
+    """This feed needs neither a cursor nor a time."""
     assert body_parameters("", parameter_set=INSTANCE_FEED).after is None
 
 
 @given(body=st.binary(max_size=60), query=st.binary(max_size=30))
 def test_any_bytes_as_a_body_are_accepted_or_refused(body: bytes, query: bytes) -> None:
-    """No bytes lead to another failure."""
+    """No bytes cause another exception."""
     with contextlib.suppress(InvalidRequest):
         parse_body(body, query)
 
@@ -220,7 +220,7 @@ def test_each_feed_has_its_own_parameters(parameter_set: ParameterSet, query: by
 
 
 def test_conditions_of_parameters_are_those_on_type_and_source() -> None:
-    """Without them there is no condition."""
+    """A request without these parameters has no conditions."""
     parameters = query_parameters("after=0&type=a&source=https://x")
 
     assert (AnyOf("type", frozenset("a")), Prefix("source", "https://x")) == parameters.conditions

@@ -19,7 +19,7 @@ def admit(rate: RateLimit, key: str, *, now: float) -> bool:
 
 
 def test_requests_of_a_minute_are_allowed_at_once() -> None:
-    """After them, one request is allowed for each part of a minute that has passed."""
+    """After these, one request is allowed for each part of a minute that has passed."""
     rate = RateLimit(per_minute=6)
 
     assert [True] * 6 + [False] * 2 == [admit(rate, "x", now=100.0) for _ in range(8)]
@@ -28,7 +28,7 @@ def test_requests_of_a_minute_are_allowed_at_once() -> None:
 
 
 def test_request_after_the_reported_wait_is_allowed() -> None:
-    """A moment earlier it is refused."""
+    """A request shortly before that is refused."""
     rate = RateLimit(per_minute=4)
     while admit(rate, "x", now=7.0):
         pass
@@ -59,7 +59,7 @@ def test_key_with_the_oldest_request_is_evicted_at_the_limit(monkeypatch: pytest
 
 
 def test_key_without_requests_to_count_is_evicted() -> None:
-    """Only keys of the last minute are in memory, however many keys there were before."""
+    """Only keys of the last minute are in memory."""
     rate = RateLimit(per_minute=2)
     for second in range(1_000):
         rate.count(f"instance {second}", now=float(second))
@@ -69,7 +69,7 @@ def test_key_without_requests_to_count_is_evicted() -> None:
 
 @given(steps=st.lists(st.floats(0, 20), max_size=80), per_minute=st.integers(1, 10))
 def test_no_minute_has_more_than_twice_the_rate(steps: list[float], per_minute: int) -> None:
-    """However requests are spread, a minute allows at most a burst and the requests that fall due in it."""
+    """A minute allows at most one burst, and the requests that the rate adds during it."""
     rate, now, times = RateLimit(per_minute=per_minute), 0.0, list[float]()
     for step in steps:
         now += step
@@ -105,7 +105,7 @@ def test_stream_beyond_the_limit_of_its_caller_is_refused() -> None:
 
 
 def test_stream_beyond_the_limit_of_the_process_is_unavailable() -> None:
-    """This holds for every caller. Callers without a stream take no memory."""
+    """This holds for every caller. Callers without a stream use no memory."""
     limits = concurrency_limits(streams=2, caller_streams=9)
     with limits.stream("a"), limits.stream("b"), pytest.raises(Unavailable), limits.stream("c"):
         pass

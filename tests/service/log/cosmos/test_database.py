@@ -37,7 +37,7 @@ def test_clock_skew_is_the_least_possible_difference(date: str | None, skew: int
 
 
 def test_slow_response_does_not_change_the_clock_skew() -> None:
-    """It says too little about the store's clock."""
+    """Its date does not show the store's time precisely enough."""
     clock = ManualClock()
     database = new_database(clock=clock)
     database.observe_clock({"Date": "Tue, 14 Nov 2023 22:13:10 GMT"}, start=clock.now)
@@ -48,7 +48,7 @@ def test_slow_response_does_not_change_the_clock_skew() -> None:
 
 
 async def test_database_in_azure_is_opened_with_the_identity_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A container app names its endpoint for identities; the token is requested for this client id and no other."""
+    """The endpoint comes from the container app's environment. The token is requested for this client id alone."""
     requests = list[bytes]()
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -60,7 +60,7 @@ CONNECTION_ERRORS = [
 @pytest.mark.parametrize("error", [http_error(429), http_error(449), batch_error(429), batch_error(449)], ids=repr)
 @pytest.mark.parametrize("writes", [True, False])
 async def test_request_without_effect_is_retried(error: Exception, *, writes: bool) -> None:
-    """The store did nothing: too many requests, or a write that met another one."""
+    """The store did nothing: there were too many requests, or a concurrent write."""
     request = Request(error, error)
 
     assert "done" == await attempt(request, writes=writes)
@@ -90,7 +90,7 @@ async def test_read_after_a_transient_error_is_retried(error: Exception) -> None
     ids=repr,
 )
 async def test_write_after_a_transient_error_has_an_unknown_outcome(error: Exception) -> None:
-    """It is not sent a second time: the writer must read the positions."""
+    """The write is not sent a second time: the writer must read the positions."""
     request = Request(error)
 
     with pytest.raises(OutcomeUnknown):
@@ -100,7 +100,7 @@ async def test_write_after_a_transient_error_has_an_unknown_outcome(error: Excep
 
 @pytest.mark.parametrize("error", [http_error(409), batch_error(409), http_error(412)], ids=repr)
 async def test_write_of_an_existing_document_is_a_conflict(error: Exception) -> None:
-    """The same applies to a document that has changed."""
+    """A write of a document that has changed meanwhile is a conflict too."""
     with pytest.raises(ConflictError):
         await attempt(Request(error), writes=True)
 
@@ -128,7 +128,7 @@ async def test_invalid_write_is_unavailable_without_doubt(error_of: Callable[[in
 
 @pytest.mark.parametrize("writes", [True, False])
 async def test_retries_end_at_the_deadline(monkeypatch: pytest.MonkeyPatch, *, writes: bool) -> None:
-    """Then the caller must come back later."""
+    """After the deadline the result is unavailable, and the caller must repeat the call."""
     monkeypatch.setattr(retry, "VERB_SECONDS_MAX", 0.05)
     request = Request(*[http_error(429)] * 1_000)
 
@@ -148,7 +148,7 @@ async def test_delay_beyond_the_deadline_is_unavailable_at_once() -> None:
 
 
 async def test_write_without_a_response_has_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the deadline a write may be done."""
+    """At the deadline the store may have executed the write."""
     monkeypatch.setattr(retry, "VERB_SECONDS_MAX", 0.05)
 
     async def wait() -> str:
@@ -160,7 +160,7 @@ async def test_write_without_a_response_has_an_unknown_outcome(monkeypatch: pyte
 
 
 def test_every_error_of_the_sdk_is_classified() -> None:
-    """A new one must be classified before a release with that version."""
+    """A new error class of the SDK must be classified before that version is used."""
     classes = {
         name: each
         for name, each in vars(cosmos_exceptions).items()

@@ -1,4 +1,4 @@
-"""The tail: the verified end of the log, one look for however many ask."""
+"""The tail: the verified end of the log, with one shared read of the store for all readers, and bounded memory."""
 
 import asyncio
 import contextlib
@@ -18,26 +18,26 @@ from tests.support.faulty_log import FaultyLog
 
 
 class CountingLog(FaultyLog):
-    """Counts the looks at the end of the log."""
+    """A log that counts the reads of its head."""
 
-    looks = 0
+    head_reads = 0
 
     async def head(self) -> Head:
-        """Count, and pass on."""
-        self.looks += 1
+        """Count the call, then see `EventLog.head`."""
+        self.head_reads += 1
         return await super().head()
 
 
-async def started(log: EventLog) -> Tail:
-    """A tail that knows the end of the log as it is now."""
+async def start_tail(log: EventLog) -> Tail:
+    """Start a tail at the present end of the log, and return it."""
     tail = Tail(log)
     await tail.start()
     return tail
 
 
-async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
-    """The end moves over entries that others wrote, and holds them."""
-    tail = await started(log)
+async def test_refresh_reads_entries_of_another_process(log: EventLog) -> None:
+    """The end offset moves past the new entries, and the tail has them in memory."""
+    tail = await start_tail(log)
     new_entries = entries(1, 5)
     await log.append(new_entries, after=0)
     head = await tail.refresh(past=1)
@@ -46,51 +46,51 @@ async def test_a_look_sees_what_another_process_appended(log: EventLog) -> None:
     assert new_entries[3:] == list(tail.entries_after(3) or ())
 
 
-async def test_however_many_ask_the_store_is_asked_once(log: EventLog) -> None:
-    """A thousand readers within one interval cost one look."""
-    counting = CountingLog(log)
-    tail = await started(counting)
+async def test_concurrent_refreshes_share_one_read(log: EventLog) -> None:
+    """A thousand readers within one interval cost one read of the head."""
+    counting_log = CountingLog(log)
+    tail = await start_tail(counting_log)
     await asyncio.gather(*(tail.refresh() for _ in range(1000)))
 
-    assert 2 == counting.looks
+    assert 2 == counting_log.head_reads
 
 
-async def test_within_the_interval_nobody_asks(log: EventLog) -> None:
-    """A second look right after the first costs the store nothing."""
-    counting = CountingLog(log)
-    tail = await started(counting)
+async def test_refresh_within_the_interval_reads_nothing(log: EventLog) -> None:
+    """A second refresh right after the first uses its result."""
+    counting_log = CountingLog(log)
+    tail = await start_tail(counting_log)
     await tail.refresh()
     await tail.refresh()
 
-    assert 2 == counting.looks
+    assert 2 == counting_log.head_reads
 
 
-async def test_a_place_ahead_forces_a_look(log: EventLog) -> None:
-    """Another process may have been faster: a cursor ahead is looked up before it is called future."""
-    tail = await started(log)
+async def test_position_beyond_the_end_forces_a_read(log: EventLog) -> None:
+    """Another process may have appended: the end is read again before a cursor is rejected."""
+    tail = await start_tail(log)
     await tail.refresh()
     await log.append(entries(1, 2), after=0)
 
     assert 2 == (await tail.refresh(past=2)).end_offset
 
 
-async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) -> None:
-    """A look that began before the entry was written proves nothing: another one is made."""
-    request_began, release = asyncio.Event(), asyncio.Event()
+async def test_position_beyond_the_end_is_not_answered_by_an_earlier_read(log: EventLog) -> None:
+    """A read that began before the append cannot see the entry, so a second read follows."""
+    read_began, release = asyncio.Event(), asyncio.Event()
 
-    class Slow(FaultyLog):
+    class SlowLog(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            request_began.set()
+            read_began.set()
             await release.wait()
             return head
 
     release.set()
-    tail = await started(Slow(log))
+    tail = await start_tail(SlowLog(log))
     release.clear()
-    request_began.clear()
+    read_began.clear()
     early = asyncio.create_task(tail.refresh())
-    await request_began.wait()
+    await read_began.wait()
     await log.append(entries(1, 2), after=0)
     late = asyncio.create_task(tail.refresh(past=2))
     release.set()
@@ -99,23 +99,23 @@ async def test_a_look_under_way_is_not_trusted_for_a_place_ahead(log: EventLog) 
     assert 2 == (await late).end_offset
 
 
-async def test_two_thousand_who_wait_cost_ten_looks_a_second(log: EventLog) -> None:
-    """The log is followed once for all of them, and a look with nothing new is one read."""
-    tail = await started(counting := CountingLog(log))
+async def test_two_thousand_waiters_cost_ten_reads_a_second(log: EventLog) -> None:
+    """The tail reads the head once for all waiters, and reads no entries while there are no new ones."""
+    tail = await start_tail(counting_log := CountingLog(log))
     with contextlib.ExitStack() as waits:
         for _ in range(2_000):
             waits.enter_context(tail.wait(app_feed(TTD), past=0))
-        before = counting.looks
+        before = counting_log.head_reads
         await asyncio.sleep(1.0)
-        looks = counting.looks - before
+        head_reads = counting_log.head_reads - before
     await tail.stop()
 
-    assert 1 <= looks <= 11
+    assert 1 <= head_reads <= 11
 
 
-async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
-    """The tail moves over own entries without reading the store, and skips those before its end."""
-    tail = await started(log)
+async def test_own_append_moves_the_end_without_a_read(log: EventLog) -> None:
+    """Entries before the end are skipped."""
+    tail = await start_tail(log)
     tail.learn(entries(1, 3))
     tail.learn(entries(2, 4))
 
@@ -123,14 +123,14 @@ async def test_own_appends_reach_it_at_once(log: EventLog) -> None:
     assert [1, 2, 3, 4] == [each.sequence for each in tail.entries_after(0) or ()]
 
 
-async def test_a_hole_stops_the_tail(log: EventLog) -> None:
-    """A follower that meets a hole alarms, and shows nothing beyond it."""
+async def test_tail_at_a_gap_is_damage(log: EventLog) -> None:
+    """The end offset stays before the gap."""
 
     class GappyLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             return [each for each in await super().follow(after=after, limit=limit) if each.sequence != 3]
 
-    tail = await started(GappyLog(log))
+    tail = await start_tail(GappyLog(log))
     await log.append(entries(1, 5), after=0)
     with pytest.raises(LogDamaged):
         await tail.refresh(past=1)
@@ -138,61 +138,61 @@ async def test_a_hole_stops_the_tail(log: EventLog) -> None:
     assert 2 == tail.head.end_offset
 
 
-async def test_an_end_before_the_verified_one_is_damage(log: EventLog) -> None:
-    """A store restored from an older copy must not pass for the log it was."""
-    tail = await started(log)
+async def test_end_before_the_verified_end_is_damage(log: EventLog) -> None:
+    """A store restored from an older copy is not accepted as the same log."""
+    tail = await start_tail(log)
     tail.learn(entries(1, 3))
 
     with pytest.raises(LogDamaged, match="older copy"):
         await tail.refresh(past=4)
 
 
-async def test_a_renamed_log_is_taken_up_anew(log: EventLog) -> None:
-    """After `store new-log` the tail answers with the new name."""
+async def test_refresh_of_a_renamed_log_returns_the_new_name(log: EventLog) -> None:
+    """`eventfeed store new-log` renames a log while services run."""
     await log.append(entries(1, 2), after=0)
-    tail = await started(log)
+    tail = await start_tail(log)
     name = await log.rename()
 
     assert name == (await tail.refresh(past=99)).log
 
 
-async def test_an_append_while_the_log_is_renamed_is_kept(log: EventLog) -> None:
-    """A look that began before an own append does not take its place away; the next one has the new name."""
+async def test_append_during_a_rename_is_kept(log: EventLog) -> None:
+    """A read that began before an own append does not move the end back. The next read returns the new name."""
 
-    class Renaming(FaultyLog):
+    class RenamingLog(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
             if head.log == name and tail.head.end_offset == 0:
-                await log.append([new_entries], after=0)
-                tail.learn([new_entries])
+                await log.append([new_entry], after=0)
+                tail.learn([new_entry])
             return head
 
-    new_entries, name = entry(1), ""
-    tail = await started(renaming := Renaming(log))
+    new_entry, name = entry(1), ""
+    tail = await start_tail(renaming_log := RenamingLog(log))
     name = await log.rename()
     await tail.refresh(past=1)
 
     assert (1, name) == (tail.head.end_offset, (await tail.refresh(past=2)).log)
-    assert renaming.appends == []
+    assert renaming_log.appends == []
 
 
-async def test_memory_is_bounded_by_count(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest entries are let go; a reader further back is sent to the store."""
+async def test_entries_in_memory_are_bounded_by_count(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest entries are evicted, and a reader before them uses the store."""
     monkeypatch.setattr(recent, "ENTRIES_MAX", 40)
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
-    tail = await started(log)
-    for place in range(1, 101):
-        tail.learn([entry(place)])
+    tail = await start_tail(log)
+    for sequence in range(1, 101):
+        tail.learn([entry(sequence)])
 
     assert 30 <= len(tail.entries_after(70) or ()) <= 40
     assert tail.entries_after(50) is None
 
 
-async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large entries are let go sooner."""
+async def test_entries_in_memory_are_bounded_by_bytes(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large entries are evicted sooner."""
     monkeypatch.setattr(recent, "BYTES_MAX", 1_000)
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
-    tail = await started(log)
+    tail = await start_tail(log)
     tail.learn(entries(1, 50))
 
     assert tail.entries_after(40) is None
@@ -200,8 +200,8 @@ async def test_memory_is_bounded_by_bytes(log: EventLog, monkeypatch: pytest.Mon
 
 
 @contextlib.asynccontextmanager
-async def remembering(tail: Tail) -> AsyncIterator[None]:
-    """A tail that fills its memory while the block lasts."""
+async def fill_memory_of(tail: Tail) -> AsyncIterator[None]:
+    """Fill the memory of a tail while the block lasts."""
     task = asyncio.create_task(tail.fill_memory())
     try:
         yield
@@ -210,9 +210,9 @@ async def remembering(tail: Tail) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
-    """The places in memory after this one, as soon as memory reaches back to it."""
-    async with remembering(tail):
+async def sequences_in_memory(tail: Tail, *, after: int) -> Sequence[int]:
+    """The sequences in memory after this position, as soon as memory reaches back to it."""
+    async with fill_memory_of(tail):
         for _ in range(10_000):
             if (result := tail.entries_after(after)) is not None:
                 return [each.sequence for each in result]
@@ -220,65 +220,65 @@ async def remembered(tail: Tail, *, after: int) -> Sequence[int]:
     raise AssertionError(f"memory does not reach back to {after}")
 
 
-async def test_a_tail_far_behind_starts_again_at_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a long sleep the end is taken as at the start, not followed entry by entry; memory fills up to it."""
+async def test_tail_far_behind_is_reset_to_the_end(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tail does not follow every entry up to the end. Memory is filled with the newest entries."""
     monkeypatch.setattr(module, "ENTRIES_MAX", 10)
-    tail = await started(log)
+    tail = await start_tail(log)
     await log.append(entries(1, 30), after=0)
 
     assert 30 == (await tail.refresh(past=30)).end_offset
     assert tail.entries_after(29) is None
-    assert list(range(21, 31)) == await remembered(tail, after=20)
+    assert list(range(21, 31)) == await sequences_in_memory(tail, after=20)
     assert tail.entries_after(19) is None
 
 
-async def test_a_tail_that_starts_remembers_what_was_there(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where more comes meanwhile; it is found by what it is looked up by."""
+async def test_new_tail_fills_memory_with_earlier_entries(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries that arrive meanwhile are kept too, and all of them are in the index."""
     monkeypatch.setattr(module, "FILL_ENTRIES_MAX", 10)
     await log.append(entries(1, 45), after=0)
 
-    class Growing(FaultyLog):
+    class GrowingLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             result = await super().follow(after=after, limit=limit)
             if after == 15:
                 tail.learn([entry(46)])
             return result
 
-    tail = await started(Growing(log))
+    tail = await start_tail(GrowingLog(log))
 
-    assert list(range(1, 47)) == await remembered(tail, after=0)
+    assert list(range(1, 47)) == await sequences_in_memory(tail, after=0)
     result = tail.recent.scan(app_feed(TTD), after=40, through=46, limit=50)
     assert result is not None
     assert list(range(41, 47)) == [each.sequence for each in result.entries]
 
 
-async def test_no_more_is_read_than_memory_has_room_for(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large entries fill it sooner."""
+async def test_filling_of_memory_stops_at_its_limit(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large entries reach the limit sooner."""
     monkeypatch.setattr(module, "FILL_ENTRIES_MAX", 10)
     monkeypatch.setattr(module, "BYTES_MAX", 1)
     await log.append(entries(1, 45), after=0)
-    tail = await started(log)
+    tail = await start_tail(log)
 
-    assert list(range(36, 46)) == await remembered(tail, after=35)
+    assert list(range(36, 46)) == await sequences_in_memory(tail, after=35)
     assert tail.entries_after(34) is None
 
 
-async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Entries read meanwhile would leave a gap."""
+async def test_entries_read_for_a_full_memory_are_discarded(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is already full of newer entries, so the older ones would leave a gap."""
     monkeypatch.setattr(recent, "ENTRIES_MAX", 20)
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     await log.append(entries(1, 30), after=0)
     read = asyncio.Event()
 
-    class Growing(FaultyLog):
+    class GrowingLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             result = await super().follow(after=after, limit=limit)
             tail.learn(entries(31, 60))
             read.set()
             return result
 
-    tail = await started(Growing(log))
-    async with remembering(tail):
+    tail = await start_tail(GrowingLog(log))
+    async with fill_memory_of(tail):
         await read.wait()
         await asyncio.sleep(0.01)
 
@@ -287,10 +287,10 @@ async def test_so_much_comes_that_there_is_nothing_to_fill(log: EventLog, monkey
 
 
 @pytest.mark.parametrize(
-    ("missing_entries", "remaining_entries"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)]
+    ("missing_entries", "last_absent"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)]
 )
-async def test_memory_has_no_hole(log: EventLog, missing_entries: range, remaining_entries: int) -> None:
-    """If the store lacks the entries or does not respond, readers ask it later."""
+async def test_memory_has_no_gap_after_a_failed_read(log: EventLog, missing_entries: range, last_absent: int) -> None:
+    """If the store lacks entries or does not respond, readers of these entries use the store."""
     await log.append(entries(1, 30), after=0)
     read = asyncio.Event()
 
@@ -299,30 +299,30 @@ async def test_memory_has_no_hole(log: EventLog, missing_entries: range, remaini
             result = await super().follow(after=after, limit=limit)
             read.set()
             if not missing_entries:
-                raise Unavailable("The store does not answer.")
+                raise Unavailable("The store does not respond.")
             return [each for each in result if each.sequence not in missing_entries]
 
-    tail = await started(GappyLog(log))
-    async with remembering(tail):
+    tail = await start_tail(GappyLog(log))
+    async with fill_memory_of(tail):
         await read.wait()
         await asyncio.sleep(0.01)
         tail.learn([entry(31)])
         await asyncio.sleep(0.01)
 
-    assert tail.entries_after(remaining_entries - 1) is None
-    entries_after = tail.entries_after(remaining_entries) or ()
-    assert list(range(remaining_entries + 1, 32)) == [each.sequence for each in entries_after]
+    assert tail.entries_after(last_absent - 1) is None
+    entries_after = tail.entries_after(last_absent) or ()
+    assert list(range(last_absent + 1, 32)) == [each.sequence for each in entries_after]
 
 
-async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> None:
-    """The end is taken anew while memory fills: an older copy was restored, and ends before."""
+async def test_entries_read_before_a_reset_are_discarded(log: EventLog) -> None:
+    """An older copy is restored while memory fills, and the log ends earlier."""
     await log.append(entries(1, 30), after=0)
-    read, go_on, restoration = asyncio.Event(), asyncio.Event(), False
+    read, go_on, is_restored = asyncio.Event(), asyncio.Event(), False
 
     class RestoredLog(FaultyLog):
         async def head(self) -> Head:
             head = await super().head()
-            return Head(log="restored", log_start=0, end_offset=3, time=head.time) if restoration else head
+            return Head(log="restored", log_start=0, end_offset=3, time=head.time) if is_restored else head
 
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             result = await super().follow(after=after, limit=limit)
@@ -330,10 +330,10 @@ async def test_what_was_read_of_another_log_is_not_remembered(log: EventLog) -> 
             await go_on.wait()
             return result
 
-    tail = await started(RestoredLog(log))
-    async with remembering(tail):
+    tail = await start_tail(RestoredLog(log))
+    async with fill_memory_of(tail):
         await read.wait()
-        restoration = True
+        is_restored = True
         await tail.refresh(past=99)
         go_on.set()
         await asyncio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Promises of the embedded engine alone: query plans, durability, its file."""
+"""The SQLite engine alone: query plans, durability, and its file."""
 
 import asyncio
 import sqlite3
@@ -30,8 +30,8 @@ from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
 from tests.support.events import TTD, all_entries, caller, entries, entry, event
 
-# Rows that are put together at once, or one more.
-TOGETHER = PAGE_BYTES_MAX // EVENT_BYTES_MAX
+# At least the number of rows that the engine joins into one.
+JOINED_ROWS = PAGE_BYTES_MAX // EVENT_BYTES_MAX
 SOURCE, TYPES = "https://x", frozenset({"a", "b"})
 FILTERS = {
     "all": conditions(),
@@ -48,7 +48,7 @@ READER = caller(user="1")
 
 
 def fields(filters: Sequence[Condition]) -> set[str]:
-    """Return the fields that filters are about."""
+    """Return the fields that the filters test."""
     return {condition.field for condition in filters}
 
 
@@ -80,32 +80,32 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, query: Feed) -> None:
-    """No query reads rows that its index does not name, comes out in order, and sorts no bodies: at most places."""
+@pytest.mark.parametrize("feed", QUERIES.values(), ids=QUERIES)
+async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, feed: Feed) -> None:
+    """A query reads only rows of its index, in order. If it must sort, it sorts positions, not bodies."""
     await log.append(entries(1, 20), after=0)
-    ways = plan_searches(query)
-    sql, values = scan_statement(ways)
+    searches = plan_searches(feed)
+    sql, values = scan_statement(searches)
     with sqlite3.connect(tmp_path / "log.db") as db:
-        bound = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {join_rows(sql)}", bound)]
+        parameters = {**values, "after": 0, "through": 9, "limit": 5}
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {join_rows(sql)}", parameters)]
     db.close()
-    reads = [step for step in plan if "INDEX entry_" in step]
-    others = [step for step in plan if "entry" in step and step not in reads]
+    index_steps = [step for step in plan if "INDEX entry_" in step]
+    other_steps = [step for step in plan if "entry" in step and step not in index_steps]
 
-    assert len(ways) == len(reads)
-    assert ["SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"] * (len(ways) > 1) == others
+    assert len(searches) == len(index_steps)
+    assert ["SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"] * (len(searches) > 1) == other_steps
     assert all(
         step.startswith(("SEARCH entry USING INDEX entry_", "SEARCH entry USING COVERING INDEX entry_"))
         and "rowid>?" in step
-        for step in reads
+        for step in index_steps
     ), plan
     assert not any("SCAN entry" in step for step in plan), plan
-    assert len(ways) > 1 or not any("TEMP B-TREE" in step for step in plan), plan
+    assert len(searches) > 1 or not any("TEMP B-TREE" in step for step in plan), plan
 
 
 async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_path: Path) -> None:
-    """The check before an append does not grow with the log."""
+    """The duration of the lookup before an append does not depend on the size of the log."""
     await log.append(entries(1, 2), after=0)
     with sqlite3.connect(tmp_path / "log.db") as db:
         plans = [
@@ -125,22 +125,22 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 31, 64, 1000])
-async def test_any_number_of_events_is_written_and_found_at_once(log: SqliteLog, count: int) -> None:
-    """However many: each at its place, known by its identity, its instance owned by its app."""
+async def test_batch_of_any_size_is_written_and_found_at_once(log: SqliteLog, count: int) -> None:
+    """Each event has its sequence and its identity, and its app owns its instance."""
     new_entries = entries(1, count)
     await log.append(new_entries, after=0)
-    result = await log.find([*(each.event for each in new_entries), event()])
+    lookup = await log.find([*(each.event for each in new_entries), event()])
     owners = await log.find([event(instance=int(new_entries[-1].event.identity.id.partition("-")[2]))])
 
     assert new_entries == await all_entries(log)
     assert {each.event.identity: each.sequence for each in new_entries} == {
-        identity: stored_event.sequence for identity, stored_event in result.identities.items()
+        identity: stored_event.sequence for identity, stored_event in lookup.identities.items()
     }
     assert [TTD] == list(owners.owners.values())
 
 
-async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
-    """A receipt means fsynced: every connection commits with synchronous=FULL, into a write-ahead log."""
+async def test_every_connection_commits_with_full_synchronisation(log: SqliteLog) -> None:
+    """A receipt means that the event is on the disk: `synchronous=FULL`, with a write-ahead log."""
     pragmas = await asyncio.gather(
         *(log._writer.bind(sqlite._number)(f"PRAGMA {name}") for name in ("synchronous", "user_version")),
     )
@@ -148,8 +148,8 @@ async def test_a_commit_is_on_the_disk(log: SqliteLog) -> None:
     assert [2, sqlite.SCHEMA_VERSION] == list(pragmas)
 
 
-async def test_a_file_of_the_layout_before_is_brought_up_to_date(tmp_path: Path) -> None:
-    """Its entries are all there, and the searches it lacked are as fast as in a new file."""
+async def test_file_of_the_previous_layout_is_upgraded(tmp_path: Path) -> None:
+    """The file keeps its entries and gets the new indexes."""
     path = tmp_path / "log.db"
     async with open_sqlite_log(path) as log:
         await log.append(entries(1, 5), after=0)
@@ -163,8 +163,8 @@ async def test_a_file_of_the_layout_before_is_brought_up_to_date(tmp_path: Path)
     assert [1, 2, 3, 4, 5] == [each.sequence for each in scan.entries]
 
 
-async def test_the_log_survives_being_closed(tmp_path: Path) -> None:
-    """Opening the file again gives the same log, and it goes on where it was."""
+async def test_log_opened_again_continues(tmp_path: Path) -> None:
+    """The log has the same name and entries, and the next append follows its end."""
     path = tmp_path / "deep" / "er" / "log.db"
     async with open_sqlite_log(path) as log:
         await log.append(entries(1, 3), after=0)
@@ -177,7 +177,7 @@ async def test_the_log_survives_being_closed(tmp_path: Path) -> None:
 
 
 async def test_two_processes_share_one_file(tmp_path: Path) -> None:
-    """Each sees what the other appended, and neither can append where the other did."""
+    """Each reads the entries of the other, and only one of them can append at a position."""
     async with open_sqlite_log(tmp_path / "log.db") as one, open_sqlite_log(tmp_path / "log.db") as other:
         await one.append([first := entry(1)], after=0)
         with pytest.raises(TailMoved):
@@ -186,8 +186,8 @@ async def test_two_processes_share_one_file(tmp_path: Path) -> None:
         assert [first] == await all_entries(other)
 
 
-async def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
-    """The log has one name, whoever was first."""
+async def test_many_processes_can_create_the_file_concurrently(tmp_path: Path) -> None:
+    """The log has one name in all of them."""
     logs = [SqliteLog(tmp_path / "log.db", new_name=new_name) for _ in range(8)]
     await asyncio.gather(*(log.open() for log in logs))
     names = {(await log.head()).log for log in logs}
@@ -200,8 +200,8 @@ async def test_many_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
     "damage",
     ["DELETE FROM entry", "DELETE FROM entry WHERE sequence = 3", "DELETE FROM log", "UPDATE log SET position = 2"],
 )
-async def test_a_log_that_contradicts_its_record_refuses_to_start(tmp_path: Path, damage: str) -> None:
-    """An end that is not where the record says is never taken for the end."""
+async def test_log_that_contradicts_its_stored_end_does_not_open(tmp_path: Path, damage: str) -> None:
+    """An end that differs from the stored one is damage."""
     async with open_sqlite_log(tmp_path / "log.db") as log:
         await log.append(entries(1, 3), after=0)
     with sqlite3.connect(tmp_path / "log.db") as db:
@@ -213,8 +213,8 @@ async def test_a_log_that_contradicts_its_record_refuses_to_start(tmp_path: Path
             pass
 
 
-async def test_a_file_that_is_no_log_refuses_to_start(tmp_path: Path) -> None:
-    """Another file is told from a store, and left as it is."""
+async def test_file_that_is_no_log_does_not_open(tmp_path: Path) -> None:
+    """The file is not changed."""
     (tmp_path / "log.db").write_bytes(b"no database, but long enough to look like one" * 100)
 
     with pytest.raises(LogDamaged):
@@ -222,8 +222,8 @@ async def test_a_file_that_is_no_log_refuses_to_start(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_newer_layout_refuses_to_start(tmp_path: Path) -> None:
-    """A file of another release is not misread."""
+async def test_file_of_a_newer_layout_does_not_open(tmp_path: Path) -> None:
+    """A file of a later release is not misread."""
     async with open_sqlite_log(tmp_path / "log.db"):
         pass
     with sqlite3.connect(tmp_path / "log.db") as db:
@@ -235,31 +235,35 @@ async def test_a_newer_layout_refuses_to_start(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
-    """When another process holds the file for too long nothing is written, and the caller may come back."""
+async def test_append_to_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
+    """Another process holds the lock for too long: nothing is written, and the append can be repeated."""
     await log._writer.bind(sqlite._number)("PRAGMA busy_timeout = 20")
-    rival = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
-    rival.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable) as refusal:
+    other_process = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    other_process.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Unavailable) as error:
         await log.append([entry(1)], after=0)
-    rival.execute("ROLLBACK")
-    rival.close()
+    other_process.execute("ROLLBACK")
+    other_process.close()
 
-    assert not isinstance(refusal.value, OutcomeUnknown)
+    assert not isinstance(error.value, OutcomeUnknown)
     assert [] == list(await all_entries(log))
 
 
 def test_every_error_of_the_engine_is_translated() -> None:
-    """Foreign errors become the product's own at the border; a damaged file is told from a passing failure."""
-    kinds = [getattr(sqlite3, name) for name in dir(sqlite3) if name.endswith("Error") or name == "Warning"]
-    errors = [kind("x") for kind in kinds if isinstance(kind, type) and issubclass(kind, sqlite3.Error)]
+    """Each error of `sqlite3` becomes `Unavailable` or one of its subclasses."""
+    classes = [getattr(sqlite3, name) for name in dir(sqlite3) if name.endswith("Error") or name == "Warning"]
+    errors = [
+        each_class("x")
+        for each_class in classes
+        if isinstance(each_class, type) and issubclass(each_class, sqlite3.Error)
+    ]
 
     assert len(errors) >= 8
     assert all(isinstance(translate_error(error), Unavailable) for error in errors)
 
 
-async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
-    """Should every check fail, an identity still cannot stand twice."""
+async def test_second_entry_with_an_identity_is_rejected_by_the_index(log: SqliteLog) -> None:
+    """The unique index holds even if the lookup before the append fails to find the first."""
     await log.append([entry(1, of=(same := event()))], after=0)
     with pytest.raises(Unavailable):
         await log.append([entry(2, of=same)], after=1)
@@ -267,8 +271,8 @@ async def test_a_twin_is_refused_by_the_file_itself(log: SqliteLog) -> None:
     assert 1 == len(await all_entries(log))
 
 
-async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
-    """An append without space is refused and may be repeated; stored entries stay, and later appends work."""
+async def test_append_to_a_full_disk_writes_nothing(log: SqliteLog) -> None:
+    """The append can be repeated. Stored entries stay, and later appends succeed."""
     await log.append(entries(1, 3), after=0)
     pages = await log._writer.bind(sqlite._number)("PRAGMA page_count")
     await log._writer.bind(sqlite._number)(f"PRAGMA max_page_count = {pages}")
@@ -281,8 +285,8 @@ async def test_a_full_disk_loses_nothing(log: SqliteLog) -> None:
 
 
 @pytest.mark.parametrize("threads", ["_readers", "_follower"])
-async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
-    """A mistake in a search takes nothing out of the log."""
+async def test_reading_connection_cannot_write(log: SqliteLog, threads: str) -> None:
+    """The connections of readers and of the follower are read-only."""
     await log.append(entries(1, 3), after=0)
 
     with pytest.raises(Unavailable, match="readonly"):
@@ -290,43 +294,53 @@ async def test_who_reads_cannot_write(log: SqliteLog, threads: str) -> None:
     assert 3 == len(await log.follow(after=0, limit=10))
 
 
-async def test_rows_that_are_put_together_come_apart_as_they_were(log: SqliteLog) -> None:
-    """Any text, and more rows than are joined at once."""
-    odd = ["", '"quoted"', "back\\slash", "\u2028 \u00e6\u00f8\u00e5 \U0001f600", "[1,2]", "'); --", "x" * 5_000]
+async def test_joined_rows_are_split_into_the_same_entries(log: SqliteLog) -> None:
+    """The entries have unusual texts, and there are more of them than the engine joins at once."""
+    unusual_texts = [
+        "",
+        '"quoted"',
+        "back\\slash",
+        "\u2028 \u00e6\u00f8\u00e5 \U0001f600",
+        "[1,2]",
+        "'); --",
+        "x" * 5_000,
+    ]
     new_entries = [
         msgspec.structs.replace(
             each,
             event=msgspec.structs.replace(
                 each.event,
-                identity=Identity(source=f"https://x/{odd[number % 7]}", id=f"{number} {odd[(number + 1) % 7]}"),
-                subject=odd[(number + 2) % 7] if number % 3 else None,
+                identity=Identity(
+                    source=f"https://x/{unusual_texts[number % 7]}", id=f"{number} {unusual_texts[(number + 1) % 7]}"
+                ),
+                subject=unusual_texts[(number + 2) % 7] if number % 3 else None,
                 app=TTD if number % 5 else None,
-                body=msgspec.json.encode({"id": odd[number % 7], "data": {"number": number}}),
+                body=msgspec.json.encode({"id": unusual_texts[number % 7], "data": {"number": number}}),
             ),
         )
-        for number, each in enumerate(entries(1, 3 * TOGETHER))
+        for number, each in enumerate(entries(1, 3 * JOINED_ROWS))
     ]
     await log.append(new_entries, after=0)
-    scan = await log.scan(app_feed(TTD), after=0, through=len(new_entries), limit=2 * TOGETHER)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(new_entries), limit=2 * JOINED_ROWS)
 
     assert new_entries == list(await log.follow(after=0, limit=1_000))
-    assert new_entries[7 : 2 * TOGETHER - 1] == list(await log.follow(after=7, limit=2 * TOGETHER - 8))
-    assert [each for each in new_entries if each.event.app][: 2 * TOGETHER] == scan.entries
+    assert new_entries[7 : 2 * JOINED_ROWS - 1] == list(await log.follow(after=7, limit=2 * JOINED_ROWS - 8))
+    assert [each for each in new_entries if each.event.app][: 2 * JOINED_ROWS] == scan.entries
 
 
-async def test_what_is_past_a_pages_bytes_is_left(log: SqliteLog) -> None:
-    """Also where it is not in the first rows that are put together."""
-    heavy = [entry(place, of=event(size=50_000)) for place in range(1, 3 * TOGETHER)]
-    await log.append(heavy, after=0)
-    scan = await log.scan(app_feed(TTD), after=0, through=len(heavy), limit=1_000)
-    weight = len(heavy[0].event.body)
+async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: SqliteLog) -> None:
+    """The limit also applies after the first joined rows."""
+    large_entries = [entry(sequence, of=event(size=50_000)) for sequence in range(1, 3 * JOINED_ROWS)]
+    await log.append(large_entries, after=0)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(large_entries), limit=1_000)
+    body_bytes = len(large_entries[0].event.body)
 
-    assert PAGE_BYTES_MAX // weight == len(scan.entries) == scan.examined
-    assert TOGETHER < scan.examined < len(heavy)
+    assert PAGE_BYTES_MAX // body_bytes == len(scan.entries) == scan.examined
+    assert JOINED_ROWS < scan.examined < len(large_entries)
 
 
-async def test_a_row_that_nobody_can_have_written_is_damage(log: SqliteLog, tmp_path: Path) -> None:
-    """A file that is damaged in this way is no defect of the service."""
+async def test_row_with_invalid_text_is_damage(log: SqliteLog, tmp_path: Path) -> None:
+    """The error says that the file is damaged; it is not an internal error of the service."""
     await log.append(entries(1, 3), after=0)
     with sqlite3.connect(tmp_path / "log.db") as db:
         db.execute("UPDATE entry SET subject = CAST(x'ff' AS TEXT) WHERE sequence = 2")

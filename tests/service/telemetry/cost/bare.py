@@ -9,8 +9,8 @@ from eventfeed.telemetry.telemetry import Counter, Histogram, Telemetry
 
 def create() -> Litestar:
     """Return the application with measurements that do nothing."""
-    for kind, name in ((Counter, "add"), (Histogram, "record")):
-        setattr(kind, name, _do_nothing)
+    for metric_class, name in ((Counter, "add"), (Histogram, "record")):
+        setattr(metric_class, name, _do_nothing)
     return create_application(from_environment(), Telemetry())
 
 
