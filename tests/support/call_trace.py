@@ -39,7 +39,7 @@ from tests.support.service import bearer, free_port, running_service
 SOURCE = str(Path(eventfeed.__file__).parent) + os.sep
 PAGE_EVENTS = 50
 WARM_UP_EVENTS = 20
-EQUAL_REQUESTS = 5
+EQUAL_REQUESTS = 10
 PUBLISH, PAGE = "altinn:events.publish", "altinn:events/ttd/trace"
 DEPTH_MAX = 3
 
