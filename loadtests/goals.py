@@ -52,7 +52,7 @@ FAILURES_MAX = 0
 def missed_goals(measurements: Mapping[str, Measurement], *, goals: Sequence[Goal], violations: int) -> Iterator[str]:
     """Describe each goal that a run missed. A goal without measurement is missed too."""
     if violations:
-        yield f"{violations} violations: events missed, held back, doubled, out of order, or of another feed"
+        yield f"{violations} violations: events missed, late, duplicate, out of order, or of another feed"
     failures = sum(each.failures for each in measurements.values())
     if failures > FAILURES_MAX:
         yield f"{failures} failed requests, the limit is {FAILURES_MAX}"

@@ -94,7 +94,7 @@ class Publisher(User):
         if first and not self.rng.randrange(REQUESTS_PER_REPEAT):
             repeat = self._post(steps, is_repeat=True)
             if repeat and [each["sequence"] for each in repeat] != [each["sequence"] for each in first]:
-                LEDGER.record_violation(Violation(PUBLISH, "another place", f"{first} and then {repeat}"))
+                LEDGER.record_violation(Violation(PUBLISH, "other position", f"{first} and then {repeat}"))
 
     def _post(self, steps: list[Step], *, is_repeat: bool = False) -> list[dict[str, Any]]:
         body, now = [step.event for step in steps], time.monotonic()

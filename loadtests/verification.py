@@ -168,7 +168,7 @@ class Follower:
         self._check_order(sequences, position=page.position)
         for sequence, event in zip(sequences, page.events, strict=True):
             if not self._belongs(event):
-                self._report("another's", f"{event.get('source')} about {event.get('subject')}, {event.get('type')}")
+                self._report("other feed", f"{event.get('source')} about {event.get('subject')}, {event.get('type')}")
             self._check_identity(sequence, str(event["id"]))
         due = {each for each in self._pending if each <= page.position}
         for sequence in sorted(due - set(sequences)):
@@ -176,7 +176,7 @@ class Follower:
         for each in due:
             del self._pending[each]
         if page.more and page.position == self._position:
-            self._report("stands still", f"Feed-More is true, and the cursor stays at {page.position}")
+            self._report("cursor not moved", f"Feed-More is true, and the cursor stays at {page.position}")
         self._position = max(self._position, page.position)
         if not page.more:
             self._check_late(page.request_time - LATE_SECONDS)
@@ -230,27 +230,27 @@ class Follower:
     def _check_position(self, event_id: str, sequence: int) -> None:
         position = self._ledger.position(event_id)
         if position != sequence:
-            self._report("another place", f"{event_id} at {sequence}, its receipt says {position}")
+            self._report("other position", f"{event_id} at {sequence}, its receipt says {position}")
 
     def _check_late(self, time: float) -> None:
         """Report each pending receipt from before this time, once."""
         for receipt in sorted(each for each in self._pending.values() if each.time < time):
             sequence = receipt.sequence
-            self._report("held back", f"{sequence} has an old receipt, and the feed ends at {self._position}")
+            self._report("late", f"{sequence} has an old receipt, and the feed ends at {self._position}")
             self._pending[sequence] = receipt._replace(time=math.inf)
 
     def _check_order(self, sequences: Sequence[int], *, position: int) -> None:
         if len(sequences) > self._size:
             self._report("over the cap", f"{len(sequences)} events on a page of {self._size}")
         if position < self._position:
-            self._report("moved back", f"the cursor went from {self._position} to {position}")
+            self._report("cursor moved back", f"the cursor went from {self._position} to {position}")
         if len(set(sequences)) < len(sequences):
             duplicates = sorted({each for each in sequences if sequences.count(each) > 1})
-            self._report("doubled", f"{duplicates} on one page")
+            self._report("duplicate", f"{duplicates} on one page")
         elif sequences != sorted(sequences):
             self._report("out of order", f"{sequences}")
         if sequences and min(sequences) <= self._position:
-            self._report("doubled", f"{min(sequences)} again, after {self._position}")
+            self._report("duplicate", f"{min(sequences)} again, after {self._position}")
         if sequences and max(sequences) > position:
             self._report("ahead", f"{max(sequences)} is past the page's own cursor {position}")
 

@@ -99,9 +99,9 @@ def long_poll_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
             each = f"{effort.waiters:,} waiting polls, {workers} worker{'s' * (workers > 1)}"
             memory = 1_024 * (waiting_mib - idle_mib) / effort.waiters
             cuts = quantiles(delays, n=100)
-            yield Figure(name=f"{each}: published to answered, median", ours=1_000 * median(delays), unit="ms")
+            yield Figure(name=f"{each}: publish to response, median", ours=1_000 * median(delays), unit="ms")
             yield Figure(name=f"{each}: the same, p99", ours=1_000 * cuts[98], unit="ms")
-            yield Figure(name=f"{each}: the last of all woken by one", ours=1_000 * last_delay, unit="ms")
+            yield Figure(name=f"{each}: one event wakes all", ours=1_000 * last_delay, unit="ms")
             yield Figure(name=f"{each}: memory of one that idles", ours=memory, unit="KiB")
         yield Figure(name=f"{each}: private memory, the most", ours=peak.mib, unit="MiB")
 

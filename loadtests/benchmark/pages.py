@@ -72,7 +72,7 @@ def page_figures(
         if shutil.which("wrk"):
             last = next(each for each in requests if each.bare == "last")
             yield comparison(
-                f"page of {PAGE_EVENTS} from memory, each at another place / the same",
+                f"page of {PAGE_EVENTS} from memory, each from another cursor / one cursor",
                 functools.partial(_rate_at_many_positions, server, headers, effort=effort),
                 bare=functools.partial(rate, f"{bare_telemetry.url}{last.bare_path}", headers, status=200),
                 rounds=effort.rounds,

@@ -34,9 +34,9 @@ POLL_FIGURES = {
     *(
         f"50 waiting polls, 2 workers: {figure}"
         for figure in (
-            "published to answered, median",
+            "publish to response, median",
             "the same, p99",
-            "the last of all woken by one",
+            "one event wakes all",
             "memory of one that idles",
             "private memory, the most",
         )
@@ -45,7 +45,7 @@ POLL_FIGURES = {
     "private memory with 20 slow streams, the most",
 }
 # Only `wrk` requests each page at another position.
-WRK_FIGURE = "page of 50 from memory, each at another place / the same, 2 workers"
+WRK_FIGURE = "page of 50 from memory, each from another cursor / one cursor, 2 workers"
 
 
 @pytest.mark.timeout(1_200)

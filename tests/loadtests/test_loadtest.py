@@ -82,13 +82,13 @@ def test_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     ("fault", "messages"),
     [
         (Fault(drop_event), [": missed"]),
-        (Fault(repeat_event), [": doubled"]),
+        (Fault(repeat_event), [": duplicate"]),
         (Fault(swap_events), [": out of order"]),
-        (Fault(replace_party), [": another's"]),
+        (Fault(replace_party), [": other feed"]),
         (Fault(rotate_ids), [": another event"]),
         (
             Fault(stop_feed, every=1, events=1),
-            [f"{scenario}: held back" for scenario in ("S2 citizen", "S3 organisation", "S5 instance")],
+            [f"{scenario}: late" for scenario in ("S2 citizen", "S3 organisation", "S5 instance")],
         ),
     ],
     ids=["event dropped", "event repeated", "events swapped", "party replaced", "ids rotated", "feed stopped"],

@@ -123,7 +123,7 @@ def test_event_at_two_positions_is_reported(ledger: Ledger, follower: Follower, 
         record_receipts(ledger, 11)
     follower.check_page(page(position=15))
 
-    assert [Violation("S1 app", "another place", "11 at 14, its receipt says 11")] == ledger.evidence
+    assert [Violation("S1 app", "other position", "11 at 14, its receipt says 11")] == ledger.evidence
 
 
 def test_events_of_other_runs_are_not_kept(ledger: Ledger, follower: Follower) -> None:
@@ -155,12 +155,12 @@ def test_late_receipt_of_a_missing_event_is_reported(ledger: Ledger, follower: F
 @pytest.mark.parametrize(
     ("sequences", "position", "kind"),
     [
-        ((11, 11), 12, "doubled"),
+        ((11, 11), 12, "duplicate"),
         ((12, 11), 12, "out of order"),
-        ((10, 11), 12, "doubled"),
+        ((10, 11), 12, "duplicate"),
         ((11, 12, 13, 14), 14, "over the cap"),
         ((11, 19), 12, "ahead"),
-        ((), 9, "moved back"),
+        ((), 9, "cursor moved back"),
     ],
 )
 def test_page_that_breaks_the_contract_is_reported_by_kind(
@@ -173,9 +173,9 @@ def test_page_that_breaks_the_contract_is_reported_by_kind(
 
 def test_event_of_another_party_is_reported(ledger: Ledger, follower: Follower) -> None:
     """The evidence has the source and the subject."""
-    assert ["another's"] == follower.check_page(page(11, party="2", position=11))
-    assert [Violation("S1 app", "another's", "s about /party/2, t")] == ledger.evidence
-    assert {("S1 app", "another's"): 1} == ledger.counts
+    assert ["other feed"] == follower.check_page(page(11, party="2", position=11))
+    assert [Violation("S1 app", "other feed", "s about /party/2, t")] == ledger.evidence
+    assert {("S1 app", "other feed"): 1} == ledger.counts
 
 
 def test_follower_without_feed_checks_the_expected_receipts(ledger: Ledger) -> None:
@@ -198,9 +198,9 @@ def test_feed_without_progress_is_reported(ledger: Ledger, follower: Follower, r
 
     record_receipts(ledger, 11, time=5.0)
     assert not check(5.0 + LATE_SECONDS)
-    assert ["held back"] == check(5.1 + LATE_SECONDS)
+    assert ["late"] == check(5.1 + LATE_SECONDS)
     record_receipts(ledger, 12, time=6.0)
-    assert ["held back"] == check(6.1 + LATE_SECONDS)
+    assert ["late"] == check(6.1 + LATE_SECONDS)
     assert not check(99.0)
 
     assert "12 has an old receipt" in str(ledger.evidence[-1])
@@ -210,7 +210,7 @@ def test_cursor_that_does_not_advance_despite_feed_more_is_reported(ledger: Ledg
     """A reader would loop. While there is more, receipts are not late."""
     record_receipts(ledger, 12)
     assert not follower.check_page(page(position=11, more=True, request_time=99.0))
-    assert ["stands still"] == follower.check_page(page(position=11, more=True))
+    assert ["cursor not moved"] == follower.check_page(page(position=11, more=True))
 
 
 def test_event_missing_at_the_end_of_a_reader_is_reported(ledger: Ledger, follower: Follower) -> None:
@@ -221,7 +221,7 @@ def test_event_missing_at_the_end_of_a_reader_is_reported(ledger: Ledger, follow
     record_receipts(ledger, 13, time=5.0)
     follower.end(99.0)
 
-    assert ["held back", "held back"] == kinds(ledger)
+    assert ["late", "late"] == kinds(ledger)
     assert "11 has" in str(ledger.evidence[0])
 
 
@@ -229,13 +229,13 @@ def test_violations_of_other_ledgers_are_added(ledger: Ledger) -> None:
     """The evidence is bounded, and a new run starts with none."""
     other = Ledger()
     for number in range(EVIDENCE_MAX + 5):
-        other.record_violation(Violation("publish", "another place", str(number)))
+        other.record_violation(Violation("publish", "other position", str(number)))
     ledger.take_over(*other.hand_over())
     ledger.take_over(*other.hand_over())
     other.record_violation(Violation("S1 app", "missed", "7"))
     ledger.take_over(*other.hand_over())
 
-    assert {("publish", "another place"): EVIDENCE_MAX + 5, ("S1 app", "missed"): 1} == ledger.counts
+    assert {("publish", "other position"): EVIDENCE_MAX + 5, ("S1 app", "missed"): 1} == ledger.counts
     assert EVIDENCE_MAX == len(ledger.evidence)
     ledger.clear()
     assert (0, []) == (ledger.counts.total(), ledger.evidence)
