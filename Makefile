@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests run in two processes: machines of our CI have two cores.
+PROCESSES := -n 2 --dist worksteal
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
@@ -23,8 +25,8 @@ observe: install ## the same, with a page of its traces and charts
 	@$(BIN)/eventfeed serve --sample --observe
 
 test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in separate processes, since Azure's classes are large
-	$(BIN)/python -m pytest tests/infra
-	$(BIN)/python -m pytest --ignore=tests/infra
+	$(BIN)/python -m pytest $(PROCESSES) tests/infra
+	$(BIN)/python -m pytest $(PROCESSES) --ignore=tests/infra
 
 check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows, words, prose
 	$(BIN)/ruff format --check .
@@ -58,7 +60,7 @@ authorisation: $(VENV)/.dev ## 100,000 random readers, each sees exactly the eve
 	$(BIN)/python -m tests.resilience.authorisation
 
 mutants: $(VENV)/.dev ## plant each named fault of the log: a test must fail
-	$(BIN)/python -m pytest tests/resilience/mutants -v
+	$(BIN)/python -m pytest $(PROCESSES) tests/resilience/mutants -v
 
 storm: ## the old name of stress
 	@echo "make storm is now make stress" >&2; exit 2

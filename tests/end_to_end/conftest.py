@@ -1,11 +1,17 @@
-"""A service and an app name for tests that change no setting."""
+"""A service and an app name for tests that change no setting, and the plug-in of schemathesis."""
 
+import importlib
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.service import RunningService, running_service
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the plug-in here: it takes half a second, and other tests do without it."""
+    config.pluginmanager.register(importlib.import_module("schemathesis.pytest.plugin"))
 
 
 @pytest.fixture(scope="session")
