@@ -11,7 +11,7 @@ import httpx
 from tests.support.publishing import APP_PATH, app_event, post_events
 from tests.support.service import REQUEST_SECONDS_MAX, STOP_SECONDS_MAX, RunningService, bearer, running_service
 
-WAIT_SECONDS = 60
+WAIT_SECONDS = 55
 LONG = f"wait={WAIT_SECONDS}"
 # A response that comes sooner did not come at the end of the wait.
 EARLY_SECONDS_MAX = 50.0

@@ -25,7 +25,7 @@ from eventfeed.http.operations.openapi import schema_routes
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.routes import Publishing, publish_routes
-from eventfeed.http.request import HttpRequest
+from eventfeed.http.request import HttpRequest, options_routes
 from eventfeed.log.reader import Reader
 from eventfeed.settings import Settings, from_environment
 from eventfeed.telemetry.export import exporting
@@ -85,7 +85,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
         Exception: problems.on_defect,
     }
     return Litestar(
-        route_handlers=routes,
+        route_handlers=[*options_routes(routes), *routes],
         exception_handlers=handlers,
         lifespan=[functools.partial(_run, identity, store, telemetry=telemetry)],
         request_max_body_size=REQUEST_BYTES_MAX,

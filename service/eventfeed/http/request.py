@@ -5,13 +5,15 @@ parsing, dependency injection and conversions, which cost as much as the rest of
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import functools
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from litestar import HttpMethod, Request, Response
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Middleware
+from litestar.types import ASGIApp, Message, Middleware, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import InvalidRequest, TooLarge
@@ -24,17 +26,39 @@ BODY_SECONDS_MAX = 30.0
 # For requests that carry no events.
 BODY_BYTES_MAX = 16 * 1024
 
+# Headers that are lists, and headers with a single value.
+_LISTS = frozenset({"accept", "accept-encoding", "content-encoding", "if-none-match", "prefer"})
+_SINGLE = frozenset({"authorization", "content-type", "host", "last-event-id", "person"})
+
 
 class HttpRequest(Request[None, None, State]):
     """A request, with its headers as text, and a body that is bounded in bytes and time.
 
-    `fields` holds the first value of each header, by its name in lower case.
+    `fields` holds each header, by its name in lower case: lists joined, of others the first value (RFC 9110 §5.3).
     """
 
     def __init__(self, *connection: Any, **channels: Any) -> None:  # scope, receive and send of ASGI
         super().__init__(*connection, **channels)
-        fields = reversed(list(self.scope["headers"]))
-        self.fields: Mapping[str, str] = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+        lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]]
+        self.fields: dict[str, str] = dict(reversed(lines))
+        # Headers that must not be repeated, and are.
+        self.repeated: set[str] = set()
+        if len(self.fields) < len(lines):
+            self._join(lines)
+
+    def _join(self, lines: Sequence[tuple[str, str]]) -> None:
+        values = {name: [value for each, value in lines if each == name] for name in self.fields}
+        self.repeated = {name for name, each in values.items() if len(each) > 1 and name in _SINGLE}
+        self.fields |= {name: ", ".join(values[name]) for name in _LISTS & values.keys()}
+        if len(values.get("traceparent", ())) > 1:  # no trace is better than the wrong one (W3C Trace Context §3.2)
+            del self.fields["traceparent"]
+
+    def require_valid_headers(self) -> None:
+        """Raise `InvalidRequest` for a repeated header, or a missing Host (RFC 9110 §5.3, RFC 9112 §3.2)."""
+        if self.repeated:
+            raise InvalidRequest(f"The request repeats {', '.join(sorted(self.repeated))}, which must not be repeated.")
+        if not self.fields.get("host") and self.scope["http_version"] == "1.1":  # granian adds an empty one
+            raise InvalidRequest("The request has no Host header.")
 
     async def read(self, *, bytes_max: int) -> bytes:
         """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
@@ -60,41 +84,24 @@ class HttpRequest(Request[None, None, State]):
 HttpResponse = Response[bytes] | Response[str] | Response[None] | BytesResponse
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 Route = Callable[[Handler], HTTPRouteHandler]
+_RouteOf = Callable[[str | Sequence[str]], Route]
 
 
-def get(path: str | Sequence[str]) -> Route:
-    """Route GET requests of a path, or of several, to a handler."""
-    return _route(HttpMethod.GET, path)
-
-
-def post(path: str | Sequence[str]) -> Route:
-    """Route POST requests of a path, or of several, to a handler."""
-    return _route(HttpMethod.POST, path)
-
-
-def put(path: str) -> Route:
-    """Route PUT requests of a path to a handler."""
-    return _route(HttpMethod.PUT, path)
-
-
-def delete(path: str) -> Route:
-    """Route DELETE requests of a path to a handler."""
-    return _route(HttpMethod.DELETE, path)
-
-
-def _route(method: HttpMethod, path: str | Sequence[str]) -> Route:
-    return lambda handler: HTTPRouteHandler(path, http_method=method, middleware=[_middleware(handler)])(_unreachable)
+def _route(methods: Sequence[HttpMethod], path: str | Sequence[str]) -> Route:
+    return lambda handler: HTTPRouteHandler(path, http_method=methods, middleware=[_middleware(handler)])(_unreachable)
 
 
 def _middleware(handler: Handler) -> Middleware:
     async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
-        request, send = HttpRequest(*connection), connection[-1]
+        request, (scope, receive, send) = HttpRequest(*connection), connection
+        request.require_valid_headers()
+        send = _without_body(send) if request.method == "HEAD" else send
         response = await handler(request)
         if isinstance(response, BytesResponse):
             await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
             await send({"type": "http.response.body", "body": response.body, "more_body": False})
         else:
-            await response.to_asgi_response(app=None, request=request)(*connection)
+            await response.to_asgi_response(app=None, request=request)(scope, receive, send)
 
     def factory(app: ASGIApp) -> ASGIApp:  # noqa: ARG001  # the handler replaces the rest of the stack
         return respond
@@ -102,5 +109,34 @@ def _middleware(handler: Handler) -> Middleware:
     return factory
 
 
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
+
+
 async def _unreachable() -> None:
     """Stand in for the handler function that the framework requires."""
+
+
+# Routes of a path, or of several, for each method. HEAD is as GET, without a body (RFC 9110 §9.3.2).
+get: _RouteOf = functools.partial(_route, (HttpMethod.GET, HttpMethod.HEAD))
+post: _RouteOf = functools.partial(_route, (HttpMethod.POST,))
+put: _RouteOf = functools.partial(_route, (HttpMethod.PUT,))
+delete: _RouteOf = functools.partial(_route, (HttpMethod.DELETE,))
+
+
+def options_routes(routes: Iterable[HTTPRouteHandler]) -> Iterator[HTTPRouteHandler]:
+    """Yield routes for OPTIONS, which list all methods of a path: the framework lists those of one handler."""
+    methods = defaultdict[str, set[str]](lambda: {"OPTIONS"})
+    for route in routes:
+        for path in route.paths:
+            methods[path] |= set(route.http_methods)
+    for path, each in methods.items():
+        response = BytesResponse(204, [(b"allow", ", ".join(sorted(each)).encode())])
+        yield _route((HttpMethod.OPTIONS,), path)(functools.partial(_respond_with, response))
+
+
+async def _respond_with(response: BytesResponse, _: HttpRequest) -> BytesResponse:
+    return response

@@ -49,7 +49,5 @@ class RequestTelemetry:
 
 
 def _traceparent(scope: Any) -> str:
-    for name, value in scope["headers"]:
-        if name == b"traceparent":
-            return str(value.decode("latin-1"))
-    return ""
+    values = [value for name, value in scope["headers"] if name == b"traceparent"]
+    return str(values[0].decode("latin-1")) if len(values) == 1 else ""

@@ -69,6 +69,8 @@ class EventStreamResponse(Response[bytes]):
                     await _send(send, chunk)
                 if disconnect.done():
                     return
+                if self._feed_request.request.method == "HEAD":
+                    break
             await _send(send, b"", more=False)
         except TimeoutError:
             with contextlib.suppress(TimeoutError):

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page
 from eventfeed.domain.ports import Clock
+from eventfeed.domain.principal import Principal
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits
@@ -15,22 +16,8 @@ from eventfeed.log.reader import Reader
 from eventfeed.telemetry.telemetry import Telemetry
 
 
-class FeedReader(Protocol):
-    """A reader of a feed: `rights` is all that visibility depends on, `caller` the key for limits.
-
-    `expires` is the last second of the reader's token (Unix time).
-    """
-
-    @property
-    def rights(self) -> str: ...  # noqa: D102
-    @property
-    def caller(self) -> str: ...  # noqa: D102
-    @property
-    def expires(self) -> int | None: ...  # noqa: D102
-
-
 class AnonymousReader(NamedTuple):
-    """Anyone, counted by the client's address."""
+    """Anyone, counted by the client's address: what a feed needs of a `Principal`."""
 
     caller: str
     rights: str = "anyone"
@@ -56,7 +43,7 @@ class FeedRequest(NamedTuple):
     request: HttpRequest
     feed: Feed
     parameters: Parameters
-    reader: FeedReader
+    reader: Principal | AnonymousReader
     guard: Guard | None = None
     serialise: Callable[[Entry], bytes] = entry_json
 

@@ -3,11 +3,11 @@
 import asyncio
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 
 import msgspec
 from cachetools import LRUCache
-from litestar.datastructures import Accept
 from litestar.exceptions import HTTPException
 
 from eventfeed.domain.cursor import Bare, Cursor
@@ -18,7 +18,15 @@ from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamRespons
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.representation import json_array
-from eventfeed.http.response import CLOUDEVENT_BATCH, COMPRESSED_BYTES_MIN, JSON, BytesResponse, accepts_gzip, compress
+from eventfeed.http.response import (
+    CLOUDEVENT,
+    CLOUDEVENT_BATCH,
+    COMPRESSED_BYTES_MIN,
+    JSON,
+    BytesResponse,
+    accepts_gzip,
+    compress,
+)
 
 # The most bodies of pages in the cache, and the most bytes of each: 4 MiB together.
 BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
@@ -27,6 +35,13 @@ BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
 
 _START = Bare(position=0)
+# The media ranges that name each type of a response, the most specific first. A stream must be named itself.
+_RANGES = {
+    CLOUDEVENT_BATCH: (CLOUDEVENT_BATCH, CLOUDEVENT, "application/*", "*/*"),
+    JSON: (JSON, "application/*", "*/*"),
+    EVENT_STREAM: (EVENT_STREAM,),
+}
+_WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 
 
 class Pages:
@@ -41,10 +56,8 @@ class Pages:
     async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
         """Return a page, a stream, or 304 if the caller already has the page. Raises what `Reader.read` raises."""
         parameters, fields = feed_request.parameters, feed_request.request.fields
-        media_type, seconds = (
-            _negotiate(fields.get("accept")),
-            preferred_wait(feed_request.request) if "prefer" in fields else 0,
-        )
+        media_type = negotiate(fields.get("accept"))
+        seconds = preferred_wait(feed_request.request) if "prefer" in fields else 0
         page = await self._services.reader.read(feed_request.feed, after=parameters.after or _START, bounds=parameters)
         if media_type == EVENT_STREAM:
             return EventStreamResponse(self._services, feed_request, page=page)
@@ -59,9 +72,10 @@ class Pages:
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
         feed, parameters, guard = feed_request.feed, feed_request.parameters, feed_request.guard
-        if page.entries and (
-            len(page.entries) == parameters.size or not self._is_tag_known(feed_request, page, media_type=media_type)
-        ):
+        link = self._link(feed_request, str(page.cursor))
+        tag = self._tag(feed_request, page, media_type=media_type, link=link)
+        is_known = _names_tag(feed_request.request.fields, tag)
+        if page.entries and (len(page.entries) == parameters.size or not is_known):
             return page
         reader, deadline = self._services.reader, asyncio.get_running_loop().time() + seconds
         disconnect, initial_page, after = (
@@ -151,11 +165,6 @@ class Pages:
         tag.update(b"%b %b %b %b" % (link, variant, feed_request.parameters.json, page.positions))
         return f'"{tag.hexdigest()}"'
 
-    def _is_tag_known(self, feed_request: FeedRequest, page: Page, *, media_type: str) -> bool:
-        """True if the caller names the tag of this page."""
-        link = self._link(feed_request, str(page.cursor))
-        return _names_tag(feed_request.request.fields, self._tag(feed_request, page, media_type=media_type, link=link))
-
 
 def _names_tag(fields: Mapping[str, str], tag: str) -> bool:
     """True if the caller names this tag, in its plain or its gzip form, by weak comparison (RFC 9110 §13.1.2).
@@ -175,11 +184,21 @@ def _gzip_tag(tag: str) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _negotiate(accept: str | None) -> str:
-    """Return the media type of the response. Raises 406."""
-    if accept is None:
-        return CLOUDEVENT_BATCH
-    media_type = Accept(accept).best_match([CLOUDEVENT_BATCH, JSON, EVENT_STREAM], default=None)
-    if media_type is None:
+def negotiate(accept: str | None) -> str:
+    """Return the media type of the response (RFC 9110 §12.5.1). Raises 406.
+
+    A weight that is not valid is ignored. Of types with equal weights the one that the client names first wins.
+    """
+    weights = dict[str, float]()
+    for part in (accept or "*/*").split(","):
+        media_range, _, parameters = part.partition(";")
+        weight = _WEIGHT.search(parameters)
+        weights.setdefault(media_range.strip().lower(), float(weight[1]) if weight else 1.0)
+    order, choices = list(weights), dict[str, tuple[float, int]]()
+    for media_type, ranges in _RANGES.items():
+        if match := next((each for each in ranges if each in weights), None):
+            choices[media_type] = (weights[match], -order.index(match))
+    best = max(choices, key=choices.__getitem__, default=None)
+    if best is None or not choices[best][0]:
         raise HTTPException(status_code=406)
-    return media_type
+    return best

@@ -17,7 +17,7 @@ from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
 from eventfeed.http.reading.event_stream import EventStreamResponse
-from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
+from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.log.appender import Appender
@@ -91,8 +91,6 @@ class Connection:
 class StubGuard:
     """Rights that a test can end: `require` raises `refusal`, `audit` raises `audit_failure`."""
 
-    rights, caller = "", "someone"
-
     def __init__(self, *, expires: int | None = None, audit_failure: Exception | None = None) -> None:
         self.expires, self.audit_failure = expires, audit_failure
         self.refusal: Exception | None = None
@@ -141,7 +139,8 @@ class Streams:
         """Open a stream from the beginning while the block lasts."""
         parameters = parameters_with(size=size, until=until)
         guard = guard or StubGuard()
-        feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, guard, guard)
+        reader = AnonymousReader("someone", expires=guard.expires)
+        feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard)
         page = await self.services.reader.read(app_feed(TTD), after=Bare(position=0), bounds=parameters)
         application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)

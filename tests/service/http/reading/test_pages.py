@@ -1,16 +1,24 @@
 """Bodies of pages, created once for all readers of the same events."""
 
+import contextlib
 from collections.abc import Callable
 
 import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from litestar.exceptions import HTTPException
 
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
 from eventfeed.http.public_url import PublicUrl
+from eventfeed.http.reading.event_stream import EVENT_STREAM
 from eventfeed.http.reading.feed_request import ReadingServices
-from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages
+from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages, negotiate
 from eventfeed.http.reading.representation import entry_json, public_json
+from eventfeed.http.response import CLOUDEVENT_BATCH as BATCH
+from eventfeed.http.response import JSON
 from tests.support.events import entry, event
 
 
@@ -78,3 +86,57 @@ def test_oldest_body_is_evicted_at_the_limit() -> None:
         body_events(pages, page_of(entry(position)))
 
     assert BODIES_MAX == len(pages._bodies)
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, BATCH),
+        ("", BATCH),
+        ("*/*", BATCH),
+        ("application/*;q=0.1", BATCH),
+        ("application/json", JSON),
+        ("APPLICATION/JSON; charset=utf-8", JSON),
+        ("application/json, */*", JSON),
+        ("application/json;q=0.5, */*;q=0.6", BATCH),
+        ("text/html, application/json;q=0.2", JSON),
+        ("application/cloudevents+json", BATCH),
+        ("application/cloudevents+json, application/json", BATCH),
+        ("text/event-stream", EVENT_STREAM),
+        ("text/event-stream, application/json", EVENT_STREAM),
+        ("application/json, text/event-stream", JSON),
+        ("application/json;q=0, */*", BATCH),
+        ("application/cloudevents-batch+json;q=0, */*", JSON),
+        ("application/json;q=inf", JSON),
+        ("application/json;q=nan, text/html", JSON),
+        ("application/json;q=1e999", JSON),
+        ("application/json;q=-1", JSON),
+        ("application/json;q=", JSON),
+        ("application/json;q=0.1234", JSON),
+        (",, ,application/json,", JSON),
+    ],
+)
+def test_accept_names_the_media_type_of_a_page(accept: str | None, media_type: str) -> None:
+    """The most specific range decides. A weight that is not valid is ignored."""
+    assert media_type == negotiate(accept)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "text/*", "application/json;q=0", "*/*;q=0.000", "text/event-stream;q=0", "x", ";q=1", "application"],
+)
+def test_accept_without_an_available_type_is_refused_with_406(accept: str) -> None:
+    """A weight of 0 excludes a type, and only its own name selects a stream."""
+    with pytest.raises(HTTPException) as refusal:
+        negotiate(accept)
+
+    assert 406 == refusal.value.status_code
+
+
+@given(
+    accept=st.text(alphabet=st.sampled_from('application/jsontext*;q=0.1,inf"\t ') | st.characters(max_codepoint=255))
+)
+def test_any_accept_header_is_negotiated_or_refused(accept: str) -> None:
+    """No text causes another error."""
+    with contextlib.suppress(HTTPException):
+        assert negotiate(accept) in (BATCH, JSON, EVENT_STREAM)

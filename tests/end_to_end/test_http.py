@@ -1,0 +1,136 @@
+"""HTTP as written: HEAD, OPTIONS, repeated headers, and a missing Host."""
+
+import socket
+import uuid
+
+import httpx
+import pytest
+
+from tests.support.feeds import assert_problem, read_app_feed
+from tests.support.service import RunningService, bearer
+
+FEED_HEADERS = {"link", "next", "feed-cursor", "feed-more", "etag", "cache-control", "vary", "content-type"}
+
+
+def publish(service: RunningService, app: str) -> None:
+    """Publish one event of an app."""
+    source = f"https://ttd.apps.example.no/ttd/{app}/instances/50000001/{uuid.uuid4()}"
+    event = {"specversion": "1.0", "source": source, "type": "a", "subject": "/party/50000001"}
+    headers = bearer(service.token("altinn:events.publish"))
+    service.client.post("/events/api/v1/app", json=event, headers=headers).raise_for_status()
+
+
+def reader_headers(service: RunningService) -> dict[str, str]:
+    """The headers of a reader of all apps of ttd."""
+    return dict(bearer(service.token("altinn:events/ttd")))
+
+
+def test_head_of_a_feed_has_the_headers_of_its_page(service: RunningService, app: str) -> None:
+    """There is no body (RFC 9110 §9.3.2)."""
+    publish(service, app)
+    path, headers = f"/events/api/v1/app/ttd/{app}?after=0", reader_headers(service)
+    page, head = service.client.get(path, headers=headers), service.client.head(path, headers=headers)
+
+    assert (200, b"") == (head.status_code, head.content)
+    assert {name: page.headers[name] for name in FEED_HEADERS} == {name: head.headers[name] for name in FEED_HEADERS}
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/schema", "/schema/openapi.json"])
+def test_head_is_available_wherever_get_is(service: RunningService, path: str) -> None:
+    """Health checks and link checkers use it."""
+    response = service.client.head(path)
+
+    assert (200, b"") == (response.status_code, response.content)
+
+
+def test_head_of_a_stream_ends_at_once(service: RunningService, app: str) -> None:
+    """It has the headers of the stream."""
+    headers = {**reader_headers(service), "Accept": "text/event-stream"}
+    response = service.client.head(f"/events/api/v1/app/ttd/{app}?after=0", headers=headers)
+
+    assert (200, b"") == (response.status_code, response.content)
+    assert response.headers["content-type"].startswith("text/event-stream")
+
+
+def test_head_without_a_token_is_refused_like_get(service: RunningService, app: str) -> None:
+    """A refusal has no body either."""
+    response = service.client.head(f"/events/api/v1/app/ttd/{app}?after=0")
+
+    assert (401, b"") == (response.status_code, response.content)
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/events/api/v1/app/ttd/a", {"GET", "HEAD", "OPTIONS"}),
+        ("/events/api/v1/app", {"POST", "OPTIONS"}),
+        ("/events/api/v1/events", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/events/api/v1/approvals/974761076", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
+        ("/events/api/v1/party", {"POST", "OPTIONS"}),
+        ("/health/live", {"GET", "HEAD", "OPTIONS"}),
+    ],
+)
+def test_options_and_405_name_the_same_methods(service: RunningService, path: str, methods: set[str]) -> None:
+    """`Allow` has every method of the path (RFC 9110 §10.2.1)."""
+    options, refusal = service.client.options(path), service.client.request("PATCH", path)
+
+    assert (204, 405) == (options.status_code, refusal.status_code)
+    assert methods == set(options.headers["allow"].split(", ")) == set(refusal.headers["allow"].split(", "))
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Person", "Last-Event-ID", "Content-Type"])
+def test_repeated_single_header_is_refused(service: RunningService, app: str, name: str) -> None:
+    """Two values could mean two things to two programs (RFC 9110 §5.3). The value is not repeated in the error."""
+    lines = [*reader_headers(service).items(), (name, "0"), (name, "1")]
+    response = service.client.get(f"/events/api/v1/app/ttd/{app}?after=0", headers=lines)
+
+    assert_problem(response, 400, "invalid-request")
+    assert name.lower() in response.json()["detail"]
+
+
+def test_lists_in_two_lines_are_one_list(service: RunningService, app: str) -> None:
+    """A page is unchanged if any line of `If-None-Match` has its tag, and `Accept` may be split too."""
+    publish(service, app)
+    path, headers = f"/events/api/v1/app/ttd/{app}?after=0", reader_headers(service)
+    tag = service.client.get(path, headers=headers).headers["etag"]
+    lines = [*headers.items(), ("If-None-Match", '"other"'), ("If-None-Match", tag)]
+    accept = [*headers.items(), ("Accept", "text/html"), ("Accept", "application/json")]
+
+    assert 304 == service.client.get(path, headers=lines).status_code
+    assert "application/json" == service.client.get(path, headers=accept).headers["content-type"]
+
+
+def test_two_traceparents_are_no_trace(service: RunningService) -> None:
+    """The service starts a trace of its own (W3C Trace Context §3.2)."""
+    traces = ["0af7651916cd43dd8448eb211c80319c", "1af7651916cd43dd8448eb211c80319c"]
+    lines = [("traceparent", f"00-{trace}-b7ad6b7169203331-01") for trace in traces]
+    problem = service.client.get("/nowhere", headers=lines).json()
+
+    assert problem["traceId"] not in traces
+
+
+def test_request_without_one_host_is_refused(service: RunningService) -> None:
+    """HTTP/1.1 requires exactly one (RFC 9112 §3.2); HTTP/1.0 does not."""
+    two_hosts = b"GET /health/live HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n"
+
+    assert b" 400 " in _first_line(service, two_hosts)
+    assert b" 400 " in _first_line(service, b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in _first_line(service, b"GET /health/live HTTP/1.0\r\n\r\n")
+
+
+@pytest.mark.parametrize("weight", ["inf", "nan", "1e999", "-1", "x", "\xe9"])
+def test_invalid_weight_in_accept_is_ignored(service: RunningService, app: str, weight: str) -> None:
+    """The instance feed needs no token, so anyone can send it."""
+    accept = httpx.Headers([(b"Accept", f"application/json;q={weight}".encode("latin-1"))])
+    anonymous = service.client.post(f"/events/instanceeventsforinstance/{uuid.uuid4()}", headers=accept)
+
+    assert 200 == anonymous.status_code
+    assert 200 == read_app_feed(service, app, "after=0", Accept="application/json;q=inf").status_code
+
+
+def _first_line(service: RunningService, request: bytes) -> bytes:
+    """Send a request as bytes, and return the status line of the response."""
+    host, _, port = service.url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(request)
+        return connection.makefile("rb").readline()
