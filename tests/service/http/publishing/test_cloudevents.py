@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.errors import InvalidEvent, TooLarge
-from eventfeed.domain.event import Event
+from eventfeed.domain.event import App, Event
 from eventfeed.http.publishing.cloudevents import EventDefaults, binary_event, json_events, parse_events
 
 SOURCE = "https://ttd.apps.example.no/ttd/bolig/instances/50000001/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
+PREFIX = SOURCE.partition("/50000001/")[0]
 VALID: dict[str, object] = {
     "id": "1",
     "source": SOURCE,
@@ -55,6 +56,25 @@ def test_app_event_without_id_and_time_gets_defaults() -> None:
     members = msgspec.json.decode(event.body)
 
     assert ("new-1", "new-1", "1970-01-01T00:00:00.000000Z") == (event.identity.id, members["id"], members["time"])
+
+
+def test_app_and_instance_are_those_of_the_source_or_else_of_the_resource() -> None:
+    """The source of an app decides both, also without these attributes. The guid is in lower case."""
+    guid = SOURCE.rpartition("/")[2]
+    (of_source,) = parse(text(source=f"{PREFIX}/50000001/{guid.upper()}"))
+    (of_resource,) = parse(
+        text(
+            source="https://host/skd/x",
+            resource="urn:altinn:resource:app_skd_a_b",
+            resourceinstance=f"1/{guid.upper()}",
+        )
+    )
+    (other,) = parse(text(source="https://host/skd/x", resource="urn:altinn:resource:other"))
+
+    assert (App(org="ttd", name="bolig"), guid) == (of_source.app, of_source.instance)
+    assert "urn:altinn:resource:app_ttd_bolig" == of_source.resource
+    assert (App(org="skd", name="a_b"), guid) == (of_resource.app, of_resource.instance)
+    assert (None, None, "urn:altinn:resource:other") == (other.app, other.instance, other.resource)
 
 
 def test_cloud_event_without_an_id_is_refused() -> None:
