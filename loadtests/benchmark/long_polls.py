@@ -70,7 +70,7 @@ class Delays:
         after = "0"
         while not self.is_over:
             feed = f"/events/api/v1/app/ttd/{app}?after={after}"
-            head, body = await _send(reader, writer, target.get(feed, more="Prefer: wait=60\r\n"))
+            head, body = await _send(reader, writer, target.get(feed, more="Prefer: wait=55\r\n"))
             now, times = time.perf_counter(), self.publish_times
             self.values += [now - times[each] for each in _ID.findall(body) if each in times]
             cursor = _CURSOR.search(head)

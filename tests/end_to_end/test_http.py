@@ -6,6 +6,7 @@ import uuid
 import httpx
 import pytest
 
+from eventfeed.http.request import HEADER_LENGTH_MAX
 from tests.support.feeds import assert_problem, read_app_feed
 from tests.support.service import RunningService, bearer
 
@@ -126,6 +127,21 @@ def test_invalid_weight_in_accept_is_ignored(service: RunningService, app: str, 
 
     assert 200 == anonymous.status_code
     assert 200 == read_app_feed(service, app, "after=0", Accept="application/json;q=inf").status_code
+
+
+def test_header_over_its_length_is_refused(service: RunningService) -> None:
+    """Caches by a header stay small (`HEADER_LENGTH_MAX`)."""
+    response = service.client.get("/health/live", headers={"Accept": "x" * (HEADER_LENGTH_MAX + 1)})
+
+    assert_problem(response, 400, "invalid-request")
+
+
+def test_refusal_of_a_header_reads_the_body_first(service: RunningService) -> None:
+    """A client that is still sending gets the response."""
+    lines = [("Authorization", "Bearer a"), ("Authorization", "Bearer b"), ("Content-Type", "application/json")]
+    response = service.client.post("/events/api/v1/app", headers=lines, content=b"x" * 1_500_000)
+
+    assert_problem(response, 400, "invalid-request")
 
 
 def _first_line(service: RunningService, request: bytes) -> bytes:

@@ -3,7 +3,7 @@
 Run `python -m tests.support.call_trace [--check] [--list]`. `--list` prints every call, `--check` exits with 1 if a
 limit is exceeded. The application runs in this process as a server runs it, on a store in a temporary folder, and
 receives its requests through ASGI. Earlier requests fill its caches. Of several equal requests the one with the fewest
-calls is printed.
+calls is printed: no cache has expired, and no refresh was due.
 
 - A file is entered when a function of it starts, or resumes after an `await`, on the thread of the event loop.
 - A move is a pair of successive entries in different files. Calls on the threads of SQLite are counted apart.

@@ -1,4 +1,4 @@
-"""Shutdown: waiting requests end as soon as the process is told to stop."""
+"""Shutdown: waiting requests end as soon as the process must stop."""
 
 import asyncio
 import contextlib

@@ -49,14 +49,10 @@ class Store:
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
         self._containers = containers(keep_seconds=keep // 1_000_000)
-        self.retention = Retention(self.log, clock=time.time_ns, keep=keep)
+        clock = time.time_ns
+        self.retention = Retention(self.log, clock=clock, keep=keep)
         self.appender = Appender(
-            self.log,
-            self.tail,
-            clock=time.time_ns,
-            new_write_id=new_unique_id,
-            random=random.random,
-            telemetry=telemetry,
+            self.log, self.tail, clock=clock, new_write_id=new_unique_id, random=random.random, telemetry=telemetry
         )
 
     async def create(self) -> None:

@@ -31,7 +31,7 @@ class RefusedError(FeedError):
     def __init__(self, path: str, status: int, *, problem: Mapping[str, object]) -> None:
         self.path, self.status, self.problem = path, status, problem
         self.code = str(problem.get("code", ""))
-        self.detail = str(problem.get("detail", "")) or f"answered with status {status}"
+        self.detail = str(problem.get("detail", "")) or f"status {status}"
         self.faults = _faults(problem)
         code = f" {self.code}" if self.code else ""
         super().__init__(" ".join([f"{status}{code}: {self.detail}", *(f"[{fault}]" for fault in self.faults)]))

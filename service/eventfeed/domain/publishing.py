@@ -42,7 +42,7 @@ Outcome = EventConflict | ForeignSource | Sequence[StoredEvent | NewEvent]
 
 
 class BatchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The events to append, in order, and an outcome for each submission: a refusal, or an index for each event."""
+    """The events to append, in order, and an outcome for each submission: a refusal, or an entry for each."""
 
     events: Sequence[Event]
     outcomes: Sequence[Outcome]

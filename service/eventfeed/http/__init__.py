@@ -1,1 +1,1 @@
-"""The wire: routes, what bytes mean, and how each failure is told."""
+"""HTTP: routes, requests and responses, and the response for each failure."""

@@ -65,7 +65,7 @@ def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
 
 def _require_local(request: HttpRequest) -> None:
     """Refuse a page of another site that reached this machine under its own name."""
-    if not is_local(request.fields.get("host", "")):
+    if not is_local(request.host):
         raise NotFoundException
 
 

@@ -209,7 +209,7 @@ class Problems:
         if request.method == "POST" and request.scope.get("path_template") in PUBLISHING:
             self._telemetry.publish_refused(code)
         return Problem(
-            type=f"{self._public_url.base(request.fields.get('host', ''))}/problems/{code}",
+            type=f"{self._public_url.base(request.host)}/problems/{code}",
             title=kind.title,
             status=kind.status,
             detail=detail,

@@ -5,6 +5,7 @@ parsing, dependency injection and conversions, which cost as much as the rest of
 """
 
 import asyncio
+import contextlib
 import functools
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -26,8 +27,11 @@ BODY_SECONDS_MAX = 30.0
 # For requests that carry no events.
 BODY_BYTES_MAX = 16 * 1024
 
+# Characters of a header, so that caches by a header are bounded. A host name has at most 253 (RFC 1035 §2.3.4).
+HEADER_LENGTH_MAX = 8 * 1024
+_HOST_LENGTH_MAX = 300
 # Headers that are lists, and headers with a single value.
-_LISTS = frozenset({"accept", "accept-encoding", "content-encoding", "if-none-match", "prefer"})
+_LISTS = frozenset({"accept", "accept-encoding", "if-none-match", "prefer"})
 _SINGLE = frozenset({"authorization", "content-type", "host", "last-event-id", "person"})
 
 
@@ -41,6 +45,7 @@ class HttpRequest(Request[None, None, State]):
         super().__init__(*connection, **channels)
         lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.scope["headers"]]
         self.fields: dict[str, str] = dict(reversed(lines))
+        self.host = self.fields.get("host", "")[:_HOST_LENGTH_MAX]
         # Headers that must not be repeated, and are.
         self.repeated: set[str] = set()
         if len(self.fields) < len(lines):
@@ -53,12 +58,23 @@ class HttpRequest(Request[None, None, State]):
         if len(values.get("traceparent", ())) > 1:  # no trace is better than the wrong one (W3C Trace Context §3.2)
             del self.fields["traceparent"]
 
-    def require_valid_headers(self) -> None:
-        """Raise `InvalidRequest` for a repeated header, or a missing Host (RFC 9110 §5.3, RFC 9112 §3.2)."""
+    async def require_valid_headers(self) -> None:
+        """Raise `InvalidRequest` for a repeated or long header, or a missing Host (RFC 9110 §5.3, RFC 9112 §3.2)."""
+        detail = ""
         if self.repeated:
-            raise InvalidRequest(f"The request repeats {', '.join(sorted(self.repeated))}, which must not be repeated.")
-        if not self.fields.get("host") and self.scope["http_version"] == "1.1":  # granian adds an empty one
-            raise InvalidRequest("The request has no Host header.")
+            detail = f"The request repeats {', '.join(sorted(self.repeated))}, which must not be repeated."
+        elif any(len(value) > HEADER_LENGTH_MAX for value in self.fields.values()):
+            detail = f"A header of the request has over {HEADER_LENGTH_MAX} characters."
+        elif not self.host and self.scope["http_version"] == "1.1":  # granian adds an empty one
+            detail = "The request has no Host header."
+        if detail:
+            await self.drain()
+            raise InvalidRequest(detail)
+
+    async def drain(self) -> None:
+        """Read the body before a refusal: a client that is still sending would lose the response."""
+        with contextlib.suppress(TooLarge):
+            await self.read(bytes_max=0)
 
     async def read(self, *, bytes_max: int) -> bytes:
         """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
@@ -94,7 +110,7 @@ def _route(methods: Sequence[HttpMethod], path: str | Sequence[str]) -> Route:
 def _middleware(handler: Handler) -> Middleware:
     async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
         request, (scope, receive, send) = HttpRequest(*connection), connection
-        request.require_valid_headers()
+        await request.require_valid_headers()
         send = _without_body(send) if request.method == "HEAD" else send
         response = await handler(request)
         if isinstance(response, BytesResponse):

@@ -184,7 +184,7 @@ class Appender:
         return True
 
     async def _read_positions(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """Return the entries at these positions. None if the store does not respond: then the next append decides."""
+        """Return the entries at these positions, none if the store does not respond: then the next append decides."""
         try:
             return await self._log.follow(after=after, limit=limit)
         except Unavailable:
@@ -218,7 +218,7 @@ class RetryBudget:
         self._random = random
         self._deadline = asyncio.get_running_loop().time() + WRITE_SECONDS_MAX
 
-    @functools.cached_property
+    @functools.cached_property  # most batches need none
     def _backoff(self) -> Backoff:
         return Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=self._random)
 

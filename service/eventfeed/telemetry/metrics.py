@@ -96,7 +96,7 @@ _ALL = (
         ("kind",),
     ),
     Metric("eventfeed.queue.depth", GAUGE, "{event}", "Events that wait to be written."),
-    Metric("eventfeed.tail.sequence", GAUGE, "{event}", "The last position that this process has seen."),
+    Metric("eventfeed.tail.sequence", GAUGE, "{event}", "The last position that this process knows."),
     Metric("eventfeed.tail.staleness", GAUGE, "s", "Time since this process last read the end of the log."),
     _counter(
         "eventfeed.store.request_units",

@@ -251,7 +251,7 @@ class Telemetry:
         self.counters["eventfeed.tokens"].add(1, provider, outcome)
 
     def decisions_made(self, outcomes: Iterable[tuple[str, str]]) -> None:
-        """Count decisions, each by its outcome and where it came from."""
+        """Count decisions, each by its outcome and its origin."""
         counter = self.counters["eventfeed.decisions"]
         for outcome, source in outcomes:
             counter.add(1, outcome, source)

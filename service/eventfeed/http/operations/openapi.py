@@ -35,7 +35,7 @@ def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
 
     @get("/schema/openapi.json")
     async def openapi(request: HttpRequest) -> Response[bytes]:
-        servers = [{"url": public_url.base(request.fields.get("host", ""))}]
+        servers = [{"url": public_url.base(request.host)}]
         return Response(msgspec.json.encode({**openapi_document, "servers": servers}), media_type=JSON)
 
     @get("/schema")

@@ -1,6 +1,5 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
-import contextlib
 import functools
 import re
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.domain.errors import Failure, Fault, ForeignSource, InsufficientScope, TooLarge
+from eventfeed.domain.errors import Failure, Fault, ForeignSource, InsufficientScope
 from eventfeed.domain.event import Event
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
@@ -74,7 +73,7 @@ def publish_routes(
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         receipts = await publishing.publish(publisher, raw, from_app=True, traceparent=_traceparent(request))
-        location = public_url.base(request.fields.get("host", "")) + _location(*receipts[0], log=tail.head.log)
+        location = public_url.base(request.host) + _location(*receipts[0], log=tail.head.log)
         return _receipt_response(receipts, batch=raw.batch, status=201, headers=[(b"location", location.encode())])
 
     @post("/events/api/v1/events")
@@ -92,18 +91,14 @@ def publish_routes(
 async def _admit(
     request: HttpRequest, authenticator: Authenticator, *, negotiate: Callable[[HttpRequest], str]
 ) -> tuple[Principal, str]:
-    """Return the publisher, and the media type or mode of the body.
-
-    A refusal reads the body first: a client that is still sending would lose the response with the connection.
-    """
+    """Return the publisher, and the media type or mode of the body. A refusal reads the body first."""
     try:
         principal = authenticator.principal(request)
         if not principal.is_publisher:
             raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
         return principal, negotiate(request)
     except (Failure, HTTPException):
-        with contextlib.suppress(TooLarge):
-            await request.read(bytes_max=0)
+        await request.drain()
         raise
 
 

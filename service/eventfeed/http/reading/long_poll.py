@@ -4,8 +4,6 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from eventfeed.http.request import HttpRequest
-
 # Contract section 5. Many proxies end a request after 60 s.
 WAIT_SECONDS_MAX = 55
 
@@ -14,12 +12,11 @@ _WAIT = re.compile(r'wait[ \t]*=[ \t]*"?(?P<seconds>[0-9]{1,9})"?', re.ASCII | r
 Receive = Callable[[], Awaitable[Any]]  # messages of the framework
 
 
-def preferred_wait(request: HttpRequest) -> int:
-    """Return the first `wait` of the caller's preferences (s, RFC 7240 §4.3), 0 without one."""
-    for line in (value.decode("latin-1") for name, value in request.scope["headers"] if name == b"prefer"):
-        for preference in line.split(","):
-            if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
-                return min(int(match["seconds"]), WAIT_SECONDS_MAX)
+def preferred_wait(prefer: str) -> int:
+    """Return the first `wait` of a caller's preferences (s, RFC 7240 §4.3), 0 without one."""
+    for preference in prefer.split(","):
+        if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
+            return min(int(match["seconds"]), WAIT_SECONDS_MAX)
     return 0
 
 

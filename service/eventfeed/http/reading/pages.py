@@ -57,7 +57,7 @@ class Pages:
         """Return a page, a stream, or 304 if the caller already has the page. Raises what `Reader.read` raises."""
         parameters, fields = feed_request.parameters, feed_request.request.fields
         media_type = negotiate(fields.get("accept"))
-        seconds = preferred_wait(feed_request.request) if "prefer" in fields else 0
+        seconds = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
         page = await self._services.reader.read(feed_request.feed, after=parameters.after or _START, bounds=parameters)
         if media_type == EVENT_STREAM:
             return EventStreamResponse(self._services, feed_request, page=page)
@@ -77,6 +77,8 @@ class Pages:
         is_known = _names_tag(feed_request.request.fields, tag)
         if page.entries and (len(page.entries) == parameters.size or not is_known):
             return page
+        if (expires := feed_request.reader.expires) is not None:
+            seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
         reader, deadline = self._services.reader, asyncio.get_running_loop().time() + seconds
         disconnect, initial_page, after = (
             asyncio.create_task(wait_for_disconnect(feed_request.request.receive)),
@@ -150,7 +152,7 @@ class Pages:
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
         path: bytes = feed_request.request.scope["raw_path"]
-        base = self._public_url.base(feed_request.request.fields.get("host", ""))
+        base = self._public_url.base(feed_request.request.host)
         return b"%b%b?%b" % (base.encode(), path, feed_request.parameters.query_after(cursor).encode())
 
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
@@ -194,6 +196,8 @@ def negotiate(accept: str | None) -> str:
         media_range, _, parameters = part.partition(";")
         weight = _WEIGHT.search(parameters)
         weights.setdefault(media_range.strip().lower(), float(weight[1]) if weight else 1.0)
+    if weights.get(CLOUDEVENT) == 0:  # another name of the array: it never excludes it
+        del weights[CLOUDEVENT]
     order, choices = list(weights), dict[str, tuple[float, int]]()
     for media_type, ranges in _RANGES.items():
         if match := next((each for each in ranges if each in weights), None):

@@ -131,7 +131,7 @@ class _Fields:
         if "" in types:
             self.add_fault("eventType", "must not be empty")
         if len(types) > TYPES_MAX:
-            self.add_fault("eventType", f"must not be given more than {TYPES_MAX} times")
+            self.add_fault("eventType", f"must not occur more than {TYPES_MAX} times")
         return types
 
     def parameters(self, link_fields: Sequence[tuple[str, str]], *, link_size: bool) -> Parameters:

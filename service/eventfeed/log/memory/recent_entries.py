@@ -48,10 +48,14 @@ def event_keys(event: Event) -> Sequence[Key]:
     return [(fields, values) for fields, get in readers if (values := get(event)) is not None]
 
 
-@functools.lru_cache(maxsize=FEEDS_MAX)
 def feed_keys(feed: Feed) -> tuple[Sequence[Key], Sequence[Condition]]:
     """Return keys of which each event of the feed has exactly one, and the conditions left to check."""
-    plan = plan_lookup(feed, INDEXES)
+    return _keys(feed.conditions, feed.filters)
+
+
+@functools.lru_cache(maxsize=FEEDS_MAX)
+def _keys(*conditions: tuple[Condition, ...]) -> tuple[Sequence[Key], Sequence[Condition]]:
+    plan = plan_lookup(Feed(name="", conditions=conditions[0], filters=conditions[1]), INDEXES)
     return [(plan.fields, values if len(values) > 1 else values[0]) for values in plan.keys], plan.rest
 
 

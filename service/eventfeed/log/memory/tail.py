@@ -34,8 +34,8 @@ FILL_ENTRIES_MAX = 100
 class Tail:
     """The verified end of the log and the newest entries. Call `start` first.
 
-    `head` holds both ends as last verified, `recent` the newest entries. The ends are fresh until `fresh_until`
-    (monotonic clock, s): then they are older than `REFRESH_SECONDS`.
+    `head` holds both ends as last verified, `recent` the newest entries. The ends need no
+    refresh until `fresh_until` (monotonic clock, s): `REFRESH_SECONDS` after they were read.
     """
 
     def __init__(self, log: EventLog) -> None:

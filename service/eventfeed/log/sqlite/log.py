@@ -1,7 +1,4 @@
-"""The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine.
-
-The event loop never waits for the disk. `synchronous=FULL`: a commit that returned is on the disk.
-"""
+"""The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine."""
 
 import asyncio
 import sqlite3

@@ -66,8 +66,8 @@ def read_entries(
     Within a transaction all are of one moment. Raises `LogDamaged` for rows that this service cannot have written.
     """
     entries, size = list[Entry](), 0
-    while (room := limit - len(entries)) > 0:
-        count = min(room, (PAGE_BYTES_MAX - size) // EVENT_BYTES_MAX + 1)
+    while (capacity := limit - len(entries)) > 0:
+        count = min(capacity, (PAGE_BYTES_MAX - size) // EVENT_BYTES_MAX + 1)
         row = db.execute(join_rows(sql), {**values, "after": after, "limit": count}).fetchone()
         part = sorted(_decode(*row), key=sequence_of)
         for entry in part:

@@ -102,6 +102,7 @@ def test_oldest_body_is_evicted_at_the_limit() -> None:
         ("text/html, application/json;q=0.2", JSON),
         ("application/cloudevents+json", BATCH),
         ("application/cloudevents+json, application/json", BATCH),
+        ("application/cloudevents+json;q=0, */*", BATCH),
         ("text/event-stream", EVENT_STREAM),
         ("text/event-stream, application/json", EVENT_STREAM),
         ("application/json, text/event-stream", JSON),
