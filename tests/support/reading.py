@@ -1,10 +1,10 @@
 """Pages of a reader for tests."""
 
-from eventfeed.domain.cursor import After, Bare
+from eventfeed.domain.cursor import After, BareSequence
 from eventfeed.domain.feed import Feed, Page, PageBounds
 from eventfeed.log.reader import Reader
 
-_BEGINNING = Bare(position=0)
+_BEGINNING = BareSequence(position=0)
 
 
 async def read_page(

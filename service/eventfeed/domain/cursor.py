@@ -21,7 +21,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.log}.{self.position}"
 
 
-class Bare(msgspec.Struct, frozen=True, kw_only=True):
+class BareSequence(msgspec.Struct, frozen=True, kw_only=True):
     """Digits alone: a sequence of the present log; 0 is the oldest retained entry."""
 
     position: int
@@ -33,7 +33,7 @@ class EventId(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
-After = Cursor | Bare | EventId
+After = Cursor | BareSequence | EventId
 
 
 def parse_after(text: str) -> After:
@@ -41,5 +41,5 @@ def parse_after(text: str) -> After:
     if match := _CURSOR.fullmatch(text):
         return Cursor(log=match["log"], position=int(match["position"]))
     if _DIGITS.fullmatch(text):
-        return Bare(position=int(text))
+        return BareSequence(position=int(text))
     return EventId(id=text)

@@ -13,13 +13,13 @@ from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """The events of one request, in order, each with its JSON pointer into the body; `admin` may publish for any org.
 
-    `trace` is the `traceparent` of the request; "" if it is not traced.
+    `traceparent` is that of the request; "" if it is not traced.
     """
 
     events: Sequence[Event]
     pointers: Sequence[str]
     admin: bool
-    trace: str = ""
+    traceparent: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -127,7 +127,7 @@ class Appender:
         """Commit a batch, with its span and measurements."""
         began, submissions = asyncio.get_running_loop().time(), [pending.submission for pending in batch]
         waits = [began - pending.since for pending in batch]
-        traceparents = [submission.trace for submission in submissions]
+        traceparents = [submission.traceparent for submission in submissions]
         with self._telemetry.batch_started(self._log.engine, waits=waits, traceparents=traceparents):
             return await self._commit(submissions)
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
-from eventfeed.domain.cursor import After, Bare, Cursor, EventId
+from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId
 from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
 from eventfeed.domain.event import Entry, Event, sequence_of
@@ -44,13 +44,13 @@ class NeedsLookup(enum.Enum):
 def start_of(after: After, head: Head) -> int | NeedsLookup:
     """Return the position to read after. Raises `CursorOfAnotherLog`, or `InvalidCursor` beyond the end."""
     match after:
-        case Bare(position=0):
+        case BareSequence(position=0):
             return head.log_start
         case Cursor(log=log) if log != head.log:
             raise CursorOfAnotherLog(f"This cursor belongs to another log; the name of this log is {head.log}.")
         case EventId():
             return NeedsLookup.EVENT_ID
-        case Cursor(position=position) | Bare(position=position):
+        case Cursor(position=position) | BareSequence(position=position):
             if position > head.end_offset:
                 raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
             return position if position >= head.log_start else NeedsLookup.EXPIRED

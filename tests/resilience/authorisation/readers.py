@@ -12,7 +12,7 @@ from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
 from eventfeed.domain import feed as feed_module
 from eventfeed.domain.conditions import AnyOf, Condition, Equal, Prefix
-from eventfeed.domain.cursor import After, Bare, Cursor
+from eventfeed.domain.cursor import After, BareSequence, Cursor
 from eventfeed.domain.event import App
 from eventfeed.domain.feed import (
     Feed,
@@ -94,7 +94,7 @@ class Case(NamedTuple):
     caller: Caller
     feed: Feed
     content: Content
-    after: Bare
+    after: BareSequence
     bounds: PageBounds
 
 
@@ -187,7 +187,7 @@ def _random_case(rng: random.Random, world: World) -> Case:
         since=rng.choice([None, None, since]),
         until=rng.choice([None, None, until]),
     )
-    after = Bare(position=rng.choice([0, 0, rng.randrange(end + 1)]))
+    after = BareSequence(position=rng.choice([0, 0, rng.randrange(end + 1)]))
     return Case(caller, feed.where(*conditions), filters, after, bounds)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.cursor import LOG_NAME_LENGTH, Bare, Cursor, EventId, parse_after
+from eventfeed.domain.cursor import LOG_NAME_LENGTH, BareSequence, Cursor, EventId, parse_after
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=LOG_NAME_LENGTH, max_size=LOG_NAME_LENGTH)
 
@@ -18,9 +18,9 @@ def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
 @pytest.mark.parametrize(
     ("text", "after"),
     [
-        ("0", Bare(position=0)),
-        ("00000000000000000042", Bare(position=42)),
-        ("9" * 40, Bare(position=int("9" * 40))),
+        ("0", BareSequence(position=0)),
+        ("00000000000000000042", BareSequence(position=42)),
+        ("9" * 40, BareSequence(position=int("9" * 40))),
         ("abcdefghijkl.7", Cursor(log="abcdefghijkl", position=7)),
         ("abcdefghijkl.", EventId(id="abcdefghijkl.")),
         ("ABCDEFGHIJKL.7", EventId(id="ABCDEFGHIJKL.7")),
@@ -31,6 +31,6 @@ def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
         ("8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11", EventId(id="8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11")),
     ],
 )
-def test_parse_after_recognises_digits_cursors_and_event_ids(text: str, after: Cursor | Bare | EventId) -> None:
+def test_parse_after_recognises_digits_cursors_and_event_ids(text: str, after: Cursor | BareSequence | EventId) -> None:
     """Digits are a sequence, a log name with a position is a cursor, and any other text is an event id."""
     assert after == parse_after(text)

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from eventfeed.domain.cursor import Bare, Cursor
+from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.event import App, Event
 from eventfeed.domain.feed import Feed, app_feed
 from eventfeed.domain.publishing import Receipt
@@ -73,7 +73,7 @@ class Consumer:
 
     def __init__(self, query: Feed) -> None:
         self.query = query
-        self.cursor: Cursor | Bare = Bare(position=0)
+        self.cursor: Cursor | BareSequence = BareSequence(position=0)
         self.sequences: list[tuple[int, Event]] = []
 
     async def read(self, reader: Reader, size: int) -> bool:

@@ -3,7 +3,7 @@
 import pytest
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
-from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.cursor import BareSequence, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
 from eventfeed.domain.feed import PAGE_BYTES_MAX, app_feed
 from eventfeed.domain.ports import EventLog
@@ -88,7 +88,9 @@ async def test_since_and_until_limit_the_registration_time(log: EventLog, clock:
     await log.append(entries(1, 9), after=0)
     reader = await new_reader(log, clock)
     page = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000)
-    page_after = await read_page(reader, FEED, size=99, since=3_000_000, until=7_000_000, after=Bare(position=4))
+    page_after = await read_page(
+        reader, FEED, size=99, since=3_000_000, until=7_000_000, after=BareSequence(position=4)
+    )
 
     assert [3, 4, 5, 6] == [each.sequence for each in page.entries]
     assert [5, 6] == [each.sequence for each in page_after.entries]
@@ -111,9 +113,11 @@ async def test_page_after_an_event_id_begins_behind_the_event(log: EventLog, clo
     assert [3] == [each.sequence for each in page.entries]
 
 
-@pytest.mark.parametrize("after", [EventId(id="unknown"), EventId(id=""), Bare(position=10), Bare(position=10**30)])
+@pytest.mark.parametrize(
+    "after", [EventId(id="unknown"), EventId(id=""), BareSequence(position=10), BareSequence(position=10**30)]
+)
 async def test_page_after_an_unknown_position_is_rejected(
-    log: EventLog, clock: ManualClock, after: Bare | EventId
+    log: EventLog, clock: ManualClock, after: BareSequence | EventId
 ) -> None:
     """An unknown event id and a position beyond the end are errors, not empty pages."""
     await log.append(entries(1, 9), after=0)
@@ -146,7 +150,7 @@ async def test_entry_beyond_the_retention_is_not_returned(log: EventLog, clock: 
     reader = await new_reader(log, clock)
     page = await read_page(reader, FEED, size=99)
     with pytest.raises(CursorExpired) as error:
-        await read_page(reader, FEED, size=99, after=Bare(position=3))
+        await read_page(reader, FEED, size=99, after=BareSequence(position=3))
 
     assert [5, 6, 7, 8, 9] == [each.sequence for each in page.entries]
     assert (f"{page.cursor.log}.4", 5_000_000) == (error.value.oldest, error.value.oldest_time)
@@ -157,7 +161,7 @@ async def test_page_after_the_oldest_cursor_has_the_oldest_entry(log: EventLog, 
     await log.append(entries(1, 9), after=0)
     clock.now = 5_000_000 + KEEP
     reader = await new_reader(log, clock)
-    page = await read_page(reader, FEED, size=1, after=Bare(position=4))
+    page = await read_page(reader, FEED, size=1, after=BareSequence(position=4))
 
     assert [5] == [each.sequence for each in page.entries]
 
@@ -180,7 +184,7 @@ async def test_deletion_during_a_scan_is_an_expired_cursor(log: EventLog, clock:
     reader._tail.fresh_until = float("inf")
 
     with pytest.raises(CursorExpired):
-        await read_page(reader, FEED, size=9, after=Bare(position=2))
+        await read_page(reader, FEED, size=9, after=BareSequence(position=2))
 
 
 async def test_entries_are_deleted_an_hour_after_their_retention(log: EventLog, clock: ManualClock) -> None:
@@ -202,13 +206,13 @@ async def test_page_of_large_events_ends_at_the_limit_of_bytes(log: EventLog, cl
         large = [entry(each, of=event(size=EVENT_BYTES_MAX)) for each in range(first, first + 10)]
         await log.append(large, after=first - 1)
     reader = await new_reader(log, clock)
-    sequences, sizes, after = list[int](), list[int](), Bare(position=0)
+    sequences, sizes, after = list[int](), list[int](), BareSequence(position=0)
     more = True
     while more:
         page = await read_page(reader, FEED, size=1000, after=after)
         sequences += [each.sequence for each in page.entries]
         sizes.append(len(b"[" + b",".join(each.json for each in page.entries) + b"]"))
-        after, more = Bare(position=page.cursor.position), page.more
+        after, more = BareSequence(position=page.cursor.position), page.more
 
     assert list(range(1, 201)) == sequences
     assert max(sizes) <= PAGE_BYTES_MAX < sum(sizes)
@@ -222,12 +226,12 @@ async def test_sparse_feed_is_read_in_bounded_requests(
     await log.append([*entries(1, 98), entry(99, of=event(instance=5))], after=0)
     reader = await new_reader(log, clock)
     source = event(instance=5).identity.source
-    pages, after = 0, Bare(position=0)
+    pages, after = 0, BareSequence(position=0)
     while True:
         page = await read_page(reader, app_feed(TTD).where(*conditions(source=source)), size=5, after=after)
         pages += 1
         assert page.cursor.position > after.position
-        after = Bare(position=page.cursor.position)
+        after = BareSequence(position=page.cursor.position)
         if page.entries:
             break
 
@@ -242,7 +246,7 @@ async def test_slow_store_ends_a_page_early(log: EventLog, clock: ManualClock, m
     await log.append(entries(1, 99), after=0)
     reader = await new_reader(log, clock)
     feed = app_feed(TTD).where(*conditions(source="https://nowhere"))
-    page = await read_page(reader, feed, size=5, after=Bare(position=0))
+    page = await read_page(reader, feed, size=5, after=BareSequence(position=0))
 
     assert (0, True) == (len(page.entries), page.more)
     assert 0 < page.cursor.position < 99

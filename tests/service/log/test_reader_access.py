@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 
 import pytest
 
-from eventfeed.domain.cursor import Bare, Cursor, EventId
+from eventfeed.domain.cursor import BareSequence, Cursor, EventId
 from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import InvalidCursor, Unavailable
 from eventfeed.domain.event import App
@@ -183,6 +183,6 @@ async def test_instance_feed_with_a_party_has_events_of_this_party_only(
     await log.append(batch, after=0)
     reader = reader or await new_reader(log, point, clock)
     query = instance_feed(guid(7), party)
-    page = await read_page(reader, query, size=9, after=Bare(position=0))
+    page = await read_page(reader, query, size=9, after=BareSequence(position=0))
 
     assert (sequences, []) == ([each.sequence for each in page.entries], point.requests)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventfeed.domain.cursor import After, Bare, Cursor, EventId
+from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId
 from eventfeed.domain.errors import CursorOfAnotherLog, InvalidCursor, Refused
 from eventfeed.domain.ports import Head
 from eventfeed.log.reader import NeedsLookup, start_of
@@ -21,20 +21,20 @@ def cursor(position: int, *, log: str = LOG) -> Cursor:
 @pytest.mark.parametrize(
     ("after", "head", "start"),
     [
-        (Bare(position=0), EMPTY, 0),
+        (BareSequence(position=0), EMPTY, 0),
         (cursor(0), EMPTY, 0),
         (EventId(id="x"), EMPTY, NeedsLookup.EVENT_ID),
         # Position 0 without a log's name means the oldest entry that is kept.
-        (Bare(position=0), HEAD, 4),
-        (Bare(position=4), HEAD, 4),
-        (Bare(position=5), HEAD, 5),
-        (Bare(position=9), HEAD, 9),
+        (BareSequence(position=0), HEAD, 4),
+        (BareSequence(position=4), HEAD, 4),
+        (BareSequence(position=5), HEAD, 5),
+        (BareSequence(position=9), HEAD, 9),
         (cursor(4), HEAD, 4),
         (cursor(5), HEAD, 5),
         (cursor(9), HEAD, 9),
         # Entries after these positions have expired.
-        (Bare(position=1), HEAD, NeedsLookup.EXPIRED),
-        (Bare(position=3), HEAD, NeedsLookup.EXPIRED),
+        (BareSequence(position=1), HEAD, NeedsLookup.EXPIRED),
+        (BareSequence(position=3), HEAD, NeedsLookup.EXPIRED),
         (cursor(0), HEAD, NeedsLookup.EXPIRED),
         (cursor(3), HEAD, NeedsLookup.EXPIRED),
         (EventId(id="x"), HEAD, NeedsLookup.EVENT_ID),
@@ -48,9 +48,9 @@ def test_start_is_a_position_or_needs_a_lookup(after: After, head: Head, start: 
 @pytest.mark.parametrize(
     ("after", "head", "refusal"),
     [
-        (Bare(position=1), EMPTY, InvalidCursor),
+        (BareSequence(position=1), EMPTY, InvalidCursor),
         (cursor(1), EMPTY, InvalidCursor),
-        (Bare(position=10), HEAD, InvalidCursor),
+        (BareSequence(position=10), HEAD, InvalidCursor),
         (cursor(10), HEAD, InvalidCursor),
         # The name of the log counts before the position.
         (cursor(0, log=OTHER_LOG), EMPTY, CursorOfAnotherLog),

@@ -54,7 +54,7 @@ class Publishing:
         pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
         if not publisher.is_publish_admin:
             _require_own(publisher, events, pointers=pointers)
-        submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, trace=trace)
+        submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:
             org = event.app.org if event.app else publisher.org or ""

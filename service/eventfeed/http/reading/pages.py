@@ -10,7 +10,7 @@ import msgspec
 from cachetools import LRUCache
 from litestar.exceptions import HTTPException
 
-from eventfeed.domain.cursor import Bare, Cursor
+from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
 from eventfeed.http.public_url import PublicUrl
@@ -34,7 +34,7 @@ BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 # Request headers that responses depend on.
 VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
 
-_START = Bare(position=0)
+_START = BareSequence(position=0)
 # The media ranges that name each type of a response, the most specific first. A stream must be named itself.
 _RANGES = {
     CLOUDEVENT_BATCH: (CLOUDEVENT_BATCH, CLOUDEVENT, "application/*", "*/*"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from eventfeed.client.stream import Message, StreamParser
-from eventfeed.domain.cursor import Bare
+from eventfeed.domain.cursor import BareSequence
 from eventfeed.domain.errors import NotApproved
 from eventfeed.domain.feed import Page, app_feed
 from eventfeed.http.problems import Problems
@@ -141,7 +141,7 @@ class Streams:
         guard = guard or StubGuard()
         reader = AnonymousReader("someone", expires=guard.expires)
         feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard)
-        page = await self.services.reader.read(app_feed(TTD), after=Bare(position=0), bounds=parameters)
+        page = await self.services.reader.read(app_feed(TTD), after=BareSequence(position=0), bounds=parameters)
         application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)
         task = asyncio.create_task(application({}, connection.receive, connection.send))
@@ -157,7 +157,7 @@ def parameters_with(*, size: int, until: int | None) -> Parameters:
     """The parameters of a request from the beginning of a feed."""
     return Parameters(
         rest="",
-        after=Bare(position=0),
+        after=BareSequence(position=0),
         types=frozenset(),
         source=None,
         party=None,

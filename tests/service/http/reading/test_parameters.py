@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfeed.domain.conditions import AnyOf, Prefix
-from eventfeed.domain.cursor import Bare, Cursor
+from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.errors import InvalidRequest
 from eventfeed.http.reading.parameters import (
     ANY_FEED,
@@ -42,7 +42,7 @@ def test_query_gives_the_value_of_every_parameter() -> None:
         "01838012345",
     )
 
-    assert (Bare(position=5), 1_000_000, 2_000_000) == (parameters.after, parameters.since, parameters.until)
+    assert (BareSequence(position=5), 1_000_000, 2_000_000) == (parameters.after, parameters.since, parameters.until)
     assert (frozenset("ab"), "https://x", "5", "310000011") == (
         parameters.types,
         parameters.source,
@@ -157,7 +157,7 @@ def test_body_gives_the_value_of_every_parameter() -> None:
         ' "party": 7, "person": "01838012345", "size": "9", "source": null}'
     )
 
-    assert (Bare(position=5), 0, frozenset("abc")) == (parameters.after, parameters.since, parameters.types)
+    assert (BareSequence(position=5), 0, frozenset("abc")) == (parameters.after, parameters.since, parameters.types)
     assert ("7", "310000011", "01838012345") == (parameters.party, parameters.unit, parameters.person)
     assert (9, None) == (parameters.size, parameters.source)
 
@@ -167,8 +167,8 @@ def test_cursor_and_size_of_the_query_replace_those_of_the_body() -> None:
     parameters = body_parameters('{"after": "1", "size": 5, "type": "x"}', "after=2")
     other = body_parameters('{"after": "1", "size": 5}', "size=6")
 
-    assert (Bare(position=2), 5, frozenset("x")) == (parameters.after, parameters.size, parameters.types)
-    assert (Bare(position=1), 6) == (other.after, other.size)
+    assert (BareSequence(position=2), 5, frozenset("x")) == (parameters.after, parameters.size, parameters.types)
+    assert (BareSequence(position=1), 6) == (other.after, other.size)
     assert "after=aaaaaaaaaaaa.1&size=5" == parameters.query_after(str(Cursor(log="a" * 12, position=1)))
 
 
