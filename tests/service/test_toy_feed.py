@@ -219,9 +219,9 @@ async def test_reader_of_a_toy_feed_wakes_at_its_first_event(log: EventLog) -> N
     await tail.start()
     first = matching(CASES)[0]
     with tail.wait(CASES, past=0) as match:
-        tail.learn(ENTRIES[: first - 1])
+        tail.advance(ENTRIES[: first - 1])
         is_early = match.done()
-        tail.learn(ENTRIES[first - 1 :])
+        tail.advance(ENTRIES[first - 1 :])
         position = await match
     await tail.stop()
 

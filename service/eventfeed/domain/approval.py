@@ -7,6 +7,8 @@ import msgspec
 from eventfeed.domain.errors import Fault, NotApproved
 
 APPROVAL_TYPES_MAX = 50
+# The most entries that one query of the audit log returns.
+AUDIT_ENTRIES_MAX = 1_000
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,12 @@
 """The appender: the only part of a process that appends to the log.
 
-Publishes wait in a bounded queue. While one batch is written the next one grows, so many publishers share one durable
+Submissions wait in a bounded queue. While one batch is written the next one grows, so many publishers share one durable
 write. A batch is planned for a known end of the log and appended right after it. If another writer has appended since,
 the append fails: so no other writer can store the same identity, or become the owner of the same instance, in between.
 
-After a failed or unconfirmed append the appender reads the positions. If they have the write id of the batch, it is
-stored. If they have another one, another writer was first, and the batch is planned again. If they are empty, the same
-entries are appended again.
+After a failed or unconfirmed append the appender reads the positions of the batch. If the entries there have its write
+id, the batch is stored. If they have another write id, another writer was first, and the batch is planned again. If
+the positions are empty, the same entries are appended again.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
 
-# The queue holds some seconds of writing. A longer one would only delay the 503.
+# The queue holds the events of a few seconds. A longer queue would only delay the response 503.
 QUEUE_EVENTS_MAX = 10_000
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
 # Time for one batch (s) before its publishers get 503 and repeat.
@@ -32,7 +32,7 @@ WRITE_SECONDS_MAX = 10.0
 # Delays after a lost race or a failure (s).
 BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
-# The longest delay after a lost race (s), the time of a few writes: with a longer one the winner would win again.
+# The longest delay after a lost race (s), the time of a few writes: after a longer delay the loser would lose again.
 RACE_SECONDS_MAX = 0.02
 # The most that the clocks may differ (µs). An entry far in the future would force its time on all later ones.
 CLOCK_SKEW_MAX = 5_000_000
@@ -108,7 +108,7 @@ class Appender:
                 pending.resolve(Unavailable("The service is stopping."))
 
     def _next_batch(self) -> "Sequence[PendingPublish]":
-        """Take as many whole submissions from the queue, in order, as one append takes."""
+        """Remove from the queue, in order, as many whole submissions as fit into one append."""
         batch, events, size = list[PendingPublish](), 0, 0
         while self._queue:
             pending = self._queue[0]
@@ -146,13 +146,13 @@ class Appender:
             if await self._write(entries, budget):
                 seconds = asyncio.get_running_loop().time() - began
                 self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
-                await self._ensure_visible(max((actual.sequence for actual in lookup.identities.values()), default=0))
+                await self._read_up_to(max((each.sequence for each in lookup.identities.values()), default=0))
                 return _outcomes(submissions, plan, write=_WrittenBatch(entries=entries, write_ids=write_ids))
             self._telemetry.race_lost(self._log.engine)
             await budget.wait(at_most=RACE_SECONDS_MAX)
             await self._tail.refresh(past=self._tail.head.end_offset + 1)
 
-    async def _ensure_visible(self, position: int) -> None:
+    async def _read_up_to(self, position: int) -> None:
         """Read up to a stored event, which another process may have written, before its receipt is sent."""
         if position > self._tail.head.end_offset:
             await self._tail.refresh(past=position)
@@ -176,7 +176,7 @@ class Appender:
             if not actual:
                 await budget.wait()
                 continue
-            self._tail.learn(actual)
+            self._tail.advance(actual)
             own = [entry for entry in actual if entry.write_id == entries[0].write_id]
             if len(own) < len(actual):
                 return False
@@ -184,7 +184,7 @@ class Appender:
         return True
 
     async def _read_positions(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """Return the entries at these positions, none if the store does not respond: then the next append decides."""
+        """Return the entries at these positions, or none if the store does not respond: `append` is tried again."""
         try:
             return await self._log.follow(after=after, limit=limit)
         except Unavailable:

@@ -1,7 +1,7 @@
 """The reader: pages of a feed, from memory or from the store.
 
 A page never reaches past the end that this process has verified. Its cursor is the last position examined: it passes
-events that were filtered out, and never an event that is not visible yet.
+events that were filtered out, and never an event that this process has not read yet.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 
-# A request makes at most so many scans (some tenths of a second), then returns the entries found so far.
+# The most scans for one request (a few tenths of a second). After them the request returns the entries found so far.
 SCANS_MAX = 10
 # Seconds for the scans of one request, even if the store is slow.
 SCANS_SECONDS_MAX = 4.0
-# So many entries cannot exceed the bytes of a page, even if each event has the maximum size.
+# This number of entries cannot exceed the bytes of a page, even if each event has the maximum size.
 UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
-# The least number of entries to read after a scan with hidden entries: the next visible one may be far away.
+# The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
 CANDIDATES_MIN = 200
 
 
@@ -42,7 +42,7 @@ class NeedsLookup(enum.Enum):
 
 
 def start_of(after: After, head: Head) -> int | NeedsLookup:
-    """Return the position to read after. Raises `CursorOfAnotherLog`, or `InvalidCursor` beyond the end."""
+    """Return the position to read after. Raises `CursorOfAnotherLog`, or `InvalidCursor` if it is beyond the end."""
     match after:
         case BareSequence(position=0):
             return head.log_start
@@ -112,8 +112,9 @@ class Reader:
     async def wait_for_entry(self, feed: Feed, *, past: int, seconds: float, disconnect: asyncio.Task[None]) -> int:
         """Wait for the first entry of the feed after `past`, visible to the reader or not.
 
-        Returns the position up to which there is none: before that entry, or the end of the log after `seconds`. It
-        returns at once if the log ends after `past`, and as soon as the service stops or `disconnect` is done.
+        Returns a position up to which the feed has no entry after `past`: the one before the first entry, or the end of
+        the log after `seconds`. Returns `past` immediately if the log already ends after it or the service stops. Stops
+        waiting when `disconnect` is done.
         """
         if self._tail.head.end_offset != past:
             return past
@@ -150,8 +151,9 @@ class Reader:
     async def _collect(self, feed: Feed, *, after: int, through: int, size: int) -> Scan:
         """Collect visible entries in order, up to `size`, the bytes of a page or the budget of a request.
 
-        Values that a decision has hidden are excluded from the next scan, so a few decisions hide any number of
-        entries. An entry without a decision ends the page; if it is the first one, the request fails.
+        The next scan excludes all entries with the same resource or party as an entry that a decision has hidden, so a
+        few decisions hide any number of entries. The page ends before an entry without a decision. If that is the first
+        entry, the request fails.
         """
         collected, limit = Scan(entries=(), examined=after, log_start=after, positions=b""), size
         deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
@@ -168,7 +170,7 @@ class Reader:
             is_full = len(collected.entries) == size or collected.examined < scan.examined
             if is_full or collected.examined >= through or is_late:
                 break
-            hidden = _difference(scan.entries, visible.entries)
+            hidden = _hidden_events(scan.entries, visible.entries)
             feed, limit = feed.without(hidden), max(size - len(collected.entries), CANDIDATES_MIN if hidden else 0)
         return collected
 
@@ -182,7 +184,7 @@ class Reader:
         try:
             allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
         except Undecided as failure:
-            visible, examined = _before(failure, scan.entries)
+            visible, examined = _visible_before_undecided(failure, scan.entries)
             if examined == raise_at:
                 raise
             return Scan(entries=visible, examined=examined, log_start=scan.log_start)
@@ -209,14 +211,14 @@ class Reader:
         return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=oldest_time)
 
 
-def _difference(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
+def _hidden_events(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
     if len(visible) == len(entries):
         return ()
     sequences = {entry.sequence for entry in visible}
     return [entry.event for entry in entries if entry.sequence not in sequences]
 
 
-def _before(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
+def _visible_before_undecided(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
     """Return the visible entries before the first without a decision, and the position before that one."""
     visible, verdicts = list[Entry](), failure.verdicts
     for entry in entries:
@@ -237,7 +239,7 @@ def _extend(collected: Scan, scan: Scan, *, size: int) -> Scan:
     if not scan.entries:
         return replace(collected, examined=scan.examined)
     entries, capacity = collected.entries, size - len(collected.entries)
-    # To sum the bytes of few entries takes longer than to send them.
+    # Fewer entries always fit, so their bytes are not added up.
     if len(entries) + len(scan.entries) > UNMEASURED_ENTRIES_MAX:
         capacity = min(capacity, _count_fitting(entries, scan.entries))
     if capacity >= len(scan.entries):

@@ -9,14 +9,11 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
+from eventfeed.domain.approval import AUDIT_ENTRIES_MAX, Approval, AuditEntry, AuditRange
 from eventfeed.domain.moment import format_moment
 from eventfeed.log.cosmos.containers import RECORDS
 from eventfeed.log.cosmos.database import Calls, Database
 from eventfeed.log.cosmos.retry import ConflictError
-
-# The most entries that one query of the audit log returns.
-AUDIT_ENTRIES_MAX = 1_000
 
 _APPROVAL, _DAYS = "approval", "audit-days"
 

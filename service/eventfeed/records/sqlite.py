@@ -12,13 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
-from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
+from eventfeed.domain.approval import AUDIT_ENTRIES_MAX, Approval, AuditEntry, AuditRange
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.log.sqlite.connections import ConnectionPool, transaction
 
 SCHEMA_VERSION = 1
-# The most entries that one query of the audit log returns.
-AUDIT_ENTRIES_MAX = 1_000
 
 # `valid_to` of a withdrawn approval. Its row stays, so that a later seed has no effect.
 _WITHDRAWAL = -1

@@ -292,7 +292,7 @@ async def test_gap_in_the_entries_is_damage(log: EventLog, clock: ManualClock) -
     """The tail raises, and its end offset stays before the gap."""
     async with running_appender(log, clock=clock) as (_, tail):
         with pytest.raises(LogDamaged):
-            tail.learn([entry(2)])
+            tail.advance([entry(2)])
 
     assert 0 == tail.head.end_offset
 

@@ -93,7 +93,7 @@ class EventStreamResponse(Response[bytes]):
                         yield chunk
                 cursor = page.cursor
                 if not page.more:
-                    if services.reader.has_passed(parameters.until):
+                    if services.page_reader.has_passed(parameters.until):
                         return
                     cursor = await self._wait(cursor, beat=beat, disconnect=disconnect)
                 if self._time() - beat >= HEARTBEAT_SECONDS:
@@ -103,7 +103,7 @@ class EventStreamResponse(Response[bytes]):
                         await guard.require()
                     beat = self._time()
                 self._require_open()
-                page = await services.reader.read(feed, after=cursor, bounds=parameters)
+                page = await services.page_reader.read(feed, after=cursor, bounds=parameters)
         except Failure as failure:
             problem = services.problems.on_failure(self._feed_request.request, failure).content
             yield b"id: %b\nevent: end\ndata: %b\n\n" % (str(cursor).encode(), problem)
@@ -113,14 +113,14 @@ class EventStreamResponse(Response[bytes]):
         seconds, expires = beat + HEARTBEAT_SECONDS - self._time(), self._feed_request.reader.expires
         if expires is not None:
             seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
-        position = await self._services.reader.wait_for_entry(
+        position = await self._services.page_reader.wait_for_entry(
             self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), disconnect=disconnect
         )
         return Cursor(log=cursor.log, position=position)
 
     def _require_open(self) -> None:
         """Raise the reason for the end of the stream, if the service is stopping or the token has expired."""
-        if self._services.reader.is_stopping:
+        if self._services.page_reader.is_stopping:
             raise Unavailable("The service is stopping. Connect again with the last id.")
         expires = self._feed_request.reader.expires
         if expires is not None and self._services.clock() // 1_000_000_000 >= expires:

@@ -51,7 +51,7 @@ class FeedRequest(NamedTuple):
 class ReadingServices(NamedTuple):
     """The services behind pages, waits and streams."""
 
-    reader: Reader
+    page_reader: Reader
     clock: Clock
     problems: Problems
     limits: ConcurrencyLimits

@@ -35,7 +35,7 @@ BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
 
 _START = BareSequence(position=0)
-# The media ranges that name each type of a response, the most specific first. A stream must be named itself.
+# The media ranges that match each media type of a response, the most specific first. No wildcard matches a stream.
 _RANGES = {
     CLOUDEVENT_BATCH: (CLOUDEVENT_BATCH, CLOUDEVENT, "application/*", "*/*"),
     JSON: (JSON, "application/*", "*/*"),
@@ -50,15 +50,17 @@ class Pages:
     def __init__(self, services: ReadingServices, public_url: PublicUrl, *, secret: bytes) -> None:
         self._services, self._public_url = services, public_url
         self._tag_digest = hashlib.blake2b(key=secret, digest_size=16)
-        # By serialisation, log name and positions: another log may have other entries at the same positions.
+        # The key is serialisation, log name and positions: another log may have other entries at the same positions.
         self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
 
     async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
-        """Return a page, a stream, or 304 if the caller already has the page. Raises what `Reader.read` raises."""
+        """Return a page, a stream, or 304 if the caller already has the page. Raises the errors of `Reader.read`."""
         parameters, fields = feed_request.parameters, feed_request.request.fields
         media_type = negotiate(fields.get("accept"))
         seconds = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
-        page = await self._services.reader.read(feed_request.feed, after=parameters.after or _START, bounds=parameters)
+        page = await self._services.page_reader.read(
+            feed_request.feed, after=parameters.after or _START, bounds=parameters
+        )
         if media_type == EVENT_STREAM:
             return EventStreamResponse(self._services, feed_request, page=page)
         if seconds:
@@ -74,30 +76,32 @@ class Pages:
         feed, parameters, guard = feed_request.feed, feed_request.parameters, feed_request.guard
         link = self._link(feed_request, str(page.cursor))
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
-        is_known = _names_tag(feed_request.request.fields, tag)
+        is_known = _matches_tag(feed_request.request.fields, tag)
         if page.entries and (len(page.entries) == parameters.size or not is_known):
             return page
         if (expires := feed_request.reader.expires) is not None:
             seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
-        reader, deadline = self._services.reader, asyncio.get_running_loop().time() + seconds
+        page_reader, deadline = self._services.page_reader, asyncio.get_running_loop().time() + seconds
         disconnect, initial_page, after = (
             asyncio.create_task(wait_for_disconnect(feed_request.request.receive)),
             page,
             parameters.after,
         )
         try:
-            while not (page.more or reader.has_passed(parameters.until) or reader.is_stopping or disconnect.done()):
+            while not (
+                page.more or page_reader.has_passed(parameters.until) or page_reader.is_stopping or disconnect.done()
+            ):
                 if (remaining := deadline - asyncio.get_running_loop().time()) <= 0:
                     break
-                position = await reader.wait_for_entry(
+                position = await page_reader.wait_for_entry(
                     feed, past=page.cursor.position, seconds=remaining, disconnect=disconnect
                 )
-                # Entries that the caller has are read again, so that the new page contains them.
+                # If the caller has the entries, read from the same cursor, so that the new page contains them too.
                 if not initial_page.entries:
                     after = Cursor(log=page.cursor.log, position=position)
                 if guard is not None:
                     await guard.require()
-                page = await reader.read(feed, after=after or _START, bounds=parameters)
+                page = await page_reader.read(feed, after=after or _START, bounds=parameters)
                 if len(page.entries) > len(initial_page.entries):
                     return page
         finally:
@@ -111,7 +115,7 @@ class Pages:
         fields, guard, cursor = feed_request.request.fields, feed_request.guard, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
-        is_unchanged = _names_tag(fields, tag)
+        is_unchanged = _matches_tag(fields, tag)
         if guard is not None and page.entries and not is_unchanged:
             await guard.audit(page)
         body = b"" if is_unchanged else self._body(feed_request.serialise, page)
@@ -158,9 +162,9 @@ class Pages:
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
         """Return a strong entity tag.
 
-        It covers the link, with the log and the last position examined, the parameters, the caller's rights and the
-        positions of the events. Entries never change. The digest has a key, so that a client cannot compute the tag of
-        a page that it has not received, and use a 304 to test a guess.
+        It covers the link (which contains the log name and the last position examined), the parameters, the caller's
+        rights and the positions of the events. Entries never change. The digest has a key, so a client cannot compute
+        the tag of a page that it has not received, and cannot use a 304 to confirm a guess.
         """
         variant = msgspec.json.encode((media_type, feed_request.reader.rights, page.more))
         tag = self._tag_digest.copy()
@@ -168,8 +172,8 @@ class Pages:
         return f'"{tag.hexdigest()}"'
 
 
-def _names_tag(fields: Mapping[str, str], tag: str) -> bool:
-    """True if the caller names this tag, in its plain or its gzip form, by weak comparison (RFC 9110 §13.1.2).
+def _matches_tag(fields: Mapping[str, str], tag: str) -> bool:
+    """True if `If-None-Match` has this tag, in its plain or its gzip form, by weak comparison (RFC 9110 §13.1.2).
 
     `*` matches nothing: it would match every page, so a poll with it would never return an event.
     """
@@ -196,7 +200,7 @@ def negotiate(accept: str | None) -> str:
         media_range, _, parameters = part.partition(";")
         weight = _WEIGHT.search(parameters)
         weights.setdefault(media_range.strip().lower(), float(weight[1]) if weight else 1.0)
-    if weights.get(CLOUDEVENT) == 0:  # another name of the array: it never excludes it
+    if weights.get(CLOUDEVENT) == 0:  # it also selects the array, but never excludes it
         del weights[CLOUDEVENT]
     order, choices = list(weights), dict[str, tuple[float, int]]()
     for media_type, ranges in _RANGES.items():

@@ -100,7 +100,7 @@ class Tail:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)
 
-    def learn(self, entries: Sequence[Entry]) -> None:
+    def advance(self, entries: Sequence[Entry]) -> None:
         """Move past entries that are durable. Skips those before the end; raises `LogDamaged` at a gap."""
         for entry in entries:
             if entry.sequence <= self.head.end_offset:
@@ -133,7 +133,7 @@ class Tail:
             entries = await self._log.follow(after=self.head.end_offset, limit=FOLLOW_ENTRIES_MAX)
             if not entries:
                 raise LogDamaged(f"The log ends at {head.end_offset}, but nothing follows {self.head.end_offset}.")
-            self.learn(entries)
+            self.advance(entries)
         self.head = replace(head, end_offset=self.head.end_offset, time=self.head.time)
         self.fresh_until = began + REFRESH_SECONDS
 

@@ -141,7 +141,7 @@ class Streams:
         guard = guard or StubGuard()
         reader = AnonymousReader("someone", expires=guard.expires)
         feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard)
-        page = await self.services.reader.read(app_feed(TTD), after=BareSequence(position=0), bounds=parameters)
+        page = await self.services.page_reader.read(app_feed(TTD), after=BareSequence(position=0), bounds=parameters)
         application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)
         task = asyncio.create_task(application({}, connection.receive, connection.send))

@@ -116,8 +116,8 @@ async def test_two_thousand_waiters_cost_ten_reads_a_second(log: EventLog) -> No
 async def test_own_append_moves_the_end_without_a_read(log: EventLog) -> None:
     """Entries before the end are skipped."""
     tail = await start_tail(log)
-    tail.learn(entries(1, 3))
-    tail.learn(entries(2, 4))
+    tail.advance(entries(1, 3))
+    tail.advance(entries(2, 4))
 
     assert 4 == tail.head.end_offset
     assert [1, 2, 3, 4] == [each.sequence for each in tail.entries_after(0) or ()]
@@ -141,7 +141,7 @@ async def test_tail_at_a_gap_is_damage(log: EventLog) -> None:
 async def test_end_before_the_verified_end_is_damage(log: EventLog) -> None:
     """A store restored from an older copy is not accepted as the same log."""
     tail = await start_tail(log)
-    tail.learn(entries(1, 3))
+    tail.advance(entries(1, 3))
 
     with pytest.raises(LogDamaged, match="older copy"):
         await tail.refresh(past=4)
@@ -164,7 +164,7 @@ async def test_append_during_a_rename_is_kept(log: EventLog) -> None:
             head = await super().head()
             if head.log == name and tail.head.end_offset == 0:
                 await log.append([new_entry], after=0)
-                tail.learn([new_entry])
+                tail.advance([new_entry])
             return head
 
     new_entry, name = entry(1), ""
@@ -182,7 +182,7 @@ async def test_entries_in_memory_are_bounded_by_count(log: EventLog, monkeypatch
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     tail = await start_tail(log)
     for sequence in range(1, 101):
-        tail.learn([entry(sequence)])
+        tail.advance([entry(sequence)])
 
     assert 30 <= len(tail.entries_after(70) or ()) <= 40
     assert tail.entries_after(50) is None
@@ -193,7 +193,7 @@ async def test_entries_in_memory_are_bounded_by_bytes(log: EventLog, monkeypatch
     monkeypatch.setattr(recent, "BYTES_MAX", 1_000)
     monkeypatch.setattr(recent, "EVICTION_ENTRIES", 5)
     tail = await start_tail(log)
-    tail.learn(entries(1, 50))
+    tail.advance(entries(1, 50))
 
     assert tail.entries_after(40) is None
     assert () == tail.entries_after(50)
@@ -241,7 +241,7 @@ async def test_new_tail_fills_memory_with_earlier_entries(log: EventLog, monkeyp
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             result = await super().follow(after=after, limit=limit)
             if after == 15:
-                tail.learn([entry(46)])
+                tail.advance([entry(46)])
             return result
 
     tail = await start_tail(GrowingLog(log))
@@ -273,7 +273,7 @@ async def test_entries_read_for_a_full_memory_are_discarded(log: EventLog, monke
     class GrowingLog(FaultyLog):
         async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
             result = await super().follow(after=after, limit=limit)
-            tail.learn(entries(31, 60))
+            tail.advance(entries(31, 60))
             read.set()
             return result
 
@@ -306,7 +306,7 @@ async def test_memory_has_no_gap_after_a_failed_read(log: EventLog, missing_entr
     async with fill_memory_of(tail):
         await read.wait()
         await asyncio.sleep(0.01)
-        tail.learn([entry(31)])
+        tail.advance([entry(31)])
         await asyncio.sleep(0.01)
 
     assert tail.entries_after(last_absent - 1) is None
