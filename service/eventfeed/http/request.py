@@ -27,8 +27,9 @@ BODY_SECONDS_MAX = 30.0
 # For requests that carry no events.
 BODY_BYTES_MAX = 16 * 1024
 
-# Characters of a header, so that caches by a header are bounded. A host name has at most 253 (RFC 1035 §2.3.4).
+# Characters of the headers that are keys of caches. A host name has at most 253 (RFC 1035 §2.3.4).
 HEADER_LENGTH_MAX = 8 * 1024
+_CACHED = ("accept", "accept-encoding", "content-type")
 _HOST_LENGTH_MAX = 300
 # Headers that are lists, and headers with a single value.
 _LISTS = frozenset({"accept", "accept-encoding", "if-none-match", "prefer"})
@@ -63,7 +64,7 @@ class HttpRequest(Request[None, None, State]):
         detail = ""
         if self.repeated:
             detail = f"The request repeats {', '.join(sorted(self.repeated))}, which must not be repeated."
-        elif any(len(value) > HEADER_LENGTH_MAX for value in self.fields.values()):
+        elif any(len(self.fields.get(name, "")) > HEADER_LENGTH_MAX for name in _CACHED):
             detail = f"A header of the request has over {HEADER_LENGTH_MAX} characters."
         elif not self.host and self.scope["http_version"] == "1.1":  # granian adds an empty one
             detail = "The request has no Host header."

@@ -270,7 +270,7 @@ def test_refusal_without_a_problem_has_its_status() -> None:
     """A gateway may respond with an HTML page."""
     run = run_steps(following().read(), Response(404, {}, b"<html>"))
 
-    assert "404: answered with status 404" == str(run.error)
+    assert "404: status 404" == str(run.error)
 
 
 def test_refusal_with_faults_names_each_fault() -> None:
