@@ -14,6 +14,7 @@ from eventfeed.domain.principal import Principal
 
 # The present time, in nanoseconds since 1970 UTC. Moments are microseconds.
 Clock = Callable[[], int]
+CLOCK_SECOND = 1_000_000_000
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):

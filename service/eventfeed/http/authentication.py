@@ -5,6 +5,7 @@ import hashlib
 from cachetools import TLRUCache
 
 from eventfeed.domain.errors import Unauthenticated
+from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
 from eventfeed.http.request import HttpRequest
 from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
@@ -42,4 +43,4 @@ def bearer_token(request: HttpRequest) -> str:
 
 def _expiry(_: bytes, principal: Principal, __: int) -> int:
     """Return the time (ns) from which a cached caller no longer counts."""
-    return principal.expires * 1_000_000_000
+    return principal.expires * CLOCK_SECOND

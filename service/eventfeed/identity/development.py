@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from eventfeed.domain.errors import Fault, InvalidRequest
-from eventfeed.domain.ports import Clock
+from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.identity.discovery import Discovery
 from eventfeed.identity.exchange import ID_PORTEN, LEVELS, MASKINPORTEN
 from eventfeed.identity.keys import SigningKeys
@@ -43,7 +43,7 @@ class DevelopmentIssuer(NamedTuple):
         Maskinporten reads `org_number` (9 digits), ID-porten `person` (11 digits) and `level`; both read `scope`.
         """
         claims = _CLAIMS[self.provider](form)
-        now = self.clock() // 1_000_000_000
+        now = self.clock() // CLOCK_SECOND
         frame = {"iss": self.url, "aud": self.audience, "jti": secrets.token_urlsafe(16), "iat": now}
         return self.keys.sign({**claims, **frame, "exp": now + TOKEN_SECONDS})
 

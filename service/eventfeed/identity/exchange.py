@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from eventfeed.domain.errors import Failure, Fault, InvalidRequest, Unauthenticated
-from eventfeed.domain.ports import Register
+from eventfeed.domain.ports import CLOCK_SECOND, Register
 from eventfeed.domain.principal import Method
 from eventfeed.identity.discovery import Discovery
 from eventfeed.identity.tokens import PLATFORM, PlatformIssuer, Provider, verify_external_token
@@ -76,8 +76,8 @@ class Exchange:
         identify = self._person if provider == ID_PORTEN else self._organisation
         claims = {**_other_claims(external.claims), **await identify(external.claims)}
         # A platform token never outlives the external token.
-        expires = min(external.expires, now // 1_000_000_000 + LIFETIME_SECONDS)
-        return self._issuer.sign(claims, now=now // 1_000_000_000, expires=expires)
+        expires = min(external.expires, now // CLOCK_SECOND + LIFETIME_SECONDS)
+        return self._issuer.sign(claims, now=now // CLOCK_SECOND, expires=expires)
 
     def discovery(self) -> Discovery:
         """Return the discovery document of the platform tokens' issuer."""
@@ -124,7 +124,7 @@ class Exchange:
 
 def service_token(issuer: PlatformIssuer) -> str:
     """Return this service's own token for the platform: it may request decisions."""
-    now = issuer.clock() // 1_000_000_000
+    now = issuer.clock() // CLOCK_SECOND
     claims = {"urn:altinn:app": "eventfeed", "scope": "altinn:authorization/authorize"}
     return issuer.sign(claims, now=now, expires=now + SERVICE_TOKEN_SECONDS)
 

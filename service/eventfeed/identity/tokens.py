@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from eventfeed.domain.errors import Unauthenticated
-from eventfeed.domain.ports import Clock
+from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Method, Principal
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.signatures import key_id, signed_payload
@@ -18,8 +18,6 @@ from eventfeed.identity.signatures import key_id, signed_payload
 LEEWAY_SECONDS = 10
 
 PLATFORM = "urn:altinn:"
-# Of a clock (ns).
-_SECOND = 1_000_000_000
 
 # Claims of id tokens only (OpenID Connect Core 1.0 §2, §3.3.2.11), and claims of which every access token has one
 # (RFC 9068 §2.2). Both are needed: an id token without a nonce looks like an access token, and its audience is a client
@@ -127,9 +125,9 @@ def _decode(payload: bytes, kind: type[C]) -> C:
 def _require_current(claims: _RegisteredClaims, issuer: str, *, now: int) -> None:
     if claims.iss != issuer:
         raise Unauthenticated("The token has another issuer.")
-    if now >= int(claims.exp) * _SECOND:
+    if now >= int(claims.exp) * CLOCK_SECOND:
         raise Unauthenticated("The token has expired.")
-    if now < (claims.nbf - LEEWAY_SECONDS) * _SECOND:
+    if now < (claims.nbf - LEEWAY_SECONDS) * CLOCK_SECOND:
         raise Unauthenticated("The token is not valid yet.")
 
 

@@ -110,9 +110,8 @@ class EventStreamResponse(Response[bytes]):
 
     async def _wait(self, cursor: Cursor, *, beat: float, disconnect: asyncio.Task[None]) -> Cursor:
         """Wait for an entry, a heartbeat or the token's end; return the cursor up to which there is nothing to read."""
-        seconds, expires = beat + HEARTBEAT_SECONDS - self._time(), self._feed_request.reader.expires
-        if expires is not None:
-            seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
+        left = self._services.seconds_left(self._feed_request.reader)
+        seconds = min(beat + HEARTBEAT_SECONDS - self._time(), left)
         position = await self._services.page_reader.wait_for_entry(
             self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), disconnect=disconnect
         )
@@ -122,8 +121,7 @@ class EventStreamResponse(Response[bytes]):
         """Raise the reason for the end of the stream, if the service is stopping or the token has expired."""
         if self._services.page_reader.is_stopping:
             raise Unavailable("The service is stopping. Connect again with the last id.")
-        expires = self._feed_request.reader.expires
-        if expires is not None and self._services.clock() // 1_000_000_000 >= expires:
+        if self._services.seconds_left(self._feed_request.reader) <= 0:
             raise Unauthenticated("The token has expired. Connect again with the last id and a new token.")
 
     def _time(self) -> float:

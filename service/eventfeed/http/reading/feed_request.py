@@ -1,11 +1,12 @@
 """A request for a feed: the caller's rights, and the services that answer it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page
-from eventfeed.domain.ports import Clock
+from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Principal
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
@@ -56,3 +57,7 @@ class ReadingServices(NamedTuple):
     problems: Problems
     limits: ConcurrencyLimits
     telemetry: Telemetry
+
+    def seconds_left(self, reader: Principal | AnonymousReader) -> float:
+        """Return the time until the reader's token expires (s), infinity without a token."""
+        return math.inf if reader.expires is None else (reader.expires * CLOCK_SECOND - self.clock()) / CLOCK_SECOND

@@ -42,8 +42,7 @@ class Feeds(NamedTuple):
     ) -> HttpResponse:
         """Respond with a feed that may be filtered by party."""
         subject = await find_subject(parameters, self.register)
-        filters = (*parameters.conditions, *party_condition(subject))
-        feed = feed.where(*filters) if filters else feed
+        feed = feed.where(*parameters.conditions, *party_condition(subject))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(

@@ -74,13 +74,12 @@ class Pages:
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
         feed, parameters, guard = feed_request.feed, feed_request.parameters, feed_request.guard
-        link = self._link(feed_request, str(page.cursor))
-        tag = self._tag(feed_request, page, media_type=media_type, link=link)
-        is_known = _matches_tag(feed_request.request.fields, tag)
-        if page.entries and (len(page.entries) == parameters.size or not is_known):
-            return page
-        if (expires := feed_request.reader.expires) is not None:
-            seconds = min(seconds, expires - self._services.clock() / 1_000_000_000)
+        if page.entries:
+            link = self._link(feed_request, str(page.cursor))
+            tag = self._tag(feed_request, page, media_type=media_type, link=link)
+            if len(page.entries) == parameters.size or not _matches_tag(feed_request.request.fields, tag):
+                return page
+        seconds = min(seconds, self._services.seconds_left(feed_request.reader))
         page_reader, deadline = self._services.page_reader, asyncio.get_running_loop().time() + seconds
         disconnect, initial_page, after = (
             asyncio.create_task(wait_for_disconnect(feed_request.request.receive)),

@@ -3,13 +3,14 @@
 A reader near the end of the log costs the store nothing, and memory only the entries on its page.
 """
 
-import functools
 from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from operator import attrgetter
+
+from cachetools import LRUCache, cached
 
 from eventfeed.domain.conditions import APP_FIELDS, ATTRIBUTES, Condition, Field
 from eventfeed.domain.event import Entry, Event, sequence_of
@@ -48,14 +49,10 @@ def event_keys(event: Event) -> Sequence[Key]:
     return [(fields, values) for fields, get in readers if (values := get(event)) is not None]
 
 
+@cached(LRUCache[object, tuple[Sequence[Key], Sequence[Condition]]](FEEDS_MAX), key=attrgetter("conditions", "filters"))
 def feed_keys(feed: Feed) -> tuple[Sequence[Key], Sequence[Condition]]:
     """Return keys of which each event of the feed has exactly one, and the conditions left to check."""
-    return _keys(feed.conditions, feed.filters)
-
-
-@functools.lru_cache(maxsize=FEEDS_MAX)
-def _keys(*conditions: tuple[Condition, ...]) -> tuple[Sequence[Key], Sequence[Condition]]:
-    plan = plan_lookup(Feed(name="", conditions=conditions[0], filters=conditions[1]), INDEXES)
+    plan = plan_lookup(feed, INDEXES)
     return [(plan.fields, values if len(values) > 1 else values[0]) for values in plan.keys], plan.rest
 
 
