@@ -3,14 +3,13 @@
 A reader near the end of the log costs the store nothing, and memory only the entries on its page.
 """
 
+import functools
 from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from operator import attrgetter
-
-from cachetools import LRUCache, cached
 
 from eventfeed.domain.conditions import APP_FIELDS, ATTRIBUTES, Condition, Field
 from eventfeed.domain.event import Entry, Event, sequence_of
@@ -49,7 +48,7 @@ def event_keys(event: Event) -> Sequence[Key]:
     return [(fields, values) for fields, get in readers if (values := get(event)) is not None]
 
 
-@cached(LRUCache[object, tuple[Sequence[Key], Sequence[Condition]]](FEEDS_MAX), key=attrgetter("conditions", "filters"))
+@functools.lru_cache(maxsize=FEEDS_MAX)
 def feed_keys(feed: Feed) -> tuple[Sequence[Key], Sequence[Condition]]:
     """Return keys of which each event of the feed has exactly one, and the conditions left to check."""
     plan = plan_lookup(feed, INDEXES)
