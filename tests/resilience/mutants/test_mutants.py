@@ -204,11 +204,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def exit_code(copy: Path, tests: str, *, engine: str = "") -> int:
-    """Run tests in the copy, and return pytest's exit code: 1 if a test fails. `engine` selects tests of one engine."""
+def run_copy(copy: Path, tests: str, *, engine: str = "") -> subprocess.CompletedProcess[str]:
+    """Run tests in the copy. pytest's exit code is 1 if a test fails. `engine` selects tests of one engine."""
     command = [sys.executable, "-m", "pytest", "-x", "-n", "0", "-p", "no:cacheprovider", "-k", engine, tests]
     environment = {**os.environ, "PYTHONPATH": str(copy / "service"), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False).returncode
+    return subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_text_of_each_mutant_occurs_once_in_the_code() -> None:
@@ -222,7 +222,9 @@ def test_text_of_each_mutant_occurs_once_in_the_code() -> None:
 @pytest.mark.parametrize("tests", sorted({mutant.tests for mutant in MUTANTS.values()}))
 def test_unchanged_copy_passes_the_tests(copy: Path, tests: str) -> None:
     """Tests that fail on a mutant pass on the correct code."""
-    assert 0 == exit_code(copy, tests)
+    result = run_copy(copy, tests)
+
+    assert 0 == result.returncode, result.stdout + result.stderr
 
 
 # A mutant above the engines must fail on each engine.
@@ -243,8 +245,8 @@ def test_each_mutant_makes_a_test_fail(copy: Path, name: str, engine: str) -> No
     assert 1 == code.count(mutant.original), "the mutant's text must occur once in the code"
     file.write_text(code.replace(mutant.original, mutant.replacement))
     try:
-        result = exit_code(copy, mutant.tests, engine=engine)
+        result = run_copy(copy, mutant.tests, engine=engine)
     finally:
         file.write_text(code)
 
-    assert 1 == result
+    assert 1 == result.returncode, result.stdout + result.stderr
