@@ -160,11 +160,13 @@ def locust_page(url: str) -> Iterator[str]:
 
 def test_page_starts_a_run_and_shows_lag_and_violations(service: RunningService, tmp_path: Path) -> None:
     """In a browser, a click starts the run, the charts change, and the tab `Feeds` has the scenarios."""
-    with locust_page(service.url) as url, controlled_window(url, profile=tmp_path / "profile") as window:
-        # The page shows the button before it handles clicks.
-        window.wait_until(
-            "document.body.innerText.includes('RUNNING') || void document.querySelector('button[type=submit]')?.click()"
-        )
+    button = "document.querySelector('button[type=submit]')"
+    with locust_page(service.url) as url, controlled_window(profile=tmp_path / "profile") as window:
+        window.load(url, until=f"!!{button}")
+        window.evaluate(f"{button}.click()")
+        wait_until(lambda: httpx.get(f"{url}stats/requests").json()["state"] == "running")
+        # Statistics from before the click show the form again, and nothing updates it: a new page shows the run.
+        window.load(url, until="document.body.innerText.includes('RUNNING')")
         window.wait_until("document.body.innerText.includes('S1 app, lag')")
         window.evaluate("[...document.querySelectorAll('[role=tab]')].find(e => /charts/i.test(e.innerText)).click()")
         window.wait_until("document.querySelectorAll('canvas').length > 0")

@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ _OPTIONS = (
     "--disable-component-update",
     "--window-size=1400,1000",
 )
+
+# A script that fails to load is not loaded again by the page itself.
+_LOAD_SECONDS = (20.0, 40.0, WAIT_SECONDS_MAX)
+_ERRORS_MAX, _ERROR_LENGTH_MAX, _DOCUMENT_LENGTH_MAX = 20, 1_000, 4_000
 
 
 def browser_path() -> str:
@@ -57,10 +62,26 @@ def open_window(url: str, *, profile: Path) -> Iterator[None]:
 
 
 class Window:
-    """A window of the browser, under control of the test by the Chrome DevTools Protocol."""
+    """A window of the browser, under control of the test by the Chrome DevTools Protocol.
+
+    It collects errors of scripts, of the console and of loads, and reports them if a wait fails.
+    """
 
     def __init__(self, connection: WebSocket) -> None:
         self._connection, self._numbers = connection, itertools.count(1)
+        self._errors = deque[str](maxlen=_ERRORS_MAX)
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self._call(f"{domain}.enable")
+
+    def load(self, url: str, *, until: str) -> None:
+        """Load a page until the value of this script is true. A page that stays incomplete is loaded again."""
+        for seconds in _LOAD_SECONDS:
+            navigation = self._call("Page.navigate", url=url)
+            assert "errorText" not in navigation, navigation
+            with suppress(AssertionError):
+                wait_until(lambda: self.evaluate(until), timeout=seconds)
+                return
+        raise AssertionError(until, *self._report())
 
     def evaluate(self, expression: str) -> Any:
         """Evaluate a script in the page, and return its value."""
@@ -73,11 +94,16 @@ class Window:
         try:
             return wait_until(lambda: self.evaluate(expression))
         except AssertionError as failure:
-            raise AssertionError(expression, self.evaluate("document.body.innerText")) from failure
+            raise AssertionError(expression, *self._report()) from failure
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the page as a PNG file."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def _report(self) -> Sequence[str]:
+        """Return the document of the page, and the errors since it was opened."""
+        document = self.evaluate("location.href + '\\n' + document.documentElement.outerHTML")
+        return [str(document)[:_DOCUMENT_LENGTH_MAX], *self._errors]
 
     def _call(self, method: str, **parameters: object) -> Any:
         number = next(self._numbers)
@@ -85,13 +111,29 @@ class Window:
         while True:
             message = json.loads(self._connection.recv())
             if message.get("id") == number:
+                assert "result" in message, message
                 return message["result"]
+            if _is_error(message):
+                self._errors.append(json.dumps(message["params"])[:_ERROR_LENGTH_MAX])
+
+
+def _is_error(message: Mapping[str, Any]) -> bool:
+    """True if an event of the protocol is about an exception, an error in the console, or a failed load."""
+    match message:
+        case {"method": "Runtime.exceptionThrown" | "Network.loadingFailed" | "Inspector.targetCrashed"}:
+            return True
+        case {"method": "Runtime.consoleAPICalled", "params": {"type": "error"}}:
+            return True
+        case {"method": "Log.entryAdded", "params": {"entry": {"level": "error"}}}:
+            return True
+        case _:
+            return False
 
 
 @contextmanager
-def controlled_window(url: str, *, profile: Path) -> Iterator[Window]:
-    """Open a window on this address, under control of the test, while the block lasts."""
-    with open_window(url, profile=profile):
+def controlled_window(*, profile: Path) -> Iterator[Window]:
+    """Open an empty window, under control of the test, while the block lasts."""
+    with open_window("about:blank", profile=profile):
         port_file = profile / "DevToolsActivePort"
         port = wait_until(lambda: port_file.read_text().split() if port_file.exists() else [])[0]
         pages = httpx.get(f"http://127.0.0.1:{port}/json", timeout=WAIT_SECONDS_MAX).json()
