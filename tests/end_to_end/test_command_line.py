@@ -430,7 +430,7 @@ def test_old_cursors_are_refused_after_new_log(tmp_path: Path) -> None:
     with running_service(tmp_path) as service:
         service.run_command("publish", "-", stdin=lines("a", 3))
         cursor = read_app_feed(service, "a", "after=0").headers["feed-cursor"]
-        name = service.run_command("store", "new-log").stdout.decode().strip()
+        name = service.run_command("store", "new-log", "--yes").stdout.decode().split()[6].rstrip(".")
         wait_until(lambda: read_app_feed(service, "a", f"after={cursor}").status_code == 410)
         old_page, new_page = read_app_feed(service, "a", f"after={cursor}"), read_app_feed(service, "a", "after=0")
 
@@ -438,7 +438,9 @@ def test_old_cursors_are_refused_after_new_log(tmp_path: Path) -> None:
     assert f"{name}.3" == new_page.headers["feed-cursor"]
 
 
-@pytest.mark.parametrize("arguments", [["audit"], ["store", "new-log"]])
+@pytest.mark.parametrize(
+    "arguments", [["audit"], ["store", "new-log"], ["store", "trim", "--before", "2026-01-01T00:00:00Z"]]
+)
 def test_missing_store_is_an_error_and_not_created(tmp_path: Path, arguments: list[str]) -> None:
     """The command creates no file in a wrong folder."""
     result = subprocess.run(

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from eventfeed.cli.options import run_on_store
+from eventfeed.cli.options import moment, run_on_store
 from eventfeed.domain.approval import AuditRange
-from eventfeed.domain.moment import format_moment, parse_moment
+from eventfeed.domain.moment import format_moment
 
 if TYPE_CHECKING:
     from eventfeed.app.store import Store
@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--org-number", "organisation", metavar="N", help="Only entries of this organisation.")
-@click.option("--from", "since", metavar="T", help="Only entries at this time or later (RFC 3339).")
-@click.option("--to", "until", metavar="T", help="Only entries before this time (RFC 3339).")
-def audit(organisation: str | None, since: str | None, until: str | None) -> None:
+@click.option("--from", "since", metavar="T", type=moment, help="Only entries at this time or later (RFC 3339).")
+@click.option("--to", "until", metavar="T", type=moment, help="Only entries before this time (RFC 3339).")
+def audit(organisation: str | None, since: int | None, until: int | None) -> None:
     """Print the audit log, one entry a line: each page of the reportees feed, and each decision on an approval."""
-    start, end = _moment(since, "--from"), _moment(until, "--to")
-    selection = AuditRange(since=start or 0, until=end, organisation=organisation)
+    selection = AuditRange(since=since or 0, until=until, organisation=organisation)
 
     async def print_entries(store: "Store") -> None:
         async for entry in store.records.entries(selection):
@@ -31,10 +30,3 @@ def audit(organisation: str | None, since: str | None, until: str | None) -> Non
             click.echo(msgspec.json.encode({names.get(name, name): value for name, value in members.items()}))
 
     run_on_store(print_entries)
-
-
-def _moment(text: str | None, option: str) -> int | None:
-    moment = None if text is None else parse_moment(text)
-    if text is not None and moment is None:
-        raise click.UsageError(f"{option} {text}: must be a time with an offset, such as 2026-01-31T12:00:00Z.")
-    return moment

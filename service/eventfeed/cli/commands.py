@@ -1,6 +1,5 @@
 """The commands of `eventfeed`."""
 
-import asyncio
 import sys
 
 import click
@@ -8,10 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from eventfeed.cli.audit import audit
-from eventfeed.cli.options import plain_failures, run_on_store, settings_here
+from eventfeed.cli.options import plain_failures, settings_here
 from eventfeed.cli.publish import publish
 from eventfeed.cli.read import read
 from eventfeed.cli.scenarios import scenarios
+from eventfeed.cli.store import store
 from eventfeed.cli.token import token
 from eventfeed.settings import PREFIX, SECRETS, describe_settings
 
@@ -51,38 +51,5 @@ def settings() -> None:
     Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False).print(table)
 
 
-@main.group()
-def store() -> None:
-    """Maintain the store."""
-
-
-@store.command()
-@click.option(
-    "--segment-entries",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Entries in each partition; cannot be changed later. For tests.",
-)
-def create(segment_entries: int | None) -> None:
-    """Create a store in a Cosmos DB emulator. In Azure, `infra/` creates the store."""
-    from eventfeed.app.store import Store  # noqa: PLC0415  # as for serve
-    from eventfeed.telemetry.telemetry import Telemetry  # noqa: PLC0415  # as for serve
-
-    here = settings_here()
-    if here.cosmos is None or not here.cosmos.emulator:
-        raise click.UsageError(
-            "This command is for an emulator on this machine: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name."
-        )
-    with plain_failures():
-        asyncio.run(Store(here, Telemetry(), segment_entries=segment_entries).create())
-    click.echo(f"{here.cosmos.database} exists")
-
-
-@store.command(name="new-log")
-def new_log() -> None:
-    """Give the log a new name, after a restore. The service then refuses all older cursors."""
-    click.echo(run_on_store(lambda store: store.log.rename()))
-
-
-for command in (audit, publish, read, scenarios, token):
+for command in (audit, publish, read, scenarios, store, token):
     main.add_command(command)

@@ -13,6 +13,7 @@ from eventfeed.access.local import Population, population_file
 from eventfeed.client import CursorExpiredError, FeedError, RefusedError, Tokens, UnreachableError
 from eventfeed.client.tokens import FixedToken
 from eventfeed.domain.errors import Failure
+from eventfeed.domain.moment import parse_moment
 from eventfeed.settings import Settings, SettingsError, from_environment
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ def settings_here(*, host: str | None = None, port: int | None = None) -> Settin
     """Return the settings of the environment; options override them. Invalid settings end the command (exit code 2)."""
     with plain_failures():
         return from_environment(host=host, port=port)
+
+
+def moment(text: str) -> int:
+    """Return the time of an option (µs since 1970), as a type of click."""
+    parsed = parse_moment(text)
+    if parsed is None:
+        raise click.BadParameter(f"{text!r} is not a time with an offset, such as 2026-01-31T12:00:00Z.")
+    return parsed
 
 
 def run_on_store(work: Callable[["Store"], Coroutine[None, None, Result]]) -> Result:
