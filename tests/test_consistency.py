@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from eventfeed.app.application import create_application
-from eventfeed.cli.serve import STOP_SECONDS_MAX
+from eventfeed.cli.server import STOP_SECONDS_MAX
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.http.operations.gateway import HEADER
 from eventfeed.http.operations.openapi import document

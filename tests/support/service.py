@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -97,13 +97,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, *arguments: str, **settings: str) -> RunningService:
-    """Start a service with its files in `folder`, on `EVENTFEED_PORT` or a free port, and wait until it is ready."""
+def start(
+    folder: Path, *arguments: str, command: Sequence[str] = (COMMAND,), file_limit: str = "", **settings: str
+) -> RunningService:
+    """Start a service with its files in `folder`, on `EVENTFEED_PORT` or a free port, and wait until it is ready.
+
+    `command` runs the command line, `file_limit` is the hard limit of open files, if it is set.
+    """
     port = settings.pop("EVENTFEED_PORT", str(free_port()))
+    limit = ["prlimit", f"--nofile={file_limit}"] if file_limit else []
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "output").open("ab") as output:
         process = subprocess.Popen(
-            [COMMAND, "serve", "--port", port, *arguments],
+            [*limit, *command, "serve", "--port", port, *arguments],
             cwd=folder,
             env=clean_environment(**settings),
             stdout=output,
@@ -137,9 +143,11 @@ def stop(service: RunningService) -> int:
 
 
 @contextmanager
-def running_service(folder: Path, *arguments: str, **settings: str) -> Iterator[RunningService]:
-    """Run a service while the block lasts."""
-    service = start(folder, *arguments, **settings)
+def running_service(
+    folder: Path, *arguments: str, command: Sequence[str] = (COMMAND,), file_limit: str = "", **settings: str
+) -> Iterator[RunningService]:
+    """Run a service while the block lasts. The arguments are those of `start`."""
+    service = start(folder, *arguments, command=command, file_limit=file_limit, **settings)
     try:
         yield service
     finally:

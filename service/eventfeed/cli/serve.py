@@ -13,25 +13,19 @@ from typing import NamedTuple
 
 import httpx
 import msgspec
-from granian import Granian
-from granian.constants import Interfaces, Loops
-from granian.log import LogLevels
 
 from eventfeed.app.application import create_application
 from eventfeed.app.identity import first_approvals
 from eventfeed.app.store import Store
 from eventfeed.cli.observe import telemetry_page
+from eventfeed.cli.server import Server, listening_socket
 from eventfeed.domain.cloudevents import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, parse_events
 from eventfeed.sample import sample_events, sample_instance
-from eventfeed.settings import Settings, SettingsError, hand_down
+from eventfeed.settings import Settings, hand_down
 from eventfeed.telemetry.telemetry import Telemetry
 
-# After a stop, requests in progress have this time to finish.
-STOP_SECONDS_MAX = 20
-# Concurrent requests in each process, besides those that wait for events.
-REQUESTS_MAX = 1_024
 # The greeting waits this long for a worker.
 READY_SECONDS_MAX = 60.0
 READY_POLL_SECONDS = 0.1
@@ -81,33 +75,19 @@ _EXAMPLES = (
 
 def serve(settings: Settings, *, sample: bool, observe: bool) -> None:
     """Run the service until it is stopped. Raises `SettingsError` or `LogDamaged` before the first request."""
-    _require_free_address(settings)
-    asyncio.run(_prepare(settings, sample=sample))
-    hand_down(settings)
-    with telemetry_page(settings.port) if observe else contextlib.nullcontext("") as page:
-        _serve(settings, page=page)
+    with listening_socket(settings) as listener:
+        asyncio.run(_prepare(settings, sample=sample))
+        hand_down(settings)
+        with telemetry_page(settings.port) if observe else contextlib.nullcontext("") as page:
+            _serve(settings, listener, page=page)
 
 
-def _serve(settings: Settings, *, page: str) -> None:
+def _serve(settings: Settings, listener: socket.socket, *, page: str) -> None:
     # A new interpreter for each worker: a forked one would inherit locks that a thread of this process holds.
     multiprocessing.set_start_method("spawn")
-    granian = Granian(
-        "eventfeed.app.application:create",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=settings.workers,
-        loop=Loops.uvloop,
-        websockets=False,
-        factory=True,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS_MAX,
-        # A request that waits counts too.
-        backpressure=settings.streams + settings.waits + REQUESTS_MAX,
-    )
+    server = Server(settings, listener)
     threading.Thread(target=_announce, args=(settings, page), daemon=True).start()
-    granian.serve()
+    server.serve()
 
 
 async def _prepare(settings: Settings, *, sample: bool) -> None:
@@ -130,20 +110,6 @@ async def _fill(store: Store) -> None:
         batch = RawEvents(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
         events = parse_events(batch, EventDefaults(new_id=uuid.uuid4, now=now), from_app=True)
         await store.appender.publish(Submission(events=events, pointers=batch.pointers(), admin=True))
-
-
-def _require_free_address(settings: Settings) -> None:
-    """Raise `SettingsError` if another process listens on the address."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as failure:
-            raise SettingsError(
-                f"Cannot listen on {settings.host}:{settings.port}: {failure.strerror}. "
-                "Choose another port with --port, or stop the process that uses it."
-            ) from None
 
 
 def _announce(settings: Settings, page: str) -> None:
