@@ -225,6 +225,9 @@ def _unknown_names(variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
+    if faults := list(_invalid_urls(settings)):
+        yield from faults
+        return
     yield from _store_contradictions(settings)
     if settings.maskinporten_issuer and not settings.maskinporten_audiences.split():
         yield f"{PREFIX}MASKINPORTEN_AUDIENCES: needed when {PREFIX}MASKINPORTEN_ISSUER is set"
@@ -246,6 +249,16 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             )
         if not settings.public_url:
             yield f"{PREFIX}PUBLIC_URL: needed when listening on {settings.host}"
+
+
+def _invalid_urls(settings: Settings) -> Iterator[str]:
+    names = ("public_url", "platform_url", "platform_orgs_url", "maskinporten_issuer", "idporten_issuer")
+    urls = {name: getattr(settings, name) for name in names}
+    for name, url in {**urls, "store": f"//{settings.cosmos.host}" if settings.cosmos else ""}.items():
+        try:
+            _ = urlsplit(url).port
+        except ValueError as failure:
+            yield f"{PREFIX}{name.upper()}={getattr(settings, name)!r}: is not a URL: {failure}"
 
 
 def _store_contradictions(settings: Settings) -> Iterator[str]:

@@ -205,6 +205,55 @@ def test_development_issuer_responds_only_to_a_loopback_host(service: RunningSer
     assert_problem(response, 404, "not-found")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "10.0.0.1"},
+        {"x-forwarded-host": "events.example.no"},
+        {"X-Forwarded-Proto": ""},
+        {"X-Forwarded-Anything": "x"},
+        {"Forwarded": "for=10.0.0.1"},
+        {"Via": "1.1 proxy"},
+        {"Origin": "https://evil.example.com"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+        {"Origin": ""},
+        {"Host": "127.0.0.1.example.com"},
+        {"Host": "10.0.0.1"},
+        {"Host": "[::]"},
+        {"Host": "localhost@evil.example.com"},
+        {"Host": "127.0.0.1:1", "Origin": "http://127.0.0.1:2"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["token", "jwks", ".well-known/openid-configuration"])
+def test_development_issuer_hides_from_others(service: RunningService, path: str, headers: dict[str, str]) -> None:
+    """The request came through a proxy, or from a page of another site: its tokens would be anybody's."""
+    form = {"org_number": "991825827", "scope": "altinn:events.publish"} if path == "token" else None
+    method = "POST" if form else "GET"
+    for provider in ("maskinporten", "id-porten"):
+        response = service.client.request(method, f"/development/{provider}/{path}", data=form, headers=headers)
+
+        assert_problem(response, 404, "not-found")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1:80", "localhost", "LOCALHOST:8080", "[::1]:8080"])
+def test_development_issuer_responds_to_its_own_page(service: RunningService, host: str) -> None:
+    """The browser sends the origin of the page with the request."""
+    form = {"org_number": "991825827", "scope": "altinn:events.publish"}
+    headers = {"Host": host, "Origin": f"http://{host.lower()}"}
+    response = service.client.post("/development/maskinporten/token", data=form, headers=headers)
+
+    assert 200 == response.status_code
+
+
+def test_token_of_a_system_user_is_refused(service: RunningService) -> None:
+    """Its consumer is the vendor, who would get the rights of its whole organisation."""
+    token = external_token(service, authorization_details=[{"type": "urn:altinn:systemuser", "systemuser_id": ["a"]}])
+
+    assert_problem(service.exchange(token), 403, "system-user-refused")
+
+
 def test_links_ignore_a_host_header_of_another_machine(service: RunningService) -> None:
     """The links begin with the URL of the service."""
     token = service.token("altinn:events/ttd")

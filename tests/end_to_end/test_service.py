@@ -204,6 +204,13 @@ def test_port_in_use_prevents_the_start(tmp_path: Path) -> None:
         ({"EVENTFEED_STORE": "cosmos://account.example.no/db"}, [b"EVENTFEED_MASKINPORTEN_ISSUER"]),
         ({"EVENTFEED_COSMOS_KEY": "x"}, [b"EVENTFEED_COSMOS_KEY"]),
         ({"EVENTFEED_RETENTION_DAYS": "-1"}, [b"EVENTFEED_RETENTION_DAYS"]),
+        ({"EVENTFEED_PUBLIC_URL": "https://events.example.no"}, [b"EVENTFEED_PUBLIC_URL", b"MASKINPORTEN_ISSUER"]),
+        ({"EVENTFEED_PUBLIC_URL": "http://localhost.example.no"}, [b"EVENTFEED_PUBLIC_URL", b"MASKINPORTEN_ISSUER"]),
+        ({"EVENTFEED_PUBLIC_URL": "http://localhost@10.0.0.1/"}, [b"EVENTFEED_PUBLIC_URL", b"MASKINPORTEN_ISSUER"]),
+        ({"EVENTFEED_PUBLIC_URL": "http://[::1"}, [b"EVENTFEED_PUBLIC_URL", b"not a URL"]),
+        ({"EVENTFEED_PLATFORM_URL": "https://x.example.no:port"}, [b"EVENTFEED_PLATFORM_URL", b"not a URL"]),
+        ({"EVENTFEED_STORE": "cosmos://[[/db"}, [b"EVENTFEED_STORE", b"not a URL"]),
+        ({"EVENTFEED_REGISTER": "/dev/zero"}, [b"EVENTFEED_REGISTER", b"device"]),
     ],
     ids=str,
 )
@@ -230,15 +237,15 @@ def test_real_issuer_disables_the_development_issuers(tmp_path: Path) -> None:
 
 
 def test_links_problems_and_issuer_use_the_public_url(tmp_path: Path) -> None:
-    """Development tokens continue to work."""
-    with running_service(tmp_path, EVENTFEED_PUBLIC_URL="https://events.example.no/base/") as service:
+    """Development tokens continue to work, as the URL is a loopback address."""
+    with running_service(tmp_path, EVENTFEED_PUBLIC_URL="http://localhost:8443/base/") as service:
         page = read_app_feed(service, "a", "after=0")
         problem = read_app_feed(service, "a", "size=0").json()
         issuer = service.client.get("/authentication/api/v1/openid/.well-known/openid-configuration").json()["issuer"]
 
-    assert page.headers["next"].startswith("https://events.example.no/base/events/api/v1/app/ttd/a?after=")
-    assert "https://events.example.no/base/problems/invalid-request" == problem["type"]
-    assert "https://events.example.no/base/authentication/api/v1/openid/" == issuer
+    assert page.headers["next"].startswith("http://localhost:8443/base/events/api/v1/app/ttd/a?after=")
+    assert "http://localhost:8443/base/problems/invalid-request" == problem["type"]
+    assert "http://localhost:8443/base/authentication/api/v1/openid/" == issuer
 
 
 def test_every_problem_type_is_the_url_of_an_explanation(service: RunningService) -> None:

@@ -1,6 +1,7 @@
 """The decision point in this process: Cedar policies over the register's file."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.resources import files
@@ -18,6 +19,13 @@ from eventfeed.domain.principal import Principal
 
 # Decided without a pause: for some milliseconds the event loop does nothing else.
 BATCH_QUESTIONS_MAX = 100
+
+# The parser overflows the stack at some hundred brackets, and at some thousand nested conditions.
+POLICY_DEPTH_MAX = 50
+POLICY_LENGTH_MAX = 16 * 1024
+# Brackets and ends of policies, outside of strings and comments.
+_TOKENS = re.compile(r""""(?:[^"\\]|\\.)*"|//[^\r\n]*|[()\[\]{};]""", re.DOTALL)
+_STEPS = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
 
 Entity = Mapping[str, object]
 Entry = OrganisationEntry | PersonEntry
@@ -62,12 +70,28 @@ class CedarDecisionPoint:
 def _policies(text: bytes) -> cedarpy.PolicySet:
     """Parse policies. Raises `ValueError` with every contradiction to the schema."""
     source = text.decode()
+    _require_shallow(source)
     schema = files(__package__).joinpath("schema.cedarschema").read_text()
     policies = cedarpy.PolicySet.from_str(source)
     result = cedarpy.validate_policies(source, schema)
     if not result.validation_passed:
         raise ValueError("\n".join(f"{fault}; correct the policy" for fault in result.errors))
     return policies
+
+
+def _require_shallow(source: str) -> None:
+    """Refuse policies that are too deep or too long: Cedar's parser is recursive, and would crash the process."""
+    depth = start = 0
+    for token in _TOKENS.finditer(f"{source};"):
+        depth = max(0, depth + _STEPS.get(token[0], 0))
+        length = token.start() - start if token[0] == ";" else 0
+        if depth > POLICY_DEPTH_MAX or length > POLICY_LENGTH_MAX:
+            line = source.count("\n", 0, token.start()) + 1
+            raise ValueError(
+                f"line {line}: a policy has brackets in more than {POLICY_DEPTH_MAX} levels or more than "
+                f"{POLICY_LENGTH_MAX} characters; split the policy"
+            )
+        start = token.end() if token[0] == ";" else start
 
 
 def _entities(entries: Sequence[Entry]) -> cedarpy.Entities:

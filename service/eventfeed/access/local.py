@@ -112,6 +112,8 @@ def _population(text: bytes) -> Population:
     """Parse a population. Raises `ValueError` with all faults."""
     try:
         population = msgspec.json.decode(text, type=Population)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply; correct the file") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise ValueError(f"{_mask(str(failure))}; correct the file") from None
     if faults := list(_contradictions(population)):

@@ -8,18 +8,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import httpx
 import msgspec
+from msgspec import Meta
 
 from eventfeed.access.xacml import AttributeId, request_of, verdicts_of
+from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
 from eventfeed.domain.decision import Question, Undecided, Verdicts
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.domain.principal import Principal
 
-RESPONSE_SECONDS_MAX = 5.0
 # The questions of one call; those of a page of 50 fit.
 CALL_QUESTIONS_MAX = 200
 # Calls with parts of the questions after a response without decisions: 16 calls find one bad question among 200.
@@ -28,12 +29,13 @@ CALLS_MAX = 64
 CALLS_WITHOUT_DECISION_MAX = 10
 # Short names of organisations change a few times a year.
 NAMES_SECONDS = 3_600.0
-RETRY_SECONDS = 5
 
 PARTIES = "/register/api/v1/access-management/parties/query?fields=identifiers,user"
 AUTHORIZE = "/authorization/api/v1/authorize"
 _PERSON = "urn:altinn:person:identifier-no"
 
+# A platform token has them as 64-bit numbers.
+_Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 T = TypeVar("T")
 
 
@@ -56,11 +58,11 @@ class Platform(NamedTuple):
 
 
 class _User(msgspec.Struct, frozen=True, kw_only=True):
-    user_id: int = msgspec.field(name="userId")
+    user_id: _Id = msgspec.field(name="userId")
 
 
 class _Party(msgspec.Struct, frozen=True, kw_only=True):
-    party_id: int = msgspec.field(name="partyId")
+    party_id: _Id = msgspec.field(name="partyId")
     user: _User | None = None
 
 
@@ -159,14 +161,10 @@ def _calls_max(verdicts: Verdicts) -> int:
 
 async def _send(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
     """Return the body of a success. Raises `Unavailable` for anything else, without details of the request."""
-    try:
-        async with asyncio.timeout(RESPONSE_SECONDS_MAX):
-            response = await client.send(request)
-    except (httpx.HTTPError, TimeoutError):
-        raise Unavailable("The platform did not respond.", retry_seconds=RETRY_SECONDS) from None
-    if not response.is_success:
-        raise Unavailable(f"The platform responded with {response.status_code}.", retry_seconds=RETRY_SECONDS)
-    return response.content
+    document = await fetch(client, request, service="The platform")
+    if not document.is_success:
+        raise Unavailable(f"The platform responded with {document.status}.", retry_seconds=RETRY_SECONDS)
+    return document.body
 
 
 def _decode(body: bytes, kind: type[T]) -> T:

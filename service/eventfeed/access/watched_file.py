@@ -13,6 +13,9 @@ from eventfeed.settings import SettingsError
 # A right that is removed from a file is gone after this time and the time for which decisions are cached.
 CHECK_SECONDS = 1.0
 
+# A register of some 100,000 organisations and people. It is parsed on the event loop.
+FILE_BYTES_MAX = 16 * 1024 * 1024
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ class WatchedFile(Generic[T]):
         self._lock = asyncio.Lock()
         try:
             self._stamp = _stamp(path) if path else None
-            self.value = parse((path or builtin).read_bytes())
+            self.value = parse(_read(path) if path else builtin.read_bytes())
         except (OSError, ValueError) as failure:
             raise SettingsError(self._message(failure)) from None
 
@@ -51,7 +54,7 @@ class WatchedFile(Generic[T]):
         try:
             stamp = await asyncio.to_thread(_stamp, path)
             if stamp != self._stamp:
-                self.value = self._parse(await asyncio.to_thread(path.read_bytes))
+                self.value = self._parse(await asyncio.to_thread(_read, path))
                 self._stamp = stamp
         except (OSError, ValueError) as failure:
             # The last value may hold a right that was just removed.
@@ -64,6 +67,17 @@ class WatchedFile(Generic[T]):
         if isinstance(failure, OSError):
             return f"{source}: cannot be read: {failure.strerror}"
         return "\n".join(f"{source}: {line}" for line in str(failure).splitlines())
+
+
+def _read(path: Path) -> bytes:
+    """Return the content. Raises `ValueError` for a device or a pipe, which may never end, and for a huge file."""
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError("is a device or a pipe; write the content to a file")
+    with path.open("rb") as file:
+        content = file.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise ValueError(f"has more than {FILE_BYTES_MAX} bytes; shorten the file")
+    return content
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
@@ -20,7 +21,8 @@ from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.tokens import PlatformIssuer, Provider
-from eventfeed.settings import Settings
+from eventfeed.network import is_loopback
+from eventfeed.settings import Settings, SettingsError
 from eventfeed.telemetry.telemetry import Telemetry
 
 
@@ -32,9 +34,10 @@ class Access(NamedTuple):
 
 
 class Identity:
-    """The signing keys of the platform, and the HTTP client for other services."""
+    """The signing keys of the platform, and the HTTP client for other services. Raises `SettingsError`."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+        _require_private_development(settings)
         self._settings, self._telemetry = settings, telemetry
         self.keys = SigningKeys.load(settings.keys_path / "platform")
         # A proxy of the environment is for other machines: in development the issuers are on this one.
@@ -94,6 +97,16 @@ def _development_issuer(settings: Settings, provider: str) -> DevelopmentIssuer:
 
 def _development_url(settings: Settings, provider: str) -> str:
     return f"{settings.own_url}/development/{provider}"
+
+
+def _require_private_development(settings: Settings) -> None:
+    """Refuse development identities behind a public URL: whoever reaches it could become anybody."""
+    if settings.development and not is_loopback(urlsplit(settings.public_url or settings.own_url).hostname or ""):
+        raise SettingsError(
+            f"EVENTFEED_PUBLIC_URL={settings.public_url!r}: others reach this address, and without "
+            "EVENTFEED_MASKINPORTEN_ISSUER the service gives everybody the tokens of anybody. "
+            "Set EVENTFEED_MASKINPORTEN_ISSUER, or remove EVENTFEED_PUBLIC_URL."
+        )
 
 
 def _path(setting: str) -> Path | None:

@@ -17,6 +17,7 @@ from eventfeed.identity.exchange import Exchange
 
 _OPENID = "/authentication/api/v1/openid"
 _NO_STORE = {"Cache-Control": "no-store"}
+_PROXY_HEADERS = frozenset({"forwarded", "via"})
 # A request for a development token has a number, a level and some scopes.
 FORM_FIELDS_MAX = 10
 
@@ -41,7 +42,7 @@ def identity_routes(exchange: Exchange) -> list[HTTPRouteHandler]:
 
 
 def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
-    """Return the routes of a development issuer. They respond only to a loopback host name."""
+    """Return the routes of a development issuer. They respond only to programs on this machine."""
     base = f"/development/{issuer.provider}"
 
     @get(f"{base}/.well-known/openid-configuration")
@@ -64,8 +65,15 @@ def development_routes(issuer: DevelopmentIssuer) -> list[HTTPRouteHandler]:
 
 
 def _require_local(request: HttpRequest) -> None:
-    """Refuse a page of another site that reached this machine under its own name."""
-    if not is_local(request.host):
+    """Refuse requests that are not of a program on this machine: these tokens are of anybody, for anybody.
+
+    A proxy names itself in a header, and a page of another site names its origin or reaches this machine under
+    another host name.
+    """
+    names = request.fields.keys()
+    is_direct = not names & _PROXY_HEADERS and not any(name.startswith("x-forwarded-") for name in names)
+    is_own_page = request.fields.get("origin", own := f"http://{request.host}").lower() == own.lower()
+    if not (is_direct and is_own_page and is_local(request.host)):
         raise NotFoundException
 
 

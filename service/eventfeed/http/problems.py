@@ -84,6 +84,12 @@ KINDS: Mapping[str, Kind] = {
         "A publisher may send events whose source begins with its own organisation's short name, about its own apps "
         "and their instances. `errors` lists the other events. Nothing was written.",
     ),
+    "system-user-refused": Kind(
+        403,
+        "System users are not accepted",
+        "The token has `authorization_details`: it was issued for a system user, not for the whole organisation. "
+        "This service does not exchange such tokens yet. Request a token of the organisation without them.",
+    ),
     "not-through-the-gateway": Kind(
         403,
         "The request bypassed the gateway",

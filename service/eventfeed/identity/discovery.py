@@ -1,12 +1,12 @@
 """Discovery: find an issuer's keys and fetch them, within bounds (OpenID Connect Discovery 1.0, RFC 8414)."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import httpx
 import msgspec
 
+from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity.signatures import VerifyingKey, verifying_key
 from eventfeed.network import is_loopback
@@ -15,12 +15,10 @@ from eventfeed.telemetry.telemetry import Telemetry
 # A provider has a handful of keys, each some hundred bytes, or a few thousand with certificates.
 KEYS_MAX = 50
 DOCUMENT_BYTES_MAX = 256 * 1024
-# For one document; a look-up needs at most three, and the caller waits.
-FETCH_SECONDS_MAX = 5.0
 # The HTTP client raises other errors for a larger one.
 PORT_MAX = 65_535
-# An outage of a provider lasts some seconds at least.
-RETRY_SECONDS = 5
+
+_SERVICE = "The token provider"
 
 D = TypeVar("D")
 
@@ -69,29 +67,15 @@ async def _fetch_metadata(issuer: str, client: httpx.AsyncClient) -> bytes:
 
 
 async def _fetch(url: str, client: httpx.AsyncClient) -> bytes:
-    """Return a document, bounded in bytes and time, or nothing if there is none (4xx)."""
+    """Return a document, or nothing if there is none (4xx)."""
     if not _is_safe(url):
         raise _unavailable("The token provider's URLs must be https.")
-    request = client.stream("GET", url, headers={"Accept-Encoding": "identity"}, follow_redirects=False)
-    try:
-        async with asyncio.timeout(FETCH_SECONDS_MAX), request as response:
-            if response.is_client_error:
-                return b""
-            response.raise_for_status()
-            return await _read_body(response)
-    except (httpx.HTTPError, TimeoutError) as failure:
-        raise _unavailable("The token provider does not respond.") from failure
-
-
-async def _read_body(response: httpx.Response) -> bytes:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _unavailable("The token provider compresses its response, which hides its size.")
-    body = bytearray()
-    async for part in response.aiter_bytes():
-        body += part
-        if len(body) > DOCUMENT_BYTES_MAX:
-            raise _unavailable("The token provider's response is too large.")
-    return bytes(body)
+    document = await fetch(client, client.build_request("GET", url), service=_SERVICE, bytes_max=DOCUMENT_BYTES_MAX)
+    if httpx.codes.is_client_error(document.status):
+        return b""
+    if not document.is_success:
+        raise _unavailable(f"{_SERVICE} does not respond as it should, but with {document.status}.")
+    return document.body
 
 
 def _is_safe(url: str) -> bool:

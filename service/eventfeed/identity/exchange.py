@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Raw
 
-from eventfeed.domain.errors import Failure, Fault, InvalidRequest, Unauthenticated
+from eventfeed.domain.errors import Failure, Fault, InvalidRequest, SystemUserRefused, Unauthenticated
 from eventfeed.domain.ports import CLOCK_SECOND, Register
 from eventfeed.domain.principal import Method
 from eventfeed.identity.discovery import Discovery
@@ -90,6 +90,7 @@ class Exchange:
 
     async def _organisation(self, claims: Mapping[str, Raw]) -> Claims:
         """Return the claims of an organisation: the number in a Maskinporten token, and its entry in the register."""
+        _require_whole_organisation(claims)
         number = _organisation_number(claims)
         ours: dict[str, object] = {
             f"{PLATFORM}orgNumber": number,
@@ -151,6 +152,19 @@ def _text(claims: Mapping[str, Raw], name: str) -> str:
         return msgspec.json.decode(claims.get(name, b'""'), type=str)
     except msgspec.DecodeError:
         return ""
+
+
+def _require_whole_organisation(claims: Mapping[str, Raw]) -> None:
+    """Refuse a token with `authorization_details` (RFC 9396 §9.1): it was issued for less than its organisation.
+
+    The consumer of a system user's token is its vendor, who must not get the rights of the whole organisation by it.
+    """
+    details = bytes(claims.get("authorization_details", b"null")).translate(None, b" \t\r\n")
+    if details not in (b"null", b"[]"):
+        raise SystemUserRefused(
+            "The token has authorization_details, like those of system users, which are not accepted: "
+            "request a token of the organisation without them."
+        )
 
 
 def _organisation_number(claims: Mapping[str, Raw]) -> str:

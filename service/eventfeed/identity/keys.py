@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.identity.discovery import fetch_keys
-from eventfeed.identity.signatures import RSA_BITS_MIN, VerifyingKey
+from eventfeed.identity.signatures import RSA_BITS_MAX, RSA_BITS_MIN, VerifyingKey
 from eventfeed.settings import SettingsError
 from eventfeed.single_flight import SingleFlight
 from eventfeed.telemetry.telemetry import Telemetry
@@ -92,8 +93,9 @@ class ProviderKeys:
         self._refreshing = SingleFlight()
 
     async def key(self, kid: str) -> VerifyingKey:
-        """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if refreshes fail."""
-        if self._needs_refresh(kid):
+        """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if unknown."""
+        needs_refresh = self._needs_refresh(kid)
+        if needs_refresh:
             refresh = asyncio.create_task(self._refreshing.run(self._refresh))
             # A cached key need not wait for a provider that failed the last time.
             if kid not in self._keys or self._failure is None:
@@ -102,11 +104,19 @@ class ProviderKeys:
             return key
         if self._failure is not None:
             raise Unavailable(str(self._failure), retry_seconds=self._failure.retry_seconds)
+        if not needs_refresh:  # the key may be newer than the last refresh
+            raise Unavailable(
+                "The token's key was not among its issuer's keys a moment ago, and they are not read again yet.",
+                retry_seconds=self._seconds_to_refresh(),
+            )
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
 
     def _needs_refresh(self, kid: str) -> bool:
         now = asyncio.get_running_loop().time()
         return now >= self._next_refresh and (kid not in self._keys or now >= self._refresh_time + KEYS_SECONDS)
+
+    def _seconds_to_refresh(self) -> int:
+        return max(1, math.ceil(self._next_refresh - asyncio.get_running_loop().time()))
 
     async def _refresh(self) -> None:
         clock, pause = asyncio.get_running_loop().time, REFRESH_SECONDS_MIN
@@ -140,9 +150,10 @@ def _private(file: Path) -> rsa.RSAPrivateKey:
         key = load_pem_private_key(file.read_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
-    if not isinstance(key, rsa.RSAPrivateKey) or key.key_size < RSA_BITS_MIN:
+    if not isinstance(key, rsa.RSAPrivateKey) or not RSA_BITS_MIN <= key.key_size <= RSA_BITS_MAX:
         raise SettingsError(
-            f"EVENTFEED_KEYS: {file} is not an unencrypted RSA private key in PEM with at least {RSA_BITS_MIN} bits. "
+            f"EVENTFEED_KEYS: {file} is not an unencrypted RSA private key in PEM with at least {RSA_BITS_MIN} bits "
+            f"and at most {RSA_BITS_MAX}. "
             "Replace or remove it: tokens that it signed are then rejected."
         )
     return key

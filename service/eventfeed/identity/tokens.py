@@ -1,5 +1,6 @@
 """Tokens: external ones are verified with their provider's keys, platform tokens with ours (contract section 6)."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple, TypeVar
@@ -11,7 +12,7 @@ from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Method, Principal
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
-from eventfeed.identity.signatures import key_id, signed_payload
+from eventfeed.identity.signatures import key_id, signed_payload, unverified_payload
 
 # Clocks of two machines differ by a few seconds, so a new token may not seem to be valid yet. The expiry has no leeway:
 # a platform token expires with its external token, so one made from an expired token would be expired at once.
@@ -86,7 +87,12 @@ class _PlatformClaims(_RegisteredClaims, frozen=True, kw_only=True):
 
 async def verify_external_token(token: str, provider: Provider, *, now: int) -> ExternalToken:
     """Verify an external access token; `now` in ns. Raises `Unauthenticated`, or `Unavailable` without the keys."""
-    payload = signed_payload(token, await provider.keys.key(key_id(token)))
+    kid = key_id(token)
+    # Before the keys: a token of another issuer, or an old one, must not make anybody wait for them.
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        unverified = msgspec.json.decode(unverified_payload(token), type=_RegisteredClaims)
+        _require_current(unverified, provider.issuer, now=now)
+    payload = signed_payload(token, await provider.keys.key(kid))
     claims, registered = _decode(payload, dict[str, msgspec.Raw]), _decode(payload, _ExternalClaims)
     _require_current(registered, provider.issuer, now=now)
     _require_access_token(claims)

@@ -1,6 +1,7 @@
 """The platform's decision point and register over HTTP: readable responses, and permits with their obligations."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 
 from eventfeed.access import platform as platform_module
 from eventfeed.access.platform import PlatformDecisionPoint, PlatformRegister
+from eventfeed.bounded_fetch import DOCUMENT_BYTES_MAX
 from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Organisation, Person
@@ -170,6 +172,35 @@ async def test_unreadable_response_is_unavailable(double: PlatformDouble, name: 
         await PlatformDecisionPoint(double.platform).allowed(KARI, FIFTY)
     assert failure.value.retry_seconds >= 1
     assert "5000" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({"Content-Encoding": "gzip"}, gzip.compress(b" " * 4_000_000)), ({}, b" " * (DOCUMENT_BYTES_MAX + 1))],
+    ids=["gzip", "plain"],
+)
+async def test_huge_response_is_unavailable(double: PlatformDouble, headers: dict[str, str], body: bytes) -> None:
+    """This holds for decisions, the register and the list of short names."""
+    double.names = httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+    double.respond = lambda *_: httpx.Response(200, headers=headers, stream=httpx.ByteStream(body))
+    register = PlatformRegister(double.platform, names_url=NAMES_URL)
+    for request in (
+        PlatformDecisionPoint(double.platform).allowed(KARI, {Question(resource=BOLIG, party="1")}),
+        register.person("01838012345"),
+        register._short_names(),
+    ):
+        with pytest.raises(Unavailable, match=r"compresses|too large"):
+            await request
+
+    assert {"identity"} == {request.headers["accept-encoding"] for request in double.requests}
+
+
+@pytest.mark.parametrize("party", [0, -1, 2**63, 10**30, "1", None, 1.5])
+async def test_party_that_is_no_id_is_unavailable(double: PlatformDouble, party: object) -> None:
+    """A platform token cannot contain it."""
+    double.parties[PERSON] = {"partyId": party, "user": {"userId": 20000001}}
+    with pytest.raises(Unavailable):
+        await PlatformRegister(double.platform, names_url=NAMES_URL).person("01838012345")
 
 
 async def test_results_without_resource_do_not_count(double: PlatformDouble) -> None:

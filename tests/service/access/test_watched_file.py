@@ -53,6 +53,26 @@ async def test_changed_file_is_read_again(file: Path) -> None:
     assert (1, 23, 45) == (before, after_write, await number.current())
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/stdin", "fifo"])
+def test_device_or_pipe_is_refused_without_reading_it(tmp_path: Path, name: str) -> None:
+    """A read would not end, or would wait for a writer."""
+    os.mkfifo(tmp_path / "fifo")
+
+    with pytest.raises(SettingsError, match=r"EVENTFEED_NUMBER=.*a device or a pipe; write the content to a file"):
+        open_file(tmp_path / name)
+
+
+async def test_huge_file_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read up to the limit, at the start and later."""
+    monkeypatch.setattr(watched_file, "FILE_BYTES_MAX", 3)
+    number = open_file(file)
+    file.write_text("1234")
+    with pytest.raises(Unavailable):
+        await number.current()
+    with pytest.raises(SettingsError, match="more than 3 bytes"):
+        open_file(file)
+
+
 async def test_file_that_became_invalid_is_unavailable(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The last value is not used. The fault is logged, and a valid file is used again."""
     number = open_file(file)

@@ -1,20 +1,19 @@
 """Discovery: an issuer's keys, within limits of size and time, and only from a document of this issuer."""
 
-import asyncio
 import gzip
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import httpx
 import msgspec
 import pytest
 
+from eventfeed import bounded_fetch
 from eventfeed.domain.errors import Unavailable
-from eventfeed.identity import discovery as module
 from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KEYS_MAX, fetch_keys
 from eventfeed.identity.signatures import VerifyingKey
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import ISSUER, ProviderDouble, jwk_of, rsa_key
+from tests.support.raw_server import running_server
 
 OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
@@ -150,33 +149,9 @@ async def test_keys_above_the_maximum_are_ignored(double: ProviderDouble) -> Non
     assert KEYS_MAX == len(await fetch(ISSUER, double.client))
 
 
-@asynccontextmanager
-async def running_server(response: bytes, *, then: bytes = b"", hang: bool = False) -> AsyncIterator[str]:
-    """Run a server and yield its URL. It sends a response, and then `then` repeatedly or, if it hangs, nothing more."""
-
-    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(response)
-            while then or hang:
-                writer.write(then)
-                await writer.drain()
-                await asyncio.sleep(0.001)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has disconnected
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
 async def test_endless_response_is_rejected_at_the_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The response is read up to the limit and no further."""
-    monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 30.0)
+    monkeypatch.setattr(bounded_fetch, "FETCH_SECONDS_MAX", 30.0)
     piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
     async with (
         running_server(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=piece) as url,
@@ -191,7 +166,7 @@ async def test_response_that_does_not_end_in_time_is_unavailable(
     beginning: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit applies to the first byte and to the last."""
-    monkeypatch.setattr(module, "FETCH_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(bounded_fetch, "FETCH_SECONDS_MAX", 0.1)
     async with running_server(beginning, hang=True) as url, _client() as client:
         with pytest.raises(Unavailable, match="does not respond"):
             await fetch(url, client)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfeed.access.local import LocalRegister, population_file
-from eventfeed.domain.errors import Fault, InvalidRequest, Unauthenticated, Unavailable
+from eventfeed.domain.errors import Fault, InvalidRequest, SystemUserRefused, Unauthenticated, Unavailable
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.identity.exchange import LIFETIME_SECONDS, Exchange
 from eventfeed.identity.keys import SigningKeys
@@ -287,3 +287,48 @@ def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], life
     times = {"iat": SECOND, "nbf": SECOND, "exp": SECOND + min(lifetime, LIFETIME_SECONDS)}
 
     assert {**other_claims, **OURS, **times, "iss": ISSUER} == platform
+
+
+SYSTEM_USER = {
+    "type": "urn:altinn:systemuser",
+    "systemuser_org": {"authority": "iso6523-actorid-upis", "ID": "0192:310000011"},
+    "systemuser_id": ["a_unique_identifier_for_the_systemuser"],
+    "system_id": "310000022_system",
+}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [SYSTEM_USER],
+        SYSTEM_USER,
+        [{"type": "another"}, SYSTEM_USER],
+        [{**SYSTEM_USER, "type": "URN:altinn:SystemUser"}],
+        [{"type": ["urn:altinn:systemuser"]}],
+        [[SYSTEM_USER]],
+        "urn:altinn:systemuser",
+        msgspec.Raw(b'[{"type":"urn\\u003aaltinn:systemuser"}]'),
+        msgspec.Raw(b"[" * 90 + b"]" * 90),
+        [{"type": "another"}],
+        [{}],
+        {},
+        7,
+        "",
+        False,
+    ],
+    ids=lambda details: str(details)[:40],
+)
+async def test_token_of_a_system_user_is_refused(
+    double: ProviderDouble, platform_keys: SigningKeys, details: object
+) -> None:
+    """Its consumer is the vendor of the system, who would get the rights of the vendor's whole organisation."""
+    with pytest.raises(SystemUserRefused, match="system users"):
+        await exchange(double, platform_keys, authorization_details=details)
+
+
+@pytest.mark.parametrize("details", [[], msgspec.Raw(b"null"), msgspec.Raw(b"[ ]")], ids=str)
+async def test_token_without_authorization_details_is_exchanged(
+    double: ProviderDouble, platform_keys: SigningKeys, details: object
+) -> None:
+    """An empty list restricts nothing."""
+    assert "ttd" == (await exchange(double, platform_keys, authorization_details=details))["urn:altinn:org"]

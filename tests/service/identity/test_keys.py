@@ -121,9 +121,11 @@ def test_invalid_key_file_is_reported_with_its_name(directory: Path) -> None:
         SigningKeys.load(directory)
 
 
-@pytest.mark.parametrize("key", [rsa_key("short", 1024), curve_key("ES256")], ids=["short", "curve"])
+@pytest.mark.parametrize(
+    "key", [rsa_key("short", 1024), rsa_key("long", 8448), curve_key("ES256")], ids=["short", "long", "curve"]
+)
 def test_key_of_a_wrong_kind_is_reported_with_its_name(directory: Path, key: PrivateKey) -> None:
-    """The key is too short, or no RSA key."""
+    """The key is too short or too long, or no RSA key."""
     write_key(directory, "0001.pem", key)
 
     with pytest.raises(SettingsError, match="RSA private key in PEM with at least 2048 bits"):
@@ -157,13 +159,31 @@ async def test_concurrent_callers_share_one_key_request(double: ProviderDouble) 
 
 
 async def test_unknown_key_ids_cause_one_refresh_in_ten_seconds(double: ProviderDouble) -> None:
-    """Forged key ids cannot cause more requests to the provider."""
+    """Forged key ids cannot cause more requests to the provider. Only the first one is certainly not a key."""
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
+    with pytest.raises(Unauthenticated, match="does not publish"):
+        await keys.key("invented")
     for number in range(50):
-        with pytest.raises(Unauthenticated, match="does not publish"):
+        with pytest.raises(Unavailable):
             await keys.key(f"invented-{number}")
 
     assert 1 == double.key_requests
+
+
+async def test_key_rotated_after_the_last_refresh_is_unavailable_until_the_next(double: ProviderDouble) -> None:
+    """`Retry-After` is what is left of the ten seconds: the token may be valid."""
+    keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
+    await keys.key("key-1")
+    double.keys = {"key-2": rsa_key("two")}
+    with pytest.raises(Unavailable) as failure:
+        await keys.key("key-2")
+    refresh = asyncio.get_running_loop().time() + 3.5
+    keys._next_refresh = refresh
+    with pytest.raises(Unavailable) as later_failure:
+        await keys.key("key-2")
+
+    assert 1 <= failure.value.retry_seconds <= module.REFRESH_SECONDS_MIN
+    assert 1 <= later_failure.value.retry_seconds <= 4
 
 
 async def test_new_key_is_loaded_when_it_is_used(double: ProviderDouble, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,11 +191,10 @@ async def test_new_key_is_loaded_when_it_is_used(double: ProviderDouble, monkeyp
     keys = ProviderKeys(ISSUER, double.client, telemetry=Telemetry())
     await keys.key("key-1")
     double.keys = {"key-2": rsa_key("two")}
-    with pytest.raises(Unauthenticated):
-        await keys.key("key-2")
     monkeypatch.setattr(keys, "_next_refresh", 0.0)
 
     assert rsa_key("two").public_key() == (await keys.key("key-2")).key
+    monkeypatch.setattr(keys, "_next_refresh", 0.0)
     with pytest.raises(Unauthenticated):
         await keys.key("key-1")
 

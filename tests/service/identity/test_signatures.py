@@ -1,6 +1,7 @@
 """Signatures: the keys and algorithms that are accepted."""
 
 import hmac
+import time
 from collections.abc import Mapping
 
 import jwt
@@ -30,6 +31,11 @@ def accepted_key(key: PrivateKey, **members: object) -> VerifyingKey:
     result = verifying_key(jwk_of(key, **members))
     assert result is not None
     return result
+
+
+def number(value: int) -> str:
+    """Return a number as a member of a key."""
+    return jwt.utils.to_base64url_uint(value).decode()
 
 
 @pytest.mark.parametrize("algorithm", RSA_ALGORITHMS)
@@ -98,16 +104,44 @@ def test_token_signed_with_the_public_key_as_secret_is_rejected() -> None:
         jwk_of(curve_key("ES256"), alg="ES384"),
         jwk_of(curve_key("ES256"), crv="P-384"),
         jwk_of(ec.generate_private_key(ec.SECP256K1())),
+        jwk_of(rsa_key("one"), n=number(2**8_193 + 1)),
+        jwk_of(rsa_key("one"), e=number(2**33 + 1)),
+        jwk_of(rsa_key("one"), e=number(1)),
+        jwk_of(rsa_key("one"), e=number(65_536)),
+        jwk_of(rsa_key("one"), n=""),
+        jwk_of(curve_key("ES256"), x="A" * 100_000),
+        jwk_of(curve_key("ES256"), x=jwk_of(curve_key("ES256"))["y"]),
+        jwk_of(curve_key("ES256"), d="AQAB"),
+        jwk_of(curve_key("ES256"), crv="Ed25519", kty="OKP"),
+        {"kty": "RSA", "x5c": ["MIIB" * 10_000]},
     ],
     ids=[
         *("empty", "number", "secret", "private", "short", "for encryption", "encryption algorithm"),
         *("another kind's algorithm", "secret's algorithm", "algorithms", "another curve's algorithm", "another curve"),
-        "unregistered curve",
+        *("unregistered curve", "long", "long exponent", "exponent 1", "even exponent", "no modulus"),
+        *("long point", "point beside the curve", "private point", "edwards curve", "certificates alone"),
     ],
 )
 def test_unusable_key_is_not_accepted(jwk: Mapping[str, object]) -> None:
     """Secret, private, short and invalid keys are skipped."""
     assert verifying_key(jwk) is None
+
+
+def test_private_key_of_20000_bits_costs_nothing() -> None:
+    """A private exponent makes a library compute the factors, which takes minutes for a modulus of this size."""
+    members = {"kty": "RSA", "n": number(2**20_000 - 1), "e": "AQAB", "d": number(2**19_999 + 1)}
+    start = time.process_time()
+    keys = [verifying_key(members), verifying_key({**members, "d": None})]
+
+    assert [None, None] == keys
+    assert time.process_time() - start < 0.5
+
+
+def test_certificates_beside_a_key_are_ignored() -> None:
+    """`x5c` and `x5u` are not read: the key itself comes from its issuer."""
+    key = accepted_key(rsa_key("one"), x5c=["nonsense"], x5u="https://evil.example.com/")
+
+    assert PAYLOAD == signed_payload(sign(rsa_key("one"), "RS256"), key)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +174,17 @@ def test_header_with_an_access_token_type_is_accepted(typ: str) -> None:
     token = jwt.PyJWS().encode(PAYLOAD, rsa_key("one"), "RS256", headers={"kid": "k", "typ": typ})
 
     assert "k" == key_id(token)
+
+
+def test_deep_header_is_rejected() -> None:
+    """The header is parsed before the signature is verified."""
+    text = b'{"alg":"RS256","kid":"k","x":' + b"[" * 9_000
+    token = b".".join(jwt.utils.base64url_encode(part) for part in (text, PAYLOAD, b"seal")).decode()
+
+    with pytest.raises(Unauthenticated):
+        key_id(token)
+    with pytest.raises(Unauthenticated):
+        signed_payload(token, accepted_key(rsa_key("one")))
 
 
 def test_token_above_the_maximum_length_is_rejected() -> None:

@@ -130,10 +130,22 @@ async def test_signature_of_another_key_is_rejected(double: ProviderDouble) -> N
     """The token has the key id of the forger or of the provider."""
     forger = ProviderDouble()
     forger.keys = {"key-1": rsa_key("forger"), "own": rsa_key("forger")}
-    provider = double.provider()
     for kid in ("key-1", "own"):
         with pytest.raises(Unauthenticated):
-            await verify_external_token(forger.sign(claims(), kid=kid), provider, now=NOW)
+            await verify_external_token(forger.sign(claims(), kid=kid), double.provider(), now=NOW)
+
+
+@pytest.mark.parametrize("changes", [{"iss": "https://evil.example.com/"}, {"exp": SECOND - 1}])
+async def test_foreign_or_old_token_with_an_unknown_key_is_rejected_without_the_keys(
+    double: ProviderDouble, changes: dict[str, object]
+) -> None:
+    """The answer is 401 also while keys cannot be read: another key would not help."""
+    double.is_down = True
+    forger = ProviderDouble()
+    with pytest.raises(Unauthenticated):
+        await verify_external_token(forger.token(**changes), double.provider(), now=NOW)
+
+    assert [] == double.requests
 
 
 async def test_key_in_the_header_of_a_token_is_ignored(double: ProviderDouble) -> None:
