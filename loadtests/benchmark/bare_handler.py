@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import apsw
 from litestar import Litestar, Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
@@ -89,7 +89,7 @@ class _Writer:
             batch, self._queue = self._queue, []
             try:
                 await loop.run_in_executor(thread, raw.append, [body for body, _ in batch])
-            except sqlite3.Error as failure:
+            except apsw.Error as failure:
                 error: Exception | None = failure
             else:
                 error = None

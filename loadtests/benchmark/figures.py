@@ -2,10 +2,10 @@
 
 import os
 import platform
-import sqlite3
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+import apsw
 import msgspec
 
 
@@ -69,7 +69,7 @@ def machine() -> str:
 def versions() -> str:
     """The versions of Python, SQLite and the packages that matter for ratios."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("granian", "litestar", "msgspec", "uvloop"))
-    return f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {packages}"
+    return f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, {packages}"
 
 
 def _line(figure: Figure, *, width: int) -> str:

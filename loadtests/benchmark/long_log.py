@@ -1,11 +1,12 @@
 """The time of a page in a long log, compared with a short one. Every page is a seek, so it should be the same."""
 
 import random
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
+
+import apsw
 
 from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import PUBLISH, authorization, event, log_end
@@ -62,7 +63,7 @@ def _log_folder(folder: Path, entries: int) -> Path:
 
 def _fill(path: Path, entries: int) -> None:
     """Write the rows into a closed log, and the indexes afterwards, which is faster."""
-    db = sqlite3.connect(path, isolation_level=None)
+    db = apsw.Connection(str(path))
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA cache_size = -1000000")
     indexes = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL").fetchall()
@@ -71,7 +72,7 @@ def _fill(path: Path, entries: int) -> None:
         db.execute(f"DROP INDEX {name}")
     db.execute(_FILL, {"after": 1, "through": entries, "apps": APPS})
     for _, sql in indexes:
-        db.execute(sql)
+        db.execute(str(sql))
     db.execute("UPDATE log SET position = ?, time = (SELECT max(time) FROM entry)", (entries,))
     db.execute("COMMIT")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

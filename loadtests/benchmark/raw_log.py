@@ -1,11 +1,12 @@
 """A SQLite file with durable batches of rows: the cost of a write without a service around it."""
 
-import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+
+import apsw
 
 from loadtests.benchmark.events import event
 
@@ -20,9 +21,9 @@ class RawLog:
     """Rows in one file, with the tables and indexes of the store `like`. One thread at a time may use it."""
 
     def __init__(self, path: Path, *, like: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-        with closing(sqlite3.connect(like)) as store:
+        self._db = apsw.Connection(str(path))
+        self._db.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+        with closing(apsw.Connection(str(like))) as store:
             for (statement,) in store.execute(_SCHEMA):
                 self._db.execute(statement)
         self.rows = 0

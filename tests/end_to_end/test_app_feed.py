@@ -1,12 +1,12 @@
 """The feed of an app over HTTP: parameters, headers, cursors, scopes and problems."""
 
 import itertools
-import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import apsw
 import pytest
 
 from tests.support.feeds import assert_problem, event_ids, read_app_feed
@@ -309,7 +309,7 @@ def test_expired_cursor_is_rejected_with_the_oldest_cursor(tmp_path: Path) -> No
 
 def age_log(file: Path, *, days: int) -> None:
     """Move the registration times of all entries into the past."""
-    with closing(sqlite3.connect(file)) as db, db:
+    with closing(apsw.Connection(str(file))) as db, db:
         for table in ("entry", "log"):
             db.execute(f"UPDATE {table} SET time = time - ?", (days * 86_400_000_000,))  # noqa: S608  # constants
 

@@ -1,11 +1,11 @@
 """The reportees feed: scope, approval, and an audit entry for every page (contract S4)."""
 
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import apsw
 import httpx
 import pytest
 
@@ -97,12 +97,11 @@ def test_page_without_audit_entry_is_not_sent(tmp_path: Path, app: str) -> None:
     """If the entry cannot be stored, the response is 503, and a repeat gets the same page."""
     with running_service(tmp_path) as service:
         post_events(service, APP_PATH, party_event(app, KARIS_PARTY, type="estate.created")).raise_for_status()
-        with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
+        with closing(apsw.Connection(str(tmp_path / ".eventfeed" / "log.access.db"))) as db:
             db.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'disk full'); END")
         response = read_reportees(service, "estate.created")
-        with sqlite3.connect(tmp_path / ".eventfeed" / "log.access.db") as db:
+        with closing(apsw.Connection(str(tmp_path / ".eventfeed" / "log.access.db"))) as db:
             db.execute("DROP TRIGGER full")
-        db.close()
 
         assert_problem(response, 503, "unavailable")
         assert 1 == len(event_ids(read_reportees(service, "estate.created")))
@@ -112,8 +111,8 @@ def test_page_without_audit_entry_is_not_sent(tmp_path: Path, app: str) -> None:
 def test_audit_entries_cannot_be_changed_or_deleted(bank_service: RunningService, statement: str) -> None:
     """The database itself refuses both statements."""
     approve(bank_service, unused_organisation(), "x").raise_for_status()
-    db = sqlite3.connect(bank_service.folder / ".eventfeed" / "log.access.db")
-    with closing(db), pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    db = apsw.Connection(str(bank_service.folder / ".eventfeed" / "log.access.db"))
+    with closing(db), pytest.raises(apsw.ConstraintError, match="append-only"):
         db.execute(statement)
 
 

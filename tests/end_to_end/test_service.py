@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+import apsw
 import httpx
 import pytest
 
@@ -44,7 +44,7 @@ def serve(folder: Path, *arguments: str, **settings: str) -> subprocess.Complete
 
 def delete_entries(file: Path) -> None:
     """Damage a log: its record has an end, and there is no entry."""
-    with closing(sqlite3.connect(file)) as db, db:
+    with closing(apsw.Connection(str(file))) as db:
         db.execute("DELETE FROM entry")
 
 

@@ -4,10 +4,11 @@ They are built as docs/contributing/add-a-feed.md says. No module below `log/` k
 """
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
@@ -27,7 +28,6 @@ from eventfeed.log.memory.recent_entries import RecentEntries
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite.rows import join_rows
 from eventfeed.log.sqlite.statements import plan_searches, scan_statement
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.running import open_new_log
@@ -160,9 +160,9 @@ async def test_sqlite_searches_an_index_for_a_toy_feed(tmp_path: Path, feed: Fee
     sql, values = scan_statement(searches)
     async with open_sqlite_log(tmp_path / "log.db"):
         pass
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         bindings = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {join_rows(sql)}", bindings)]
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
 
     assert {index} == {search.index_name for search in searches}
     assert len(searches) == sum(index in step for step in plan)

@@ -7,12 +7,15 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import apsw
+
 from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
 from eventfeed.log.appender import Appender
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite.connections import require_sound_library
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.records.sqlite import SqliteRecords
 from eventfeed.settings import Settings, SettingsError
@@ -93,6 +96,7 @@ class Store:
 
 
 def _sqlite_engines(settings: Settings) -> Engines:
+    require_sound_library(apsw.sqlite_lib_version())
     log = SqliteLog(settings.sqlite_path, new_name=new_log_name)
     return Engines(log, SqliteRecords(settings.access_path), None)
 

@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from importlib import resources
 from pathlib import Path
-from sqlite3 import Connection
 from typing import TypeVar
 
 import msgspec
+from apsw import Connection
 
 from eventfeed.domain.approval import AUDIT_ENTRIES_MAX, Approval, AuditEntry, AuditRange
 from eventfeed.domain.errors import LogDamaged
@@ -54,10 +54,9 @@ class SqliteRecords:
 def _create(db: Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     with transaction(db, writes=True):
-        (version,) = db.execute("PRAGMA user_version").fetchone()
+        version = db.pragma("user_version")
         if version == 0:
-            for statement in resources.files(__package__).joinpath("sqlite.sql").read_text().split(";;\n"):
-                db.execute(statement)
+            db.execute(resources.files(__package__).joinpath("sqlite.sql").read_text())
         elif version != SCHEMA_VERSION:
             raise LogDamaged(f"The access file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
 
@@ -78,7 +77,8 @@ def _approve(db: Connection, approval: Approval, *, seed: bool = False) -> None:
 def _withdraw(db: Connection, organisation: str) -> bool:
     statement = "UPDATE approval SET valid_to = ? WHERE organisation = ? AND valid_to <> ?"
     with transaction(db, writes=True):
-        return db.execute(statement, (_WITHDRAWAL, organisation, _WITHDRAWAL)).rowcount > 0
+        db.execute(statement, (_WITHDRAWAL, organisation, _WITHDRAWAL))
+        return db.changes() > 0
 
 
 def _record(db: Connection, entry: AuditEntry) -> None:

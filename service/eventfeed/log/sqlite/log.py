@@ -1,10 +1,11 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
+
+import apsw
 
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event
@@ -79,13 +80,12 @@ class SqliteLog:
             await pool.close()
 
 
-def _create(db: sqlite3.Connection, name: str) -> None:
+def _create(db: apsw.Connection, name: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     if _number(db, "PRAGMA user_version") == 0:
         with transaction(db, writes=True):
             if _number(db, "PRAGMA user_version") == 0:
-                for statement in resources.files(__package__).joinpath("schema.sql").read_text().split(";\n"):
-                    db.execute(statement)
+                db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
                 db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
     while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
         with transaction(db, writes=True):
@@ -96,7 +96,7 @@ def _create(db: sqlite3.Connection, name: str) -> None:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
 
 
-def _head(db: sqlite3.Connection) -> Head:
+def _head(db: apsw.Connection) -> Head:
     row = db.execute("SELECT name, floor, position, time, (SELECT max(sequence) FROM entry) FROM log").fetchone()
     if row is None:
         raise LogDamaged("The store has lost the record of its log's ends.")
@@ -106,7 +106,7 @@ def _head(db: sqlite3.Connection) -> Head:
     return Head(log=name, log_start=log_start, end_offset=position, time=time)
 
 
-def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> None:
+def _append(db: apsw.Connection, entries: Sequence[Entry], *, after: int) -> None:
     with transaction(db, writes=True):
         head = _head(db)
         if head.end_offset != after:
@@ -115,13 +115,13 @@ def _append(db: sqlite3.Connection, entries: Sequence[Entry], *, after: int) -> 
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
-def _follow(db: sqlite3.Connection, *, after: int, limit: int) -> Sequence[Entry]:
+def _follow(db: apsw.Connection, *, after: int, limit: int) -> Sequence[Entry]:
     with transaction(db, writes=False):
         entries, _ = read_entries(db, _FOLLOW, after=after, limit=limit, values={})
     return entries
 
 
-def _scan(db: sqlite3.Connection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+def _scan(db: apsw.Connection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
     searches = plan_searches(feed)
     with transaction(db, writes=False):
         log_start = _number(db, "SELECT floor FROM log")
@@ -135,7 +135,7 @@ def _scan(db: sqlite3.Connection, feed: Feed, *, after: int, through: int, limit
     return Scan(entries=entries, examined=entries[-1].sequence if is_full else through, log_start=log_start)
 
 
-def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, examine: int) -> int:
+def _reach(db: apsw.Connection, search: Search, *, after: int, through: int, examine: int) -> int:
     """Return the position that a scan may reach with a search: `through`, unless it checks over `examine` rows."""
     if not search.rest:
         return through
@@ -144,7 +144,7 @@ def _reach(db: sqlite3.Connection, search: Search, *, after: int, through: int, 
     return through if row is None else int(row[0])
 
 
-def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Lookup:
+def _find(db: apsw.Connection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
     with transaction(db, writes=False):
@@ -161,13 +161,13 @@ def _find(db: sqlite3.Connection, events: Sequence[Event]) -> Lookup:
     return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
 
 
-def _seek(db: sqlite3.Connection, time: int) -> int:
+def _seek(db: apsw.Connection, time: int) -> int:
     with transaction(db, writes=False):
         head = _head(db)
         return _last_before(db, time, low=head.log_start, high=head.end_offset)
 
 
-def _expire(db: sqlite3.Connection, before: int) -> int:
+def _expire(db: apsw.Connection, before: int) -> int:
     with transaction(db, writes=True):
         head = _head(db)
         high = min(head.end_offset - 1, head.log_start + EXPIRE_ENTRIES_MAX)
@@ -177,13 +177,13 @@ def _expire(db: sqlite3.Connection, before: int) -> int:
     return log_start
 
 
-def _rename(db: sqlite3.Connection, name: str) -> str:
+def _rename(db: apsw.Connection, name: str) -> str:
     with transaction(db, writes=True):
         db.execute("UPDATE log SET name = ?", (name,))
     return name
 
 
-def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> int:
+def _last_before(db: apsw.Connection, time: int, *, low: int, high: int) -> int:
     """Return the last position in (`low`, `high`] registered before `time`, else `low`, by binary search."""
     while low < high:
         middle = (low + high + 1) // 2
@@ -194,7 +194,7 @@ def _last_before(db: sqlite3.Connection, time: int, *, low: int, high: int) -> i
     return low
 
 
-def _number(db: sqlite3.Connection, sql: str, *values: object) -> int:
+def _number(db: apsw.Connection, sql: str, *values: object) -> int:
     row = db.execute(sql, values).fetchone()
     if row is None:
         raise LogDamaged("The log has a gap.")

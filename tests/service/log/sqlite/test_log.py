@@ -1,14 +1,14 @@
 """The SQLite engine alone: query plans, durability, and its file."""
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import msgspec
 import pytest
 
-from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.conditions import Condition
 from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
 from eventfeed.domain.event import Identity
@@ -24,14 +24,13 @@ from eventfeed.domain.feed import (
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import translate_error
 from eventfeed.log.sqlite.log import SqliteLog
-from eventfeed.log.sqlite.rows import join_rows
 from eventfeed.log.sqlite.statements import plan_searches, scan_statement
 from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
 from tests.support.events import TTD, all_entries, caller, entries, entry, event
 
-# At least the number of rows that the engine joins into one.
-JOINED_ROWS = PAGE_BYTES_MAX // EVENT_BYTES_MAX
+# More large entries than fit into the bytes of a page.
+PAGE_ENTRIES = PAGE_BYTES_MAX // 64_000
 SOURCE, TYPES = "https://x", frozenset({"a", "b"})
 FILTERS = {
     "all": conditions(),
@@ -86,10 +85,9 @@ async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path
     await log.append(entries(1, 20), after=0)
     searches = plan_searches(feed)
     sql, values = scan_statement(searches)
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         parameters = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {join_rows(sql)}", parameters)]
-    db.close()
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
     index_steps = [step for step in plan if "INDEX entry_" in step]
     other_steps = [step for step in plan if "entry" in step and step not in index_steps]
 
@@ -107,12 +105,11 @@ async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path
 async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_path: Path) -> None:
     """The duration of the lookup before an append does not depend on the size of the log."""
     await log.append(entries(1, 2), after=0)
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
             for sql, values in ((sqlite._ENTRIES, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
-    db.close()
     steps = [[step for step in plan if "entry" in step] for plan in plans]
 
     assert [
@@ -153,9 +150,8 @@ async def test_file_of_the_previous_layout_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     async with open_sqlite_log(path) as log:
         await log.append(entries(1, 5), after=0)
-    with sqlite3.connect(path) as db:
-        db.executescript("DROP INDEX entry_type; DROP INDEX entry_resource; PRAGMA user_version = 1")
-    db.close()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX entry_type; DROP INDEX entry_resource; PRAGMA user_version = 1")
     async with open_sqlite_log(path) as log:
         feed = reportee_feed(frozenset({"instance.created"}))
         scan = await log.scan(feed, after=0, through=5, limit=9)
@@ -204,9 +200,8 @@ async def test_log_that_contradicts_its_stored_end_does_not_open(tmp_path: Path,
     """An end that differs from the stored one is damage."""
     async with open_sqlite_log(tmp_path / "log.db") as log:
         await log.append(entries(1, 3), after=0)
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         db.execute(damage)
-    db.close()
 
     with pytest.raises(LogDamaged):
         async with open_sqlite_log(tmp_path / "log.db"):
@@ -226,9 +221,8 @@ async def test_file_of_a_newer_layout_does_not_open(tmp_path: Path) -> None:
     """A file of a later release is not misread."""
     async with open_sqlite_log(tmp_path / "log.db"):
         pass
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         db.execute("PRAGMA user_version = 99")
-    db.close()
 
     with pytest.raises(LogDamaged, match="99"):
         async with open_sqlite_log(tmp_path / "log.db"):
@@ -238,7 +232,7 @@ async def test_file_of_a_newer_layout_does_not_open(tmp_path: Path) -> None:
 async def test_append_to_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
     """Another process holds the lock for too long: nothing is written, and the append can be repeated."""
     await log._writer.bind(sqlite._number)("PRAGMA busy_timeout = 20")
-    other_process = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
+    other_process = apsw.Connection(str(tmp_path / "log.db"))
     other_process.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as error:
         await log.append([entry(1)], after=0)
@@ -250,12 +244,10 @@ async def test_append_to_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: 
 
 
 def test_every_error_of_the_engine_is_translated() -> None:
-    """Each error of `sqlite3` becomes `Unavailable` or one of its subclasses."""
-    classes = [getattr(sqlite3, name) for name in dir(sqlite3) if name.endswith("Error") or name == "Warning"]
+    """Each error of `apsw` becomes `Unavailable` or one of its subclasses."""
+    classes = [getattr(apsw, name) for name in dir(apsw) if name.endswith("Error")]
     errors = [
-        each_class("x")
-        for each_class in classes
-        if isinstance(each_class, type) and issubclass(each_class, sqlite3.Error)
+        each_class("x") for each_class in classes if isinstance(each_class, type) and issubclass(each_class, apsw.Error)
     ]
 
     assert len(errors) >= 8
@@ -294,8 +286,8 @@ async def test_reading_connection_cannot_write(log: SqliteLog, threads: str) -> 
     assert 3 == len(await log.follow(after=0, limit=10))
 
 
-async def test_joined_rows_are_split_into_the_same_entries(log: SqliteLog) -> None:
-    """The entries have unusual texts, and there are more of them than the engine joins at once."""
+async def test_entries_with_unusual_texts_are_read_as_written(log: SqliteLog) -> None:
+    """Quotes, escapes, line separators and NULLs in any column stay as they are."""
     unusual_texts = [
         "",
         '"quoted"',
@@ -318,33 +310,32 @@ async def test_joined_rows_are_split_into_the_same_entries(log: SqliteLog) -> No
                 body=msgspec.json.encode({"id": unusual_texts[number % 7], "data": {"number": number}}),
             ),
         )
-        for number, each in enumerate(entries(1, 3 * JOINED_ROWS))
+        for number, each in enumerate(entries(1, 3 * PAGE_ENTRIES))
     ]
     await log.append(new_entries, after=0)
-    scan = await log.scan(app_feed(TTD), after=0, through=len(new_entries), limit=2 * JOINED_ROWS)
+    scan = await log.scan(app_feed(TTD), after=0, through=len(new_entries), limit=2 * PAGE_ENTRIES)
 
     assert new_entries == list(await log.follow(after=0, limit=1_000))
-    assert new_entries[7 : 2 * JOINED_ROWS - 1] == list(await log.follow(after=7, limit=2 * JOINED_ROWS - 8))
-    assert [each for each in new_entries if each.event.app][: 2 * JOINED_ROWS] == scan.entries
+    assert new_entries[7 : 2 * PAGE_ENTRIES - 1] == list(await log.follow(after=7, limit=2 * PAGE_ENTRIES - 8))
+    assert [each for each in new_entries if each.event.app][: 2 * PAGE_ENTRIES] == scan.entries
 
 
 async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: SqliteLog) -> None:
-    """The limit also applies after the first joined rows."""
-    large_entries = [entry(sequence, of=event(size=50_000)) for sequence in range(1, 3 * JOINED_ROWS)]
+    """More entries than fit into a page match."""
+    large_entries = [entry(sequence, of=event(size=50_000)) for sequence in range(1, 3 * PAGE_ENTRIES)]
     await log.append(large_entries, after=0)
     scan = await log.scan(app_feed(TTD), after=0, through=len(large_entries), limit=1_000)
     body_bytes = len(large_entries[0].event.body)
 
     assert PAGE_BYTES_MAX // body_bytes == len(scan.entries) == scan.examined
-    assert JOINED_ROWS < scan.examined < len(large_entries)
+    assert PAGE_ENTRIES < scan.examined < len(large_entries)
 
 
 async def test_row_with_invalid_text_is_damage(log: SqliteLog, tmp_path: Path) -> None:
     """The error says that the file is damaged; it is not an internal error of the service."""
     await log.append(entries(1, 3), after=0)
-    with sqlite3.connect(tmp_path / "log.db") as db:
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         db.execute("UPDATE entry SET subject = CAST(x'ff' AS TEXT) WHERE sequence = 2")
-    db.close()
 
     with pytest.raises(LogDamaged):
         await log.follow(after=0, limit=10)
