@@ -21,7 +21,8 @@ def instance(service: RunningService, app: str) -> str:
     """An instance with three events, the last of them feedback, with personal data in every event."""
     instance_id = f"{KARIS_PARTY}/{uuid.uuid4()}"
     source = f"https://ttd.apps.example.no/ttd/{app}/instances/{instance_id}"
-    extra = {"alternativesubject": "/person/01838012345", "data": {"secret": "it"}, "traceparent": "00-1-2-03"}
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    extra = {"alternativesubject": "/person/01838012345", "data": {"secret": "it"}, "traceparent": trace}
     types = ["instance.created", "instance.process.completed", "instance.feedback.received"]
     events = [party_event(app, KARIS_PARTY, source=source, type=type_, **extra) for type_ in types]
     post_events(service, APP_PATH, events).raise_for_status()

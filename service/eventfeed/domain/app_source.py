@@ -7,15 +7,20 @@ from urllib.parse import urlsplit
 import msgspec
 
 from eventfeed.domain.event import App, Event
+from eventfeed.domain.uri import is_https_url
 
 RESOURCE_APP_PREFIX = "urn:altinn:resource:app_"
 
-_ORG, _NAME = r"(?P<org>[A-Za-z0-9-]+)", r"(?P<name>[A-Za-z0-9._-]+)"
+# Bounded, so that the resource of an app is short enough for a decision point.
+_ORG, _NAME = r"(?P<org>[A-Za-z0-9-]{1,200})", r"(?P<name>[A-Za-z0-9._-]{1,200})"
 _GUID = "[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _APP = re.compile(f"{_ORG}/{_NAME}")
-_APP_PATH = re.compile(rf"/{_ORG}/{_NAME}/instances/(?P<party>[0-9]+)/(?P<guid>{_GUID})")
-# The spelling of nearly all sources of apps.
-PLAIN_APP_SOURCE = re.compile(rf"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*/(?![^/]*/\.{{1,2}}/){_APP_PATH.pattern[1:]}")
+# A party id has at most 10 digits: a person number has 11.
+_PATH = rf"{_ORG}/{_NAME}/instances/(?P<party>[0-9]{{1,10}})/(?P<guid>{_GUID})"
+# Of an https URL.
+_SOURCE = re.compile(rf"(?i:https)://[^/?#]+/{_PATH}", re.ASCII)
+# The spelling of nearly all sources of apps: no other grammar is needed.
+_PLAIN_SOURCE = re.compile(rf"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*/(?![^/]*/\.{{1,2}}/){_PATH}")
 APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
 _INSTANCE = re.compile(rf"(?P<party>[0-9]+)/(?P<guid>{_GUID})")
 PARTY_SUBJECT = re.compile(r"/party/[0-9]{1,18}")
@@ -46,10 +51,7 @@ class _Instance(msgspec.Struct, frozen=True, kw_only=True):
 @functools.lru_cache(maxsize=_SOURCES_MAX)
 def parse_app_source(source: str) -> AppSource | None:
     """Parse `https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}`; None for any other source."""
-    match = PLAIN_APP_SOURCE.fullmatch(source)
-    if match is None:
-        parts = urlsplit(source)
-        match = None if parts.query or parts.fragment else _APP_PATH.fullmatch(parts.path)
+    match = _PLAIN_SOURCE.fullmatch(source) or (_SOURCE.fullmatch(source) if is_https_url(source) else None)
     if match is None:
         return None
     org, name, party, guid = match["org"], match["name"], match["party"], match["guid"]

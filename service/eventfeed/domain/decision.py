@@ -8,10 +8,9 @@ import msgspec
 from eventfeed.domain.app_source import party_of_subject
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Event
+from eventfeed.domain.uri import RESOURCE_LENGTH_MAX
 
-# Decisions are cached by resource, and several are sent in one request.
-RESOURCE_LENGTH_MAX = 1_000
-
+# Wider than the grammar of resources: the log may hold events of earlier releases.
 _URN = re.compile(r"urn:[a-z0-9][a-z0-9-]*:\S+", re.IGNORECASE)
 
 

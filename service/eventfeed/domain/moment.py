@@ -6,31 +6,47 @@ from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
 # RFC 3339 §5.6.
 _RFC3339 = re.compile(
-    r"(?P<day>\d{4}-\d{2}-\d{2})[Tt](?P<clock>\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d+))?"
+    r"(?P<minute>\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}):(?P<second>\d{2})(?:\.(?P<fraction>\d+))?"
     r"(?:(?P<zulu>[Zz])|(?P<sign>[+-])(?P<hours>\d{2}):(?P<minutes>\d{2}))",
     re.ASCII,
 )
+_LEAP_SECOND = "60"
 
 
 def parse_moment(text: str) -> int | None:
-    """Parse an RFC 3339 time with an offset, rounded up to the microsecond; None for any other text."""
+    """Parse an RFC 3339 time with an offset, rounded up to the microsecond; None for any other text.
+
+    A leap second, which ends a month in UTC, is the last microsecond before that end (RFC 3339 §5.7).
+    """
     match = _RFC3339.fullmatch(text)
     if match is None or int(match["hours"] or 0) > 23 or int(match["minutes"] or 0) > 59:
         return None
+    is_leap = match["second"] == _LEAP_SECOND
     try:
-        local = datetime.fromisoformat(f"{match['day']}T{match['clock']}+00:00")
+        local = datetime.fromisoformat(f"{match['minute']}:{'59' if is_leap else match['second']}+00:00")
     except ValueError:
         return None
     offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
     shift = -offset if match["sign"] == "-" else offset
-    return (local - _EPOCH - shift) // _MICROSECOND + _microseconds(match["fraction"] or "0")
+    moment = (local - _EPOCH - shift) // _MICROSECOND
+    if is_leap:
+        return moment + _SECOND - 1 if _begins_month(moment + _SECOND) else None
+    return moment + _microseconds(match["fraction"] or "0")
+
+
+def _begins_month(moment: int) -> bool:
+    try:
+        return f"{_EPOCH + moment * _MICROSECOND:%d %H:%M:%S}" == "01 00:00:00"
+    except OverflowError:
+        return False
 
 
 def format_moment(moment: int) -> str:
     """Format as RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
-    second, microsecond = divmod(moment, 1_000_000)
+    second, microsecond = divmod(moment, _SECOND)
     return f"{_format_second(second)}.{microsecond:06d}Z"
 
 

@@ -1,19 +1,17 @@
 """The only parser of `traceparent` (W3C Trace Context §3.2), and its printer."""
 
-import re
-
 from opentelemetry.trace import SpanContext, TraceFlags, get_current_span
 
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+from eventfeed.domain.grammar import TRACEPARENT
 
 
 def parse_traceparent(traceparent: str, *, is_remote: bool = True) -> SpanContext | None:
     """Return the span that a `traceparent` names, None if it is malformed. `is_remote`: it is of another process."""
-    match = _TRACEPARENT.fullmatch(traceparent)
+    match = TRACEPARENT.fullmatch(traceparent)
     if match is None:
         return None
-    flags = TraceFlags(int(match[3], 16) & TraceFlags.SAMPLED)
-    return SpanContext(int(match[1], 16), int(match[2], 16), is_remote=is_remote, trace_flags=flags)
+    flags = TraceFlags(int(match["flags"], 16) & TraceFlags.SAMPLED)
+    return SpanContext(int(match["trace"], 16), int(match["span"], 16), is_remote=is_remote, trace_flags=flags)
 
 
 def current_traceparent() -> str:

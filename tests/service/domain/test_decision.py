@@ -3,8 +3,9 @@
 import msgspec
 import pytest
 
-from eventfeed.domain.decision import RESOURCE_LENGTH_MAX, Question, Undecided, question_of
+from eventfeed.domain.decision import Question, Undecided, question_of
 from eventfeed.domain.errors import Unavailable
+from eventfeed.domain.uri import RESOURCE_LENGTH_MAX
 from tests.support.events import event
 
 BOLIG = "urn:altinn:resource:app_ttd_bolig"

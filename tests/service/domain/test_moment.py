@@ -39,10 +39,13 @@ def test_time_with_any_offset_is_the_same_moment(moment: int, minutes: int) -> N
         ("1970-01-01T00:00:00.1234560000Z", 123_456),
         ("1969-12-31T23:59:59Z", -1_000_000),
         ("0001-01-01T00:00:00+14:00", -62_135_647_200_000_000),
+        ("1972-06-30T23:59:60Z", 78_796_799_999_999),
+        ("1972-06-30T23:59:60.999Z", 78_796_799_999_999),
+        ("1972-06-30T15:59:60-08:00", 78_796_799_999_999),
     ],
 )
 def test_parse_moment_accepts_every_form_of_rfc_3339(text: str, moment: int) -> None:
-    """Either case, any offset, any fraction. A finer fraction is rounded up, so that bounds stay exact."""
+    """Either case, any offset, any fraction, leap seconds. A finer fraction is rounded up: bounds stay exact."""
     assert moment == parse_moment(text)
 
 
