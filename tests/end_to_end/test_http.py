@@ -1,15 +1,18 @@
 """HTTP as written: HEAD, OPTIONS, repeated headers, and a missing Host."""
 
-import socket
+import re
 import uuid
+from pathlib import Path
 
 import httpx
 import pytest
 
 from eventfeed.http.request import HEADER_LENGTH_MAX
 from tests.support.feeds import assert_problem, read_app_feed
+from tests.support.raw_http import exchange, exchange_bytes
 from tests.support.service import RunningService, bearer
 
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
 FEED_HEADERS = {"link", "next", "feed-cursor", "feed-more", "etag", "cache-control", "vary", "content-type"}
 
 
@@ -114,9 +117,9 @@ def test_request_without_one_host_is_refused(service: RunningService) -> None:
     """HTTP/1.1 requires exactly one (RFC 9112 §3.2); HTTP/1.0 does not."""
     two_hosts = b"GET /health/live HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n"
 
-    assert b" 400 " in _first_line(service, two_hosts)
-    assert b" 400 " in _first_line(service, b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
-    assert b" 200 " in _first_line(service, b"GET /health/live HTTP/1.0\r\n\r\n")
+    assert b" 400 " in exchange_bytes(service.url, two_hosts)
+    assert b" 400 " in exchange_bytes(service.url, b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in exchange_bytes(service.url, b"GET /health/live HTTP/1.0\r\n\r\n")
 
 
 @pytest.mark.parametrize("weight", ["inf", "nan", "1e999", "-1", "x", "\xe9"])
@@ -133,7 +136,57 @@ def test_header_over_its_length_is_refused(service: RunningService) -> None:
     """Caches by a header stay small (`HEADER_LENGTH_MAX`)."""
     response = service.client.get("/health/live", headers={"Accept": "x" * (HEADER_LENGTH_MAX + 1)})
 
-    assert_problem(response, 400, "invalid-request")
+    assert_problem(response, 431, "header-too-large")
+
+
+@pytest.mark.parametrize(
+    "spelling", ["/events/api/v1/app/ttd/{}", "//events/api/v1//app/ttd/{}/", "/events/api/v1/app/%74td/{}"]
+)
+def test_link_of_any_spelling_of_a_path_has_the_canonical_path(
+    service: RunningService, app: str, spelling: str
+) -> None:
+    """Empty segments and needless escapes are another spelling of the same path, which the link does not repeat."""
+    head = exchange(service.url, "GET", f"{spelling.format(app)}?after=0", reader_headers(service))
+    (link,) = re.findall(r"next: (\S+)", head)
+
+    assert link.startswith(f"{service.url}/events/api/v1/app/ttd/{app}?after=")
+
+
+@pytest.mark.parametrize(
+    "path", ["/events/api/v1/app/ttd%2F{}", "/events/api/v1/app/ttd%5c{}", "/events%2Fapi/v1/app/ttd/{}"]
+)
+def test_path_with_an_encoded_separator_does_not_exist(service: RunningService, app: str, path: str) -> None:
+    """`ttd%2Fx` is one segment, and no app has such a name."""
+    response = exchange(service.url, "GET", f"{path.format(app)}?after=0", reader_headers(service))
+
+    assert response.startswith("HTTP/1.1 404 ")
+    assert "application/problem+json" in response
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "status", "words"),
+    [
+        ("/health/live", {f"x-{number}": "y" for number in range(300)}, 431, "more than 100 header lines"),
+        (f"/health/live?{'a' * 100_000}", {}, 414, "over 65,534 bytes"),
+        (f"/health/live?{'a' * 17_000}", {}, 414, "`url-too-long`"),
+    ],
+)
+def test_answers_of_the_http_server_itself_are_described_in_the_reference(
+    service: RunningService, target: str, lines: dict[str, str], status: int, words: str
+) -> None:
+    """Beyond its limits the server answers before the service, without a body."""
+    response = exchange(service.url, "GET", target, lines)
+
+    assert response.startswith(f"HTTP/1.1 {status} ")
+    assert words in REFERENCE
+    assert ("problem+json" in response) == words.startswith("`")
+
+
+def test_client_that_closes_its_side_early_is_described_in_the_reference(service: RunningService) -> None:
+    """RFC 9112 §9.6 asks for the response. The HTTP server closes the connection; the reference says so."""
+    response = exchange(service.url, "GET", "/health/live", {}, half_close=True)
+
+    assert ("" == response) == ("`shutdown(SHUT_WR)`" in REFERENCE)
 
 
 def test_refusal_of_a_header_reads_the_body_first(service: RunningService) -> None:
@@ -142,11 +195,3 @@ def test_refusal_of_a_header_reads_the_body_first(service: RunningService) -> No
     response = service.client.post("/events/api/v1/app", headers=lines, content=b"x" * 1_500_000)
 
     assert_problem(response, 400, "invalid-request")
-
-
-def _first_line(service: RunningService, request: bytes) -> bytes:
-    """Send a request as bytes, and return the status line of the response."""
-    host, _, port = service.url.removeprefix("http://").rpartition(":")
-    with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(request)
-        return connection.makefile("rb").readline()

@@ -49,6 +49,10 @@ class Stream:
         wait_until(lambda: len(self.messages) >= count)
         return self.messages[:count]
 
+    def finish(self) -> None:
+        """Wait until the service has ended the stream."""
+        wait_until(lambda: not self._thread.is_alive())
+
 
 @contextmanager
 def open_stream(service: RunningService, method: str, path: str, **options: object) -> Iterator[Stream]:
@@ -78,6 +82,20 @@ def test_stream_resumes_after_its_last_event_id(service: RunningService, app: st
 
     assert [*first, *second] == message_ids([*start, *rest])
     assert all(each.id.partition(".")[2] == str(int(json.loads(each.data)["sequence"])) for each in rest)
+
+
+def test_stream_past_its_end_is_not_opened_again(service: RunningService, app: str) -> None:
+    """A browser connects again after the end of a stream, unless the status is 204 (WHATWG HTML §9.2.3)."""
+    headers = bearer(service.token("altinn:events/ttd"))
+    post_events(service, APP_PATH, app_event(app)).raise_for_status()
+    end = post_events(service, APP_PATH, app_event(app)).json()["time"]
+    path = f"/events/api/v1/app/ttd/{app}?after=0&to={end}"
+    with open_stream(service, "GET", path, headers=headers) as stream:
+        (message,) = stream.wait_for(1)
+        stream.finish()
+    again = service.client.get(path, headers={**headers, **ACCEPT, "Last-Event-ID": message.id})
+
+    assert (1, 204, b"") == (len(stream.messages), again.status_code, again.content)
 
 
 def test_invalid_last_event_id_is_rejected_before_the_stream(service: RunningService, app: str) -> None:

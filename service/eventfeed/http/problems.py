@@ -3,11 +3,12 @@
 import html
 import logging
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec.structs import replace
 
 from eventfeed.domain.errors import (
@@ -23,7 +24,7 @@ from eventfeed.domain.errors import (
 from eventfeed.domain.masking import mask_person_numbers
 from eventfeed.domain.moment import format_moment
 from eventfeed.http.public_url import PublicUrl
-from eventfeed.http.request import HttpRequest
+from eventfeed.http.request import HttpRequest, without_body
 from eventfeed.telemetry.telemetry import Telemetry
 
 PROBLEM = "application/problem+json"
@@ -128,6 +129,11 @@ KINDS: Mapping[str, Kind] = {
         "A publish holds at most 100 events and 2 MiB, an event at most 64 KiB, and other bodies at most 16 KiB. "
         "Nothing was written.",
     ),
+    "url-too-long": Kind(
+        414,
+        "The URL is too long",
+        "Path and query have at most 16 KiB together. Ask for fewer types or sources, or use several requests.",
+    ),
     "unsupported-media-type": Kind(
         415,
         "Unsupported media type",
@@ -135,6 +141,11 @@ KINDS: Mapping[str, Kind] = {
         "/events/api/v1/events. Read a feed by POST with application/json.",
     ),
     "too-many-requests": Kind(429, "Too many requests", "Wait for `Retry-After` seconds, then try again."),
+    "header-too-large": Kind(
+        431,
+        "A header is too large",
+        "Accept, Accept-Encoding and Content-Type have at most 8 KiB each.",
+    ),
     "internal": Kind(500, "Internal error", "The service failed. Report the `traceId` to its operator."),
     "unavailable": Kind(
         503,
@@ -151,7 +162,9 @@ _CODES = {
     405: "method-not-allowed",
     406: "not-acceptable",
     413: "too-large",
+    414: "url-too-long",
     415: "unsupported-media-type",
+    431: "header-too-large",
 }
 
 
@@ -168,6 +181,25 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, ren
     scope: str | None = None
     oldest_cursor: str | None = None
     oldest_time: str | None = None
+
+
+class _AfterBody:
+    """An ASGI application that sends a response once the body of the request has been read, to HEAD without its own."""
+
+    def __init__(self, request: HttpRequest, response: ASGIApp) -> None:
+        self._request, self._response = request, response
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._request.drain()
+        await self._response(scope, receive, without_body(send) if self._request.method == "HEAD" else send)
+
+
+class ProblemResponse(Response[bytes]):
+    """A problem: a client that is still sending its body would lose it, so it comes after that."""
+
+    def to_asgi_response(self, app: Any, request: HttpRequest, **options: Any) -> ASGIApp:  # type: ignore[override]
+        """Return the ASGI application that sends the response."""
+        return _AfterBody(request, super().to_asgi_response(app, request, **options))
 
 
 class Problems:
@@ -198,7 +230,16 @@ class Problems:
         return _response(problem, headers)
 
     def on_refusal(self, request: HttpRequest, refusal: HTTPException) -> Response[bytes]:
-        """Return the response for a refusal of the framework: unknown paths and methods, bodies over the limit."""
+        """Return the response for a refusal of the framework: unknown paths and methods, bodies over the limit.
+
+        It comes before the checks of a route, so it makes them.
+        """
+        try:
+            request.check()
+        except Failure as failure:
+            return self.on_failure(request, failure)
+        except HTTPException as other:
+            refusal = other
         code = _CODES.get(refusal.status_code)
         if code is None:
             return self.on_defect(request, refusal)
@@ -248,7 +289,7 @@ def _mask_faults(faults: Sequence[Fault]) -> Sequence[Fault]:
 
 
 def _response(problem: Problem, headers: Mapping[str, str]) -> Response[bytes]:
-    return Response(
+    return ProblemResponse(
         msgspec.json.encode(problem),
         status_code=problem.status,
         media_type=PROBLEM,

@@ -7,18 +7,21 @@ parsing, dependency injection and conversions, which cost as much as the rest of
 import asyncio
 import contextlib
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from litestar import HttpMethod, Request, Response
 from litestar.datastructures import State
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Middleware, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import InvalidRequest, TooLarge
-from eventfeed.http.response import BytesResponse
+from eventfeed.http.response import BytesResponse, parse_media_type
 
 # Bytes of a body over its limit that are read and dropped before the response.
 DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
@@ -26,6 +29,11 @@ DRAIN_BYTES_MAX = 16 * REQUEST_BYTES_MAX
 BODY_SECONDS_MAX = 30.0
 # For requests that carry no events.
 BODY_BYTES_MAX = 16 * 1024
+
+# Bytes of path and query. RFC 9110 §4.1 asks for 8,000; the HTTP server itself takes 65,534.
+URL_LENGTH_MAX = 16 * 1024
+# A separator that a path component cannot hold without another meaning (RFC 3986 §2.2).
+_ENCODED_SEPARATOR = re.compile(rb"%(?:2f|5c)", re.IGNORECASE)
 
 # Characters of the headers that are keys of caches. A host name has at most 253 (RFC 1035 §2.3.4).
 HEADER_LENGTH_MAX = 8 * 1024
@@ -61,23 +69,40 @@ class HttpRequest(Request[None, None, State]):
         if len(values.get("traceparent", ())) > 1:  # no trace is better than the wrong one (W3C Trace Context §3.2)
             del self.fields["traceparent"]
 
-    def header_fault(self) -> str:
-        """Return the fault of a repeated or long header or a missing Host (RFC 9110 §5.3, RFC 9112 §3.2), else ""."""
+    @property
+    def media_type(self) -> str:
+        """The media type of the body, see `parse_media_type`."""
+        return parse_media_type(self.fields.get("content-type", ""))
+
+    def check(self) -> None:
+        """Refuse a path, query or header that no handler may see.
+
+        Raises `InvalidRequest` for a repeated header or a missing Host (RFC 9110 §5.3, RFC 9112 §3.2), else 404, 414 or
+        431.
+        """
+        path, query = self.scope["raw_path"], self.scope["query_string"]
+        if len(path) + len(query) > URL_LENGTH_MAX:
+            raise HTTPException(status_code=HTTPStatus.REQUEST_URI_TOO_LONG)
+        if b"%" in path and _ENCODED_SEPARATOR.search(path):
+            raise NotFoundException
         if self._repeated:
-            return f"The request repeats {', '.join(self._repeated)}, which must not be repeated."
+            raise InvalidRequest(f"The request repeats {', '.join(self._repeated)}, which must not be repeated.")
         for name in _CACHED:  # a generator would cost every request twice as much
             if len(self.fields.get(name, "")) > HEADER_LENGTH_MAX:
-                return f"A header of the request has over {HEADER_LENGTH_MAX} characters."
-        # granian adds an empty Host.
-        return "The request has no Host header." if not self.host and self.scope["http_version"] == "1.1" else ""
+                raise HTTPException(status_code=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if not self.host and self.scope["http_version"] == "1.1":  # granian adds an empty Host
+            raise InvalidRequest("The request has no Host header.")
 
     async def drain(self) -> None:
-        """Read the body before a refusal: a client that is still sending would lose the response."""
-        with contextlib.suppress(TooLarge):
+        """Read the body, unless it has been read: a client that is still sending would lose a refusal."""
+        if self.method in ("GET", "HEAD") or "body_read" in self.scope.get("state", ()):
+            return
+        with contextlib.suppress(InvalidRequest, TooLarge):
             await self.read(bytes_max=0)
 
     async def read(self, *, bytes_max: int) -> bytes:
         """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
+        self.scope.setdefault("state", {})["body_read"] = True
         parts, length, more = list[bytes](), 0, True
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
@@ -110,10 +135,8 @@ def _route(methods: Sequence[HttpMethod], path: str | Sequence[str]) -> Route:
 def _middleware(handler: Handler) -> Middleware:
     async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
         request, (scope, receive, send) = HttpRequest(*connection), connection
-        if fault := request.header_fault():
-            await request.drain()
-            raise InvalidRequest(fault)
-        send = _without_body(send) if request.method == "HEAD" else send
+        request.check()
+        send = without_body(send) if request.method == "HEAD" else send
         response = await handler(request)
         if isinstance(response, BytesResponse):
             await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
@@ -127,7 +150,9 @@ def _middleware(handler: Handler) -> Middleware:
     return factory
 
 
-def _without_body(send: Send) -> Send:
+def without_body(send: Send) -> Send:
+    """Return a `send` that drops the body of a response: that to HEAD has none (RFC 9110 §9.3.2)."""
+
     async def send_head(message: Message) -> None:
         await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 

@@ -1,8 +1,9 @@
-"""Responses whose bytes are ready, and gzip for clients that accept it."""
+"""Media types, responses whose bytes are ready, and gzip for clients that accept it."""
 
 import asyncio
 import functools
 import gzip
+import re
 from collections.abc import Sequence
 
 import msgspec
@@ -21,6 +22,8 @@ _LEVEL = 1
 
 Header = tuple[bytes, bytes]
 
+_CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s;\"]*)")
+
 
 class BytesResponse(msgspec.Struct, frozen=True):
     """Status, headers (names in lower case) and body. The framework's own class would process each header again."""
@@ -28,6 +31,14 @@ class BytesResponse(msgspec.Struct, frozen=True):
     status: int
     headers: Sequence[Header]
     body: bytes = b""
+
+
+@functools.lru_cache(maxsize=256)
+def parse_media_type(content_type: str) -> str:
+    """Return the media type in lower case; one with a charset other than UTF-8 keeps it (RFC 8259 §8.1)."""
+    media_type, _, parameters = content_type.lower().partition(";")
+    others = {name for name in _CHARSET.findall(parameters) if name not in ("", "utf-8", "utf8", "us-ascii")}
+    return f"{media_type.strip()}; charset={others.pop()}" if others else media_type.strip()
 
 
 @functools.lru_cache(maxsize=256)

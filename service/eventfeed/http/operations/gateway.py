@@ -26,7 +26,7 @@ class GatewayCheck:
         if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS or self._has_secret(scope["headers"]):
             await self._application(scope, *connection)
             return
-        request = HttpRequest(scope)
+        request = HttpRequest(scope, *connection)
         refusal = self._problems.on_failure(request, NotThroughGateway("The request did not come through the gateway."))
         await refusal.to_asgi_response(None, request)(scope, *connection)
 

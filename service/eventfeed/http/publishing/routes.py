@@ -1,7 +1,5 @@
 """Publishing: app events and CloudEvents in, receipts out (contract section 4)."""
 
-import functools
-import re
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -10,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.domain.errors import Failure, Fault, ForeignSource, InsufficientScope
+from eventfeed.domain.errors import Fault, ForeignSource, InsufficientScope
 from eventfeed.domain.event import Event
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock
@@ -24,8 +22,6 @@ from eventfeed.http.response import CLOUDEVENT, CLOUDEVENT_BATCH, JSON, BytesRes
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
-
-_CHARSET = re.compile(r"(?:^|;)\s*charset\s*=\s*\"?(?P<name>[^\s;\"]*)")
 
 
 class ReceiptResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +65,7 @@ def publish_routes(
 
     @post("/events/api/v1/app")
     async def publish_app_events(request: HttpRequest) -> BytesResponse:
-        publisher, media_type = await _admit(request, authenticator, negotiate=_app_media_type)
+        publisher, media_type = _admit(request, authenticator, negotiate=_app_media_type)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         receipts = await publishing.publish(publisher, raw, from_app=True, traceparent=_traceparent(request))
@@ -78,7 +74,7 @@ def publish_routes(
 
     @post("/events/api/v1/events")
     async def publish_events(request: HttpRequest) -> BytesResponse:
-        publisher, mode = await _admit(request, authenticator, negotiate=_mode)
+        publisher, mode = _admit(request, authenticator, negotiate=_mode)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         headers = request.headers.multi_items()
         raw = json_events(body, batch=mode == CLOUDEVENT_BATCH) if mode else binary_event(body, headers)
@@ -88,23 +84,19 @@ def publish_routes(
     return [publish_app_events, publish_events]
 
 
-async def _admit(
+def _admit(
     request: HttpRequest, authenticator: Authenticator, *, negotiate: Callable[[HttpRequest], str]
 ) -> tuple[Principal, str]:
-    """Return the publisher, and the media type or mode of the body. A refusal reads the body first."""
-    try:
-        principal = authenticator.principal(request)
-        if not principal.is_publisher:
-            raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
-        return principal, negotiate(request)
-    except (Failure, HTTPException):
-        await request.drain()
-        raise
+    """Return the publisher, and the media type or mode of the body."""
+    principal = authenticator.principal(request)
+    if not principal.is_publisher:
+        raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
+    return principal, negotiate(request)
 
 
 def _mode(request: HttpRequest) -> str:
     """Return the media type of structured or batched mode, or "" for binary: any other type with `ce-` headers."""
-    media_type = _media_type(request)
+    media_type = request.media_type
     if media_type in (CLOUDEVENT, CLOUDEVENT_BATCH):
         return media_type
     if media_type.startswith("application/cloudevents") or not any(name.startswith("ce-") for name in request.headers):
@@ -113,7 +105,7 @@ def _mode(request: HttpRequest) -> str:
 
 
 def _app_media_type(request: HttpRequest) -> str:
-    media_type = _media_type(request)
+    media_type = request.media_type
     if media_type not in (JSON, CLOUDEVENT, CLOUDEVENT_BATCH):
         raise HTTPException(status_code=415)
     return media_type
@@ -121,18 +113,6 @@ def _app_media_type(request: HttpRequest) -> str:
 
 def _traceparent(request: HttpRequest) -> str:
     return request.fields.get("traceparent", "")
-
-
-def _media_type(request: HttpRequest) -> str:
-    return _parse_media_type(request.fields.get("content-type", ""))
-
-
-@functools.lru_cache(maxsize=256)
-def _parse_media_type(text: str) -> str:
-    """Return the media type in lower case; JSON in a charset other than UTF-8 keeps it (RFC 8259 §8.1)."""
-    media_type, _, parameters = text.lower().partition(";")
-    others = {name for name in _CHARSET.findall(parameters) if name not in ("", "utf-8", "utf8", "us-ascii")}
-    return f"{media_type.strip()}; charset={others.pop()}" if others else media_type.strip()
 
 
 def _require_own(publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]) -> None:

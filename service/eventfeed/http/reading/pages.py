@@ -54,7 +54,10 @@ class Pages:
         self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
 
     async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
-        """Return a page, a stream, or 304 if the caller already has the page. Raises the errors of `Reader.read`."""
+        """Return a page, a stream (204 after its end), or 304 if the caller already has the page.
+
+        Raises the errors of `Reader.read`.
+        """
         parameters, fields = feed_request.parameters, feed_request.request.fields
         media_type = negotiate(fields.get("accept"))
         seconds = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
@@ -62,6 +65,8 @@ class Pages:
             feed_request.feed, after=parameters.after or _START, bounds=parameters
         )
         if media_type == EVENT_STREAM:
+            if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
+                return BytesResponse(204, [(b"vary", VARY)])  # a browser does not connect again (WHATWG HTML §9.2.3)
             return EventStreamResponse(self._services, feed_request, page=page)
         if seconds:
             with self._services.limits.wait() as has_slot:
@@ -154,9 +159,10 @@ class Pages:
         return body
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
-        path: bytes = feed_request.request.scope["raw_path"]
-        base = self._public_url.base(feed_request.request.host)
-        return b"%b%b?%b" % (base.encode(), path, feed_request.parameters.query_after(cursor).encode())
+        # The path as the router resolved it: without empty segments and needless escapes, and its values are ASCII.
+        request = feed_request.request
+        url = f"{self._public_url.base(request.host)}{request.scope['path']}"
+        return f"{url}?{feed_request.parameters.query_after(cursor)}".encode()
 
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
         """Return a strong entity tag.

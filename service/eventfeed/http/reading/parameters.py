@@ -21,6 +21,7 @@ from eventfeed.http.reading.parameter_values import (
     convert_unit,
 )
 from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest
+from eventfeed.http.response import JSON
 
 # Far more than any feed has.
 FIELDS_MAX = 200
@@ -180,7 +181,7 @@ def _parse_cached(query: bytes, parameter_set: ParameterSet) -> Parameters:
 async def body_parameters(request: HttpRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
     """Return the parameters of a POST. Raises `InvalidRequest` with every fault, `TooLarge`, 415 without JSON."""
     body = await request.read(bytes_max=BODY_BYTES_MAX)
-    if body and request.content_type[0].lower() not in ("", "application/json"):
+    if body and request.media_type not in ("", JSON):
         raise HTTPException(status_code=415)
     last_id = request.fields.get("last-event-id")
     return parse_body(body, request.scope["query_string"], last_id=last_id, parameter_set=parameter_set)
