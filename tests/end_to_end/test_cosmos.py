@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from eventfeed.app.store import EMULATOR_KEY
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
 from eventfeed.telemetry.telemetry import Telemetry
@@ -83,7 +84,7 @@ def test_service_creates_its_log_in_existing_containers(account: str, tmp_path: 
             name,
             key=EMULATOR_KEY,
             random=random.random,
-            clock=time.time_ns,
+            clock=MachineClock(time.time_ns),
             telemetry=Telemetry(),
         )
         await database.open()

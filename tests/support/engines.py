@@ -15,6 +15,7 @@ from eventfeed.domain.decision import Question
 from eventfeed.domain.ports import EventLog
 from eventfeed.domain.principal import Principal
 from eventfeed.log.appender import Appender
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.telemetry.telemetry import Telemetry
@@ -37,7 +38,7 @@ async def open_sqlite_log(path: Path) -> AsyncIterator[SqliteLog]:
 
 
 @asynccontextmanager
-async def running_appender(log: EventLog, *, clock: Callable[[], int]) -> AsyncIterator[tuple[Appender, Tail]]:
+async def running_appender(log: EventLog, *, clock: MachineClock) -> AsyncIterator[tuple[Appender, Tail]]:
     """Run an appender and its tail, as one process has them, while the block lasts."""
     tail = Tail(log)
     await tail.start()
@@ -66,12 +67,14 @@ class StubDecisionPoint:
         return {question for question in questions if self.allows(question)}
 
 
-class ManualClock:
-    """A clock (ns since 1970) that a test sets by `now` (µs since 1970)."""
+class ManualClock(MachineClock):
+    """A clock that a test sets by `now` (µs since 1970). `elapsed` (µs) is the time since boot."""
 
     def __init__(self, now: int = 1_700_000_000_000_000) -> None:
-        self.now = now
+        self.now, self.elapsed = now, 0
+        super().__init__(lambda: self.now * 1_000, uptime=lambda: self.elapsed * 1_000)
 
-    def __call__(self) -> int:
-        """The current time (ns)."""
-        return self.now * 1_000
+    def advance(self, microseconds: int) -> None:
+        """Let time pass, for the clock and since boot."""
+        self.now += microseconds
+        self.elapsed += microseconds

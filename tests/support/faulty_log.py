@@ -28,7 +28,7 @@ class FaultyLog:
         self._log, self.plan = log, deque(plan)
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
         self.engine = log.engine
-        self.end_ages, self.clock_skew = log.end_ages, log.clock_skew
+        self.end_ages = log.end_ages
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.append_started = asyncio.Event()
         self._late: tuple[int, Sequence[Entry]] | None = None

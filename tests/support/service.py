@@ -104,6 +104,17 @@ def start(
 
     `command` runs the command line, `file_limit` is the hard limit of open files, if it is set.
     """
+    service = launch(folder, *arguments, command=command, file_limit=file_limit, **settings)
+    if not _becomes_ready(service):
+        stop(service)
+        raise AssertionError(f"the service did not start: {(folder / 'output').read_text()}")
+    return service
+
+
+def launch(
+    folder: Path, *arguments: str, command: Sequence[str] = (COMMAND,), file_limit: str = "", **settings: str
+) -> RunningService:
+    """Start a service as `start` does, but do not wait: it may never become ready."""
     port = settings.pop("EVENTFEED_PORT", str(free_port()))
     limit = ["prlimit", f"--nofile={file_limit}"] if file_limit else []
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,11 +127,7 @@ def start(
             stderr=output,
             start_new_session=True,
         )
-    service = RunningService(f"http://127.0.0.1:{port}", folder, process)
-    if not _becomes_ready(service):
-        stop(service)
-        raise AssertionError(f"the service did not start: {(folder / 'output').read_text()}")
-    return service
+    return RunningService(f"http://127.0.0.1:{port}", folder, process)
 
 
 def _becomes_ready(service: RunningService) -> bool:

@@ -33,6 +33,8 @@ from eventfeed.telemetry.logs import configure
 from eventfeed.telemetry.requests import RequestTelemetry
 from eventfeed.telemetry.telemetry import Telemetry
 
+# Counts the time asleep too, where the system can.
+TIMER = functools.partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 # Objects before a garbage collection. With the default, most of those it visits are of requests under way.
 COLLECT_EVERY = 20_000
 
@@ -63,11 +65,11 @@ def create_guarded(settings: Settings, telemetry: Telemetry) -> "Litestar | Gate
 def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     """Return the application with all its parts. It opens its store when it starts."""
     public_url = _public_url(settings)
-    identity = Identity(settings, telemetry)
-    access = identity.access()
     store = Store(settings, telemetry)
+    identity = Identity(settings, telemetry, clock=store.clock)
+    access = identity.access()
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
-    authenticator = Authenticator(identity.issuer)
+    authenticator = Authenticator(identity.issuer, timer=TIMER)
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     problems = reading.problems
     publishing = Publishing(store.appender, clock=time.time_ns, new_id=uuid.uuid4, telemetry=telemetry)
@@ -75,7 +77,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
         *reading.routes(store, reader, authenticator=authenticator, register=access.register),
         *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),
         *identity.routes(access.register),
-        *health_routes(reader, store.appender),
+        *health_routes(reader, store.appender, retention=store.retention),
         *schema_routes(public_url),
     ]
     # `request_class` makes each request an `HttpRequest`.

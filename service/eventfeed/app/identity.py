@@ -1,7 +1,6 @@
 """Identity and access of a process: register, decision point, providers and development issuers."""
 
 import functools
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
 from eventfeed.domain.approval import Approval
-from eventfeed.domain.ports import DecisionPoint, Register
+from eventfeed.domain.ports import Clock, DecisionPoint, Register
 from eventfeed.http.identity_routes import development_routes, identity_routes
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
@@ -36,14 +35,14 @@ class Access(NamedTuple):
 class Identity:
     """The signing keys of the platform, and the HTTP client for other services. Raises `SettingsError`."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: Settings, telemetry: Telemetry, *, clock: Clock) -> None:
         _require_private_development(settings)
-        self._settings, self._telemetry = settings, telemetry
+        self._settings, self._telemetry, self._clock = settings, telemetry, clock
         self.keys = SigningKeys.load(settings.keys_path / "platform")
         # A proxy of the environment is for other machines: in development the issuers are on this one.
         self.client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
         url = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
-        self.issuer = PlatformIssuer(url, self.keys, time.time_ns)
+        self.issuer = PlatformIssuer(url, self.keys, clock)
 
     def access(self) -> Access:
         """Return register and decision point: the platform's, or local files. Raises `SettingsError`."""
@@ -61,7 +60,7 @@ class Identity:
     def routes(self, register: Register) -> Sequence[HTTPRouteHandler]:
         """Return the routes of the exchange, and in development those of the issuers."""
         settings = self._settings
-        issuers = [_development_issuer(settings, provider) for provider in PROVIDERS] if settings.development else []
+        issuers = [self._development_issuer(provider) for provider in PROVIDERS] if settings.development else []
         exchange = Exchange(self._providers(), register=register, issuer=self.issuer, telemetry=self._telemetry)
         return [*identity_routes(exchange), *(route for issuer in issuers for route in development_routes(issuer))]
 
@@ -84,15 +83,15 @@ class Identity:
             if issuer
         }
 
+    def _development_issuer(self, provider: str) -> DevelopmentIssuer:
+        settings = self._settings
+        keys = SigningKeys.load(settings.keys_path / provider)
+        return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, self._clock)
+
 
 def first_approvals(settings: Settings) -> Sequence[Approval]:
     """Return the approvals in the register's file: the first ones of their organisations. Raises `SettingsError`."""
     return list(population_file(_path(settings.register)).value.first_approvals())
-
-
-def _development_issuer(settings: Settings, provider: str) -> DevelopmentIssuer:
-    keys = SigningKeys.load(settings.keys_path / provider)
-    return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, time.time_ns)
 
 
 def _development_url(settings: Settings, provider: str) -> str:

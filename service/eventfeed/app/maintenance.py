@@ -12,6 +12,7 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite.clock_reference import ClockReference
 
 if TYPE_CHECKING:
     from eventfeed.log.cosmos.database import Cost
@@ -23,12 +24,22 @@ INTERVAL_SECONDS = 60.0
 
 
 class Maintenance:
-    """The background tasks of one store. `costs`, by verb, are logged if the store charges for requests."""
+    """The background tasks of one store. `costs`, by verb, are logged if the store charges for requests.
+
+    `reference` is the shared reference of the clock, if the store has no clock of its own.
+    """
 
     def __init__(
-        self, tail: Tail, retention: Retention, *, appender: Appender, costs: "Mapping[str, Cost] | None"
+        self,
+        tail: Tail,
+        retention: Retention,
+        *,
+        appender: Appender,
+        costs: "Mapping[str, Cost] | None",
+        reference: ClockReference | None,
     ) -> None:
         self._tail, self._retention, self._appender, self._costs = tail, retention, appender, costs
+        self._reference = reference
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -45,7 +56,7 @@ class Maintenance:
 
     async def _repeat(self) -> None:
         while True:
-            for step in (self._append_marker, self._retention.delete):
+            for step in (self._refresh_reference, self._append_marker, self._retention.delete):
                 try:
                     await step()
                 except Exception:  # noqa: BLE001  # it can wait a minute, and must not end the loop or the other step
@@ -54,6 +65,10 @@ class Maintenance:
                 costs = [f"{verb} {cost.requests}/{cost.units:.0f}" for verb, cost in sorted(self._costs.items())]
                 _log.info("requests and request units so far: %s", ", ".join(costs))
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def _refresh_reference(self) -> None:
+        if self._reference is not None:
+            await asyncio.to_thread(self._reference.refresh)
 
     async def _append_marker(self) -> None:
         """Append a marker before the store would delete the last entry for its age."""

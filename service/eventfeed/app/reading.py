@@ -1,12 +1,11 @@
 """The routes that read feeds, and those of approvals, with their parts."""
 
-import time
 from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.app.store import Store
-from eventfeed.domain.ports import Register
+from eventfeed.domain.ports import Clock, Register
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.problems import Problems
@@ -35,10 +34,10 @@ class Reading:
     ) -> Sequence[HTTPRouteHandler]:
         """Return the routes of all feeds and of approvals."""
         settings, public_url = self._settings, self._public_url
-        pages = Pages(self._services(reader), public_url, secret=self._secret)
+        pages = Pages(self._services(reader, store.clock), public_url, secret=self._secret)
         address_rate = RateLimit(per_minute=settings.address_requests)
         instance_rate = RateLimit(per_minute=settings.instance_requests)
-        approvals = ApprovalServices(store.records, store.records, time.time_ns, self.telemetry)
+        approvals = ApprovalServices(store.records, store.records, store.clock, self.telemetry)
         return [
             *feed_routes(Feeds(pages, authenticator, register), reader),
             *reportee_routes(pages, authenticator, register=register, services=approvals),
@@ -46,7 +45,7 @@ class Reading:
             *instance_routes(InstanceFeeds(pages, public_url, address_rate, instance_rate)),
         ]
 
-    def _services(self, reader: Reader) -> ReadingServices:
+    def _services(self, reader: Reader, clock: Clock) -> ReadingServices:
         settings = self._settings
         limits = ConcurrencyLimits(
             waits=settings.waits,
@@ -54,4 +53,4 @@ class Reading:
             caller_streams=settings.caller_streams,
             telemetry=self.telemetry,
         )
-        return ReadingServices(reader, time.time_ns, self.problems, limits, self.telemetry)
+        return ReadingServices(reader, clock, self.problems, limits, self.telemetry)

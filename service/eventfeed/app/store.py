@@ -1,5 +1,6 @@
 """The store of a process: its engines, and the log's parts that use them."""
 
+import asyncio
 import base64
 import contextlib
 import random
@@ -12,9 +13,11 @@ import apsw
 from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
 from eventfeed.log.appender import Appender
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
+from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.connections import require_sound_library
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.records.sqlite import SqliteRecords
@@ -43,16 +46,18 @@ class Store:
     """The engines that the settings name, and tail, retention and appender: one of each in a process."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, *, segment_entries: int | None = None) -> None:
+        clock = self.clock = MachineClock(time.time_ns)
+        # Cosmos DB has a clock of its own.
+        self._reference = None if settings.cosmos else ClockReference(settings.clock_path, clock)
         if settings.cosmos is None:
             engines = _sqlite_engines(settings)
         else:
-            engines = _cosmos_engines(settings, telemetry, segment_entries=segment_entries)
+            engines = _cosmos_engines(settings, telemetry, clock=self.clock, segment_entries=segment_entries)
         self.log, self.records, self._database = engines
         self._telemetry = telemetry
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
         self._containers = containers(keep_seconds=keep // 1_000_000)
-        clock = time.time_ns
         self.retention = Retention(self.log, clock=clock, keep=keep)
         self.appender = Appender(
             self.log, self.tail, clock=clock, new_write_id=new_unique_id, random=random.random, telemetry=telemetry
@@ -85,12 +90,17 @@ class Store:
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Keep the engines open, append and maintain the log during the block."""
-        async with self.open():
+        async with self.open(), contextlib.AsyncExitStack() as stack:
             await self.tail.start()
+            if self._reference is not None:
+                stack.callback(self._reference.close)
+                await asyncio.to_thread(self._reference.open, newest=self.tail.head.time)
             self._telemetry.observe_queue(lambda: self.appender.depth)
             self._telemetry.observe_tail(lambda: self.tail.head.end_offset, staleness=lambda: self.tail.staleness)
             costs = None if self._database is None else self._database.costs
-            maintenance = Maintenance(self.tail, self.retention, appender=self.appender, costs=costs)
+            maintenance = Maintenance(
+                self.tail, self.retention, appender=self.appender, costs=costs, reference=self._reference
+            )
             async with maintenance.run():
                 yield
 
@@ -101,7 +111,9 @@ def _sqlite_engines(settings: Settings) -> Engines:
     return Engines(log, SqliteRecords(settings.access_path), None)
 
 
-def _cosmos_engines(settings: Settings, telemetry: Telemetry, *, segment_entries: int | None) -> Engines:
+def _cosmos_engines(
+    settings: Settings, telemetry: Telemetry, *, clock: MachineClock, segment_entries: int | None
+) -> Engines:
     # Not at the top: 30 MB and half a second that the embedded store does without.
     from eventfeed.log.cosmos.database import Database  # noqa: PLC0415
     from eventfeed.log.cosmos.log import SEGMENT_ENTRIES, CosmosLog  # noqa: PLC0415
@@ -111,7 +123,7 @@ def _cosmos_engines(settings: Settings, telemetry: Telemetry, *, segment_entries
         raise SettingsError("The store is not in Cosmos DB.")
     key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
     url, name = settings.cosmos.url, settings.cosmos.database
-    database = Database(url, name, key=key, random=random.random, clock=time.time_ns, telemetry=telemetry)
+    database = Database(url, name, key=key, random=random.random, clock=clock, telemetry=telemetry)
     size = segment_entries or SEGMENT_ENTRIES
     log = CosmosLog(database, new_name=new_log_name, segment_entries=size)
     return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

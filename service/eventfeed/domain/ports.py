@@ -71,11 +71,6 @@ class EventLog(Protocol):
     # True if the store deletes entries by age alone, the last one too: a new entry must come before that.
     end_ages: bool
 
-    @property
-    def clock_skew(self) -> int:
-        """Difference between this machine's clock and the store's, as far as responses prove it (µs)."""
-        ...
-
     def head(self) -> Awaitable[Head]:
         """Return both ends, as the store has them now. Raises `LogDamaged` if the end contradicts its record."""
         ...

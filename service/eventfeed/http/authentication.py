@@ -5,7 +5,7 @@ import hashlib
 from cachetools import TLRUCache
 
 from eventfeed.domain.errors import Unauthenticated
-from eventfeed.domain.ports import CLOCK_SECOND
+from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Principal
 from eventfeed.http.request import HttpRequest
 from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
@@ -15,12 +15,15 @@ CACHE_TOKENS_MAX = 10_000
 
 
 class Authenticator:
-    """Authenticates callers by their platform tokens. Callers are cached until their token expires."""
+    """Authenticates callers by their platform tokens. Callers are cached until their token expires.
 
-    def __init__(self, issuer: PlatformIssuer) -> None:
+    `timer` counts nanoseconds, also those asleep: a step of the clock makes no cached token live longer.
+    """
+
+    def __init__(self, issuer: PlatformIssuer, *, timer: Clock) -> None:
         self._issuer = issuer
         # By a digest of the token.
-        self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, _expiry, timer=issuer.clock)
+        self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, self._expiry, timer=timer)
 
     def principal(self, request: HttpRequest) -> Principal:
         """Return the caller. Raises `Unauthenticated`."""
@@ -32,6 +35,10 @@ class Authenticator:
             principal = self._cache[digest] = verify_platform_token(token, self._issuer)
             return principal
 
+    def _expiry(self, _: bytes, principal: Principal, now: int) -> int:
+        """Return the reading of the timer from which a cached caller no longer counts."""
+        return now + principal.expires * CLOCK_SECOND - self._issuer.clock()
+
 
 def bearer_token(request: HttpRequest) -> str:
     """Return the token in the Authorization header. Raises `Unauthenticated` if there is none."""
@@ -39,8 +46,3 @@ def bearer_token(request: HttpRequest) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("A platform token is required, as Authorization: Bearer.", has_token=False)
     return token.strip()
-
-
-def _expiry(_: bytes, principal: Principal, __: int) -> int:
-    """Return the time (ns) from which a cached caller no longer counts."""
-    return principal.expires * CLOCK_SECOND

@@ -19,8 +19,9 @@ from typing import NamedTuple, assert_never
 from eventfeed.backoff import Backoff
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.ports import Clock, EventLog, Head, StoredEvent
+from eventfeed.domain.ports import EventLog, Head, StoredEvent
 from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -34,8 +35,6 @@ BACKOFF_SECONDS = 0.005
 BACKOFF_SECONDS_MAX = 0.5
 # The longest delay after a lost race (s), the time of a few writes: after a longer delay the loser would lose again.
 RACE_SECONDS_MAX = 0.02
-# The most that the clocks may differ (µs). An entry far in the future would force its time on all later ones.
-CLOCK_SKEW_MAX = 5_000_000
 
 
 class Appender:
@@ -49,7 +48,7 @@ class Appender:
         log: EventLog,
         tail: Tail,
         *,
-        clock: Clock,
+        clock: MachineClock,
         new_write_id: Callable[[], str],
         random: Callable[[], float],
         telemetry: Telemetry,
@@ -82,13 +81,12 @@ class Appender:
         return pending.receipts
 
     def require_accurate_clock(self) -> None:
-        """Raise `Unavailable` while this machine's clock differs from the store's by more than `CLOCK_SKEW_MAX`."""
-        skew = self._log.clock_skew
-        if skew > CLOCK_SKEW_MAX:
-            raise Unavailable(
-                f"The clock of this machine differs by {skew // 1_000_000} s from the store's, so it appends nothing.",
-                retry_seconds=5,
-            )
+        """Raise `Unavailable` while this machine's clock is known to be wrong."""
+        clock = self._clock
+        if clock.wall() not in clock.checked:
+            clock.check()
+        if not clock.is_accurate:
+            raise Unavailable(clock.describe(), retry_seconds=5)
 
     async def run(self) -> None:
         """Write batches until cancelled; then fail the publishes still in the queue."""
@@ -140,9 +138,9 @@ class Appender:
             write_ids.add(write_id)
             with self._telemetry.store_span("find", engine=self._log.engine):
                 lookup = await self._log.find(events)
-            self.require_accurate_clock()
             plan = plan_batch(submissions, lookup)
             entries = self._assign_positions(plan.events, base=base, write_id=write_id)
+            self.require_accurate_clock()
             if await self._write(entries, budget):
                 seconds = asyncio.get_running_loop().time() - began
                 self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
@@ -158,7 +156,7 @@ class Appender:
             await self._tail.refresh(past=position)
 
     def _assign_positions(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
-        time = max(self._clock() // 1_000, base.time)
+        time = max(self._clock.wall() // 1_000, base.time)
         return [
             Entry(sequence=sequence, time=time, write_id=write_id, event=event)
             for sequence, event in enumerate(events, start=base.end_offset + 1)

@@ -43,7 +43,7 @@ from tests.resilience.authorisation.population import (
     random_world,
     write_files,
 )
-from tests.support.engines import open_sqlite_log
+from tests.support.engines import ManualClock, open_sqlite_log
 from tests.support.events import guid
 
 CASES_PER_WORLD = 50
@@ -120,7 +120,7 @@ async def _run_world(rng: random.Random, folder: Path, number: int) -> Sequence[
             await log.append(world.entries, after=0)
         if not in_memory:
             await tail.start()
-        retention = Retention(log, clock=lambda: 0, keep=10**17)
+        retention = Retention(log, clock=ManualClock(0), keep=10**17)
         telemetry = Telemetry()
         decisions = Decisions(point, telemetry=telemetry)
         reader = Reader(log, tail, retention=retention, decisions=decisions, telemetry=telemetry)

@@ -79,8 +79,8 @@ MUTANTS = {
     ),
     "registration time from the clock alone": Mutant(
         "log/appender.py",
-        "max(self._clock() // 1_000, base.time)",
-        "self._clock() // 1_000",
+        "max(self._clock.wall() // 1_000, base.time)",
+        "self._clock.wall() // 1_000",
         APPENDER,
     ),
     "receipt sent before the tail has the event": Mutant(

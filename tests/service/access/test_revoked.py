@@ -52,7 +52,7 @@ async def test_page_after_a_revoked_right_is_empty(tmp_path: Path, monkeypatch: 
         tail = Tail(log)
         await tail.start()
         reader = Reader(
-            log, tail, retention=Retention(log, clock=lambda: 0, keep=1), decisions=cache, telemetry=telemetry
+            log, tail, retention=Retention(log, clock=ManualClock(0), keep=1), decisions=cache, telemetry=telemetry
         )
         for acts_for, seconds in STEPS:
             clock.now += seconds

@@ -21,7 +21,10 @@ class Callers:
 
     def __init__(self) -> None:
         self.now, self.keys = SECOND * 1_000_000_000, SigningKeys([rsa_key("platform")])
-        self.authenticator = Authenticator(PlatformIssuer(ISSUER, self.keys, lambda: self.now))
+        self.step = 0
+        self.authenticator = Authenticator(
+            PlatformIssuer(ISSUER, self.keys, lambda: self.now - self.step), timer=lambda: self.now
+        )
 
     def token(self, *, expires: int = SECOND + 60, number: int = 0) -> str:
         """Return a platform token."""

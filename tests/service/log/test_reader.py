@@ -10,7 +10,7 @@ from eventfeed.domain.ports import EventLog
 from eventfeed.log import reader as reader_module
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
-from eventfeed.log.retention import Retention
+from eventfeed.log.retention import CONFIRM_TIME, Retention
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.conditions import conditions
@@ -191,10 +191,12 @@ async def test_entries_are_deleted_an_hour_after_their_retention(log: EventLog, 
     """Until then an entry is in the store but not in pages. The last entry is never deleted."""
     await log.append(entries(1, 9), after=0)
     retention = Retention(log, clock=clock, keep=KEEP)
+    clock.check()
+    clock.advance(CONFIRM_TIME)
     clock.now = 9_000_000 + KEEP
     await retention.delete()
     log_start = (await log.head()).log_start
-    clock.now += 3_600_000_000
+    clock.advance(3_600_000_000)
     await retention.delete()
 
     assert (0, 8) == (log_start, (await log.head()).log_start)

@@ -1,5 +1,6 @@
 """Health: whether the process is alive, and whether it can serve requests."""
 
+import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -7,9 +8,10 @@ from eventfeed.http.request import HttpRequest, get
 from eventfeed.http.response import JSON
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
+from eventfeed.log.retention import Retention
 
 
-def health_routes(reader: Reader, appender: Appender) -> list[HTTPRouteHandler]:
+def health_routes(reader: Reader, appender: Appender, *, retention: Retention) -> list[HTTPRouteHandler]:
     """Return the routes of both. Liveness uses nothing; readiness reads the store, and fails as a request would."""
 
     @get("/health/live")
@@ -20,6 +22,7 @@ def health_routes(reader: Reader, appender: Appender) -> list[HTTPRouteHandler]:
     async def ready(_: HttpRequest) -> Response[bytes]:
         await reader.head()
         appender.require_accurate_clock()
-        return Response(b'{"status":"ready"}', media_type=JSON)
+        body = {"status": "ready", **({"notice": retention.notice} if retention.notice else {})}
+        return Response(msgspec.json.encode(body), media_type=JSON)
 
     return [live, ready]

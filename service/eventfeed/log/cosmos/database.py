@@ -15,16 +15,16 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.identity.aio import DefaultAzureCredential
 
 from eventfeed.domain.errors import Unavailable
-from eventfeed.domain.ports import Clock
+from eventfeed.domain.ports import CLOCK_SECOND
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import Container, differences
 from eventfeed.log.cosmos.retry import REQUEST_ERRORS, ConflictError, with_retries
 from eventfeed.telemetry.telemetry import Telemetry
 
 CONNECT_SECONDS_MAX = 2.0
 READ_SECONDS_MAX = 4.0
-SECOND = 1_000_000
-# The store's clock has a resolution of one second. A response that took longer than this says too little about it (µs).
-CLOCK_RESPONSE_MAX = 2 * SECOND
+# The store's clock has a resolution of one second. A response that took longer than this says too little about it (ns).
+CLOCK_RESPONSE_MAX = 2 * CLOCK_SECOND
 
 # The SDK sends a request once: `retry` decides on another attempt.
 _CLIENT_OPTIONS: Mapping[str, Any] = {
@@ -60,12 +60,17 @@ class Database:
     """
 
     def __init__(
-        self, url: str, name: str, *, key: str | None, random: Callable[[], float], clock: Clock, telemetry: Telemetry
+        self,
+        url: str,
+        name: str,
+        *,
+        key: str | None,
+        random: Callable[[], float],
+        clock: MachineClock,
+        telemetry: Telemetry,
     ) -> None:
         self._url, self._key = url, key
         self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry
-        # The least possible difference between this machine's clock and the store's (µs).
-        self.clock_skew = 0
         self.costs = defaultdict[str, Cost](Cost)
         self._stack = AsyncExitStack()
         self._open_client: CosmosClient | None = None
@@ -115,15 +120,15 @@ class Database:
             raise Unavailable(f"The store in {self.name} is not as required: {'; '.join(messages)}.")
 
     def observe_clock(self, headers: Mapping[str, str], *, start: int) -> None:
-        """Compare the clocks by a response to a request of `start` (µs since 1970)."""
-        now, date = self.clock() // 1_000, headers.get("Date")
+        """Take the store's clock as the reference, by a response to a request of `start` (ns since boot)."""
+        now, date = self.clock.uptime(), headers.get("Date")
         if date is None or now - start > CLOCK_RESPONSE_MAX:
             return
         try:
-            store_time = int(parsedate_to_datetime(date).timestamp()) * SECOND
+            store_time = int(parsedate_to_datetime(date).timestamp()) * CLOCK_SECOND
         except ValueError:
             return
-        self.clock_skew = max(start - store_time - SECOND, store_time - now, 0)
+        self.clock.set_reference(earliest=store_time - now, latest=store_time + CLOCK_SECOND - start)
 
     def container(self, name: str) -> ContainerProxy:
         """Return a container of the open database. Raises `Unavailable`."""
@@ -213,7 +218,7 @@ class Calls:
         return await with_retries(send_once, random=self._database.random, writes=writes)
 
     def _hook(self, verb: str) -> Hook:
-        start = self._database.clock() // 1_000
+        start = self._database.clock.uptime()
 
         def count(headers: Mapping[str, str], _: object) -> None:
             units = float(headers.get("x-ms-request-charge", 0))

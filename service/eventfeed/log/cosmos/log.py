@@ -90,11 +90,6 @@ class CosmosLog:
         self._can_append = False
         self._owners = FIFOCache[str, Owner](OWNERS_MAX)
 
-    @property
-    def clock_skew(self) -> int:
-        """See `EventLog.clock_skew`."""
-        return self._database.clock_skew
-
     @with_deadline
     async def open(self) -> None:
         """Create the log if there is none."""

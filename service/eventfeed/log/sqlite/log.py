@@ -53,7 +53,6 @@ class SqliteLog:
     batch_bytes_max = 8 * 1024 * 1024
     engine = "sqlite"
     end_ages = False
-    clock_skew = 0
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
         self._path, self._new_name = path, new_name

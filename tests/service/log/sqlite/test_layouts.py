@@ -16,7 +16,7 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.http.publishing.cloudevents import EventDefaults, json_events, parse_events
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.records.sqlite import SqliteRecords
-from tests.support.engines import open_sqlite_log, running_appender
+from tests.support.engines import ManualClock, open_sqlite_log, running_appender
 from tests.support.events import caller, entry
 
 LAYOUTS = sorted((Path(__file__).parents[3] / "fixtures").glob("sqlite-layout-*"))
@@ -106,7 +106,7 @@ async def test_repeated_publish_to_an_earlier_layout_is_a_duplicate(log: SqliteL
     first = next(each for each in population if each.event.identity.id == "naering-1")
     defaults = EventDefaults(new_id=lambda: "unused", now=first.time)
     events = parse_events(json_events(first.event.body, batch=False), defaults, from_app=True)
-    async with running_appender(log, clock=lambda: (population[-1].time + 1) * 1_000) as (appender, _):
+    async with running_appender(log, clock=ManualClock(population[-1].time + 1)) as (appender, _):
         (receipt,) = await appender.publish(Submission(events=events, pointers=[""], admin=True))
 
     assert (first.sequence, first.time, True) == (receipt.sequence, receipt.time, receipt.duplicate)

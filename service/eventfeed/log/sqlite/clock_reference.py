@@ -1,0 +1,89 @@
+"""The reference of the clock, which the processes of a store share: a file beside the store.
+
+SQLite has no clock of its own to compare with, but all its processes are on one machine, and so have one time since
+boot. The first process takes the offset of its clock as the reference, and each later one that starts while another
+one runs takes over that reference. The file is locked while a process runs: so the reference ends with the last one.
+"""
+
+import contextlib
+import fcntl
+import math
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from eventfeed.domain.ports import CLOCK_SECOND
+from eventfeed.log.clock import CLOCK_SKEW_MAX, MachineClock
+
+# Small steps, as time services make them, do not add up: the reference takes them over once in this time.
+RENEW_TIME = 3_600 * CLOCK_SECOND
+# A clock behind the newest entry is probably wrong, and soon corrected. After this time the entry is taken for wrong.
+BEHIND_TIME_MAX = 600 * CLOCK_SECOND
+
+
+class Reference(NamedTuple):
+    """The content of the file: a range of offsets, and the time since boot when it was written (ns)."""
+
+    earliest: float
+    latest: float
+    written: int
+
+
+class ClockReference:
+    """The shared reference of a store's clock. `open` it first; every method may block."""
+
+    def __init__(self, path: Path, clock: MachineClock) -> None:
+        self._path, self._clock = path, clock
+        self._file = -1
+        self._opened = 0
+
+    def open(self, *, newest: int) -> None:
+        """Take over the reference of the processes that run; without any, make one.
+
+        `newest` is the time of the newest entry (µs). It is never after the present: a clock behind it is wrong.
+        """
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        clock, self._opened = self._clock, self._clock.uptime()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._file, fcntl.LOCK_SH)  # waits for a process that is writing the file
+        else:
+            earliest = newest * 1_000 - self._opened
+            is_behind = clock.offset < earliest - CLOCK_SKEW_MAX
+            self._write(Reference(earliest, math.inf, self._opened) if is_behind else self._present())
+            fcntl.flock(self._file, fcntl.LOCK_SH)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over a change of the reference. Replace a reference that is due for it by the present offset."""
+        reference = self._read()
+        self._clock.set_reference(earliest=reference.earliest, latest=reference.latest)
+        self._clock.check()
+        now = self._clock.uptime()
+        is_due = reference.latest == math.inf or now - reference.written >= RENEW_TIME
+        is_late = reference.latest == math.inf and now - self._opened >= BEHIND_TIME_MAX
+        if (is_due and self._clock.is_accurate) or is_late:
+            reference = self._present()
+            self._write(reference)
+            self._clock.set_reference(earliest=reference.earliest, latest=reference.latest)
+
+    def close(self) -> None:
+        """Release the file. The reference ends with its last process."""
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _present(self) -> Reference:
+        offset = self._clock.offset
+        return Reference(offset, offset, self._clock.uptime())
+
+    def _read(self) -> Reference:
+        content = os.pread(self._file, 100, 0).split()
+        if not content:  # the first process was killed before it wrote
+            return Reference(-math.inf, math.inf, 0)
+        earliest, latest, written = content
+        return Reference(float(earliest), float(latest), int(written))
+
+    def _write(self, reference: Reference) -> None:
+        # Of one length, so that no part of an earlier content stays.
+        os.pwrite(self._file, " ".join(f"{each:>25}" for each in reference).encode(), 0)
