@@ -1,21 +1,32 @@
 """The command line: `eventfeed`."""
 
 import sys
+from collections.abc import Sequence
 
 # The extra that installs a package; `server` installs all others.
 _EXTRAS = {"aiohttp": "cosmos", "azure": "cosmos", "chartkick": "devtools", "click": "cli", "rich": "cli"}
+_MISSING_EXIT_CODE, _INTERRUPT_EXIT_CODE = 2, 130
 
 
 def main() -> None:
-    """Run a command. If a package is missing, name the extra that installs it (exit code 2)."""
-    try:
-        from eventfeed.cli.commands import main as run  # noqa: PLC0415  # it may be missing
+    """Run the command of the process, and exit with its code."""
+    sys.exit(run())
 
-        run()
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code. If a package is missing, name the extra that installs it (2)."""
+    try:
+        # The first second is spent here: an interrupt must not show where.
+        from eventfeed.cli.commands import main as command  # noqa: PLC0415  # packages may be missing
+        from eventfeed.cli.program import execute  # noqa: PLC0415  # as above
+
+        return execute(command, arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPT_EXIT_CODE
     except ModuleNotFoundError as failure:
         package = (failure.name or "").partition(".")[0]
         if package in ("", "eventfeed"):
             raise
         extra = _EXTRAS.get(package, "server")
         sys.stderr.write(f"{package} is not installed; this command needs: pip install 'eventfeed[{extra}]'\n")
-        sys.exit(2)
+        return _MISSING_EXIT_CODE

@@ -6,6 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from eventfeed.cli.arguments import Group
 from eventfeed.cli.audit import audit
 from eventfeed.cli.options import plain_failures, settings_here
 from eventfeed.cli.publish import publish
@@ -19,7 +20,7 @@ from eventfeed.settings import PREFIX, SECRETS, describe_settings
 PLAIN_COLUMNS = 240
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="eventfeed")
 def main() -> None:
     """Publish CloudEvents, and follow them in one strictly increasing sequence."""
@@ -48,7 +49,7 @@ def settings() -> None:
         value = getattr(here, each.name)
         text = "(set)" if each.name in SECRETS and value else str(value)
         table.add_row(PREFIX + each.name.upper(), text, str(each.default), each.unit, each.meaning)
-    Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False).print(table)
+    Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False, markup=False).print(table)
 
 
 for command in (audit, publish, read, scenarios, store, token):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 # The caller if no token is set and the feed names nobody: Testdepartementet.
 TTD = "991825827"
+PORTS = range(65_536)
 
 url_option = click.option(
     "--url", metavar="U", help="The service. Default: EVENTFEED_PUBLIC_URL, or the address it listens on."
@@ -35,7 +36,12 @@ def plain_failures() -> Iterator[None]:
         yield
     except SettingsError as fault:
         raise click.UsageError(str(fault)) from None
-    except (Failure, OSError) as failure:
+    except BrokenPipeError:
+        raise
+    except OSError as failure:
+        text = f"{failure.filename}: {failure.strerror}." if failure.filename else str(failure)
+        raise click.ClickException(text) from None
+    except Failure as failure:
         raise click.ClickException(str(failure)) from None
 
 
@@ -94,7 +100,7 @@ def service_url(option: str | None) -> str:
         parts = httpx.URL(url)
     except httpx.InvalidURL:
         parts = httpx.URL("")
-    if parts.scheme not in ("http", "https") or not parts.host:
+    if parts.scheme not in ("http", "https") or not parts.host or (parts.port or 0) not in PORTS:
         raise click.UsageError(f"{url} is not the URL of a service; write it as http://127.0.0.1:8080.")
     return url
 

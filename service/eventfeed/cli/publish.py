@@ -3,6 +3,7 @@
 A line without an id gets one from the digest of the whole file and the line number, so a repeat adds nothing.
 """
 
+import codecs
 import gzip
 import hashlib
 import shutil
@@ -19,12 +20,17 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eventfeed.cli.arguments import Command
 from eventfeed.cli.options import TTD, plain_errors, service_url, tokens_here, url_option
+from eventfeed.cli.program import INTERRUPT_EXIT_CODE
+from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import Batch, Publisher, development_organisation
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
 _GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 20
+# A longer line is no event, and a small gzip file may have a very long one.
+LINE_BYTES_MAX = 1024 * 1024
 
 
 class Lines:
@@ -34,10 +40,15 @@ class Lines:
         self._content, self._digest, self._numbers = content, digest, deque[int]()
 
     def __iter__(self) -> Iterator[bytes]:
-        for number, line in enumerate(self._content, start=1):
-            if line.strip():
+        number = 0
+        while line := self._content.readline(LINE_BYTES_MAX + 1):
+            number += 1
+            end = line
+            while len(end) > LINE_BYTES_MAX and not end.endswith(b"\n"):  # the rest of a line that is too long
+                end = self._content.readline(LINE_BYTES_MAX + 1)
+            if (text := line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).strip():
                 self._numbers.append(number)
-                yield line
+                yield text
 
     def new_id(self, _: int) -> str:
         """Return the id for the newest line."""
@@ -63,7 +74,7 @@ class Tally:
         self.rejections += len(batch.rejections)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, readable=True))
 @url_option
 def publish(file: str, url: str | None) -> None:
@@ -71,21 +82,29 @@ def publish(file: str, url: str | None) -> None:
 
     In the order of the file. A repeat, also after an interruption, adds nothing twice.
     """
-    start, service, tally = time.monotonic(), service_url(url), Tally()
+    start, tally = time.monotonic(), Tally()
+    again = "so far. Run the same command again: it continues where it stopped."
+    try:
+        _publish_file(file, service_url(url), tally=tally)
+    except click.UsageError:
+        raise
+    except click.ClickException as failure:
+        raise click.ClickException(f"{failure.message}\n{tally} {again}") from None
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted: {tally} {again}", err=True)
+        sys.exit(INTERRUPT_EXIT_CODE)
+    click.echo(f"{tally} in {time.monotonic() - start:.1f} s")
+    if tally.rejections:
+        sys.exit(1)
+
+
+def _publish_file(file: str, service: str, *, tally: Tally) -> None:
     tokens = tokens_here(development_organisation(TTD, scope=SCOPE_PUBLISH_ADMIN))
     with Publisher(service, tokens=tokens) as publisher, _open(file) as content:
         digest, count = _digest(content)
         content.seek(0)
-        try:
-            with plain_errors(service), _progress(count) as progress:
-                _publish(publisher, Lines(content, digest), tally=tally, progress=progress)
-        except click.ClickException as failure:
-            raise click.ClickException(
-                f"{failure.message}\n{tally} so far. Run the same command again: it continues where it stopped."
-            ) from None
-    click.echo(f"{tally} in {time.monotonic() - start:.1f} s")
-    if tally.rejections:
-        sys.exit(1)
+        with plain_errors(service), _progress(count) as progress:
+            _publish(publisher, Lines(content, digest), tally=tally, progress=progress)
 
 
 def _publish(publisher: Publisher, lines: Lines, *, tally: Tally, progress: Progress) -> None:
@@ -93,19 +112,20 @@ def _publish(publisher: Publisher, lines: Lines, *, tally: Tally, progress: Prog
         tally.add(batch)
         numbers = lines.numbers(batch)
         for rejection in batch.rejections:
-            line = f"line {numbers[rejection.position - batch.positions.start]}: {rejection}"
+            reasons = escape_controls(str(rejection))
+            line = f"line {numbers[rejection.position - batch.positions.start]}: {reasons}"
             progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         progress.update(progress.task_ids[0], completed=numbers[-1])
 
 
 def _open(file: str) -> IO[bytes]:
-    """Return the content, decompressed and seekable. Standard input is copied to a temporary file."""
-    if file == "-":
-        raw: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # the caller closes it
-        shutil.copyfileobj(sys.stdin.buffer, raw)
-        raw.seek(0)
-    else:
-        raw = Path(file).open("rb")  # noqa: SIM115  # as above
+    """Return the content, decompressed and seekable. Standard input and pipes are copied to a temporary file."""
+    raw: IO[bytes] = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115  # the caller closes it
+    if file == "-" or not raw.seekable():
+        copy = tempfile.TemporaryFile()  # noqa: SIM115  # as above
+        shutil.copyfileobj(raw, copy)
+        copy.seek(0)
+        raw = copy
     is_gzip = raw.read(len(_GZIP)) == _GZIP
     raw.seek(0)
     return gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[return-value]  # it reads and seeks like one

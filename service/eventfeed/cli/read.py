@@ -1,6 +1,8 @@
 """`eventfeed read`: a feed as one event a line, once or without an end. It resumes from a cursor file."""
 
+import contextlib
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -9,14 +11,15 @@ from typing import BinaryIO
 import click
 import msgspec
 
+from eventfeed.cli.arguments import Group
 from eventfeed.cli.cursor_file import CursorFile
 from eventfeed.cli.forwarding import Forwarder
 from eventfeed.cli.options import TTD, plain_errors, population_here, service_url, tokens_here, url_option
-from eventfeed.client import Client, Tokens, development_organisation, development_person, feeds
+from eventfeed.cli.pipe import watched_output
+from eventfeed.cli.program import INTERRUPT_EXIT_CODE
+from eventfeed.cli.terminal import escape_controls
+from eventfeed.client import Client, Event, Tokens, development_organisation, development_person, feeds
 from eventfeed.domain.principal import SCOPE_REPORTEES
-
-# The exit code after an interrupt from the keyboard (128 + SIGINT).
-INTERRUPT_EXIT_CODE = 130
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +31,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     cursor_file: Path | None
     output: Path | None
     forward_to: str | None
+    forward_authorization: Path | None
     url: str | None
 
 
@@ -36,7 +40,8 @@ class Output:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._file: BinaryIO = path.open("ab") if path else sys.stdout.buffer
+        self._file: BinaryIO = _open(path) if path else sys.stdout.buffer
+        self._is_terminal = path is None and sys.stdout.isatty()
 
     @property
     def length(self) -> int:
@@ -51,14 +56,27 @@ class Output:
             self._file.truncate(length)
             self._file.seek(length)
 
-    def write(self, lines: bytes) -> None:
-        """Write lines to the disk or the pipe."""
-        if not lines:
+    def write(self, events: Sequence[Event]) -> None:
+        """Write events to the disk, the pipe or the terminal, one a line."""
+        if not events:
             return
-        self._file.write(lines)
-        self._file.flush()
-        if self._path:
-            os.fsync(self._file.fileno())
+        lines = b"".join(b"%b\n" % event.raw for event in events)
+        try:
+            self._file.write(escape_controls(lines.decode(), keep="\n").encode() if self._is_terminal else lines)
+            self._file.flush()
+            if self._path:
+                os.fsync(self._file.fileno())
+        except OSError as failure:
+            raise OSError(failure.errno, failure.strerror, str(self._path or "standard output")) from None
+
+
+def _open(path: Path) -> BinaryIO:
+    """Open a file to append to it. A pipe or a device cannot be truncated, and may not open."""
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666), "ab")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise click.UsageError(f"--output {path} is not a regular file; redirect standard output to it.")
+    return file
 
 
 def feed_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -70,11 +88,16 @@ def feed_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--type", "types", metavar="T", multiple=True, help="Only events of this type; may be repeated."),
         click.option("--size", type=click.IntRange(1, 1000), metavar="N", help="Events a page."),
         click.option("--follow", is_flag=True, help="Wait for new events, without an end."),
-        click.option("--cursor-file", type=path, metavar="F", help="Store the cursor here, and resume from it."),
+        click.option(
+            "--cursor-file", type=path, metavar="F", help="Store the cursor of what was written here; resume from it."
+        ),
         click.option(
             "--output", type=path, metavar="FILE", help="Write to this file; with --cursor-file no event twice."
         ),
         click.option("--forward-to", metavar="URL", help="Post each event to this URL until the response is 2xx."),
+        click.option(
+            "--forward-authorization", type=path, metavar="FILE", help="Send its content in the header Authorization."
+        ),
         url_option,
     ]
     for option in reversed(options):
@@ -82,7 +105,7 @@ def feed_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.group()
+@click.group(cls=Group)
 def read() -> None:
     """Read a feed: one event a line, in the order of the sequence."""
 
@@ -144,36 +167,47 @@ def run(feed: feeds.Feed, tokens: Tokens | None, *, options: Mapping[str, object
     reading = Reading(**options)  # type: ignore[arg-type]  # click converted each
     if reading.forward_to and reading.output:
         raise click.UsageError("Name either --output or --forward-to.")
+    if reading.forward_authorization and not reading.forward_to:
+        raise click.UsageError("--forward-authorization needs --forward-to.")
     url = service_url(reading.url)
+    watch = contextlib.nullcontext() if reading.output or reading.forward_to else watched_output()
     try:
-        with plain_errors(url), Client(url, tokens=tokens and tokens_here(tokens)) as client:
+        with plain_errors(url), Client(url, tokens=tokens and tokens_here(tokens)) as client, watch:
             _read_all(client, feed, reading=reading)
     except KeyboardInterrupt:
         sys.exit(INTERRUPT_EXIT_CODE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as failure:
-        raise click.ClickException(f"{failure.filename or 'output'}: {failure.strerror}") from None
 
 
 def _read_all(client: Client, feed: feeds.Feed, *, reading: Reading) -> None:
     """Write or forward every page, then store its cursor."""
-    output = Output(reading.output)
+    forwarder = _forwarder(reading)
     path = reading.cursor_file
     cursor_file = CursorFile(path, feed=str(feed), output=reading.output) if path else None
-    after = _resume(cursor_file, output) or reading.after or "0"
-    forwarder = Forwarder(reading.forward_to, without_limit=reading.follow) if reading.forward_to else None
-    for page in client.pages(feed, after=after, size=reading.size, follow=reading.follow):
-        if forwarder is None:
-            output.write(b"".join(b"%b\n" % event.raw for event in page.events))
-        else:
-            for event in page.events:
-                forwarder.forward(event)
-                if cursor_file:
-                    cursor_file.save(cursor=event.cursor, output_bytes=0)
-        if cursor_file and page.cursor != after:
-            cursor_file.save(cursor=page.cursor, output_bytes=output.length)
-        after = page.cursor
+    with cursor_file.locked() if cursor_file else contextlib.nullcontext():
+        output = Output(reading.output)
+        after = _resume(cursor_file, output) or reading.after or "0"
+        for page in client.pages(feed, after=after, size=reading.size, follow=reading.follow):
+            if forwarder is None:
+                output.write(page.events)
+            else:
+                _forward(forwarder, page.events, cursor_file=cursor_file)
+            if cursor_file and page.cursor != after:
+                cursor_file.save(cursor=page.cursor, output_bytes=output.length)
+            after = page.cursor
+
+
+def _forwarder(reading: Reading) -> Forwarder | None:
+    if not reading.forward_to:
+        return None
+    return Forwarder(reading.forward_to, authorization=reading.forward_authorization, without_limit=reading.follow)
+
+
+def _forward(forwarder: Forwarder, events: Sequence[Event], *, cursor_file: CursorFile | None) -> None:
+    """Forward events one by one, and store the cursor of each."""
+    for event in events:
+        forwarder.forward(event)
+        if cursor_file:
+            cursor_file.save(cursor=event.cursor, output_bytes=0)
 
 
 def _resume(cursor_file: CursorFile | None, output: Output) -> str:

@@ -1,5 +1,6 @@
 """`eventfeed scenarios`: the five scenarios against a running service, step by step (contract section 1)."""
 
+import sys
 import uuid
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,7 +9,10 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from eventfeed.cli.arguments import Command
 from eventfeed.cli.options import TTD, plain_errors, service_url, url_option
+from eventfeed.cli.program import INTERRUPT_EXIT_CODE
+from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import (
     Client,
     Event,
@@ -45,10 +49,11 @@ class Case(NamedTuple):
         return [event.sequence for event in events if event.id == self.last.id] == [self.last.sequence]
 
 
-class Run(NamedTuple):
-    """A run of the scenarios against the service at this URL."""
+class Run:
+    """A run of the scenarios against the service at this URL, and the number of events it has published."""
 
-    url: str
+    def __init__(self, url: str) -> None:
+        self.url, self.published = url, 0
 
     def require(self, condition: object, text: str) -> None:
         """Stop if a condition does not hold."""
@@ -78,6 +83,7 @@ class Run(NamedTuple):
         event = {"source": source, "specversion": "1.0", "subject": f"/party/{party}"}
         with Publisher(self.url, tokens=self.organisation(owner, SCOPE_PUBLISH)) as publisher:
             receipts = publisher.publish({**event, "type": each} for each in types)
+        self.published += len(receipts)
         click.echo(f"  published a case of {app} for party {party}: {len(receipts)} events")
         return Case(instance, receipts[0].time, receipts[-1])
 
@@ -92,16 +98,20 @@ class Run(NamedTuple):
         return events
 
 
-@click.command()
+@click.command(cls=Command)
 @url_option
 def scenarios(url: str | None) -> None:
     """Run the scenarios against a running service, and print each step with its result."""
     run = Run(service_url(url))
-    for scenario in SCENARIOS:
-        click.echo(scenario.__doc__)
-        with plain_errors(run.url):
-            scenario(run)
-        click.echo("  passed\n")
+    try:
+        for scenario in SCENARIOS:
+            click.echo(scenario.__doc__)
+            with plain_errors(run.url):
+                scenario(run)
+            click.echo("  passed\n")
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted: published {run.published} events so far, which stay in the log.", err=True)
+        sys.exit(INTERRUPT_EXIT_CODE)
 
 
 def read_app_feed(run: Run) -> None:
@@ -157,7 +167,7 @@ def read_as_bank(run: Run) -> None:
         code = ""
     except RefusedError as refusal:
         code = refusal.code
-        click.echo(f"  {feed.method} {feed}: {refusal.status} {code}")
+        click.echo(f"  {feed.method} {feed}: {refusal.status} {escape_controls(code)}")
     run.require(code == "not-approved", "a bank without an approval is refused")
 
 

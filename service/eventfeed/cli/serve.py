@@ -18,6 +18,7 @@ from eventfeed.app.application import create_application
 from eventfeed.app.identity import first_approvals
 from eventfeed.app.store import Store
 from eventfeed.cli.observe import telemetry_page
+from eventfeed.cli.pipe import discard_output
 from eventfeed.cli.server import Server, listening_socket
 from eventfeed.domain.cloudevents import REQUEST_EVENTS_MAX
 from eventfeed.domain.publishing import Submission
@@ -118,10 +119,19 @@ def _announce(settings: Settings, page: str) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(f"{settings.own_url}/health/ready", trust_env=False).is_success:
-                sys.stdout.write("\n".join(_greeting(settings, page=page)))
-                sys.stdout.flush()
+                _print("\n".join(_greeting(settings, page=page)))
                 return
         time.sleep(READY_POLL_SECONDS)
+
+
+def _print(text: str) -> None:
+    """Print a text. A full disk is no reason for a service to stop."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as failure:
+        discard_output()
+        sys.stderr.write(f"standard output: {failure.strerror}. The service runs.\n")
 
 
 def _greeting(settings: Settings, *, page: str) -> Iterator[str]:

@@ -86,7 +86,7 @@ def listening_socket(settings: Settings) -> Iterator[socket.socket]:
         except OSError as failure:
             raise SettingsError(
                 f"Cannot listen on {settings.host}:{settings.port}: {failure.strerror}. "
-                "Choose another port with --port, or stop the process that uses it."
+                "Choose another port with EVENTFEED_PORT or --port, or stop the process that uses it."
             ) from None
         listener.set_inheritable(True)
         yield listener

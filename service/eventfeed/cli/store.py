@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from eventfeed.cli.arguments import Group
 from eventfeed.cli.confirmation import require_confirmation, yes_option
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
 from eventfeed.domain.errors import LogDamaged
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from eventfeed.domain.ports import EventLog
 
 
-@click.group()
+@click.group(cls=Group)
 def store() -> None:
     """Maintain the store."""
 

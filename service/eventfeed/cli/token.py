@@ -2,6 +2,7 @@
 
 import click
 
+from eventfeed.cli.arguments import Group
 from eventfeed.cli.options import plain_errors, population_here, service_url, url_option
 from eventfeed.client import Client
 from eventfeed.client.tokens import IssuerTokens, TokenExchange
@@ -9,7 +10,7 @@ from eventfeed.client.tokens import IssuerTokens, TokenExchange
 exchange_option = click.option("--exchange", is_flag=True, help="Exchange it for a platform token.")
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Print a token of a development identity: from its issuer, or exchanged for a platform token."""
 

@@ -16,7 +16,7 @@ from eventfeed.client.receipts import Batch, Receipt
 from eventfeed.client.sender import token_item
 from eventfeed.client.steps import Action, Call, Item, Outcome, Page, Pause, Request, Steps, StreamStart
 from eventfeed.client.tokens import FixedToken, Tokens
-from eventfeed.client.wire import build_request, client_options, is_event_stream, to_failure, to_response
+from eventfeed.client.wire import REQUEST_ERRORS, Body, build_request, client_options, is_event_stream, to_failure
 
 
 class _AsyncConnection:
@@ -117,7 +117,7 @@ class _Driver:
             case _:
                 try:
                     return await (self._send(action) if isinstance(action, Request) else self._read_chunk())
-                except httpx.TransportError as error:
+                except REQUEST_ERRORS as error:
                     return to_failure(error)
 
     async def _send(self, request: Request) -> Outcome:
@@ -126,8 +126,10 @@ class _Driver:
         if is_event_stream(self._response, request):
             self._chunks = self._response.aiter_bytes()
             return StreamStart()
-        await self._response.aread()
-        return to_response(self._response)
+        body = Body()
+        async for chunk in self._response.aiter_bytes():
+            body.add(chunk)
+        return body.to_response(self._response)
 
     async def _read_chunk(self) -> Outcome:
         return await anext(self._chunks, b"") if self._chunks else b""

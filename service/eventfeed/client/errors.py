@@ -30,8 +30,7 @@ class RefusedError(FeedError):
 
     def __init__(self, path: str, status: int, *, problem: Mapping[str, object]) -> None:
         self.path, self.status, self.problem = path, status, problem
-        self.code = str(problem.get("code", ""))
-        self.detail = str(problem.get("detail", "")) or f"status {status}"
+        self.code, self.detail = _text(problem, "code"), _text(problem, "detail") or f"status {status}"
         self.faults = _faults(problem)
         code = f" {self.code}" if self.code else ""
         super().__init__(" ".join([f"{status}{code}: {self.detail}", *(f"[{fault}]" for fault in self.faults)]))
@@ -42,7 +41,7 @@ class CursorExpiredError(RefusedError):
 
     def __init__(self, path: str, status: int, *, problem: Mapping[str, object]) -> None:
         super().__init__(path, status, problem=problem)
-        self.oldest_cursor = str(problem.get("oldestCursor", ""))
+        self.oldest_cursor = _text(problem, "oldestCursor")
 
 
 class AnotherLogError(RefusedError):
@@ -50,7 +49,7 @@ class AnotherLogError(RefusedError):
 
 
 class OutOfOrderError(FeedError):
-    """A sequence number does not increase."""
+    """A sequence number does not increase, or a cursor does not move."""
 
 
 class EventsRejectedError(FeedError):
@@ -62,22 +61,38 @@ class EventsRejectedError(FeedError):
         super().__init__("\n".join([f"{len(rejections)} events were rejected, {len(receipts)} published.", *reasons]))
 
 
+_STATUS_GONE = 410
 _KINDS = {"cursor-expired": CursorExpiredError, "cursor-of-another-log": AnotherLogError}
+# An error is for people: longer texts and lists are cut.
+_TEXT_LENGTH_MAX, _FAULTS_MAX = 1_000, 100
 
 
 def refusal(path: str, response: Response) -> RefusedError:
-    """Return the error for a response that is no success. The problem's own status overrides the response's."""
+    """Return the error for a response that is no success."""
+    problem = problem_of(response.body)
+    if response.status in range(300, 400) and "location" in response.headers:
+        target = response.headers["location"].partition("?")[0]
+        problem = {"detail": f"redirects to {target[:_TEXT_LENGTH_MAX]}, which is not followed"}
+    kind = _KINDS.get(_text(problem, "code")) if response.status == _STATUS_GONE else None
+    return (kind or RefusedError)(path, response.status, problem=problem)
+
+
+def problem_of(body: bytes) -> Mapping[str, object]:
+    """Return the problem (RFC 9457) in a body; no members if there is none."""
     try:
-        problem = msgspec.json.decode(response.body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        problem = {}
-    status = problem.get("status")
-    kind = _KINDS.get(str(problem.get("code")), RefusedError)
-    return kind(path, status if isinstance(status, int) else response.status, problem=problem)
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _text(problem: Mapping[str, object], name: str) -> str:
+    """Return a member of a problem; "" if it is no text."""
+    value = problem.get(name)
+    return value[:_TEXT_LENGTH_MAX] if isinstance(value, str) else ""
 
 
 def _faults(problem: Mapping[str, object]) -> Sequence[Fault]:
     try:
-        return msgspec.convert(problem.get("errors", []), list[Fault])
+        return msgspec.convert(problem.get("errors", []), list[Fault])[:_FAULTS_MAX]
     except msgspec.ValidationError:
         return []

@@ -1,21 +1,23 @@
 """An event as a consumer receives it."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
 
 class _Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    source: str
-    type: str
+    id: _Text
+    source: _Text
+    type: _Text
     subject: str | None = None
     time: str | None = None
     data: Any = None  # any JSON value, as the publisher wrote it
 
 
 class _EventJson(_Attributes, frozen=True, kw_only=True):
-    sequence: str
+    sequence: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,20}$")]
 
 
 class Event(_Attributes, frozen=True, kw_only=True):
@@ -32,8 +34,9 @@ class Event(_Attributes, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(_EventJson)
 
 
-def parse_event(raw: bytes, *, log: str) -> Event:
-    """Return the event of a JSON text, in the log of this name."""
+def parse_event(raw: bytes, *, cursor: str) -> Event:
+    """Return the event of a JSON text; `cursor` is that of the event itself, or of the page that it came with."""
     attributes = msgspec.structs.asdict(_decoder.decode(raw))
     sequence = int(attributes.pop("sequence"))
-    return Event(**attributes, sequence=sequence, cursor=f"{log}.{sequence}", raw=raw)
+    own = f"{cursor.partition('.')[0]}.{sequence}"
+    return Event(**attributes, sequence=sequence, cursor=cursor if cursor.startswith(f"{own}.") else own, raw=raw)

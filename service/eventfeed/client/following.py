@@ -8,11 +8,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-import msgspec
-
-from eventfeed.client.errors import FeedError, OutOfOrderError, refusal
-from eventfeed.client.events import Event, parse_event
+from eventfeed.client.errors import OutOfOrderError, problem_of, refusal
+from eventfeed.client.events import Event
 from eventfeed.client.feeds import Feed
+from eventfeed.client.pages import MalformedResponseError, parse_messages, parse_page
 from eventfeed.client.sender import STATUS_UNAUTHORIZED, TRIES_MAX, RequestSender
 from eventfeed.client.steps import Actions, ConnectionFailure, Page, Pause, ReadChunk, Request, Response, Steps
 from eventfeed.client.stream import StreamParser
@@ -31,6 +30,8 @@ POLL_SECONDS_MAX = 10.0
 POLLS_BEFORE_STREAM = 3
 # A stream that brought more chunks was not broken from the start.
 FIRST_CHUNKS = 3
+STATUS_OK, STATUS_NOT_MODIFIED, STATUS_UNAVAILABLE = 200, 304, 503
+ERROR_STATUSES = range(400, 600)
 # Responses to a request for a stream that mean only that there is no stream at the moment.
 _NO_STREAM = TEMPORARY_STATUSES | {200, 406}
 
@@ -84,7 +85,11 @@ class Following:
                 yield from self._sender.back_off()
                 return chunks > 0 or not (isinstance(chunk, ConnectionFailure) and chunk.is_timeout)
             chunks += 1
-            if (yield from self._handle_chunk(parser, chunk)):
+            try:
+                if (yield from self._handle_chunk(parser, chunk)):
+                    return True
+            except MalformedResponseError as fault:
+                yield from self._sender.retry_malformed(fault)
                 return True
 
     def _handle_chunk(self, parser: StreamParser, chunk: bytes) -> Steps[Page, bool]:
@@ -93,8 +98,8 @@ class Following:
         try:
             messages = list(parser.feed(chunk))
         except ValueError as fault:
-            raise FeedError(str(fault)) from None
-        events = [parse_event(each.data, log=each.id.partition(".")[0]) for each in messages if each.type == "message"]
+            raise MalformedResponseError(str(fault), is_from_feed=True) from None
+        events = parse_messages(messages)
         if parser.last_id != previous_id:
             yield from self._pass_on(events, parser.last_id, more=True)
         for message in messages:
@@ -105,7 +110,10 @@ class Following:
 
     def _handle_end(self, problem: bytes) -> Actions[None]:
         """Prepare the next request after the service ended a stream with a problem. Raises if it is permanent."""
-        end = refusal(self._feed.path, Response(503, {}, problem))
+        status = problem_of(problem).get("status")
+        if not isinstance(status, int) or status not in ERROR_STATUSES:
+            status = STATUS_UNAVAILABLE
+        end = refusal(self._feed.path, Response(status, {}, problem))
         if end.status in TEMPORARY_STATUSES:
             yield from self._sender.back_off()
         elif end.status != STATUS_UNAUTHORIZED or not self._sender.renew_token():
@@ -115,21 +123,26 @@ class Following:
         """Get a page. Return True if there are more events immediately."""
         headers = {"Accept": PAGES, **({"Prefer": f"wait={WAIT_SECONDS}"} if wait else {})}
         headers |= {"If-None-Match": self._tag} if self._tag else {}
-        response = yield from self._sender.send(self._request(headers))
-        cursor = response.headers.get("feed-cursor", self.cursor)
-        more = response.headers.get("feed-more") == "true"
-        has_moved = False
-        if response.status == 200:
-            events = _events(response, log=cursor.partition(".")[0])
-            has_moved = bool(events) or cursor != self.cursor
-            yield from self._pass_on(events, cursor, more=more)
-            self._tag = "" if has_moved else response.headers.get("etag", "")
-        elif response.status != 304:
-            raise refusal(self._feed.path, response)
+        response, page = yield from self._sender.fetch(self._request(headers), parse=self._parse)
+        has_moved = page.cursor != self.cursor
+        if response.status == STATUS_OK:
+            yield from self._pass_on(page.events, page.cursor, more=page.more)
+            self._tag = "" if has_moved else _entity_tag(response)
         self._empty_pages = 0 if has_moved else self._empty_pages + 1
-        if wait and not more and "preference-applied" not in response.headers:
+        if wait and not page.more and "preference-applied" not in response.headers:
             yield Pause(min(POLL_SECONDS * 2 ** min(self._empty_pages, 10), POLL_SECONDS_MAX))
-        return more
+        return page.more
+
+    def _parse(self, response: Response) -> tuple[Response, Page]:
+        """Return a response with its page. Raises if it is none, or if its cursor does not move."""
+        if response.status == STATUS_NOT_MODIFIED and self._tag:
+            return response, Page([], self.cursor, more=False)
+        if response.status != STATUS_OK:
+            raise refusal(self._feed.path, response)
+        page = parse_page(response)
+        if page.cursor == self.cursor and (page.events or page.more):
+            raise OutOfOrderError(f"The response has more events, but its cursor stays at {page.cursor}.")
+        return response, page
 
     def _pass_on(self, events: Sequence[Event], cursor: str, *, more: bool) -> Steps[Page, None]:
         """Yield the events that the consumer has not had, and the cursor. Move the cursor when the consumer returns."""
@@ -157,9 +170,7 @@ class Following:
         )
 
 
-def _events(response: Response, *, log: str) -> Sequence[Event]:
-    try:
-        texts = msgspec.json.decode(response.body, type=list[msgspec.Raw])
-        return [parse_event(bytes(text), log=log) for text in texts]
-    except ValueError:
-        raise FeedError("The response is not a list of events. Is this the address of an event feed?") from None
+def _entity_tag(response: Response) -> str:
+    """Return the entity tag; "" if there is none that can be sent back."""
+    tag = response.headers.get("etag", "")
+    return tag if tag.isascii() and tag.isprintable() else ""

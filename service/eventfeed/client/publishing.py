@@ -20,6 +20,8 @@ from eventfeed.client.tokens import Tokens
 # The limits of the service (contract, section 3).
 EVENT_BYTES_MAX = 64 * 1024
 BATCH_EVENTS_MAX = 100
+# The JSON of an event before it is made compact; longer texts are not decoded.
+TEXT_BYTES_MAX = 1024 * 1024
 BATCH_BYTES_MAX = 2 * 1024 * 1024
 # For a batch of the full size over a slow line.
 RESPONSE_SECONDS_MAX = 60.0
@@ -118,6 +120,8 @@ def join_receipts(batches: Iterable[Batch]) -> list[Receipt]:
 
 def _encode(event: EventObject, position: int, *, new_id: Callable[[int], str]) -> bytes | Rejection:
     """Return the JSON of an event, with an id, or the reason why it cannot be sent."""
+    if isinstance(event, bytes) and len(event) > TEXT_BYTES_MAX:
+        return Rejection(position, "too-large", [Fault(detail=f"has more than {TEXT_BYTES_MAX} bytes")])
     try:
         text = event if isinstance(event, bytes) else msgspec.json.encode(dict(event))
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])

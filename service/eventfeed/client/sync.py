@@ -15,7 +15,7 @@ from eventfeed.client.receipts import Batch, Receipt
 from eventfeed.client.sender import token_item
 from eventfeed.client.steps import Action, Call, Item, Outcome, Page, Pause, Request, Steps, StreamStart
 from eventfeed.client.tokens import FixedToken, Tokens
-from eventfeed.client.wire import build_request, client_options, is_event_stream, to_failure, to_response
+from eventfeed.client.wire import REQUEST_ERRORS, Body, build_request, client_options, is_event_stream, to_failure
 
 
 class _Connection:
@@ -128,7 +128,7 @@ class _Driver:
             case _:
                 try:
                     return self._send(action) if isinstance(action, Request) else next(self._chunks, b"")
-                except httpx.TransportError as error:
+                except REQUEST_ERRORS as error:
                     return to_failure(error)
 
     def _send(self, request: Request) -> Outcome:
@@ -137,8 +137,10 @@ class _Driver:
         if is_event_stream(self._response, request):
             self._chunks = self._response.iter_bytes()
             return StreamStart()
-        self._response.read()
-        return to_response(self._response)
+        body = Body()
+        for chunk in self._response.iter_bytes():
+            body.add(chunk)
+        return body.to_response(self._response)
 
     def close(self) -> None:
         if self._response is not None:

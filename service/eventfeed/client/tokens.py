@@ -1,6 +1,7 @@
 """Sources of platform tokens, and when a new token is needed."""
 
 import base64
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
@@ -8,13 +9,17 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from eventfeed.client.errors import refusal
+from eventfeed.client.errors import FeedError, refusal
 from eventfeed.client.steps import Actions, Call, Outcome, Request, Response
 
 # A request takes a while, so a token that expires sooner is not used any more.
 EXPIRES_SECONDS = 15.0
 # Too many requests, or a service or gateway with a temporary fault.
 TEMPORARY_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+# A bearer token (RFC 6750 §2.1).
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_TOKEN_LENGTH_MAX = 64 * 1024
 
 
 class TokenUnavailableError(Exception):
@@ -47,7 +52,7 @@ class FixedToken:
     def token(self, *, fresh: bool) -> Actions[str]:  # noqa: ARG002  # there is no other
         """See `Tokens.token`."""
         yield from ()
-        return self._token
+        return _require_token(self._token, source="the client") if self._token else ""
 
 
 class IssuerTokens:
@@ -80,7 +85,8 @@ class TokenExchange:
     def token(self, *, fresh: bool) -> Actions[str]:
         """See `Tokens.token`."""
         if fresh or time.time() > self._expiry - EXPIRES_SECONDS:
-            headers = {"Authorization": f"Bearer {(yield from self._external())}"}
+            external = _require_token((yield from self._external()), source="the provider")
+            headers = {"Authorization": f"Bearer {external}"}
             self._token = yield from _text(Request("GET", f"/authentication/api/v1/exchange/{self._provider}", headers))
             self._expiry = _expiry(self._token)
         return self._token
@@ -114,7 +120,14 @@ def _text(request: Request) -> Actions[str]:
         raise TokenUnavailableError(request, outcome)
     if not outcome.is_success:
         raise refusal(request.target, outcome)
-    return outcome.body.decode()
+    return _require_token(outcome.body.decode(errors="replace").strip(), source=request.target)
+
+
+def _require_token(text: str, *, source: str) -> str:
+    """Return a text that is a bearer token. Raises `FeedError`, without the text."""
+    if len(text) > _TOKEN_LENGTH_MAX or not _TOKEN.fullmatch(text):
+        raise FeedError(f"The token of {source} is no bearer token (RFC 6750).")
+    return text
 
 
 def _expiry(token: str) -> float:
@@ -123,5 +136,5 @@ def _expiry(token: str) -> float:
         middle = token.split(".")[1]
         claims = msgspec.json.decode(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
         return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError, msgspec.DecodeError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return float("inf")

@@ -1,18 +1,29 @@
 """Conversion between steps and httpx, for both drivers."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 
+from eventfeed.client.errors import FeedError, UnreachableError
 from eventfeed.client.steps import ConnectionFailure, Request, Response
 from eventfeed.network import is_loopback
 
 CONNECT_SECONDS_MAX = 10.0
+# A page is at most 8 MiB, and takes a while over a slow line.
+BODY_BYTES_MAX = 16 * 1024 * 1024
+BODY_SECONDS_MAX = 300.0
+# Errors of a request: of the connection, of the protocol, of the coding of its body, of the name of its host.
+REQUEST_ERRORS = (httpx.RequestError, UnicodeError)
 
 
 def client_options(url: str) -> dict[str, Any]:
     """Return the options of an httpx client for this URL. A loopback address is reached without a proxy."""
-    return {"trust_env": not is_loopback(httpx.URL(url).host)}
+    try:
+        return {"trust_env": not is_loopback(httpx.URL(url).host)}
+    except httpx.InvalidURL as failure:
+        raise UnreachableError(f"this is not the URL of a service: {failure}") from None
 
 
 def build_request(http: httpx.Client | httpx.AsyncClient, request: Request, *, url: str) -> httpx.Request:
@@ -29,16 +40,34 @@ def is_event_stream(response: httpx.Response, request: Request) -> bool:
     return request.is_stream and response.status_code == httpx.codes.OK and media_type.startswith("text/event-stream")
 
 
-def to_response(response: httpx.Response) -> Response:
-    """Return the complete response as an outcome."""
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Response(response.status_code, headers, response.content)
+class Body:
+    """The body of a response, bounded in bytes and in time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._end = clock, clock() + BODY_SECONDS_MAX
+        self._content = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Add a chunk. Raises `FeedError` if the body is too long, `httpx.ReadTimeout` if it is too slow."""
+        self._content += chunk
+        if len(self._content) > BODY_BYTES_MAX:
+            raise FeedError(f"The response has more than {BODY_BYTES_MAX} bytes.")
+        if self._clock() > self._end:
+            raise httpx.ReadTimeout(f"the response was not complete after {BODY_SECONDS_MAX:.0f} s")
+
+    def to_response(self, response: httpx.Response) -> Response:
+        """Return the complete response as an outcome."""
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status_code, headers, bytes(self._content))
 
 
-def to_failure(error: httpx.TransportError) -> ConnectionFailure:
-    """Return a failed connection as an outcome."""
+def to_failure(error: Exception) -> ConnectionFailure:
+    """Return a failed request as an outcome."""
+    coding = "its body is not in its Content-Encoding: " if isinstance(error, httpx.DecodingError) else ""
     return ConnectionFailure(
-        str(error) or type(error).__name__,
+        coding + (str(error) or type(error).__name__),
         is_timeout=isinstance(error, httpx.ReadTimeout),
-        is_connect_failure=isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol),
+        is_connect_failure=isinstance(
+            error, httpx.ConnectError | httpx.ConnectTimeout | httpx.UnsupportedProtocol | UnicodeError
+        ),
     )

@@ -1,0 +1,18 @@
+"""Text for terminals: a text of a server or a file never controls the terminal."""
+
+import json
+import unicodedata
+
+# Controls (C0, DEL, C1), and the characters that change the direction or the layout of text (Unicode TR9, TR36).
+_CONTROLS = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+
+
+def escape_controls(text: str, *, keep: str = "") -> str:
+    """Replace each control and format character, but those in `keep`, by its JSON escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if each in keep else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return json.dumps(character)[1:-1] if unicodedata.category(character) in _CONTROLS else character
