@@ -36,7 +36,7 @@ class Identity:
     """The signing keys of the platform, and the HTTP client for other services. Raises `SettingsError`."""
 
     def __init__(self, settings: Settings, telemetry: Telemetry, *, clock: Clock) -> None:
-        _require_private_development(settings)
+        require_private_development(settings)
         self._settings, self._telemetry, self._clock = settings, telemetry, clock
         self.keys = SigningKeys.load(settings.keys_path / "platform")
         # A proxy of the environment is for other machines: in development the issuers are on this one.
@@ -98,7 +98,7 @@ def _development_url(settings: Settings, provider: str) -> str:
     return f"{settings.own_url}/development/{provider}"
 
 
-def _require_private_development(settings: Settings) -> None:
+def require_private_development(settings: Settings) -> None:
     """Refuse development identities behind a public URL: whoever reaches it could become anybody."""
     if settings.development and not is_loopback(urlsplit(settings.public_url or settings.own_url).hostname or ""):
         raise SettingsError(

@@ -3,6 +3,7 @@
 import sys
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -50,6 +51,26 @@ def settings() -> None:
         text = "(set)" if each.name in SECRETS and value else str(value)
         table.add_row(PREFIX + each.name.upper(), text, str(each.default), each.unit, each.meaning)
     Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False, markup=False).print(table)
+
+
+@main.command()
+@click.option("--host", metavar="H", help="The address to listen on.")
+@click.option("--port", metavar="P", type=click.IntRange(1, 65535), help="The port to listen on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+def doctor(host: str | None, port: int | None, *, as_json: bool) -> None:
+    """Check settings, store, clock, disk, keys, port and limits, and say how to mend what is wrong."""
+    from eventfeed.cli.doctor import findings  # noqa: PLC0415  # as for serve
+
+    has_fault = False
+    for finding in findings(host=host, port=port):
+        has_fault = has_fault or bool(finding.remedy)
+        if as_json:
+            click.echo(msgspec.json.encode({"ok": not finding.remedy, **finding._asdict()}))
+        else:
+            mark = "wrong" if finding.remedy else "ok"
+            click.echo(f"{mark:<6}{finding.subject:<10}{' '.join(filter(None, finding[1:]))}")
+    if has_fault:
+        raise SystemExit(1)
 
 
 for command in (audit, publish, read, scenarios, store, token):

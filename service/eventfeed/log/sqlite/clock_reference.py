@@ -44,22 +44,30 @@ class ClockReference:
         """
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         clock, self._opened = self._clock, self._clock.uptime()
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(self._file, fcntl.LOCK_SH)  # waits for a process that is writing the file
-        else:
+        if self._is_alone():
             earliest = newest * 1_000 - self._opened
             is_behind = clock.offset < earliest - CLOCK_SKEW_MAX
             self._write(Reference(earliest, math.inf, self._opened) if is_behind else self._present())
-            fcntl.flock(self._file, fcntl.LOCK_SH)
+        fcntl.flock(self._file, fcntl.LOCK_SH)  # waits for a process that is writing the file
         self.refresh()
+
+    def adopt(self) -> bool:
+        """Compare the clock with the processes that run, for a moment. False if none runs."""
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            if self._is_alone():
+                return False
+            self._compare()
+        finally:
+            self.close()
+        return True
 
     def refresh(self) -> None:
         """Take over a change of the reference. Replace a reference that is due for it by the present offset."""
-        reference = self._read()
-        self._clock.set_reference(earliest=reference.earliest, latest=reference.latest)
-        self._clock.check()
+        reference = self._compare()
         now = self._clock.uptime()
         is_due = reference.latest == math.inf or now - reference.written >= RENEW_TIME
         is_late = reference.latest == math.inf and now - self._opened >= BEHIND_TIME_MAX
@@ -73,13 +81,29 @@ class ClockReference:
         with contextlib.suppress(OSError):
             os.close(self._file)
 
+    def _is_alone(self) -> bool:
+        """Lock the file if no process holds it, and remove the reference of earlier processes."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        os.ftruncate(self._file, 0)
+        return True
+
+    def _compare(self) -> Reference:
+        """Compare the clock with the reference in the file, and return it."""
+        reference = self._read()
+        self._clock.set_reference(earliest=reference.earliest, latest=reference.latest)
+        self._clock.check()
+        return reference
+
     def _present(self) -> Reference:
         offset = self._clock.offset
         return Reference(offset, offset, self._clock.uptime())
 
     def _read(self) -> Reference:
         content = os.pread(self._file, 100, 0).split()
-        if not content:  # the first process was killed before it wrote
+        if not content:  # a process was killed before it wrote, or only looked
             return Reference(-math.inf, math.inf, 0)
         earliest, latest, written = content
         return Reference(float(earliest), float(latest), int(written))
