@@ -108,6 +108,7 @@ def test_instance_attribute_adds_the_event_to_the_instance(service: RunningServi
         "id": app,
         "type": "t",
         "source": f"https://ttd.example.no/ttd/{app}",
+        "resource": f"urn:altinn:resource:{app}",
         "resourceinstance": f"77/{guid.upper()}",
     }
     media_type = "application/cloudevents+json"

@@ -42,11 +42,19 @@ def policies_file(path: Path | None) -> WatchedFile[cedarpy.PolicySet]:
 class CedarDecisionPoint:
     """A `DecisionPoint` that evaluates policies. A caller who is not in the register may read nothing."""
 
-    def __init__(self, population: WatchedFile[Population], policies: WatchedFile[cedarpy.PolicySet]) -> None:
-        self._population, self._policies = population, policies
+    def __init__(
+        self,
+        population: WatchedFile[Population],
+        policies: WatchedFile[cedarpy.PolicySet],
+        *,
+        development: bool = False,
+    ) -> None:
+        self._population, self._policies, self._development = population, policies, development
         # Made from this population.
         self._source: Population | None = None
         self._entities, self._names = _entities(()), frozenset[Name]()
+        self._owners: Mapping[str, str] = {}
+        self._parties = frozenset[str]()
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
@@ -54,17 +62,35 @@ class CedarDecisionPoint:
         if population is not self._source:
             entries: Sequence[Entry] = [*population.organisations, *population.people]
             self._entities, self._names = _entities(entries), frozenset(map(_name, entries))
+            self._parties = frozenset(entry.party for entry in entries)
+            self._owners = {entry.resource: entry.owner for entry in population.resources}
             self._source = population
         name = ("Organisation", principal.organisation) if principal.user is None else ("User", principal.user)
         if name not in self._names:
             return frozenset()
         caller, permits, rest, entities = _uid(*name), set[Question](), iter(questions), self._entities
         while batch := list(islice(rest, BATCH_QUESTIONS_MAX)):
-            requests = [_request(caller, question, level=principal.level) for question in batch]
+            requests = [self._request(caller, question, level=principal.level) for question in batch]
             results = cedarpy.is_authorized_batch(requests, policies, entities)
             permits |= {question for question, result in zip(batch, results, strict=True) if result.allowed}
             await asyncio.sleep(0)
         return permits
+
+    def _request(self, caller: Entity, question: Question, *, level: int) -> dict[str, object]:
+        context: dict[str, object] = {"level": level, "development": self._development}
+        # In development an unknown party is none: else only the owner would see such an event.
+        if question.party is not None and not (self._development and question.party not in self._parties):
+            context["party"] = _party(question.party)
+        if app := app_of(question.resource):
+            context |= {"org": app.org, "app": app.name}
+        elif owner := self._owners.get(question.resource):
+            context["org"] = owner
+        return {
+            "principal": caller,
+            "action": _uid("Action", "read"),
+            "resource": _uid("Resource", question.resource),
+            "context": context,
+        }
 
 
 def _policies(text: bytes) -> cedarpy.PolicySet:
@@ -107,20 +133,6 @@ def _entity(entry: Entry) -> Entity:
     if isinstance(entry, OrganisationEntry) and entry.org is not None:
         attributes["org"] = entry.org
     return {"uid": _uid(*_name(entry)), "attrs": attributes, "parents": []}
-
-
-def _request(caller: Entity, question: Question, *, level: int) -> dict[str, object]:
-    context: dict[str, object] = {"level": level}
-    if question.party is not None:
-        context["party"] = _party(question.party)
-    if app := app_of(question.resource):
-        context |= {"org": app.org, "app": app.name}
-    return {
-        "principal": caller,
-        "action": _uid("Action", "read"),
-        "resource": _uid("Resource", question.resource),
-        "context": context,
-    }
 
 
 def _party(party: str) -> Entity:

@@ -15,12 +15,14 @@ from msgspec import Meta
 from eventfeed.access.watched_file import WatchedFile
 from eventfeed.domain.approval import APPROVAL_TYPES_MAX, Approval
 from eventfeed.domain.ports import Organisation, Person
+from eventfeed.domain.uri import RESOURCE_LENGTH_MAX
 
 OrganisationNumber = Annotated[str, Meta(pattern=r"^[0-9]{9}\Z")]
 PersonNumber = Annotated[str, Meta(pattern=r"^[0-9]{11}\Z")]
 # At most 18 digits: a platform token has the party as a 64-bit number.
 PartyId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
 UserId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 # Short names are parts of paths and of resource names, where `_` separates.
 ShortName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+\Z")]
 
@@ -34,6 +36,7 @@ class OrganisationEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     number: OrganisationNumber
     party: PartyId
     name: str
+    uuid: Uuid | None = None
     org: ShortName | None = None
     acts_for: Sequence[PartyId] = ()
 
@@ -45,6 +48,7 @@ class PersonEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     party: PartyId
     user: UserId
     name: str
+    uuid: Uuid | None = None
     acts_for: Sequence[PartyId] = ()
 
 
@@ -57,11 +61,19 @@ class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     reason: str
 
 
+class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A resource of no app, and the short name of the organisation that owns it."""
+
+    resource: Annotated[str, Meta(pattern=r"^urn:[^\s]+\Z", max_length=RESOURCE_LENGTH_MAX)]
+    owner: ShortName
+
+
 class Population(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All entries of a file."""
 
     organisations: Sequence[OrganisationEntry]
     people: Sequence[PersonEntry]
+    resources: Sequence[ResourceEntry] = ()
     approvals: Sequence[ApprovalEntry] = ()
 
     def first_approvals(self) -> Iterator[Approval]:
@@ -86,6 +98,8 @@ class LocalRegister:
         self._source: Population | None = None
         self._organisations: Mapping[str, Organisation] = {}
         self._people: Mapping[str, Person] = {}
+        self._parties: Mapping[str | None, str] = {}
+        self._owners: Mapping[str, str] = {}
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
@@ -97,6 +111,16 @@ class LocalRegister:
         await self._refresh()
         return self._people.get(number)
 
+    async def party(self, uuid: str) -> str | None:
+        """See `Register.party`."""
+        await self._refresh()
+        return self._parties.get(uuid)
+
+    async def owner(self, resource: str) -> str | None:
+        """See `Register.owner`."""
+        await self._refresh()
+        return self._owners.get(resource)
+
     async def _refresh(self) -> None:
         population = await self._file.current()
         if population is not self._source:
@@ -105,6 +129,9 @@ class LocalRegister:
                 for entry in population.organisations
             }
             self._people = {entry.number: Person(user=entry.user, party=entry.party) for entry in population.people}
+            entries: Sequence[OrganisationEntry | PersonEntry] = [*population.organisations, *population.people]
+            self._parties = {entry.uuid: entry.party for entry in entries}
+            self._owners = {entry.resource: entry.owner for entry in population.resources}
             self._source = population
 
 
@@ -116,7 +143,7 @@ def _population(text: bytes) -> Population:
         raise ValueError("the JSON is nested too deeply; correct the file") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise ValueError(f"{_mask(str(failure))}; correct the file") from None
-    if faults := list(_contradictions(population)):
+    if faults := [*_contradictions(population), *_owner_contradictions(population)]:
         raise ValueError("\n".join(map(_mask, faults)))
     return population
 
@@ -136,10 +163,22 @@ def _contradictions(population: Population) -> Iterator[str]:
         yield f"user {user} occurs twice; correct one"
     for party in _duplicates(parties):
         yield f"party {party} occurs twice; correct one"
+    for uuid in _duplicates(entry.uuid for entry in entries if entry.uuid):
+        yield f"uuid {uuid} occurs twice; correct one"
     for number in _duplicates(entry.organisation for entry in population.approvals):
         yield f"organisation {number} has two approvals; keep one"
     for party in sorted({*chain.from_iterable(entry.acts_for for entry in entries)} - {*parties}):
         yield f"an entry acts for party {party}, which does not exist; add the party or remove the right"
+
+
+def _owner_contradictions(population: Population) -> Iterator[str]:
+    """Yield the resources with two owners, and the owners that are no organisation."""
+    for resource in _duplicates(entry.resource for entry in population.resources):
+        yield f"resource {resource} occurs twice; keep one"
+    for name in sorted(
+        {entry.owner for entry in population.resources} - {each.org for each in population.organisations}
+    ):
+        yield f"a resource belongs to {name}, which is no organisation's short name; add the organisation"
 
 
 def _duplicates(values: Iterable[str]) -> Sequence[str]:

@@ -101,6 +101,15 @@ class PlatformRegister:
             return None
         return Person(user=str(party.user.user_id) if party.user else None, party=str(party.party_id))
 
+    async def party(self, uuid: str) -> str | None:
+        """See `Register.party`."""
+        party = await self._party(f"urn:altinn:party:uuid:{uuid}")
+        return None if party is None else str(party.party_id)
+
+    async def owner(self, resource: str) -> str | None:  # noqa: ARG002
+        """See `Register.owner`. The platform's register names no owners."""
+        return None
+
     async def _party(self, urn: str) -> _Party | None:
         parties = _decode(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
         return parties[0] if len(parties) == 1 else None

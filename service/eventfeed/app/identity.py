@@ -12,6 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import LocalRegister, population_file
+from eventfeed.access.parties import Parties
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import Clock, DecisionPoint, Register
@@ -26,9 +27,10 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 
 class Access(NamedTuple):
-    """The register of people and organisations, and decisions about who may read what."""
+    """The register of people and organisations, the parties of events, and decisions about who may read what."""
 
     register: Register
+    parties: Parties
     decisions: DecisionPoint
 
 
@@ -52,10 +54,12 @@ class Identity:
             url = settings.platform_url.rstrip("/")
             platform = Platform(url, self.client, settings.platform_subscription_key, token)
             register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
-            return Access(register, Decisions(PlatformDecisionPoint(platform), telemetry=telemetry))
+            return Access(register, Parties(register), Decisions(PlatformDecisionPoint(platform), telemetry=telemetry))
         population = population_file(_path(settings.register))
-        point = CedarDecisionPoint(population, policies_file(_path(settings.policies)))
-        return Access(LocalRegister(population), Decisions(point, telemetry=telemetry))
+        policies = policies_file(_path(settings.policies))
+        point = CedarDecisionPoint(population, policies, development=settings.development)
+        local = LocalRegister(population)
+        return Access(local, Parties(local), Decisions(point, telemetry=telemetry))
 
     def routes(self, register: Register) -> Sequence[HTTPRouteHandler]:
         """Return the routes of the exchange, and in development those of the issuers."""

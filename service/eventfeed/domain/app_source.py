@@ -2,7 +2,7 @@
 
 import functools
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -21,6 +21,7 @@ _PATH = rf"{_ORG}/{_NAME}/instances/(?P<party>[0-9]{{1,10}})/(?P<guid>{_GUID})"
 _SOURCE = re.compile(rf"(?i:https)://[^/?#]+/{_PATH}", re.ASCII)
 # The spelling of nearly all sources of apps: no other grammar is needed.
 _PLAIN_SOURCE = re.compile(rf"https://[a-z0-9-]+(?:\.[a-z0-9-]+)*/(?![^/]*/\.{{1,2}}/){_PATH}")
+_APP_LIKE = re.compile(r"/[^/]*/[^/]*/instances(?:/|\Z)", re.IGNORECASE)
 APP_RESOURCE = re.compile(f"{re.escape(RESOURCE_APP_PREFIX)}{_ORG}_{_NAME}")
 _INSTANCE = re.compile(rf"(?P<party>[0-9]+)/(?P<guid>{_GUID})")
 PARTY_SUBJECT = re.compile(r"/party/[0-9]{1,18}")
@@ -95,10 +96,18 @@ def party_of_subject(subject: str | None) -> str | None:
     return subject.removeprefix("/party/") if subject and PARTY_SUBJECT.fullmatch(subject) else None
 
 
+def resembles_app_source(source: str) -> bool:
+    """True if a valid source has the path of an app's instances, in whatever spelling."""
+    return bool(_APP_LIKE.match(unquote(urlsplit(source).path)))
+
+
+def org_of_source(source: str) -> str:
+    """Return the organisation that a valid source belongs to: the first segment of its path."""
+    if app_source := parse_app_source(source):
+        return app_source.app.org
+    return urlsplit(source).path.removeprefix("/").partition("/")[0]
+
+
 def may_publish(org: str | None, *, source: str, app: App | None) -> bool:
     """True if a publisher of `org` may send this event: the first segment of its source and its app are its own."""
-    if org is None or (app is not None and app.org != org):
-        return False
-    if app_source := parse_app_source(source):
-        return app_source.app.org == org
-    return urlsplit(source).path.split("/")[1:2] == [org]
+    return bool(org) and (app is None or app.org == org) and org_of_source(source) == org

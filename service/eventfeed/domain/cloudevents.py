@@ -5,12 +5,9 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 
-from eventfeed.domain.app_source import (
-    APP_RESOURCE,
-    RESOURCE_APP_PREFIX,
-    parse_app_source,
-)
+from eventfeed.domain.app_source import APP_RESOURCE, RESOURCE_APP_PREFIX, parse_app_source, resembles_app_source
 from eventfeed.domain.grammar import HTTPS_URL, MEDIA_TYPE, STRING, TIMESTAMP, TRACE, URI, URN, Grammar, is_string
+from eventfeed.domain.party import has_malformed_id, names_party
 from eventfeed.domain.uri import is_https_url, is_urn
 
 # Contract section 3: limits of one event and one request.
@@ -19,11 +16,14 @@ REQUEST_BYTES_MAX = 2 * 1024 * 1024
 REQUEST_EVENTS_MAX = 100
 
 _ATTRIBUTE_NAME = re.compile(r"[a-z0-9]+")
+APP_SOURCE = "https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}"
 _DATA = frozenset({"data", "data_base64"})
 # CloudEvents 1.0.2 §2.4: an Integer is a signed 32-bit number.
 _INTEGER_MAX = 2**31 - 1
+# The usual subject of an app's event.
+_PARTY_SUBJECT = re.compile(r"/party/[0-9]{1,10}")
 # A person number is no party id.
-_PARTY = re.compile(r"/party/(?![0-9]{11}\Z)[0-9]{1,18}")
+_PERSON_AS_PARTY = re.compile(r"[0-9]{11}/")
 
 
 def _is_source(text: str) -> bool:
@@ -32,7 +32,11 @@ def _is_source(text: str) -> bool:
 
 
 def _is_subject(text: str) -> bool:
-    return bool(_PARTY.fullmatch(text)) if text.startswith("/party/") else is_string(text)
+    return bool(_PARTY_SUBJECT.fullmatch(text)) or (is_string(text) and not has_malformed_id(text))
+
+
+def _is_instance(text: str) -> bool:
+    return is_string(text) and not _PERSON_AS_PARTY.match(text)
 
 
 def _is_resource(text: str) -> bool:
@@ -45,12 +49,12 @@ ATTRIBUTES: Mapping[str, Grammar] = {
     "source": Grammar(_is_source, HTTPS_URL.fault),
     "specversion": Grammar("1.0".__eq__, "must be 1.0"),
     "type": STRING,
-    "subject": Grammar(_is_subject, f"{STRING.fault}; a party is /party/{{partyId}}, its id in digits"),
+    "subject": Grammar(_is_subject, f"{STRING.fault}; a party id has 1 to 18 digits, and is no person number"),
     "time": TIMESTAMP,
     "datacontenttype": MEDIA_TYPE,
     "dataschema": URI,
     "resource": Grammar(_is_resource, f"{URN.fault}; that of an app is {RESOURCE_APP_PREFIX}{{org}}_{{app}}"),
-    "resourceinstance": STRING,
+    "resourceinstance": Grammar(_is_instance, f"{STRING.fault}; a person number is no party id"),
     "alternativesubject": STRING,
     "traceparent": TRACE,
 }
@@ -81,12 +85,23 @@ def app_event_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, st
     """Yield the faults of an app's event beyond `event_faults`: its source names an instance, its subject a party."""
     source = attributes.get("source")
     if isinstance(source, str) and _is_source(source) and parse_app_source(source) is None:
-        yield "source", "must be https://{host}/{org}/{app}/instances/{partyId}/{instanceGuid}"
+        yield "source", f"must be {APP_SOURCE}"
     subject = attributes.get("subject")
     if subject is None:
         yield "subject", "is required"
-    elif isinstance(subject, str) and subject and not subject.startswith("/party/"):
-        yield "subject", "must be /party/{partyId}"
+    elif isinstance(subject, str) and subject and not _PARTY_SUBJECT.fullmatch(subject) and not names_party(subject):
+        yield "subject", "must name a party, such as /party/{partyId} or /organisation/{9 digits}"
+
+
+def feed_faults(attributes: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the faults that would leave an event in no feed: a source like that of an app, or no resource."""
+    source = attributes.get("source")
+    if not isinstance(source, str) or not _is_source(source) or parse_app_source(source):
+        return
+    if resembles_app_source(source):
+        yield "source", f"must be {APP_SOURCE}: it resembles the source of an app"
+    elif "resource" not in attributes:
+        yield "resource", f"is required, a URN, unless the source is {APP_SOURCE}"
 
 
 def attribute_fault(name: str, value: object) -> str | None:
@@ -98,6 +113,9 @@ def attribute_fault(name: str, value: object) -> str | None:
         return "must be a string"
     if not value:
         return "must not be empty"
+    # Most strings need no more than this.
+    if grammar is STRING and value.isprintable():
+        return None
     return None if grammar.accepts(value) else grammar.fault
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from eventfeed.domain.moment import parse_moment
+from eventfeed.domain.moment import is_moment
 from eventfeed.domain.uri import RESOURCE_LENGTH_MAX, is_https_url, is_uri, is_urn
 
 # RFC 2045 §5.1, to which RFC 2046 refers.
@@ -34,7 +34,7 @@ class Grammar(NamedTuple):
 
 def is_string(text: str) -> bool:
     """True if the text has no control characters, surrogates and noncharacters (CloudEvents 1.0.2, type system)."""
-    # `isprintable` takes a fifth of the time, and nearly every text is printable.
+    # `isprintable` is faster, and nearly every text is printable.
     return text.isprintable() or not _NO_STRING.search(text)
 
 
@@ -48,8 +48,5 @@ HTTPS_URL = Grammar(
 )
 URN = Grammar(is_urn, f"must be a URN (RFC 8141) of at most {RESOURCE_LENGTH_MAX} characters")
 MEDIA_TYPE = Grammar(_MEDIA_TYPE.fullmatch, "must be a media type, such as application/json (RFC 2046)")
-TIMESTAMP = Grammar(
-    lambda text: parse_moment(text) is not None,
-    "must be a time with an offset, such as 2026-01-31T12:00:00Z (RFC 3339)",
-)
+TIMESTAMP = Grammar(is_moment, "must be a time with an offset, such as 2026-01-31T12:00:00Z (RFC 3339)")
 TRACE = Grammar(TRACEPARENT.fullmatch, "must be a traceparent (W3C Trace Context §3.2)")

@@ -44,6 +44,11 @@ def _begins_month(moment: int) -> bool:
         return False
 
 
+def is_moment(text: str) -> bool:
+    """True if the text is an RFC 3339 time with an offset."""
+    return parse_moment(text) is not None
+
+
 def format_moment(moment: int) -> str:
     """Format as RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
     second, microsecond = divmod(moment, _SECOND)

@@ -149,6 +149,14 @@ class Register(Protocol):
         """Return the person with this number (11 digits), None if there is none."""
         ...
 
+    async def party(self, uuid: str) -> str | None:
+        """Return the id of the party with this uuid (lower case), None if there is none."""
+        ...
+
+    async def owner(self, resource: str) -> str | None:
+        """Return the short name of the organisation that owns a resource of no app, None if the register names none."""
+        ...
+
 
 class DecisionPoint(Protocol):
     """Decisions about who may read what. Safe to repeat."""

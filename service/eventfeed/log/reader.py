@@ -9,6 +9,7 @@ import enum
 import time
 from array import array
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from msgspec.structs import replace
 
@@ -179,16 +180,19 @@ class Reader:
 
         Raises `Undecided` if the first entry after `raise_at` has no decision.
         """
+        own = {entry.sequence for entry in scan.entries if visibility.is_own(entry.event)}
         questions_of_entries = [(entry, question_of(entry.event)) for entry in scan.entries]
-        questions = {question for _, question in questions_of_entries if question is not None}
+        questions = {
+            question for entry, question in questions_of_entries if question is not None and entry.sequence not in own
+        }
         try:
             allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
         except Undecided as failure:
-            visible, examined = _visible_before_undecided(failure, scan.entries)
+            visible, examined = _visible_before_undecided(failure, scan.entries, own=own)
             if examined == raise_at:
                 raise
             return Scan(entries=visible, examined=examined, log_start=scan.log_start)
-        visible = [entry for entry, question in questions_of_entries if question in allowed]
+        visible = [entry for entry, question in questions_of_entries if question in allowed or entry.sequence in own]
         positions = scan.positions if len(visible) == len(scan.entries) else None
         return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start, positions=positions)
 
@@ -218,12 +222,14 @@ def _hidden_events(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequen
     return [entry.event for entry in entries if entry.sequence not in sequences]
 
 
-def _visible_before_undecided(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
+def _visible_before_undecided(
+    failure: Undecided, entries: Sequence[Entry], *, own: AbstractSet[int]
+) -> tuple[Sequence[Entry], int]:
     """Return the visible entries before the first without a decision, and the position before that one."""
     visible, verdicts = list[Entry](), failure.verdicts
     for entry in entries:
         question = question_of(entry.event)
-        verdict = False if question is None else verdicts.get(question)
+        verdict = entry.sequence in own or (False if question is None else verdicts.get(question))
         if verdict is None:
             return visible, entry.sequence - 1
         if verdict:

@@ -1,5 +1,6 @@
 """Local policies over the development population, and policies in a file."""
 
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,29 @@ def test_long_and_deep_policies_within_the_limits_are_accepted(tmp_path: Path, t
     file.write_text(text)
 
     assert policies_file(file).value
+
+
+@pytest.mark.parametrize(
+    ("resource", "party", "development", "is_allowed"),
+    [
+        ("urn:altinn:resource:thing", None, True, True),
+        ("urn:altinn:resource:thing", "1", True, True),
+        ("urn:altinn:resource:thing", "50000001", True, False),
+        ("urn:altinn:resource:thing", None, False, False),
+        ("urn:altinn:resource:owned", None, True, False),
+        (BOLIG, None, True, False),
+    ],
+)
+async def test_resource_without_an_owner_is_open_in_development(
+    tmp_path: Path, resource: str, party: str | None, *, development: bool, is_allowed: bool
+) -> None:
+    """This holds for its events without a party that the register knows, and for callers in the register."""
+    register = tmp_path / "register.json"
+    builtin = files("eventfeed.access").joinpath("population.json").read_text().rstrip().removesuffix("}")
+    owned = '{"resource": "urn:altinn:resource:owned", "owner": "skd"}'
+    register.write_text(f'{builtin}, "resources": [{owned}]}}')
+    decision_point = CedarDecisionPoint(population_file(register), policies_file(None), development=development)
+    question = Question(resource=resource, party=party)
+
+    assert is_allowed == (question in await decision_point.allowed(caller(organisation="310000044"), {question}))
+    assert set() == await decision_point.allowed(caller(organisation="310009999"), {question})

@@ -1,5 +1,6 @@
 """The register as a file: the development population, and invalid files."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -193,3 +194,34 @@ def test_error_message_never_contains_a_person_number(
         message = str(error).replace(str(tmp_path), "")
 
         assert [] == [number for number in (KARI, "31838012345") if number in message]
+
+
+async def test_register_finds_parties_by_uuid_and_owners_of_resources(tmp_path: Path) -> None:
+    """Both are optional in the file. An unknown uuid or resource has none."""
+    uuid, resource = "7b2e0a4c-5d3f-4c66-9a51-310000000011", "urn:altinn:resource:thing"
+    file = tmp_path / "register.json"
+    organisation = {"number": "310000011", "party": "51000011", "name": "B", "org": "b", "uuid": uuid}
+    owners = [{"resource": resource, "owner": "b"}]
+    file.write_bytes(msgspec.json.encode({"organisations": [organisation], "people": [], "resources": owners}))
+    register = load(file)
+
+    assert ("51000011", "b") == (await register.party(uuid), await register.owner(resource))
+    assert (None, None) == (await register.party(uuid[::-1]), await register.owner("urn:altinn:resource:other"))
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ([{"resource": "urn:a1:x", "owner": "b"}] * 2, "resource urn:a1:x occurs twice; keep one"),
+        ([{"resource": "urn:a1:x", "owner": "c"}], "a resource belongs to c, which is no organisation's short name"),
+        ([{"resource": "x", "owner": "b"}], "matching regex"),
+    ],
+)
+def test_contradictory_owners_are_rejected(tmp_path: Path, resources: object, message: str) -> None:
+    """The message names the resource, or the organisation that is missing."""
+    file = tmp_path / "register.json"
+    organisation = {"number": "310000011", "party": "51000011", "name": "B", "org": "b"}
+    file.write_bytes(msgspec.json.encode({"organisations": [organisation], "people": [], "resources": resources}))
+
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        load(file)

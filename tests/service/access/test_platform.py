@@ -256,6 +256,16 @@ async def test_register_finds_people_and_organisations(double: PlatformDouble) -
     assert "key" == double.requests[0].headers["ocp-apim-subscription-key"]
 
 
+async def test_register_finds_a_party_by_uuid(double: PlatformDouble) -> None:
+    """An unknown one is none, and the platform names no owners of resources."""
+    uuid = "7b2e0a4c-5d3f-4c66-9a51-310000000011"
+    double.parties = {f"urn:altinn:party:uuid:{uuid}": {"partyId": 51000011, "user": None}}
+    register = PlatformRegister(double.platform, names_url=NAMES_URL)
+
+    assert ("51000011", None) == (await register.party(uuid), await register.party(uuid[::-1]))
+    assert await register.owner("urn:altinn:resource:thing") is None
+
+
 async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble) -> None:
     """A person who has never used the platform has a party but no user. The list of short names is requested once."""
     double.parties = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}

@@ -235,6 +235,14 @@ class UnavailableRegister:
         """Raise `Unavailable`."""
         raise Unavailable(f"The register does not respond for {len(number)} digits.")
 
+    async def party(self, uuid: str) -> str | None:
+        """Raise `Unavailable`."""
+        raise Unavailable(f"The register does not respond for {len(uuid)} characters.")
+
+    async def owner(self, resource: str) -> str | None:
+        """Raise `Unavailable`."""
+        raise Unavailable(f"The register does not respond for {len(resource)} characters.")
+
 
 async def test_failure_of_the_register_is_unavailable(double: ProviderDouble, platform_keys: SigningKeys) -> None:
     """The exchange issues no token without the claims of the register."""

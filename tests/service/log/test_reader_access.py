@@ -2,12 +2,13 @@
 
 from collections.abc import Set as AbstractSet
 
+import msgspec
 import pytest
 
 from eventfeed.domain.cursor import BareSequence, Cursor, EventId
 from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import InvalidCursor, Unavailable
-from eventfeed.domain.event import App
+from eventfeed.domain.event import App, Identity
 from eventfeed.domain.feed import instance_feed, party_feed, resource_feed
 from eventfeed.domain.ports import EventLog
 from eventfeed.domain.principal import Principal
@@ -186,3 +187,17 @@ async def test_instance_feed_with_a_party_has_events_of_this_party_only(
     page = await read_page(reader, query, size=9, after=BareSequence(position=0))
 
     assert (sequences, []) == ([each.sequence for each in page.entries], point.requests)
+
+
+async def test_publisher_sees_its_own_events_of_a_resource_without_owner(log: EventLog, clock: ManualClock) -> None:
+    """Hidden events about the same party exclude none of them. The owner sees all events, others see none."""
+    ttd = msgspec.structs.replace(caller(organisation="991825827"), org="ttd")
+    resource = "urn:altinn:resource:thing"
+    own = event(app=None, resource=resource)
+    own = msgspec.structs.replace(own, identity=Identity(source="https://x/ttd/thing", id="own"))
+    await log.append([entry(1, of=event(app=None, resource=resource)), entry(2, of=own)], after=0)
+    reader = await new_reader(log, permitting(set()), clock)
+    feeds = [resource_feed(resource, ttd), *(resource_feed(resource, ttd, owner=owner) for owner in ("ttd", "skd"))]
+    pages = [await read_page(reader, feed, size=2) for feed in feeds]
+
+    assert [[2], [1, 2], []] == [[each.sequence for each in page.entries] for page in pages]

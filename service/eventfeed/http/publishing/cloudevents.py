@@ -12,7 +12,13 @@ import msgspec
 from msgspec import Raw
 
 from eventfeed.domain.app_source import app_of, instance_of, parse_app_source
-from eventfeed.domain.cloudevents import EVENT_BYTES_MAX, REQUEST_EVENTS_MAX, app_event_faults, event_faults
+from eventfeed.domain.cloudevents import (
+    EVENT_BYTES_MAX,
+    REQUEST_EVENTS_MAX,
+    app_event_faults,
+    event_faults,
+    feed_faults,
+)
 from eventfeed.domain.errors import Fault, InvalidEvent, TooLarge
 from eventfeed.domain.event import Event, Identity
 from eventfeed.domain.moment import format_moment
@@ -126,7 +132,7 @@ def _attributes(text: bytes) -> Mapping[str, object]:
 
 def _faults(attributes: Mapping[str, object], *, from_app: bool) -> Sequence[tuple[str, str]]:
     if not from_app:
-        return list(event_faults(attributes))
+        return [*event_faults(attributes), *feed_faults(attributes)]
     return [*event_faults({"id": "set by the service", **attributes}), *app_event_faults(attributes)]
 
 

@@ -6,11 +6,13 @@ import msgspec
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
+from eventfeed.access.parties import Parties
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Fault, ForeignSource, InsufficientScope
 from eventfeed.domain.event import Event
 from eventfeed.domain.moment import format_moment
+from eventfeed.domain.party import PREFIX
 from eventfeed.domain.ports import Clock
 from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_PUBLISH_ADMIN, Principal
 from eventfeed.domain.publishing import Receipt, Submission
@@ -37,19 +39,30 @@ class ReceiptResponse(msgspec.Struct, frozen=True, kw_only=True):
 class Publishing:
     """Publishes the events of a request, all of them or none."""
 
-    def __init__(self, appender: Appender, *, clock: Clock, new_id: Callable[[], object], telemetry: Telemetry) -> None:
-        self._appender, self._clock, self._new_id, self._telemetry = appender, clock, new_id, telemetry
+    def __init__(
+        self,
+        appender: Appender,
+        parties: Parties,
+        *,
+        clock: Clock,
+        new_id: Callable[[], object],
+        telemetry: Telemetry,
+    ) -> None:
+        self._appender, self._parties = appender, parties
+        self._clock, self._new_id, self._telemetry = clock, new_id, telemetry
 
     async def publish(
         self, publisher: Principal, raw: RawEvents, *, from_app: bool, traceparent: str
     ) -> Sequence[tuple[Event, Receipt]]:
-        """Return each event with its receipt, in order. Raises what `parse_events` and `Appender.publish` raise."""
+        """Return each event with its receipt, in order. Raises what its steps raise."""
         telemetry = self._telemetry
         origin, trace = telemetry.event_traceparent(traceparent), telemetry.request_traceparent()
         defaults = EventDefaults(new_id=self._new_id, now=self._clock() // 1_000, traceparent=origin)
         pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
         if not publisher.is_publish_admin:
             _require_own(publisher, events, pointers=pointers)
+        if any(event.subject and not event.subject.startswith(PREFIX) for event in events):
+            events = await self._parties.resolve(events)
         submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:

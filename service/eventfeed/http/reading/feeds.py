@@ -7,7 +7,7 @@ from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.domain.app_source import parse_app
+from eventfeed.domain.app_source import app_of, parse_app
 from eventfeed.domain.conditions import Condition, Equal
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.feed import NOBODY, Feed, app_feed, party_feed, resource_feed
@@ -83,7 +83,9 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
         parameters = query_parameters(request, parameter_set=RESOURCE_FEED)
-        feed = resource_feed(parameters.resource or "", principal)
+        resource = parameters.resource or ""
+        owner = None if app_of(resource) else await feeds.register.owner(resource)
+        feed = resource_feed(resource, principal, owner=owner)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/head")

@@ -145,7 +145,7 @@ def test_body_that_is_no_event_is_refused(body: bytes) -> None:
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"[0.5,1e400]"])
 def test_number_that_no_reader_can_hold_is_refused(number: bytes) -> None:
     """Readers could not parse the event."""
-    valid = b'{"specversion":"1.0","id":"a","source":"https://a.example.no/x","type":"t","data":%b}'
+    valid = b'{"specversion":"1.0","id":"a","source":"https://a.no/x","resource":"urn:a1:x","type":"t","data":%b}'
     parse(valid % b"1e99")
     with pytest.raises(InvalidEvent):
         parse(valid % number)
