@@ -1,6 +1,7 @@
 """The service in a real browser: its own page, and a stream read by `EventSource`."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +16,17 @@ from tests.support.publishing import APP_PATH, cloud_event, post_events
 from tests.support.service import REQUEST_SECONDS_MAX, RunningService, bearer
 from tests.support.waiting import wait_until
 
-PAGE = b"""<!doctype html><title>feed</title><script>
-const source = new EventSource("/feed?after=0");
+ROOT = Path(__file__).parents[2]
+SNIPPET = re.findall(r"```javascript\n(.*?)```", (ROOT / "docs" / "consuming.md").read_text(), re.DOTALL)[0]
+PAGE = f"""<!doctype html><title>feed</title><script>
+const cursor = "0";
 let done = Promise.resolve();
-source.onmessage = ({data, lastEventId}) => {
-  const body = JSON.stringify({id: JSON.parse(data).id, cursor: lastEventId});
-  done = done.then(() => fetch("/events", {method: "POST", body}));
-};
-</script>"""
+const show = (event, cursor) => {{
+  const body = JSON.stringify({{id: event.id, cursor}});
+  done = done.then(() => fetch("/events", {{method: "POST", body}}));
+}};
+{SNIPPET.replace("/my-proxy/feed", "/feed")}
+</script>""".encode()
 
 
 class Proxy(ThreadingHTTPServer):

@@ -9,15 +9,20 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+REFUSAL_SECONDS = 1.0
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Answer(NamedTuple):
-    """Bytes to send, `pause` seconds between the parts, and then the end: close, reset (RST), or hold until the end."""
+    """Bytes to send, `pause` seconds between the parts, and then the end of the connection.
+
+    The end is `close`, `reset` (RST), `hold` until the end of the server, or `refuse`: the server refuses connections
+    for a second.
+    """
 
     parts: Sequence[bytes]
     pause: float = 0.0
@@ -25,24 +30,36 @@ class Answer(NamedTuple):
 
 
 class AnsweringServer:
-    """Sends answers on loopback, one for each request. `requests` are the heads and bodies that came."""
+    """Sends answers on loopback, one for each request. `requests` are the heads and bodies that came.
 
-    def __init__(self, answers: Sequence[Answer]) -> None:
-        self._answers, self._stop, self._lock = answers, threading.Event(), threading.Lock()
+    A request that contains a text of `routes` gets the answer of that text instead, and is not in `requests`.
+    """
+
+    def __init__(self, answers: Sequence[Answer], routes: Mapping[bytes, Answer]) -> None:
+        self._answers, self._routes = answers, routes
+        self._stop, self._lock = threading.Event(), threading.Lock()
         self.requests = list[bytes]()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def run(self) -> None:
         """Accept connections until the server is closed."""
-        with suppress(OSError):
-            while True:
+        address = self._listener.getsockname()
+        while not self._stop.is_set():
+            try:
                 connection, _ = self._listener.accept()
+            except OSError:  # closed
+                if not self._stop.wait(REFUSAL_SECONDS):
+                    self._listener = socket.create_server(address)
+            else:
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def close(self) -> None:
         """Stop, and end all pauses."""
         self._stop.set()
+        self._close_listener()
+
+    def _close_listener(self) -> None:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -51,17 +68,25 @@ class AnsweringServer:
         with connection, suppress(OSError):
             if not (request := _read_request(connection)):
                 return
-            with self._lock:
-                answer = self._answers[min(len(self.requests), len(self._answers) - 1)]
-                self.requests.append(request)
+            answer = self._answer(request)
             for part in answer.parts:
                 connection.sendall(part)
                 if answer.pause and self._stop.wait(answer.pause):
                     return
+            if answer.end == "refuse":
+                self._close_listener()
             if answer.end == "hold":
                 self._stop.wait()
             if answer.end == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _answer(self, request: bytes) -> Answer:
+        for text, answer in self._routes.items():
+            if text in request:
+                return answer
+        with self._lock:
+            self.requests.append(request)
+            return self._answers[min(len(self.requests), len(self._answers)) - 1]
 
 
 def _read_request(connection: socket.socket) -> bytes:
@@ -80,9 +105,9 @@ def _read_request(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def answering_server(*answers: Answer) -> Iterator[AnsweringServer]:
+def answering_server(*answers: Answer, routes: Mapping[bytes, Answer] | None = None) -> Iterator[AnsweringServer]:
     """Run a server while the block lasts."""
-    server = AnsweringServer(answers)
+    server = AnsweringServer(answers, routes or {})
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
