@@ -51,7 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     retention_days: Annotated[Days, "The retention of events."] = 90
     identity_days: Annotated[
-        Days, "The time in which a repeated event is detected. SQLite detects it while the event is kept."
+        Days,
+        "The time in which Cosmos DB detects a repeated event. SQLite detects it while the event is kept.",
     ] = 7
     keys: Annotated[
         str, "The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."

@@ -81,7 +81,8 @@ async def measure_latencies(url: str) -> None:
         serve(network) as network_url,
         open_database(network_url, direct.name) as database,
     ):
-        log, instant_log = CosmosLog(database, new_name=new_name), InstantLog(database, new_name=new_name)
+        log = CosmosLog(database, new_name=new_name, identity_keep=10**17)
+        instant_log = InstantLog(database, new_name=new_name, identity_keep=10**17)
         await log.open()
         await log.head()
         for _ in range(PAGE // 100):

@@ -125,5 +125,6 @@ def _cosmos_engines(
     url, name = settings.cosmos.url, settings.cosmos.database
     database = Database(url, name, key=key, random=random.random, clock=clock, telemetry=telemetry)
     size = segment_entries or SEGMENT_ENTRIES
-    log = CosmosLog(database, new_name=new_log_name, segment_entries=size)
+    identity_keep = int(settings.identity_days * DAY)
+    log = CosmosLog(database, new_name=new_log_name, identity_keep=identity_keep, segment_entries=size)
     return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

@@ -97,7 +97,7 @@ class EventLog(Protocol):
         ...
 
     def find(self, events: Sequence[Event]) -> Awaitable[Lookup]:
-        """Look up these events among all entries in the store."""
+        """Look up these events among the entries in the store. An engine may leave out identities of old entries."""
         ...
 
     def seek(self, time: int) -> Awaitable[int]:

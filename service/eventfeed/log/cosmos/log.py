@@ -78,9 +78,16 @@ class CosmosLog:
     end_ages = True
 
     def __init__(
-        self, database: Database, *, new_name: Callable[[], str], segment_entries: int = SEGMENT_ENTRIES
+        self,
+        database: Database,
+        *,
+        new_name: Callable[[], str],
+        identity_keep: int,
+        segment_entries: int = SEGMENT_ENTRIES,
     ) -> None:
         self._database, self._new_name = database, new_name
+        # An identity may occur again after this time (µs).
+        self._identity_keep = identity_keep
         self._events = Calls(database, EVENTS)
         self._manifest = ManifestStore(
             Calls(database, CONTROL), segment_entries=segment_entries, random=database.random
@@ -221,6 +228,7 @@ class CosmosLog:
             yield batch
 
     async def _find_identities(self, identities: Mapping[str, Identity]) -> Mapping[Identity, StoredEvent]:
+        since = self._database.clock() // 1_000 - self._identity_keep
         names, values = value_list("identity", list(identities))
         documents = await self._segments.query_all(
             "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({names})", values=values
@@ -230,7 +238,7 @@ class CosmosLog:
                 sequence=each["sequence"], time=each["time"], content=content_of(each), write_id=each["mark"]
             )
             for each in documents
-            if each.get("identity") in identities
+            if each.get("identity") in identities and each["time"] >= since
         }
 
     async def _find_owners(self, instances: Sequence[str]) -> Mapping[str, App]:
