@@ -100,6 +100,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     streams: Annotated[Count, "The maximum number of open event streams for each process."] = 5_000
     caller_streams: Annotated[Count, "The maximum number of open event streams of one caller, for each process."] = 100
     waits: Annotated[Count, "The maximum number of waiting long polls for each process; others do not wait."] = 10_000
+    caller_waits: Annotated[Count, "The maximum number of waiting long polls of one caller, for each process."] = 1_000
+    response_mib: Annotated[
+        int,
+        Meta(ge=32, le=65_536, extra={"unit": "MiB"}),
+        "The memory for large pages and streams that clients are reading, for each process; beyond it 503.",
+    ] = 256
+    anonymous_percent: Annotated[
+        int,
+        Meta(ge=0, le=100, extra={"unit": "%"}),
+        "The part of streams, waits and response memory that all callers without a token may use together.",
+    ] = 25
     address_requests: Annotated[Rate, "Requests of one address to the open instance feed, in each process."] = 600
     instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60
     client_address_header: Annotated[

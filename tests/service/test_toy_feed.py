@@ -21,7 +21,6 @@ from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import parse_query
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.http.response import BytesResponse
 from eventfeed.log.cosmos.queries import feed_clause
 from eventfeed.log.memory.recent_entries import RecentEntries
@@ -34,7 +33,7 @@ from tests.emulator.running import open_new_log
 from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log
 from tests.support.events import TTD, entry, event
-from tests.support.reading import read_page
+from tests.support.reading import read_page, reading_limits
 from tests.support.requests import http_request
 
 SKD = App(org="skd", name="bolig")
@@ -235,7 +234,7 @@ async def test_page_of_a_toy_feed_is_served_like_any_other(tmp_path: Path) -> No
         tail, telemetry = Tail(log), Telemetry()
         await tail.start()
         public_url = PublicUrl(public_url="https://x.example.no", own_url="")
-        limits = ConcurrencyLimits(waits=1, streams=1, caller_streams=1, telemetry=telemetry)
+        limits = reading_limits(telemetry)
         services = ReadingServices(
             reader_of(log, tail), ManualClock(), Problems(public_url, telemetry), limits, telemetry
         )

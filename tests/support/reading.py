@@ -2,7 +2,9 @@
 
 from eventfeed.domain.cursor import After, BareSequence
 from eventfeed.domain.feed import Feed, Page, PageBounds
+from eventfeed.http.reading.rate_limit import Quota, ReadingLimits
 from eventfeed.log.reader import Reader
+from eventfeed.telemetry.telemetry import Telemetry
 
 _BEGINNING = BareSequence(position=0)
 
@@ -18,3 +20,11 @@ async def read_page(
 ) -> Page:
     """Return the page of a feed after a cursor, by default after the beginning."""
     return await reader.read(feed, after=after, bounds=PageBounds(size=size, since=since, until=until))
+
+
+def reading_limits(telemetry: Telemetry, *, caller_streams: int = 9) -> ReadingLimits:
+    """Limits of nine waits and streams and 1 GiB for anyone, and of streams for each caller."""
+    waits, streams = Quota(9, anonymous=9, each=9), Quota(9, anonymous=9, each=caller_streams)
+    return ReadingLimits(
+        waits=waits, streams=streams, memory=Quota(1 << 30, anonymous=1 << 30, each=1 << 30), telemetry=telemetry
+    )

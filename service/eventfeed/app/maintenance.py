@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
@@ -56,7 +57,8 @@ class Maintenance:
 
     async def _repeat(self) -> None:
         while True:
-            for step in (self._refresh_reference, self._append_marker, self._retention.delete):
+            steps = (self._refresh_reference, self._append_marker, self._retention.delete, _return_memory)
+            for step in steps:
                 try:
                     await step()
                 except Exception:  # noqa: BLE001  # it can wait a minute, and must not end the loop or the other step
@@ -74,3 +76,10 @@ class Maintenance:
         """Append a marker before the store would delete the last entry for its age."""
         if self._retention.end_is_old(await self._tail.refresh()):
             await self._appender.publish(Submission(events=[marker(new_unique_id())], pointers=[""], admin=True))
+
+
+async def _return_memory() -> None:
+    """Return free memory to the operating system. glibc keeps it between blocks that are in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        await asyncio.to_thread(trim, 0)

@@ -14,11 +14,15 @@ from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.feeds import Feeds, feed_routes
 from eventfeed.http.reading.instance_feed import InstanceFeeds, instance_routes
 from eventfeed.http.reading.pages import Pages
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits, RateLimit
+from eventfeed.http.reading.rate_limit import Quota, RateLimit, ReadingLimits
 from eventfeed.http.reading.reportees import reportee_routes
 from eventfeed.log.reader import Reader
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
+
+MIB = 1024 * 1024
+# One caller holds at most this part of the memory of responses.
+CALLER_PART = 4
 
 
 class Reading:
@@ -47,10 +51,13 @@ class Reading:
 
     def _services(self, reader: Reader, clock: Clock) -> ReadingServices:
         settings = self._settings
-        limits = ConcurrencyLimits(
-            waits=settings.waits,
-            streams=settings.streams,
-            caller_streams=settings.caller_streams,
+        limits = ReadingLimits(
+            waits=self._quota(settings.waits, each=settings.caller_waits),
+            streams=self._quota(settings.streams, each=settings.caller_streams),
+            memory=self._quota(settings.response_mib * MIB, each=settings.response_mib * MIB // CALLER_PART),
             telemetry=self.telemetry,
         )
         return ReadingServices(reader, clock, self.problems, limits, self.telemetry)
+
+    def _quota(self, total: int, *, each: int) -> Quota:
+        return Quota(total, anonymous=total * self._settings.anonymous_percent // 100, each=each)

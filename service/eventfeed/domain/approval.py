@@ -51,8 +51,8 @@ class AuditRange(msgspec.Struct, frozen=True, kw_only=True):
     organisation: str | None = None
 
 
-def require_approval(approval: Approval | None, *, types: Collection[str], now: int) -> None:
-    """Refuse an organisation without a valid approval, at `now` (µs), for each of these types."""
+def require_approval(approval: Approval | None, *, types: Collection[str], now: int) -> Approval:
+    """Return the approval, if at `now` (µs) it is valid for each of these types. Raises `NotApproved`."""
     if approval is None:
         raise NotApproved("This organisation is not approved to read events of every party.")
     if now >= approval.valid_to:
@@ -60,3 +60,4 @@ def require_approval(approval: Approval | None, *, types: Collection[str], now: 
     if missing := sorted(set(types) - set(approval.types)):
         faults = [Fault(parameter="eventType", detail=f"{type_} is not covered by the approval") for type_ in missing]
         raise NotApproved("The approval does not cover every type in the request.", faults=faults)
+    return approval

@@ -155,11 +155,15 @@ def plan_lookup(feed: Feed, indexes: Sequence[tuple[Field, ...]]) -> IndexPlan:
 
 
 class PageBounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds of a page: at most `size` events, registered in [`since`, `until`) (µs)."""
+    """Bounds of a page: at most `size` events of `bytes_max`, registered in [`since`, `until`) (µs).
+
+    A page has at least one event, however long.
+    """
 
     size: int
     since: int | None = None
     until: int | None = None
+    bytes_max: int = PAGE_BYTES_MAX
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import enum
 import functools
+from typing import ClassVar
 
 import msgspec
 
@@ -39,6 +40,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     organisation: str | None = None
     user: str | None = None
     party: str | None = None
+
+    # Every principal has a token.
+    is_anonymous: ClassVar[bool] = False
 
     @functools.cached_property
     def caller(self) -> str:

@@ -18,7 +18,7 @@ COMPRESSED_BYTES_MIN = 1_000
 # Compressing more would block the event loop for too long.
 INLINE_COMPRESSION_BYTES_MAX = 64 * 1024
 # The fastest level: events are repetitive, and higher levels save a tenth for three times the work.
-_LEVEL = 1
+COMPRESSION_LEVEL = 1
 
 Header = tuple[bytes, bytes]
 
@@ -55,5 +55,5 @@ def accepts_gzip(accept_encoding: str) -> bool:
 async def compress(body: bytes) -> bytes:
     """Return the body in gzip (RFC 1952)."""
     if len(body) <= INLINE_COMPRESSION_BYTES_MAX:
-        return gzip.compress(body, _LEVEL, mtime=0)
-    return await asyncio.to_thread(gzip.compress, body, _LEVEL, mtime=0)
+        return gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, COMPRESSION_LEVEL, mtime=0)

@@ -34,6 +34,8 @@ UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
 # The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
 CANDIDATES_MIN = 200
 
+_ONE = PageBounds(size=1)
+
 
 class NeedsLookup(enum.Enum):
     """A start that needs the store: for the position of an event id, or the time of the oldest entry."""
@@ -92,7 +94,7 @@ class Reader:
             start = await self._look_up(start, feed, after=after, head=head)
         first = start if bounds.since is None else await self._start_at(bounds.since, start, head=head)
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
-        scan = await self._collect(feed, after=first, through=through, size=bounds.size)
+        scan = await self._collect(feed, after=first, through=through, bounds=bounds)
         cursor = Cursor(log=head.log, position=max(start, scan.examined))
         entries, positions = scan.entries, scan.positions
         if positions is None:
@@ -129,7 +131,7 @@ class Reader:
         if not isinstance(after, EventId) or needs is NeedsLookup.EXPIRED:
             raise await self._expiry_failure(head)
         by_id = feed.without_filters().where(Equal("id", after.id))
-        scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, size=1)
+        scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, bounds=_ONE)
         if scan.entries:
             return scan.entries[0].sequence
         if scan.examined < head.end_offset:
@@ -149,14 +151,15 @@ class Reader:
         """Return the last position to examine: the end of the log, or the last position before `until`."""
         return head.end_offset if until > head.time else await self._log.seek(until)
 
-    async def _collect(self, feed: Feed, *, after: int, through: int, size: int) -> Scan:
-        """Collect visible entries in order, up to `size`, the bytes of a page or the budget of a request.
+    async def _collect(self, feed: Feed, *, after: int, through: int, bounds: PageBounds) -> Scan:
+        """Collect visible entries in order, up to the size and the bytes of a page or the budget of a request.
 
         The next scan excludes all entries with the same resource or party as an entry that a decision has hidden, so a
         few decisions hide any number of entries. The page ends before an entry without a decision. If that is the first
         entry, the request fails.
         """
-        collected, limit = Scan(entries=(), examined=after, log_start=after, positions=b""), size
+        size = limit = bounds.size
+        collected = Scan(entries=(), examined=after, log_start=after, positions=b"")
         deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
             scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
@@ -166,7 +169,7 @@ class Reader:
             if isinstance(feed.visibility, ByDecision):
                 raise_at = after if collected.examined == after else None
                 visible = await self._visible(feed.visibility, scan, raise_at=raise_at)
-            collected = _extend(collected, visible, size=size)
+            collected = _extend(collected, visible, bounds=bounds)
             is_late = asyncio.get_running_loop().time() > deadline
             is_full = len(collected.entries) == size or collected.examined < scan.examined
             if is_full or collected.examined >= through or is_late:
@@ -237,28 +240,28 @@ def _visible_before_undecided(
     raise failure
 
 
-def _extend(collected: Scan, scan: Scan, *, size: int) -> Scan:
+def _extend(collected: Scan, scan: Scan, *, bounds: PageBounds) -> Scan:
     """Add the entries of the next scan that fit into the number and the bytes of a page.
 
     The last position examined is that of the scan if all its entries fit, else that of the last entry added.
     """
     if not scan.entries:
         return replace(collected, examined=scan.examined)
-    entries, capacity = collected.entries, size - len(collected.entries)
+    entries, capacity = collected.entries, bounds.size - len(collected.entries)
     # Fewer entries always fit, so their bytes are not added up.
-    if len(entries) + len(scan.entries) > UNMEASURED_ENTRIES_MAX:
-        capacity = min(capacity, _count_fitting(entries, scan.entries))
+    if len(entries) + len(scan.entries) > UNMEASURED_ENTRIES_MAX or bounds.bytes_max < PAGE_BYTES_MAX:
+        capacity = min(capacity, _count_fitting(entries, scan.entries, bytes_max=bounds.bytes_max))
     if capacity >= len(scan.entries):
         return scan if not entries else replace(scan, entries=[*entries, *scan.entries], positions=None)
     entries = [*entries, *scan.entries[:capacity]]
     return replace(collected, entries=entries, examined=entries[-1].sequence, positions=None)
 
 
-def _count_fitting(entries: Sequence[Entry], more: Sequence[Entry]) -> int:
+def _count_fitting(entries: Sequence[Entry], more: Sequence[Entry], *, bytes_max: int) -> int:
     """Return how many more entries fit into the bytes of a page: at least one on an empty page."""
     size = len(b"[]") + sum(entry.json_length + len(b",") for entry in entries)
     for count, entry in enumerate(more):
         size += entry.json_length + len(b",")
-        if size > PAGE_BYTES_MAX and (count or entries):
+        if size > bytes_max and (count or entries):
             return count
     return len(more)

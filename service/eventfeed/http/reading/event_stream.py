@@ -5,32 +5,39 @@ examined and no data. If the service ends the stream, its last message has the t
 """
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Response
 from litestar.types import ASGIApp, Send
+from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.errors import Failure, Unauthenticated, Unavailable
+from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import Receive, wait_for_disconnect
+from eventfeed.http.reading.parameters import Parameters
+from eventfeed.http.reading.sending import parts_of, send_parts
 
 EVENT_STREAM = "text/event-stream"
 # Contract section 5. The caller's rights are checked as often.
 HEARTBEAT_SECONDS = 15.0
 # A browser reconnects after this.
 RETRY_MILLISECONDS = 2_000
-# Bytes sent at once: a slow reader holds this much beside the page.
-CHUNK_BYTES = 64 * 1024
-# A client that reads nothing for so long is cut off; it resumes from its last id.
-SEND_SECONDS_MAX = 20.0
-CLOSE_SECONDS_MAX = 1.0
+# Bytes of a page of a stream: with the server's buffers, a slow reader holds less than 256 KiB (contract section 9).
+PAGE_BYTES_MAX = 48 * 1024
+# Events of the first page; their length decides how many the next one reads.
+FIRST_PAGE_EVENTS = 16
+PAGE_EVENTS_MAX = 100
 
 _LINES = re.compile(rb"\r\n|\r|\n")
+
+
+def stream_bounds(parameters: Parameters, *, events: int = FIRST_PAGE_EVENTS) -> Parameters:
+    """Return the bounds of a page of a stream, whatever size the request asks for."""
+    return replace(parameters, size=min(parameters.size, events), bytes_max=PAGE_BYTES_MAX)
 
 
 class EventStreamResponse(Response[bytes]):
@@ -47,7 +54,7 @@ class EventStreamResponse(Response[bytes]):
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
         _, receive, send = connection
         try:
-            with self._services.limits.stream(self._feed_request.reader.caller):
+            with self._services.limits.stream(self._feed_request.reader):
                 await self._stream(receive, send)
         except Failure as failure:  # before the first byte: a response like any other
             request = self._feed_request.request
@@ -64,88 +71,72 @@ class EventStreamResponse(Response[bytes]):
         ]
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for chunk in self._chunks(disconnect):
-                async with asyncio.timeout(SEND_SECONDS_MAX):
-                    await _send(send, chunk)
-                if disconnect.done():
-                    return
-                if self._feed_request.request.method == "HEAD":
-                    break
-            await _send(send, b"", more=False)
-        except TimeoutError:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                    await _send(send, b"", more=False)
+            await send_parts(send, self._parts(disconnect))
         finally:
             disconnect.cancel()
 
-    async def _chunks(self, disconnect: asyncio.Task[None]) -> AsyncIterator[bytes]:
+    async def _parts(self, disconnect: asyncio.Task[None]) -> AsyncGenerator[bytes, None]:
         """Yield events as they come, heartbeats between them, and the reason for the end."""
-        page, (services, (_, feed, parameters, _, guard, _)) = self._page, (self._services, self._feed_request)
-        cursor, beat = page.cursor, self._time()
+        page, self._page = self._page, _without_entries(self._page)
+        services, request, parameters = self._services, self._feed_request, self._feed_request.parameters
+        cursor, beat, events = page.cursor, self._time(), FIRST_PAGE_EVENTS
         yield b"retry: %d\n\n" % RETRY_MILLISECONDS + (b"" if page.entries else _heartbeat(cursor))
         try:
-            while not disconnect.done():
-                if page.entries:
-                    if guard is not None:
-                        await guard.audit(page)
-                    for chunk in _events(page, self._feed_request):
-                        yield chunk
-                cursor = page.cursor
+            while request.request.method != "HEAD" and not disconnect.done():
+                await services.admit(request, page)
+                body, events = _events(page, request), _next_events(page, events)
+                page = _without_entries(page)
+                with services.limits.memory(request.reader, len(body)):
+                    for part in parts_of(body):
+                        yield part
+                        if disconnect.done():
+                            return
+                cursor, body = page.cursor, b""
                 if not page.more:
                     if services.page_reader.has_passed(parameters.until):
                         return
-                    cursor = await self._wait(cursor, beat=beat, disconnect=disconnect)
-                if self._time() - beat >= HEARTBEAT_SECONDS:
-                    services.telemetry.poll_caught_up(feed.name, "stream")
+                    seconds = beat + HEARTBEAT_SECONDS - self._time()
+                    cursor = await services.wait(request, cursor, seconds=seconds, disconnect=disconnect)
+                is_beat = self._time() - beat >= HEARTBEAT_SECONDS
+                if is_beat or services.seconds_left(request) <= 0:
+                    await services.require(request)
+                if is_beat:
+                    services.telemetry.poll_caught_up(request.feed.name, "stream")
                     yield _heartbeat(cursor)
-                    if guard is not None:
-                        await guard.require()
                     beat = self._time()
-                self._require_open()
-                page = await services.page_reader.read(feed, after=cursor, bounds=parameters)
+                if services.page_reader.is_stopping:
+                    raise Unavailable("The service is stopping. Connect again with the last id.")
+                page = await services.read(request, cursor, bounds=stream_bounds(parameters, events=events))
         except Failure as failure:
-            problem = services.problems.on_failure(self._feed_request.request, failure).content
+            problem = services.problems.on_failure(request.request, failure).content
             yield b"id: %b\nevent: end\ndata: %b\n\n" % (str(cursor).encode(), problem)
-
-    async def _wait(self, cursor: Cursor, *, beat: float, disconnect: asyncio.Task[None]) -> Cursor:
-        """Wait for an entry, a heartbeat or the token's end; return the cursor up to which there is nothing to read."""
-        left = self._services.seconds_left(self._feed_request.reader)
-        seconds = min(beat + HEARTBEAT_SECONDS - self._time(), left)
-        position = await self._services.page_reader.wait_for_entry(
-            self._feed_request.feed, past=cursor.position, seconds=max(seconds, 0.0), disconnect=disconnect
-        )
-        return Cursor(log=cursor.log, position=position)
-
-    def _require_open(self) -> None:
-        """Raise the reason for the end of the stream, if the service is stopping or the token has expired."""
-        if self._services.page_reader.is_stopping:
-            raise Unavailable("The service is stopping. Connect again with the last id.")
-        if self._services.seconds_left(self._feed_request.reader) <= 0:
-            raise Unauthenticated("The token has expired. Connect again with the last id and a new token.")
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
 
 
-def _events(page: Page, feed_request: FeedRequest) -> Iterator[bytes]:
-    """Yield the events of a page, each with the cursor after it, in chunks."""
-    chunk, size = list[bytes](), 0
+def _events(page: Page, feed_request: FeedRequest) -> bytes:
+    """Return the events of a page, each with the cursor after it."""
+    messages = list[bytes]()
     for entry in page.entries:
         lines = b"\ndata: ".join(_LINES.split(feed_request.serialise(entry)))
-        message = b"id: %b.%d\ndata: %b\n\n" % (page.cursor.log.encode(), entry.sequence, lines)
-        if chunk and size + len(message) > CHUNK_BYTES:
-            yield b"".join(chunk)
-            chunk, size = [], 0
-        chunk.append(message)
-        size += len(message)
-    yield b"".join(chunk)
+        messages.append(b"id: %b.%d\ndata: %b\n\n" % (page.cursor.log.encode(), entry.sequence, lines))
+    return b"".join(messages)
+
+
+def _without_entries(page: Page) -> Page:
+    """Return the ends of a page: a stream holds its events in one form only."""
+    return replace(page, entries=(), positions=b"")
+
+
+def _next_events(page: Page, events: int) -> int:
+    """Return how many events of the same length fit into the bytes of the next page."""
+    if not page.entries:
+        return events
+    length = sum(entry.json_length for entry in page.entries) // len(page.entries)
+    return max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX // length))
 
 
 def _heartbeat(cursor: Cursor) -> bytes:
     """Return a message without data, so without an event; its id moves the cursor of a client that reconnects."""
     return b": so far\nid: %b\n\n" % str(cursor).encode()
-
-
-async def _send(send: Send, chunk: bytes, *, more: bool = True) -> None:
-    await send({"type": "http.response.body", "body": chunk, "more_body": more})

@@ -1,20 +1,28 @@
 """A request for a feed: the caller's rights, and the services that answer it."""
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from eventfeed.domain.cursor import After, BareSequence, Cursor
+from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import Feed, Page
+from eventfeed.domain.feed import Feed, Page, PageBounds
 from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Principal
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits
+from eventfeed.http.reading.rate_limit import ReadingLimits
 from eventfeed.http.reading.representation import entry_json
 from eventfeed.http.request import HttpRequest
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry.telemetry import Telemetry
+
+# Larger pages may have the bytes of a whole page, and few are read at a time.
+SMALL_PAGE_EVENTS = 100
+
+_START = BareSequence(position=0)
 
 
 class AnonymousReader(NamedTuple):
@@ -23,10 +31,13 @@ class AnonymousReader(NamedTuple):
     caller: str
     rights: str = "anyone"
     expires: int | None = None
+    is_anonymous: bool = True
 
 
 class Guard(Protocol):
-    """Checks beyond the token. Pages, waits and streams call them at the same places."""
+    """A right beyond the token's, which ends at `valid_to` (µs since 1970)."""
+
+    valid_to: int
 
     async def require(self) -> None:
         """Check again that the caller may read the feed. Raises the refusal."""
@@ -50,14 +61,55 @@ class FeedRequest(NamedTuple):
 
 
 class ReadingServices(NamedTuple):
-    """The services behind pages, waits and streams."""
+    """The services behind pages, waits and streams, which read, wait and record here only.
+
+    The right to read is checked before each page with events. No wait lasts longer than the right.
+    """
 
     page_reader: Reader
     clock: Clock
     problems: Problems
-    limits: ConcurrencyLimits
+    limits: ReadingLimits
     telemetry: Telemetry
 
-    def seconds_left(self, reader: Principal | AnonymousReader) -> float:
-        """Return the time until the reader's token expires (s), infinity without a token."""
-        return math.inf if reader.expires is None else (reader.expires * CLOCK_SECOND - self.clock()) / CLOCK_SECOND
+    async def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Page:
+        """Return the page after a cursor. Raises the errors of `Reader.read`, `Unavailable` without memory for it."""
+        if bounds.size <= SMALL_PAGE_EVENTS:
+            return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
+        async with self.limits.large_read(request.reader):
+            return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
+
+    async def require(self, request: FeedRequest) -> None:
+        """Raise the reason if the right to read has ended."""
+        expires = request.reader.expires
+        if expires is not None and self.clock() >= expires * CLOCK_SECOND:
+            raise Unauthenticated("The token has expired. Go on from the last cursor, with a new token.")
+        if request.guard is not None:
+            await request.guard.require()
+
+    async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False) -> None:
+        """Check the right to a page with events and record it, before it is sent.
+
+        A caller that already has the page (`is_known`) gets no events.
+        """
+        if not page.entries:
+            return
+        await self.require(request)
+        if request.guard is not None and not is_known:
+            await request.guard.audit(page)
+
+    async def wait(
+        self, request: FeedRequest, past: Cursor, *, seconds: float, disconnect: asyncio.Task[None]
+    ) -> Cursor:
+        """Wait for an entry, at most until the right ends. Return the cursor up to which there is nothing to read."""
+        seconds = max(0.0, min(seconds, self.seconds_left(request)))
+        position = await self.page_reader.wait_for_entry(
+            request.feed, past=past.position, seconds=seconds, disconnect=disconnect
+        )
+        return Cursor(log=past.log, position=position)
+
+    def seconds_left(self, request: FeedRequest) -> float:
+        """Return the time until the right ends (s): the token's, or that of the guard."""
+        ends = [] if request.reader.expires is None else [request.reader.expires * CLOCK_SECOND]
+        ends += [] if request.guard is None else [request.guard.valid_to * 1_000]
+        return (min(ends) - self.clock()) / CLOCK_SECOND if ends else math.inf

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gzip
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -10,22 +11,23 @@ import msgspec
 from cachetools import LRUCache
 from litestar.exceptions import HTTPException
 
-from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
 from eventfeed.http.public_url import PublicUrl
-from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse
+from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, stream_bounds
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.representation import json_array
+from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
+from eventfeed.http.request import HttpResponse
 from eventfeed.http.response import (
     CLOUDEVENT,
     CLOUDEVENT_BATCH,
     COMPRESSED_BYTES_MIN,
+    COMPRESSION_LEVEL,
     JSON,
     BytesResponse,
     accepts_gzip,
-    compress,
 )
 
 # The most bodies of pages in the cache, and the most bytes of each: 4 MiB together.
@@ -34,7 +36,6 @@ BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 # Request headers that responses depend on.
 VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
 
-_START = BareSequence(position=0)
 # The media ranges that match each media type of a response, the most specific first. No wildcard matches a stream.
 _RANGES = {
     CLOUDEVENT_BATCH: (CLOUDEVENT_BATCH, CLOUDEVENT, "application/*", "*/*"),
@@ -53,7 +54,7 @@ class Pages:
         # The key is serialisation, log name and positions: another log may have other entries at the same positions.
         self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
 
-    async def respond(self, feed_request: FeedRequest) -> EventStreamResponse | BytesResponse:
+    async def respond(self, feed_request: FeedRequest) -> HttpResponse:
         """Return a page, a stream (204 after its end), or 304 if the caller already has the page.
 
         Raises the errors of `Reader.read`.
@@ -61,15 +62,14 @@ class Pages:
         parameters, fields = feed_request.parameters, feed_request.request.fields
         media_type = negotiate(fields.get("accept"))
         seconds = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
-        page = await self._services.page_reader.read(
-            feed_request.feed, after=parameters.after or _START, bounds=parameters
-        )
         if media_type == EVENT_STREAM:
+            page = await self._services.read(feed_request, parameters.after, bounds=stream_bounds(parameters))
             if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
                 return BytesResponse(204, [(b"vary", VARY)])  # a browser does not connect again (WHATWG HTML §9.2.3)
             return EventStreamResponse(self._services, feed_request, page=page)
+        page = await self._services.read(feed_request, parameters.after, bounds=parameters)
         if seconds:
-            with self._services.limits.wait() as has_slot:
+            with self._services.limits.wait(feed_request.reader) as has_slot:
                 if has_slot:
                     page = await self._wait(feed_request, page, media_type=media_type, seconds=seconds)
                 else:
@@ -78,34 +78,26 @@ class Pages:
 
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
-        feed, parameters, guard = feed_request.feed, feed_request.parameters, feed_request.guard
+        parameters, page_reader = feed_request.parameters, self._services.page_reader
         if page.entries:
             link = self._link(feed_request, str(page.cursor))
             tag = self._tag(feed_request, page, media_type=media_type, link=link)
             if len(page.entries) == parameters.size or not _matches_tag(feed_request.request.fields, tag):
                 return page
-        seconds = min(seconds, self._services.seconds_left(feed_request.reader))
-        page_reader, deadline = self._services.page_reader, asyncio.get_running_loop().time() + seconds
-        disconnect, initial_page, after = (
-            asyncio.create_task(wait_for_disconnect(feed_request.request.receive)),
-            page,
-            parameters.after,
-        )
+        deadline = asyncio.get_running_loop().time() + min(seconds, self._services.seconds_left(feed_request))
+        initial_page, after = page, parameters.after
+        disconnect = asyncio.create_task(wait_for_disconnect(feed_request.request.receive))
         try:
             while not (
                 page.more or page_reader.has_passed(parameters.until) or page_reader.is_stopping or disconnect.done()
             ):
                 if (remaining := deadline - asyncio.get_running_loop().time()) <= 0:
                     break
-                position = await page_reader.wait_for_entry(
-                    feed, past=page.cursor.position, seconds=remaining, disconnect=disconnect
-                )
+                cursor = await self._services.wait(feed_request, page.cursor, seconds=remaining, disconnect=disconnect)
                 # If the caller has the entries, read from the same cursor, so that the new page contains them too.
                 if not initial_page.entries:
-                    after = Cursor(log=page.cursor.log, position=position)
-                if guard is not None:
-                    await guard.require()
-                page = await page_reader.read(feed, after=after or _START, bounds=parameters)
+                    after = cursor
+                page = await self._services.read(feed_request, after, bounds=parameters)
                 if len(page.entries) > len(initial_page.entries):
                     return page
         finally:
@@ -114,14 +106,13 @@ class Pages:
 
     async def _page_response(
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: int
-    ) -> BytesResponse:
+    ) -> HttpResponse:
         """Return the page, or 304. `wait` is the value of `Preference-Applied` (s), 0 for none."""
-        fields, guard, cursor = feed_request.request.fields, feed_request.guard, str(page.cursor)
+        fields, cursor = feed_request.request.fields, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)
-        if guard is not None and page.entries and not is_unchanged:
-            await guard.audit(page)
+        await self._services.admit(feed_request, page, is_known=is_unchanged)
         body = b"" if is_unchanged else self._body(feed_request.serialise, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
         headers = [
@@ -141,10 +132,15 @@ class Pages:
             )
         if is_unchanged:
             return BytesResponse(304, headers)
+        headers.append((b"content-type", media_type.encode()))
         if is_compressed:
-            body = await compress(body)
             headers.append((b"content-encoding", b"gzip"))
-        headers += [(b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body))]
+        if len(body) > WHOLE_BYTES_MAX:
+            memory = functools.partial(self._services.limits.memory, feed_request.reader)
+            return LargePageResponse(BytesResponse(200, headers, body=body), memory, compresses=is_compressed)
+        if is_compressed:
+            body = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
+        headers.append((b"content-length", b"%d" % len(body)))
         return BytesResponse(200, headers, body=body)
 
     def _body(self, serialise: Callable[[Entry], bytes], page: Page) -> bytes:

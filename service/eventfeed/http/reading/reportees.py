@@ -23,11 +23,13 @@ class ApprovalGuard:
         self._organisation, self._services, self._request = principal.organisation or "", services, request
         self.parameters = query_parameters(request, parameter_set=REPORTEE_FEED)
         self.subject: str | None = None
+        self.valid_to = 0
 
     async def require(self) -> None:
         """See `Guard.require`. Raises `NotApproved`."""
         approval = await self._services.approvals.approval(self._organisation)
-        require_approval(approval, types=self.parameters.types, now=self._services.clock() // 1_000)
+        now = self._services.clock() // 1_000
+        self.valid_to = require_approval(approval, types=self.parameters.types, now=now).valid_to
 
     async def audit(self, page: Page) -> None:
         """See `Guard.audit`."""

@@ -16,10 +16,10 @@ from eventfeed.domain.feed import Page, app_feed
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
+from eventfeed.http.reading import sending
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
@@ -27,6 +27,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
+from tests.support.reading import reading_limits
 from tests.support.requests import http_request
 
 NOW = 1_700_000_000
@@ -93,6 +94,7 @@ class StubGuard:
 
     def __init__(self, *, expires: int | None = None, audit_failure: Exception | None = None) -> None:
         self.expires, self.audit_failure = expires, audit_failure
+        self.valid_to = (NOW + 10**6) * 1_000_000
         self.refusal: Exception | None = None
         self.pages = list[Page]()
 
@@ -114,7 +116,7 @@ class Streams:
     def __init__(self, appender: Appender, reader: Reader, tail: Tail) -> None:
         self.appender, self.tail, self.clock = appender, tail, ManualClock(NOW * 1_000_000)
         self.telemetry = Telemetry()
-        self.limits = ConcurrencyLimits(waits=9, streams=9, caller_streams=1, telemetry=self.telemetry)
+        self.limits = reading_limits(self.telemetry, caller_streams=1)
         problems = Problems(PublicUrl(public_url="", own_url="http://x"), self.telemetry)
         self.services = ReadingServices(reader, self.clock, problems, self.limits, self.telemetry)
 
@@ -125,7 +127,7 @@ class Streams:
     @property
     def count(self) -> int:
         """The number of open streams."""
-        return self.limits._streaming.total()
+        return self.limits._streams.used
 
     @asynccontextmanager
     async def stream(
@@ -141,7 +143,9 @@ class Streams:
         guard = guard or StubGuard()
         reader = AnonymousReader("someone", expires=guard.expires)
         feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard)
-        page = await self.services.page_reader.read(app_feed(TTD), after=BareSequence(position=0), bounds=parameters)
+        page = await self.services.page_reader.read(
+            app_feed(TTD), after=BareSequence(position=0), bounds=module.stream_bounds(parameters)
+        )
         application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)
         task = asyncio.create_task(application({}, connection.receive, connection.send))
@@ -259,8 +263,8 @@ async def test_stream_ends_once_the_log_has_passed_its_bound(streams: Streams) -
 
 async def test_client_that_stops_reading_is_disconnected(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service reads no more pages than the client does. The client can resume from its last id."""
-    monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.1)
-    monkeypatch.setattr(module, "CLOSE_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(sending, "SEND_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(sending, "CLOSE_SECONDS_MAX", 0.05)
     await streams.publish(20, size=20_000)
     guard = StubGuard()
     async with streams.stream(guard, size=5, messages_max=3) as connection:
@@ -270,7 +274,39 @@ async def test_client_that_stops_reading_is_disconnected(streams: Streams, monke
 
     assert 3 <= count < 10
     assert len(guard.pages) < 4
-    assert connection.longest < module.CHUNK_BYTES + 20_500
+    assert connection.longest <= sending.PART_BYTES
+
+
+async def test_page_of_a_stream_is_bounded_in_bytes(streams: Streams) -> None:
+    """A large size does not matter: a slow reader holds one page and its parts, and gets every event."""
+    await streams.publish(30, size=20_000)
+    guard = StubGuard()
+    async with streams.stream(guard, size=1_000) as connection:
+        await connection.wait_for_messages(30)
+    sizes = [sum(entry.json_length for entry in page.entries) for page in guard.pages]
+
+    assert list(range(1, 31)) == connection.positions()
+    assert max(sizes) <= module.PAGE_BYTES_MAX
+
+
+async def test_stream_reads_no_more_small_events_at_once_than_fit(streams: Streams) -> None:
+    """After the first page, the length of events decides how many the next one reads."""
+    await streams.publish(60)
+    guard = StubGuard()
+    async with streams.stream(guard, size=1_000) as connection:
+        await connection.wait_for_messages(60)
+
+    assert [module.FIRST_PAGE_EVENTS, 60 - module.FIRST_PAGE_EVENTS] == [len(page.entries) for page in guard.pages]
+
+
+async def test_stream_that_finds_no_memory_ends(streams: Streams) -> None:
+    """The client connects again later, with its last id."""
+    await streams.publish()
+    with streams.limits.memory(AnonymousReader("other"), 1 << 30):
+        async with streams.stream() as connection:
+            await connection.wait_for_end()
+
+    assert ("unavailable", []) == (connection.end()[0], connection.positions())
 
 
 async def test_disconnect_of_a_client_frees_its_slot_at_once(streams: Streams) -> None:

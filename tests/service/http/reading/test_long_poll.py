@@ -13,13 +13,13 @@ from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, Re
 from eventfeed.http.reading.long_poll import WAIT_SECONDS_MAX, preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import parse_query
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits
 from eventfeed.http.response import BytesResponse
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD
+from tests.support.reading import reading_limits
 from tests.support.requests import http_request
 
 
@@ -62,7 +62,7 @@ async def test_long_poll_ends_when_the_token_expires(tmp_path: Path) -> None:
         retention = Retention(log, clock=clock, keep=10**15)
         reader = Reader(log, tail, retention=retention, decisions=StubDecisionPoint(), telemetry=telemetry)
         public_url = PublicUrl(public_url="https://x.example.no", own_url="")
-        limits = ConcurrencyLimits(waits=1, streams=1, caller_streams=1, telemetry=telemetry)
+        limits = reading_limits(telemetry)
         services = ReadingServices(reader, clock, Problems(public_url, telemetry), limits, telemetry)
         request = http_request(headers=[("prefer", f"wait={WAIT_SECONDS_MAX}")], receive=asyncio.Queue[Any]().get)
         parameters = parse_query(b"after=0", person=None)

@@ -1,12 +1,17 @@
-"""Limits: requests a minute for each key, in bounded memory, and requests that wait at the same time."""
+"""Limits: requests a minute for each key, in bounded memory, and what requests hold at the same time."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfeed.domain.errors import TooManyRequests, Unavailable
+from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.reading import rate_limit as module
-from eventfeed.http.reading.rate_limit import ConcurrencyLimits, RateLimit
+from eventfeed.http.reading.rate_limit import LARGE_READS_MAX, Quota, RateLimit, ReadingLimits
 from eventfeed.telemetry.telemetry import Telemetry
 
 
@@ -79,46 +84,135 @@ def test_no_minute_has_more_than_twice_the_rate(steps: list[float], per_minute: 
     assert all(sum(start <= time < start + 60 for time in times) <= 2 * per_minute for start in times)
 
 
-def concurrency_limits(*, waits: int = 0, streams: int = 0, caller_streams: int = 0) -> ConcurrencyLimits:
-    """Limits with these numbers of slots."""
-    return ConcurrencyLimits(waits=waits, streams=streams, caller_streams=caller_streams, telemetry=Telemetry())
+class StubCaller(NamedTuple):
+    """A caller, by default with a token."""
+
+    caller: str
+    is_anonymous: bool = False
+
+
+A, B, C = StubCaller("a"), StubCaller("b"), StubCaller("c")
+ANYONE, OTHER = StubCaller("192.0.2.1", is_anonymous=True), StubCaller("192.0.2.2", is_anonymous=True)
+
+
+def quota(total: int = 9, *, anonymous: int = 9, each: int = 9) -> Quota:
+    """A quota that limits nothing but what a test names."""
+    return Quota(total, anonymous=anonymous, each=each)
+
+
+def limits_with(
+    *, waits: Quota | None = None, streams: Quota | None = None, memory: Quota | None = None
+) -> ReadingLimits:
+    """Limits with these quotas."""
+    return ReadingLimits(
+        waits=waits or quota(), streams=streams or quota(), memory=memory or quota(), telemetry=Telemetry()
+    )
 
 
 def test_poll_waits_only_while_a_slot_is_free() -> None:
     """A slot is free again after the poll."""
-    limits = concurrency_limits(waits=1)
-    with limits.wait() as first, limits.wait() as second:
+    limits = limits_with(waits=quota(1))
+    with limits.wait(A) as first, limits.wait(B) as second:
         pass
-    with limits.wait() as third:
+    with limits.wait(B) as third:
         pass
+
+    assert (True, False, True) == (first, second, third)
+
+
+def test_poll_beyond_the_limit_of_its_caller_does_not_wait() -> None:
+    """Another caller does."""
+    limits = limits_with(waits=quota(each=1))
+    with limits.wait(A) as first, limits.wait(A) as second, limits.wait(B) as third:
+        pass
+
+    assert (True, False, True) == (first, second, third)
+
+
+def test_callers_without_a_token_leave_slots_to_callers_with_one() -> None:
+    """They share a part of the slots, whatever their addresses."""
+    limits = limits_with(waits=quota(3, anonymous=1), streams=quota(3, anonymous=1))
+    with limits.wait(ANYONE) as first, limits.wait(OTHER) as second, limits.wait(A) as third:
+        pass
+    with limits.stream(ANYONE), limits.stream(A):
+        with pytest.raises(Unavailable), limits.stream(OTHER):
+            pass
+        with limits.stream(B):
+            pass
 
     assert (True, False, True) == (first, second, third)
 
 
 def test_stream_beyond_the_limit_of_its_caller_is_refused() -> None:
     """Another caller has its own slots, and the end of a stream frees one."""
-    limits = concurrency_limits(streams=9, caller_streams=1)
-    with limits.stream("a"), limits.stream("b"), pytest.raises(TooManyRequests), limits.stream("a"):
+    limits = limits_with(streams=quota(each=1))
+    with limits.stream(A), limits.stream(B), pytest.raises(TooManyRequests), limits.stream(A):
         pass
-    with limits.stream("a"):
+    with limits.stream(A):
         pass
 
 
 def test_stream_beyond_the_limit_of_the_process_is_unavailable() -> None:
     """This holds for every caller. Callers without a stream use no memory."""
-    limits = concurrency_limits(streams=2, caller_streams=9)
-    with limits.stream("a"), limits.stream("b"), pytest.raises(Unavailable), limits.stream("c"):
+    streams = quota(2)
+    limits = limits_with(streams=streams)
+    with limits.stream(A), limits.stream(B), pytest.raises(Unavailable), limits.stream(C):
         pass
 
-    assert not limits._streaming
+    assert not streams._used
+
+
+@pytest.mark.parametrize(
+    ("memory", "callers"),
+    [
+        (quota(100, anonymous=100, each=100), (A, B)),
+        (quota(200, anonymous=50, each=100), (ANYONE, OTHER)),
+        (quota(200, anonymous=100, each=50), (A, A)),
+    ],
+    ids=["total", "anonymous", "caller"],
+)
+def test_response_beyond_the_memory_is_unavailable(memory: Quota, callers: Sequence[StubCaller]) -> None:
+    """The client may repeat the request after a second. The end of a response frees its memory."""
+    limits = limits_with(memory=memory)
+    first, second = callers
+    with limits.memory(first, 50):
+        with pytest.raises(Unavailable) as refusal, limits.memory(second, 51):
+            pass
+        used = memory.used
+
+    assert (1, 50, 0) == (refusal.value.retry_seconds, used, memory.used)
+
+
+async def test_large_pages_are_read_a_few_at_a_time() -> None:
+    """Without memory for another one they are not read at all."""
+    limits = limits_with(memory=quota(2 * PAGE_BYTES_MAX, each=2 * PAGE_BYTES_MAX))
+    running, most, refusals = 0, 0, 0
+
+    async def read() -> None:
+        nonlocal running, most
+        async with limits.large_read(A):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    await asyncio.gather(*(read() for _ in range(5 * LARGE_READS_MAX)))
+    with limits.memory(A, PAGE_BYTES_MAX + 1):
+        for _ in range(3):
+            try:
+                await read()
+            except Unavailable:
+                refusals += 1
+
+    assert (LARGE_READS_MAX, 3) == (most, refusals)
 
 
 def test_waiting_polls_and_streams_are_counted_in_telemetry() -> None:
     """A poll without a slot does not count, and after the blocks nothing waits."""
     telemetry = Telemetry()
-    limits = ConcurrencyLimits(waits=1, streams=1, caller_streams=1, telemetry=telemetry)
+    limits = ReadingLimits(waits=quota(1), streams=quota(1), memory=quota(), telemetry=telemetry)
     series = telemetry.counters["eventfeed.waiting"].series
-    with limits.wait(), limits.wait(), limits.stream("a"):
+    with limits.wait(A), limits.wait(A), limits.stream(A):
         during = dict(series)
 
     assert {("poll",): 1, ("stream",): 1} == during

@@ -1,0 +1,109 @@
+"""Bodies in parts: their order, their memory, and clients that stop reading."""
+
+import asyncio
+import gzip
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import pytest
+
+from eventfeed.domain.errors import Unavailable
+from eventfeed.http.reading import sending as module
+from eventfeed.http.reading.sending import PART_BYTES, LargePageResponse
+from eventfeed.http.response import BytesResponse
+
+BODY = bytes(range(256)) * 1_000
+
+
+class RecordedMemory:
+    """Memory that records what responses hold."""
+
+    def __init__(self, *, bytes_max: int = 1 << 30) -> None:
+        self.sizes, self.used, self._bytes_max = list[int](), 0, bytes_max
+
+    def hold(self, size: int) -> AbstractContextManager[None]:
+        """See `ReadingLimits.memory`."""
+        if size > self._bytes_max:
+            raise Unavailable("no memory")
+        return self._hold(size)
+
+    @contextmanager
+    def _hold(self, size: int) -> Iterator[None]:
+        self.sizes.append(size)
+        self.used += size
+        yield
+        self.used -= size
+
+
+class Client:
+    """A client that takes a number of messages, and then none."""
+
+    def __init__(self, memory: RecordedMemory, *, messages_max: int = 10**9) -> None:
+        self.messages, self.used = list[Any](), list[int]()
+        self._memory, self._messages_max = memory, messages_max
+
+    async def send(self, message: Any) -> None:
+        """Take a message of the response."""
+        if len(self.messages) >= self._messages_max:
+            await asyncio.Event().wait()
+        self.messages.append(message)
+        self.used.append(self._memory.used)
+
+    @property
+    def body(self) -> bytes:
+        """The body so far."""
+        return b"".join(message.get("body", b"") for message in self.messages)
+
+
+async def send_page(memory: RecordedMemory, client: Client, *, compresses: bool = False) -> None:
+    """Send a large page to a client."""
+    page = BytesResponse(200, [(b"feed-more", b"false")], body=BODY)
+    response: Any = LargePageResponse(page, memory.hold, compresses=compresses)
+    await response.to_asgi_response()({}, None, client.send)
+
+
+async def test_large_page_is_sent_in_parts() -> None:
+    """The whole body is held until the last part, and freed then."""
+    memory = RecordedMemory()
+    client = Client(memory)
+    await send_page(memory, client)
+    start, *parts = client.messages
+
+    assert BODY == client.body
+    assert max(len(part["body"]) for part in parts) == PART_BYTES
+    assert [True] * (len(parts) - 1) + [False] == [part["more_body"] for part in parts]
+    assert (b"content-length", b"%d" % len(BODY)) in start["headers"]
+    assert {len(BODY)} == {*client.used[:-1]}
+    assert 0 == memory.used
+
+
+async def test_compressed_page_holds_its_compressed_bytes_while_it_is_sent() -> None:
+    """Before, it holds the whole page."""
+    memory = RecordedMemory()
+    client = Client(memory)
+    await send_page(memory, client, compresses=True)
+
+    assert gzip.decompress(client.body) == BODY
+    assert [len(BODY), len(client.body)] == memory.sizes
+
+
+async def test_page_without_memory_is_refused_before_its_first_byte() -> None:
+    """The problem is a response like any other."""
+    memory = RecordedMemory(bytes_max=100)
+    client = Client(memory)
+    with pytest.raises(Unavailable):
+        await send_page(memory, client)
+
+    assert [] == client.messages
+
+
+async def test_client_that_takes_no_part_loses_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory is free afterwards."""
+    monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(module, "CLOSE_SECONDS_MAX", 0.05)
+    memory = RecordedMemory()
+    client = Client(memory, messages_max=3)
+    await asyncio.wait_for(send_page(memory, client), 120)
+
+    assert (3, 0) == (len(client.messages), memory.used)
