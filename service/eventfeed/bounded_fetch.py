@@ -1,11 +1,13 @@
 """One bounded fetch for everything that is requested of other services: bounded in bytes, coding and time."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import httpx
 
 from eventfeed.domain.errors import Unavailable
+from eventfeed.network import EnvironmentVariableError, certificates, proxy_of
 
 # For one document, from the first byte to the last: the caller waits, and needs at most three.
 FETCH_SECONDS_MAX = 5.0
@@ -25,6 +27,38 @@ class Document(NamedTuple):
     def is_success(self) -> bool:
         """True if the status is 2xx."""
         return httpx.codes.is_success(self.status)
+
+
+class EnvironmentTransport(httpx.AsyncBaseTransport):
+    """Sends each request directly, or through the environment's proxy for its URL.
+
+    Raises `EnvironmentVariableError` if its certificates or its proxy for one of `urls` cannot be used.
+    """
+
+    def __init__(self, urls: Iterable[str]) -> None:
+        self._certificates = certificates()
+        self._transports = dict[str | None, httpx.AsyncHTTPTransport]()
+        for url in urls:
+            self._transport(url)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """See `httpx.AsyncBaseTransport.handle_async_request`."""
+        try:
+            transport = self._transport(str(request.url))
+        except EnvironmentVariableError as fault:
+            raise httpx.ProxyError(str(fault), request=request) from None
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for transport in self._transports.values():
+            await transport.aclose()
+
+    def _transport(self, url: str) -> httpx.AsyncHTTPTransport:
+        proxy = proxy_of(url)
+        if proxy not in self._transports:
+            self._transports[proxy] = httpx.AsyncHTTPTransport(verify=self._certificates, proxy=proxy)
+        return self._transports[proxy]
 
 
 async def fetch(

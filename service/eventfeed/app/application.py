@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.app.identity import Identity
 from eventfeed.app.reading import Reading
-from eventfeed.app.shutdown import on_sigterm
+from eventfeed.app.shutdown import Deadline, on_sigterm
 from eventfeed.app.store import Store
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Failure
@@ -27,6 +27,7 @@ from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.routes import Publishing, publish_routes
 from eventfeed.http.request import HttpRequest, options_routes
 from eventfeed.log.reader import Reader
+from eventfeed.parent_process import end_with_parent
 from eventfeed.settings import Settings, from_environment
 from eventfeed.telemetry.export import exporting
 from eventfeed.telemetry.logs import configure
@@ -41,6 +42,7 @@ COLLECT_EVERY = 20_000
 
 def create() -> RequestTelemetry:
     """Return the application of this environment with its telemetry: the factory of a server process."""
+    end_with_parent()
     settings, telemetry = from_environment(), Telemetry()
     configure(settings.log_level, form=settings.log_format)
     entrance: Any = create_guarded(
@@ -100,9 +102,10 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
 @contextlib.asynccontextmanager
 async def _run(identity: Identity, store: Store, *_: Litestar, telemetry: Telemetry) -> AsyncIterator[None]:
     """Run the store, the export of telemetry and the HTTP client while the application serves requests."""
-    with exporting(telemetry):
+    deadline = Deadline()
+    with exporting(telemetry, flush_seconds=lambda: deadline.seconds_left):
         async with identity.client, store.run():
-            with on_sigterm(store.tail.waiters.close):
+            with on_sigterm(store.tail.waiters.close, deadline):
                 yield
 
 

@@ -14,6 +14,7 @@ from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.access.parties import Parties
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
+from eventfeed.bounded_fetch import EnvironmentTransport
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import Clock, DecisionPoint, Register
 from eventfeed.http.identity_routes import development_routes, identity_routes
@@ -41,8 +42,7 @@ class Identity:
         require_private_development(settings)
         self._settings, self._telemetry, self._clock = settings, telemetry, clock
         self.keys = SigningKeys.load(settings.keys_path / "platform")
-        # A proxy of the environment is for other machines: in development the issuers are on this one.
-        self.client = httpx.AsyncClient(follow_redirects=False, trust_env=not settings.development)
+        self.client = _http_client(settings)
         url = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
         self.issuer = PlatformIssuer(url, self.keys, clock)
 
@@ -100,6 +100,19 @@ def first_approvals(settings: Settings) -> Sequence[Approval]:
 
 def _development_url(settings: Settings, provider: str) -> str:
     return f"{settings.own_url}/development/{provider}"
+
+
+def _http_client(settings: Settings) -> httpx.AsyncClient:
+    """Return the HTTP client for other services. Raises `EnvironmentVariableError`."""
+    urls = (
+        settings.maskinporten_issuer,
+        settings.idporten_issuer,
+        settings.platform_url,
+        settings.platform_orgs_url,
+    )
+    # In development all of them are on this machine: proxies are for others.
+    transport = None if settings.development and not any(urls) else EnvironmentTransport(filter(None, urls))
+    return httpx.AsyncClient(transport=transport, trust_env=False)
 
 
 def require_private_development(settings: Settings) -> None:

@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Sequence
 
+from eventfeed.network import EnvironmentVariableError
+
 # The extra that installs a package; `server` installs all others.
 _EXTRAS = {"aiohttp": "cosmos", "azure": "cosmos", "chartkick": "devtools", "click": "cli", "rich": "cli"}
-_MISSING_EXIT_CODE, _INTERRUPT_EXIT_CODE = 2, 130
+_USAGE_EXIT_CODE, _INTERRUPT_EXIT_CODE = 2, 130
 
 
 def main() -> None:
@@ -14,7 +16,7 @@ def main() -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code. If a package is missing, name the extra that installs it (2)."""
+    """Run a command and return its exit code. Name a variable that cannot be used, or the extra of a package (2)."""
     try:
         # The first second is spent here: an interrupt must not show where.
         from eventfeed.cli.commands import main as command  # noqa: PLC0415  # packages may be missing
@@ -23,10 +25,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return execute(command, arguments)
     except KeyboardInterrupt:
         return _INTERRUPT_EXIT_CODE
+    except ValueError as fault:
+        # OpenTelemetry checks some of its variables when it is imported.
+        if not isinstance(fault, EnvironmentVariableError) and not str(fault).startswith("OTEL_"):
+            raise
+        sys.stderr.write(f"{fault}\n")
+        return _USAGE_EXIT_CODE
     except ModuleNotFoundError as failure:
         package = (failure.name or "").partition(".")[0]
         if package in ("", "eventfeed"):
             raise
         extra = _EXTRAS.get(package, "server")
         sys.stderr.write(f"{package} is not installed; this command needs: pip install 'eventfeed[{extra}]'\n")
-        return _MISSING_EXIT_CODE
+        return _USAGE_EXIT_CODE

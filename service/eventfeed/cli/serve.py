@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import socket
 import sys
 import threading
@@ -25,6 +26,8 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, parse_events
 from eventfeed.sample import sample_events, sample_instance
 from eventfeed.settings import Settings, hand_down
+from eventfeed.telemetry.export import check_environment
+from eventfeed.telemetry.logs import configure
 from eventfeed.telemetry.telemetry import Telemetry
 
 # The greeting waits this long for a worker.
@@ -76,6 +79,8 @@ _EXAMPLES = (
 
 def serve(settings: Settings, *, sample: bool, observe: bool) -> None:
     """Run the service until it is stopped. Raises `SettingsError` or `LogDamaged` before the first request."""
+    check_environment()
+    configure(settings.log_level, form=settings.log_format)
     with listening_socket(settings) as listener:
         asyncio.run(_prepare(settings, sample=sample))
         hand_down(settings)
@@ -125,10 +130,12 @@ def _announce(settings: Settings, page: str) -> None:
 
 
 def _print(text: str) -> None:
-    """Print a text. A full disk is no reason for a service to stop."""
+    """Print a text. A full disk is no reason for a service to stop.
+
+    Not by `sys.stdout`: if nobody reads, this thread would hold its lock, and with it the exit of the process.
+    """
     try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), text.encode())
     except OSError as failure:
         discard_output()
         sys.stderr.write(f"standard output: {failure.strerror}. The service runs.\n")

@@ -27,8 +27,10 @@ BUFFER_BYTES_MAX = 64 * 1024
 # Bytes of a response in the operating system. Linux doubles the number; without it a connection takes up to 4 MiB.
 SEND_BUFFER_BYTES = 128 * 1024
 BACKLOG = 1_024
-# After a stop, requests in progress have this time to finish.
-STOP_SECONDS_MAX = 20
+# The end of a worker that does not end by itself, see `app.shutdown`.
+STOP_SECONDS_MAX = 5
+# granian's own messages are part of the log. It adds the level.
+LOGGING = {"handlers": {}, "loggers": {"_granian": {"propagate": True}}}
 # Concurrent requests in each process, besides those that wait for events.
 REQUESTS_MAX = 1_024
 # Open files for anything but connections of clients: the store, the platform, the collector.
@@ -53,6 +55,7 @@ class Server(MPServer):
             websockets=False,
             factory=True,
             log_level=LogLevels.warning,
+            log_dictconfig=LOGGING,
             respawn_failed_workers=True,
             workers_kill_timeout=STOP_SECONDS_MAX,
             backpressure=_connections_max(settings),

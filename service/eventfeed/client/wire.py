@@ -8,7 +8,7 @@ import httpx
 
 from eventfeed.client.errors import FeedError, UnreachableError
 from eventfeed.client.steps import ConnectionFailure, Request, Response
-from eventfeed.network import is_loopback
+from eventfeed.network import certificates, is_loopback, proxy_of
 
 CONNECT_SECONDS_MAX = 10.0
 # A page is at most 8 MiB, and takes a while over a slow line.
@@ -19,11 +19,16 @@ REQUEST_ERRORS = (httpx.RequestError, UnicodeError)
 
 
 def client_options(url: str) -> dict[str, Any]:
-    """Return the options of an httpx client for this URL. A loopback address is reached without a proxy."""
+    """Return the options of an httpx client for this URL: the proxy and certificates of the environment.
+
+    A loopback address is reached without. Raises `EnvironmentVariableError` if they cannot be used.
+    """
     try:
-        return {"trust_env": not is_loopback(httpx.URL(url).host)}
+        if is_loopback(httpx.URL(url).host):
+            return {"trust_env": False}
     except httpx.InvalidURL as failure:
         raise UnreachableError(f"this is not the URL of a service: {failure}") from None
+    return {"trust_env": False, "proxy": proxy_of(url), "verify": certificates()}
 
 
 def build_request(http: httpx.Client | httpx.AsyncClient, request: Request, *, url: str) -> httpx.Request:

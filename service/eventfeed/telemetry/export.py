@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
@@ -20,33 +20,76 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from eventfeed.network import EnvironmentVariableError
 from eventfeed.telemetry import application_insights, logs
 from eventfeed.telemetry.data_points import SCOPE, measurements
 from eventfeed.telemetry.telemetry import Telemetry
 
 SAMPLED_RATIO = 0.1
 INTERVAL_MILLISECONDS = 60_000
-# A stop does not wait longer for a collector that does not respond.
+# A stop does not wait longer for collectors that do not respond, for all of them together.
 FLUSH_SECONDS_MAX = 5.0
+
+Flush = Callable[[], object]
 
 _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def exporting(telemetry: Telemetry) -> Iterator[None]:
-    """Send telemetry while the block lasts, and the rest at its end. Nothing is sent if no endpoint is set."""
+def exporting(
+    telemetry: Telemetry, *, flush_seconds: Callable[[], float] = lambda: FLUSH_SECONDS_MAX
+) -> Iterator[None]:
+    """Send telemetry while the block lasts, and the rest at its end, within `flush_seconds`.
+
+    Nothing is sent if no endpoint is set.
+    """
+    flushes = list[Flush]()
+    try:
+        with _exporting(telemetry, flushes):
+            yield
+    finally:
+        _run_all(flushes, seconds=flush_seconds())
+
+
+@contextlib.contextmanager
+def _exporting(telemetry: Telemetry, flushes: list[Flush]) -> Iterator[None]:
+    """Send telemetry while the block lasts. What sends the rest is added to `flushes`."""
     with contextlib.ExitStack() as stack:
         if _is_exported("TRACES"):
-            stack.enter_context(_traces(telemetry))
+            stack.enter_context(_traces(telemetry, flushes))
         if application_insights.CONNECTION in os.environ and not _is_disabled():
             increments = application_insights.Increments()
             exporter = application_insights.exporter()
-            stack.enter_context(_metrics(telemetry, exporter, transform=increments.since_last_call))
+            stack.enter_context(_metrics(telemetry, exporter, flushes=flushes, transform=increments.since_last_call))
         elif _is_exported("METRICS"):
-            stack.enter_context(_metrics(telemetry, _metric_exporter()))
+            stack.enter_context(_metrics(telemetry, _metric_exporter(), flushes=flushes))
         if _is_exported("LOGS"):
-            stack.enter_context(_logs())
+            stack.enter_context(_logs(flushes))
         yield
+
+
+def check_environment() -> None:
+    """Build what exports telemetry, and discard it. Raises `EnvironmentVariableError` if that is not possible."""
+    try:
+        if _is_exported("TRACES"):
+            _ratio()
+            _tracer_provider().shutdown()
+        if _is_exported("LOGS"):
+            _logger_provider().shutdown()
+        if application_insights.CONNECTION in os.environ and not _is_disabled():
+            application_insights.exporter().shutdown()
+        elif _is_exported("METRICS"):
+            _interval_seconds()
+            _metric_exporter().shutdown()
+    except EnvironmentVariableError:
+        raise
+    except Exception as failure:  # noqa: BLE001  # each library has classes of its own
+        names = [
+            name for name in sorted(os.environ) if name.startswith("OTEL_") or name == application_insights.CONNECTION
+        ]
+        raise EnvironmentVariableError(
+            f"Telemetry cannot be exported: {str(failure).rstrip('.')}. Correct or remove one of: {', '.join(names)}."
+        ) from None
 
 
 def _is_exported(signal: str) -> bool:
@@ -74,15 +117,21 @@ def _resource() -> Resource:
 
 
 @contextlib.contextmanager
-def _traces(telemetry: Telemetry) -> Iterator[None]:
-    ratio, rng = _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED_RATIO), random.random
+def _traces(telemetry: Telemetry, flushes: list[Flush]) -> Iterator[None]:
+    ratio, rng, provider = _ratio(), random.random, _tracer_provider()
+    flushes.append(provider.shutdown)
+    with telemetry.tracing(provider.get_tracer(SCOPE), is_sampled=lambda: rng() < ratio):
+        yield
+
+
+def _ratio() -> float:
+    return _number("OTEL_TRACES_SAMPLER_ARG", SAMPLED_RATIO, least=0.0, greatest=1.0)
+
+
+def _tracer_provider() -> TracerProvider:
     provider = TracerProvider(resource=_resource(), sampler=ALWAYS_ON, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_span_exporter()))
-    try:
-        with telemetry.tracing(provider.get_tracer(SCOPE), is_sampled=lambda: rng() < ratio):
-            yield
-    finally:
-        _run_at_most(FLUSH_SECONDS_MAX, provider.shutdown)
+    return provider
 
 
 def _span_exporter() -> SpanExporter:
@@ -106,16 +155,21 @@ def _metric_exporter() -> MetricExporter:
 
 
 @contextlib.contextmanager
-def _logs() -> Iterator[None]:
-    provider = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
-    provider.add_log_record_processor(BatchLogRecordProcessor(_log_exporter()))
+def _logs(flushes: list[Flush]) -> Iterator[None]:
+    provider = _logger_provider()
     handler, root = logs.OpenTelemetryHandler(provider.get_logger(SCOPE)), logging.getLogger()
+    flushes.append(provider.shutdown)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        _run_at_most(FLUSH_SECONDS_MAX, provider.shutdown)
+
+
+def _logger_provider() -> LoggerProvider:
+    provider = LoggerProvider(resource=_resource(), shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(_log_exporter()))
+    return provider
 
 
 def _log_exporter() -> LogRecordExporter:
@@ -130,11 +184,15 @@ def _log_exporter() -> LogRecordExporter:
 
 @contextlib.contextmanager
 def _metrics(
-    telemetry: Telemetry, exporter: MetricExporter, *, transform: Callable[[MetricsData], MetricsData] | None = None
+    telemetry: Telemetry,
+    exporter: MetricExporter,
+    *,
+    flushes: list[Flush],
+    transform: Callable[[MetricsData], MetricsData] | None = None,
 ) -> Iterator[None]:
     """Run a thread that sends all measurements at intervals: they are few, however many requests there were."""
     resource, start = _resource(), time.time_ns()
-    seconds, end = _number("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS) / 1_000, threading.Event()
+    seconds, end = _interval_seconds(), threading.Event()
 
     def send() -> None:
         try:
@@ -147,24 +205,37 @@ def _metrics(
         while not end.wait(seconds):
             send()
 
+    def flush() -> None:
+        send()
+        exporter.shutdown(1_000)
+
+    flushes.append(flush)
     threading.Thread(target=send_at_intervals, name="metrics", daemon=True).start()
     try:
         yield
     finally:
         end.set()
-        _run_at_most(FLUSH_SECONDS_MAX, send)
-        exporter.shutdown(1_000)
 
 
-def _number(name: str, default: float) -> float:
-    try:
-        return float(os.environ.get(name, default))
-    except ValueError:
-        return default
+def _interval_seconds() -> float:
+    day = 86_400_000.0
+    return _number("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS, least=1.0, greatest=day) / 1_000
 
 
-def _run_at_most(seconds: float, work: Callable[[], object]) -> None:
-    """Run work that may hang, and wait for it no longer than this."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(seconds)
+def _number(name: str, default: float, *, least: float, greatest: float) -> float:
+    """Return the number in a variable. An empty one counts as absent, as in the SDK."""
+    text = os.environ.get(name) or str(default)
+    with contextlib.suppress(ValueError):
+        if least <= (number := float(text)) <= greatest:
+            return number
+    raise EnvironmentVariableError(f"{name}={text}: must be a number from {least:g} to {greatest:g}")
+
+
+def _run_all(flushes: Sequence[Flush], *, seconds: float) -> None:
+    """Run work that may hang, all at the same time, and wait for it no longer than this."""
+    threads = [threading.Thread(target=flush, daemon=True) for flush in flushes]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))

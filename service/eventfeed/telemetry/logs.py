@@ -1,7 +1,15 @@
-"""Logs: one line each, with the trace it belongs to, as text or as JSON, and never a person number."""
+"""Logs: one line each, with the trace it belongs to, as text or as JSON, and never a person number.
 
+A thread writes the lines, so a reader that does not read delays no request.
+"""
+
+import contextlib
 import logging
+import os
+import queue
+import select
 import sys
+import threading
 import time
 from collections.abc import Mapping
 
@@ -11,6 +19,12 @@ from opentelemetry.context import get_current
 
 from eventfeed.domain.masking import mask_person_numbers
 from eventfeed.telemetry.traceparent import current_traceparent
+
+# Lines that wait to be written: some seconds of a busy service.
+QUEUE_BYTES_MAX = 4 * 1024 * 1024
+WRITE_SECONDS = 0.05
+# An exit waits no longer for a reader.
+FLUSH_SECONDS_MAX = 0.25
 
 _SEVERITIES = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -25,7 +39,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 def configure(level: str, *, form: str) -> None:
     """Write records of this level and above to standard error, as `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler()
     handler.setFormatter(
         JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
@@ -35,6 +49,83 @@ def configure(level: str, *, form: str) -> None:
     # They log a line for each request to another service.
     for name in ("httpx", "httpcore", "azure"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _handler() -> logging.Handler:
+    """Return the handler for standard error, which need not be a file of the operating system."""
+    try:
+        return LineWriter(sys.stderr.fileno())
+    except (AttributeError, OSError):
+        return logging.StreamHandler(sys.stderr)
+
+
+class LineWriter(logging.Handler):
+    """Writes lines to a file descriptor from a thread, at most every `WRITE_SECONDS`.
+
+    Lines that come faster than the reader takes them are dropped and counted, and the count is written.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor, self._lines = descriptor, queue.SimpleQueue[bytes]()
+        self._queue_bytes = self._dropped_lines = 0
+        self._is_flushing = threading.Event()
+        threading.Thread(target=self._write_all, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`. The caller holds the handler's lock."""
+        if self._queue_bytes > QUEUE_BYTES_MAX:
+            self._dropped_lines += 1
+            return
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:  # noqa: BLE001  # a faulty log line must not fail the work that it reports
+            line = f"{record.name}: a log line at {record.pathname}:{record.lineno} cannot be formatted\n".encode()
+        self._queue_bytes += len(line)
+        self._lines.put(line)
+
+    def flush(self) -> None:
+        """Wait until the lines are written, no longer than `FLUSH_SECONDS_MAX`."""
+        deadline = time.monotonic() + FLUSH_SECONDS_MAX
+        self._is_flushing.set()
+        while self._queue_bytes and time.monotonic() < deadline:
+            time.sleep(0.001)
+        self._is_flushing.clear()
+
+    def _write_all(self) -> None:
+        while True:
+            lines = [self._lines.get()]
+            # One write for many lines: each wakes this thread, which then competes with the event loop.
+            self._is_flushing.wait(WRITE_SECONDS)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    lines.append(self._lines.get_nowait())
+            is_written = self._write(b"".join([*lines, self._drop_report()]))
+            self.acquire()
+            self._queue_bytes -= sum(map(len, lines))
+            self._dropped_lines += 0 if is_written else len(lines)
+            self.release()
+
+    def _drop_report(self) -> bytes:
+        """Return a line with the number of dropped lines, which is counted anew; nothing if there are none."""
+        self.acquire()
+        drops, self._dropped_lines = self._dropped_lines, 0
+        self.release()
+        message = "%d log lines were dropped, because they were not read fast enough"
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (drops,), None)
+        return f"{self.format(record)}\n".encode() if drops else b""
+
+    def _write(self, text: bytes) -> bool:
+        """Write a text, however long that takes. Return False if nobody can read it any more."""
+        rest = memoryview(text)
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:  # the reader made the pipe non-blocking
+                select.select([], [self._descriptor], [])
+            except OSError:
+                return False
+        return True
 
 
 class TextFormatter(logging.Formatter):
