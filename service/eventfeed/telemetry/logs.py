@@ -100,11 +100,13 @@ class LineWriter(logging.Handler):
             with contextlib.suppress(queue.Empty):
                 while True:
                     lines.append(self._lines.get_nowait())
-            is_written = self._write(b"".join([*lines, self._drop_report()]))
+            is_written = self._write(b"".join(lines))
             self.acquire()
             self._queue_bytes -= sum(map(len, lines))
             self._dropped_lines += 0 if is_written else len(lines)
             self.release()
+            if is_written:
+                self._write(self._drop_report())
 
     def _drop_report(self) -> bytes:
         """Return a line with the number of dropped lines, which is counted anew; nothing if there are none."""
