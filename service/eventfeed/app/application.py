@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.app.identity import Identity
 from eventfeed.app.reading import Reading
-from eventfeed.app.shutdown import Deadline, on_sigterm
+from eventfeed.app.shutdown import Deadline, end_with_parent, on_sigterm
 from eventfeed.app.store import Store
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Failure
@@ -27,7 +27,6 @@ from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.routes import Publishing, publish_routes
 from eventfeed.http.request import HttpRequest, options_routes
 from eventfeed.log.reader import Reader
-from eventfeed.parent_process import end_with_parent
 from eventfeed.settings import Settings, from_environment
 from eventfeed.telemetry.export import exporting
 from eventfeed.telemetry.logs import configure

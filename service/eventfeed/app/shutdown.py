@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import threading
@@ -62,3 +64,15 @@ def on_sigterm(stop: Callable[[], None], deadline: Deadline) -> Iterator[None]:
     with contextlib.suppress(RuntimeError, ValueError):
         loop.add_signal_handler(signal.SIGTERM, handle)
     yield
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: it would hold the port, and nobody could stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent.sentinel,), name="parent", daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    multiprocessing.connection.wait([sentinel])
+    os._exit(1)

@@ -79,7 +79,7 @@ class LineWriter(logging.Handler):
             return
         try:
             line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-        except Exception:  # noqa: BLE001  # a faulty log line must not fail the work that it reports
+        except (AttributeError, LookupError, TypeError, ValueError):  # the arguments do not fit the message
             line = f"{record.name}: a log line at {record.pathname}:{record.lineno} cannot be formatted\n".encode()
         self._queue_bytes += len(line)
         self._lines.put(line)
