@@ -125,6 +125,14 @@ def test_wrong_clock_of_the_only_process_deletes_nothing_early(tmp_path: Path) -
     assert ([], AGES[1:]) == (ids, [age_of(entry) for entry in asyncio.run(_entries(store))])
 
 
+def test_process_that_starts_the_workers_holds_the_reference(tmp_path: Path) -> None:
+    """A worker that starts again after a crash is compared with the clock of its predecessor."""
+    with running_service(tmp_path) as service:
+        files = [each.resolve() for each in Path(f"/proc/{service.process.pid}/fd").iterdir()]
+
+    assert (tmp_path / ".eventfeed/log.clock").resolve() in files
+
+
 def age_of(entry: Entry) -> int:
     """The age of an entry in full hours."""
     return (time.time_ns() // 1_000 - entry.time) // (HOUR * 1_000_000)

@@ -5,7 +5,7 @@ import base64
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
@@ -103,6 +103,17 @@ class Store:
             )
             async with maintenance.run():
                 yield
+
+
+@contextlib.contextmanager
+def hold_clock(settings: Settings) -> Iterator[None]:
+    """Keep the reference of the clock during the block, while the processes that use it may crash and start again."""
+    if settings.cosmos is not None:
+        yield
+        return
+    with contextlib.closing(ClockReference(settings.clock_path, MachineClock(time.time_ns))) as reference:
+        reference.hold()
+        yield
 
 
 def _sqlite_engines(settings: Settings) -> Engines:

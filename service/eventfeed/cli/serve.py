@@ -17,7 +17,7 @@ import msgspec
 
 from eventfeed.app.application import create_application
 from eventfeed.app.identity import first_approvals
-from eventfeed.app.store import Store
+from eventfeed.app.store import Store, hold_clock
 from eventfeed.cli.observe import telemetry_page
 from eventfeed.cli.pipe import discard_output
 from eventfeed.cli.server import Server, listening_socket
@@ -84,7 +84,8 @@ def serve(settings: Settings, *, sample: bool, observe: bool) -> None:
     with listening_socket(settings) as listener:
         asyncio.run(_prepare(settings, sample=sample))
         hand_down(settings)
-        with telemetry_page(settings.port) if observe else contextlib.nullcontext("") as page:
+        observing = telemetry_page(settings.port) if observe else contextlib.nullcontext("")
+        with hold_clock(settings), observing as page:
             _serve(settings, listener, page=page)
 
 

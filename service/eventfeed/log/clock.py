@@ -77,7 +77,7 @@ class MachineClock:
         """Return a sentence on the last comparison, for operators."""
         if self.is_accurate:
             return "The clock of this machine is right."
-        seconds, side = abs(self.skew) // CLOCK_SECOND, "ahead of" if self.skew > 0 else "behind"
+        seconds, side = round(abs(self.skew) / CLOCK_SECOND), "ahead of" if self.skew > 0 else "behind"
         return f"The clock of this machine is {seconds} s {side} the store's, so this process appends nothing."
 
 

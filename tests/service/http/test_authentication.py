@@ -82,6 +82,20 @@ def test_cached_platform_token_expires_on_time(callers: Callers) -> None:
         callers.principal(token)
 
 
+@pytest.mark.parametrize("hours", [-5, 3, 60])
+def test_step_of_the_clock_does_not_change_the_life_of_a_cached_token(callers: Callers, hours: int) -> None:
+    """The clock is corrected only when its step is noticed, and the cache needs no clock."""
+    token = callers.token()
+    callers.principal(token)
+    callers.step = -hours * 3_600 * 1_000_000_000
+    callers.now = (SECOND + 60) * 1_000_000_000 - 1
+    before = callers.count()
+    callers.principal(token)
+    callers.now += 1
+
+    assert (1, 0) == (before, callers.count())
+
+
 def test_invalid_platform_token_is_not_cached(callers: Callers) -> None:
     """Each request with the token is refused."""
     with pytest.raises(Unauthenticated):

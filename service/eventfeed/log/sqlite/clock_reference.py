@@ -30,7 +30,11 @@ class Reference(NamedTuple):
 
 
 class ClockReference:
-    """The shared reference of a store's clock. `open` it first; every method may block."""
+    """The shared reference of a store's clock. Every method may block.
+
+    A process that uses the clock opens it, and refreshes it once a minute. A process that only starts such processes
+    holds it, so that they find it after a crash; one that only looks adopts it.
+    """
 
     def __init__(self, path: Path, clock: MachineClock) -> None:
         self._path, self._clock = path, clock
@@ -42,14 +46,20 @@ class ClockReference:
 
         `newest` is the time of the newest entry (µs). It is never after the present: a clock behind it is wrong.
         """
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._open_file()
         clock, self._opened = self._clock, self._clock.uptime()
-        if self._is_alone():
+        if self._is_alone() or not self._content():
             earliest = newest * 1_000 - self._opened
             is_behind = clock.offset < earliest - CLOCK_SKEW_MAX
             self._write(Reference(earliest, math.inf, self._opened) if is_behind else self._present())
         fcntl.flock(self._file, fcntl.LOCK_SH)  # waits for a process that is writing the file
         self.refresh()
+
+    def hold(self) -> None:
+        """Keep the reference of the processes that run, and of those that start from now on, until `close`."""
+        self._open_file()
+        self._is_alone()
+        fcntl.flock(self._file, fcntl.LOCK_SH)
 
     def adopt(self) -> bool:
         """Compare the clock with the processes that run, for a moment. False if none runs."""
@@ -81,6 +91,9 @@ class ClockReference:
         with contextlib.suppress(OSError):
             os.close(self._file)
 
+    def _open_file(self) -> None:
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def _is_alone(self) -> bool:
         """Lock the file if no process holds it, and remove the reference of earlier processes."""
         try:
@@ -102,11 +115,14 @@ class ClockReference:
         return Reference(offset, offset, self._clock.uptime())
 
     def _read(self) -> Reference:
-        content = os.pread(self._file, 100, 0).split()
-        if not content:  # a process was killed before it wrote, or only looked
+        content = self._content()
+        if not content:  # another process has just removed the reference, and replaces it
             return Reference(-math.inf, math.inf, 0)
         earliest, latest, written = content
         return Reference(float(earliest), float(latest), int(written))
+
+    def _content(self) -> list[bytes]:
+        return os.pread(self._file, 100, 0).split()
 
     def _write(self, reference: Reference) -> None:
         # Of one length, so that no part of an earlier content stays.

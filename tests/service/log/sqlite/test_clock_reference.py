@@ -165,6 +165,32 @@ def test_reference_of_a_process_killed_at_its_start_is_replaced(machine: Machine
     assert (True, False) == (first.is_accurate, second.is_accurate)
 
 
+def test_held_reference_outlives_the_processes_that_use_it(machine: Machine, tmp_path: Path) -> None:
+    """A worker that starts again after a crash is compared with the clock of its predecessor."""
+    holder = ClockReference(tmp_path / "log.clock", ManualClock())
+    holder.hold()
+    first = machine.start()
+    machine.stop()
+    wrong = machine.start(ahead=60 * HOUR)
+    machine.stop()
+    holder.close()
+    later = machine.start(ahead=60 * HOUR)
+
+    assert (True, False, True) == (first.is_accurate, wrong.is_accurate, later.is_accurate)
+
+
+def test_holder_leaves_the_first_reference_to_a_process_that_uses_it(machine: Machine, tmp_path: Path) -> None:
+    """A reference of earlier processes does not count, and the newest entry does."""
+    machine.start()
+    machine.stop()
+    holder = ClockReference(tmp_path / "log.clock", ManualClock())
+    holder.hold()
+    clock = machine.start(ahead=DAY, newest=ManualClock().now + 2 * DAY)
+    holder.close()
+
+    assert -DAY * 1_000 == clock.skew
+
+
 def test_file_of_the_reference_is_readable_by_its_owner_alone(machine: Machine, tmp_path: Path) -> None:
     """As every file of the store."""
     machine.start()
