@@ -18,7 +18,7 @@ def page_of(response: Any, request_time: float) -> Page:
 
 def position_of(cursor: str) -> int:
     """The position of a cursor."""
-    return int(cursor.rpartition(".")[2])
+    return int(cursor.split(".")[1])
 
 
 def finish(response: Any, violations: Sequence[str]) -> None:

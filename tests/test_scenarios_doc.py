@@ -21,6 +21,7 @@ GUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 NOW = re.compile(r"\b(?!2099)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 TRACE = re.compile(r"\b[0-9a-f]{32}\b")
 CURSOR = re.compile(r"feed-cursor: ([a-z0-9]{12})\.")
+PROOF = re.compile(r"(?<=\blog)(\.\d+)\.[a-z2-7]{6}\b")
 URLS = re.compile(r"(?:https?:/)?/[^\s'\"`<>|]+")
 
 
@@ -59,7 +60,7 @@ def normalise(responses: Sequence[Response]) -> str:
     (log,) = set(CURSOR.findall(text))
     ids = {guid: f"id-{index}" for index, guid in enumerate(dict.fromkeys(GUID.findall(text)))}
     text = GUID.sub(lambda match: ids[match[0]], text)
-    return TRACE.sub("trace", NOW.sub("now", text)).replace(log, "log")
+    return PROOF.sub(r"\1.proof", TRACE.sub("trace", NOW.sub("now", text)).replace(log, "log"))
 
 
 def requests_and_responses() -> Iterator[tuple[str, str]]:

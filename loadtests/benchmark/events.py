@@ -54,7 +54,7 @@ def fill(server: Server, headers: dict[str, str], *, events: int) -> None:
 def log_end(server: Server, headers: dict[str, str]) -> tuple[str, int]:
     """The name of the log, and its last position."""
     response = server.client.get("/events/api/v1/head", headers=headers).raise_for_status()
-    log, _, position = response.json()["cursor"].partition(".")
+    log, position = response.json()["cursor"].split(".")[:2]
     return log, int(position)
 
 

@@ -91,7 +91,7 @@ def test_filters_by_type_party_and_source_combine(
     of_party = read_app_feed(service, app, "after=0&party=50000002&type=instance.created")
     of_source = read_app_feed(service, app, f"after=0&source={cases[4]['source']}")
     empty = read_app_feed(service, app, "after=0&eventType=none")
-    cursor = completed_page.headers["feed-cursor"].partition(".")[2]
+    cursor = completed_page.headers["feed-cursor"].split(".")[1]
 
     assert receipt_ids(cases)[2::3] == event_ids(completed_page)
     assert [receipt_ids(cases)[index] for index in (0, 2, 3)] == event_ids(two_types)
@@ -286,7 +286,7 @@ def test_head_returns_the_end_of_the_log_to_any_caller(service: RunningService, 
     response = service.client.get("/events/api/v1/head", headers=bearer(service.token("")))
     assert_problem(service.client.get("/events/api/v1/head"), 401, "unauthenticated")
 
-    assert int(response.json()["cursor"].partition(".")[2]) >= int(cases[-1]["sequence"])
+    assert int(response.json()["cursor"].split(".")[1]) >= int(cases[-1]["sequence"])
     assert response.json()["time"] >= cases[-1]["time"]
 
 

@@ -435,7 +435,7 @@ def test_old_cursors_are_refused_after_new_log(tmp_path: Path) -> None:
         old_page, new_page = read_app_feed(service, "a", f"after={cursor}"), read_app_feed(service, "a", "after=0")
 
     assert (410, "cursor-of-another-log") == (old_page.status_code, old_page.json()["code"])
-    assert f"{name}.3" == new_page.headers["feed-cursor"]
+    assert new_page.headers["feed-cursor"].startswith(f"{name}.3.")
 
 
 @pytest.mark.parametrize(

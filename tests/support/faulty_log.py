@@ -31,6 +31,7 @@ class FaultyLog:
         self.end_ages = log.end_ages
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.append_started = asyncio.Event()
+        self.follows = 0
         self._late: tuple[int, Sequence[Entry]] | None = None
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
@@ -64,6 +65,7 @@ class FaultyLog:
 
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
+        self.follows += 1
         return await self._log.follow(after=after, limit=limit)
 
     async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:

@@ -1,24 +1,43 @@
-"""Cursors: positions in one log, as consumers keep them."""
+"""Cursors: positions in one log, as consumers keep them.
 
+The proof in a cursor comes from the entry at its position. If a store was restored from an older copy, other entries
+take the positions of the lost ones, and the proofs of earlier cursors no longer fit.
+"""
+
+import base64
+import functools
+import hashlib
 import re
 
 import msgspec
 
+from eventfeed.domain.event import Entry
+
 # A log name has always this many lower-case letters and digits, which tells a cursor from an event id.
 LOG_NAME_LENGTH = 12
 
-_CURSOR = re.compile(rf"(?P<log>[a-z0-9]{{{LOG_NAME_LENGTH}}})\.(?P<position>[0-9]{{1,20}})", re.ASCII)
+# Characters of a proof: 30 bits, in base 32.
+PROOF_LENGTH = 6
+
+_CURSOR = re.compile(
+    rf"(?P<log>[a-z0-9]{{{LOG_NAME_LENGTH}}})\.(?P<position>[0-9]{{1,20}})(?:\.(?P<proof>[a-z2-7]{{{PROOF_LENGTH}}}))?",
+    re.ASCII,
+)
 _DIGITS = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """The last position examined in the log of this name. 0 is before the first entry."""
+    """The last position examined in the log of this name. 0 is before the first entry.
+
+    `proof` is that of the entry at the position, "" if the entry has expired. Cursors from before proofs have none.
+    """
 
     log: str
     position: int
+    proof: str = ""
 
     def __str__(self) -> str:
-        return f"{self.log}.{self.position}"
+        return f"{self.log}.{self.position}.{self.proof}" if self.proof else f"{self.log}.{self.position}"
 
 
 class BareSequence(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +58,19 @@ After = Cursor | BareSequence | EventId
 def parse_after(text: str) -> After:
     """Parse the parameter `after`."""
     if match := _CURSOR.fullmatch(text):
-        return Cursor(log=match["log"], position=int(match["position"]))
+        return Cursor(log=match["log"], position=int(match["position"]), proof=match["proof"] or "")
     if _DIGITS.fullmatch(text):
         return BareSequence(position=int(text))
     return EventId(id=text)
+
+
+def cursor_at(entry: Entry, *, log: str) -> Cursor:
+    """Return the cursor after an entry, with its proof."""
+    return Cursor(log=log, position=entry.sequence, proof=_proof(log, entry.sequence, entry.time, entry.write_id))
+
+
+@functools.lru_cache(maxsize=1_024)  # most readers stand at the end
+def _proof(log: str, position: int, time: int, write_id: str) -> str:
+    """Return a digest of what belongs to this entry alone, never of its content."""
+    digest = hashlib.blake2b(f"{log}.{position}.{time}.{write_id}".encode(), digest_size=5).digest()
+    return base64.b32encode(digest).decode().lower()[:PROOF_LENGTH]

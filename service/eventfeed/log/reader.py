@@ -11,11 +11,12 @@ from array import array
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
+from cachetools import LRUCache
 from msgspec.structs import replace
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
-from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId
+from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId, cursor_at
 from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
 from eventfeed.domain.event import Entry, Event, sequence_of
@@ -29,6 +30,8 @@ from eventfeed.telemetry.telemetry import Telemetry
 SCANS_MAX = 10
 # Seconds for the scans of one request, even if the store is slow.
 SCANS_SECONDS_MAX = 4.0
+# Cursors of entries that are not in memory, kept until their consumers return.
+CURSORS_MAX = 4_096
 # This number of entries cannot exceed the bytes of a page, even if each event has the maximum size.
 UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
 # The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
@@ -67,6 +70,7 @@ class Reader:
     ) -> None:
         self._log, self._tail, self._retention = log, tail, retention
         self._decisions, self._telemetry = decisions, telemetry
+        self._cursors = LRUCache[tuple[str, int], Cursor](CURSORS_MAX)
 
     @property
     def is_stopping(self) -> bool:
@@ -92,11 +96,13 @@ class Reader:
         start = start_of(after, head)
         if isinstance(start, NeedsLookup):
             start = await self._look_up(start, feed, after=after, head=head)
+        elif isinstance(after, Cursor) and after.proof:
+            await self._check_proof(after)
         first = start if bounds.since is None else await self._start_at(bounds.since, start, head=head)
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, bounds=bounds)
-        cursor = Cursor(log=head.log, position=max(start, scan.examined))
         entries, positions = scan.entries, scan.positions
+        cursor = await self.cursor_at(max(start, scan.examined), log=head.log, entries=entries)
         if positions is None:
             positions = array("Q", map(sequence_of, entries)).tobytes()
         self._telemetry.page_served(
@@ -107,6 +113,22 @@ class Reader:
             seconds=time.perf_counter() - began,
         )
         return Page(entries=entries, cursor=cursor, more=cursor.position < through, positions=positions)
+
+    async def cursor_at(self, position: int, *, log: str, entries: Sequence[Entry] = ()) -> Cursor:
+        """Return the cursor of a position, with its proof unless its entry has expired.
+
+        The last of `entries` may be the entry at the position. Otherwise it is in memory, or the store is asked.
+        """
+        if entry := self._tail.recent.at(position):
+            return cursor_at(entry, log=log)
+        if cursor := self._cursors.get((log, position)):
+            return cursor
+        if not (entries and entries[-1].sequence == position) and position:
+            entries = await self._log.follow(after=position - 1, limit=1)
+        if not entries or entries[-1].sequence != position:
+            return Cursor(log=log, position=position)
+        cursor = self._cursors[log, position] = cursor_at(entries[-1], log=log)
+        return cursor
 
     def has_passed(self, until: int | None) -> bool:
         """True if the last entry is at or after this time (µs): then no earlier event can follow."""
@@ -125,6 +147,15 @@ class Reader:
             either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, disconnect}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return match.result() if match.done() else self._tail.head.end_offset
+
+    async def _check_proof(self, cursor: Cursor) -> None:
+        """Raise `CursorOfAnotherLog` if another entry is at the cursor's position than when it was given out."""
+        present = await self.cursor_at(cursor.position, log=cursor.log)
+        if present.proof not in ("", cursor.proof):
+            raise CursorOfAnotherLog(
+                f"This cursor is not from this copy of the log {cursor.log}: an older copy was restored, and other "
+                "entries have taken the positions of those that were lost. Start again."
+            )
 
     async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:
         """Find the position of an event id. Raises `CursorExpired` with the oldest time for `EXPIRED`."""

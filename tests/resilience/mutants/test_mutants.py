@@ -43,8 +43,14 @@ MUTANTS = {
     ),
     "cursor at the last returned entry instead of the last examined one": Mutant(
         "log/reader.py",
-        "position=max(start, scan.examined))",
-        "position=scan.entries[-1].sequence if scan.entries else start)",
+        "self.cursor_at(max(start, scan.examined),",
+        "self.cursor_at(scan.entries[-1].sequence if scan.entries else start,",
+        "tests/service/log/test_reader.py",
+    ),
+    "cursor accepted without a check of its proof": Mutant(
+        "log/reader.py",
+        "            await self._check_proof(after)\n",
+        "            pass\n",
         "tests/service/log/test_reader.py",
     ),
     "no duplicate check after a lost race": Mutant(

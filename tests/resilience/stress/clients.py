@@ -106,7 +106,7 @@ def follow(url: str, token: str, follower: Follower, end_file: Path) -> list[Ite
     rng, items, cursor = random.Random(repr(follower)), list[Item](), "0"
     deadline = time.monotonic() + OUTAGE_SECONDS_MAX
     with httpx.Client(base_url=url, headers=bearer(token), timeout=REQUEST_SECONDS_MAX) as client:
-        while not (end_file.exists() and cursor.partition(".")[2] == end_file.read_text()):
+        while not (end_file.exists() and cursor.split(".")[1] == end_file.read_text()):
             size = _uneven(rng, 1000)
             response = _page(client, follower, cursor=cursor, size=size)
             if response is None:

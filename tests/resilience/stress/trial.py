@@ -121,7 +121,7 @@ def _kill_workers(
         observations.peak_mib = max(observations.peak_mib, _memory(service))
         with contextlib.suppress(httpx.HTTPError):  # the request met a killed worker, or one that is starting
             response = service.client.get("/events/api/v1/head", headers=headers)
-            if int(response.raise_for_status().json()["cursor"].partition(".")[2]) >= thresholds[0]:
+            if int(response.raise_for_status().json()["cursor"].split(".")[1]) >= thresholds[0]:
                 os.kill(service.worker_pids()[0], signal.SIGKILL)
                 thresholds.pop(0)
                 observations.kills += 1

@@ -4,12 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.cursor import LOG_NAME_LENGTH, BareSequence, Cursor, EventId, parse_after
+from eventfeed.domain.cursor import LOG_NAME_LENGTH, PROOF_LENGTH, BareSequence, Cursor, EventId, parse_after
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=LOG_NAME_LENGTH, max_size=LOG_NAME_LENGTH)
 
 
-@given(cursor=st.builds(Cursor, log=NAMES, position=st.integers(0, 10**18)))
+PROOFS = st.just("") | st.text("abcdefghijklmnopqrstuvwxyz234567", min_size=PROOF_LENGTH, max_size=PROOF_LENGTH)
+
+
+@given(cursor=st.builds(Cursor, log=NAMES, position=st.integers(0, 10**18), proof=PROOFS))
 def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
     """The cursor of a page is the start of the next request."""
     assert cursor == parse_after(str(cursor))
@@ -22,6 +25,12 @@ def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
         ("00000000000000000042", BareSequence(position=42)),
         ("9" * 40, BareSequence(position=int("9" * 40))),
         ("abcdefghijkl.7", Cursor(log="abcdefghijkl", position=7)),
+        ("abcdefghijkl.7.a2b3c4", Cursor(log="abcdefghijkl", position=7, proof="a2b3c4")),
+        ("abcdefghijkl.7.", EventId(id="abcdefghijkl.7.")),
+        ("abcdefghijkl.7.a2b3c", EventId(id="abcdefghijkl.7.a2b3c")),
+        ("abcdefghijkl.7.A2B3C4", EventId(id="abcdefghijkl.7.A2B3C4")),
+        ("abcdefghijkl.7.a1b0c9", EventId(id="abcdefghijkl.7.a1b0c9")),
+        ("abcdefghijkl.7.a2b3c4.a2b3c4", EventId(id="abcdefghijkl.7.a2b3c4.a2b3c4")),
         ("abcdefghijkl.", EventId(id="abcdefghijkl.")),
         ("ABCDEFGHIJKL.7", EventId(id="ABCDEFGHIJKL.7")),
         ("short.7", EventId(id="short.7")),

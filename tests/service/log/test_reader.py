@@ -1,9 +1,10 @@
 """The reader: consecutive pages without gaps or duplicates, from memory and from the store."""
 
 import pytest
+from msgspec.structs import replace
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
-from eventfeed.domain.cursor import BareSequence, Cursor, EventId
+from eventfeed.domain.cursor import PROOF_LENGTH, BareSequence, Cursor, EventId
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor
 from eventfeed.domain.feed import PAGE_BYTES_MAX, app_feed
 from eventfeed.domain.ports import EventLog
@@ -131,6 +132,70 @@ async def test_cursor_of_another_log_is_rejected(log: EventLog, clock: ManualClo
     """A restored store or another one never misreads a cursor."""
     with pytest.raises(CursorOfAnotherLog):
         await read_page(await new_reader(log, clock), FEED, size=9, after=Cursor(log="another00log", position=0))
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("position", [1, 50, 99])
+async def test_cursor_with_another_proof_is_of_another_log(
+    log: EventLog, clock: ManualClock, position: int, *, in_memory: bool
+) -> None:
+    """An older copy was restored: other entries have taken the positions of those that were lost."""
+    if in_memory:
+        reader = await new_reader(log, clock)
+        await log.append(entries(1, 99), after=0)
+    else:
+        await log.append(entries(1, 99), after=0)
+        reader = await new_reader(log, clock)
+    head = await log.head()
+    proven = await reader.cursor_at(position, log=head.log)
+    other = replace(proven, proof="aaaaaa" if proven.proof != "aaaaaa" else "bbbbbb")
+
+    assert len(proven.proof) == PROOF_LENGTH
+    assert (await read_page(reader, FEED, size=9, after=proven)).cursor.position >= position
+    assert (await read_page(reader, FEED, size=9, after=replace(proven, proof=""))).cursor.position >= position
+    with pytest.raises(CursorOfAnotherLog, match="older copy"):
+        await read_page(reader, FEED, size=9, after=other)
+
+
+@pytest.mark.parametrize("size", [9, 200])
+async def test_cursor_of_every_page_has_a_proof(log: EventLog, clock: ManualClock, size: int) -> None:
+    """The position is that of an entry on the page, of another feed, or of the end; position 0 has none."""
+    reader = await new_reader(log, clock)
+    empty = await read_page(reader, FEED, size=size)
+    await log.append([*entries(1, 98), entry(99, of=event(app=None))], after=0)
+    reader = await new_reader(log, clock)
+    page = await read_page(reader, FEED, size=size)
+
+    assert ("", PROOF_LENGTH) == (empty.cursor.proof, len(page.cursor.proof))
+
+
+async def test_cursor_of_an_expired_entry_is_accepted(log: EventLog, clock: ManualClock) -> None:
+    """Nothing is left that its proof could be compared with; the entries after it are all there."""
+    await log.append(entries(1, 99), after=0)
+    head = await log.head()
+    cursor = await (await new_reader(log, clock)).cursor_at(50, log=head.log)
+    while await log.expire(before=50_500_000) != 50:
+        pass
+    clock.now = KEEP + 50_500_000
+    page = await read_page(await new_reader(log, clock), FEED, size=1, after=cursor)
+
+    assert [51] == [each.sequence for each in page.entries]
+
+
+async def test_cursors_outside_memory_cost_one_lookup(log: EventLog, clock: ManualClock) -> None:
+    """A consumer that reads page after page, from the store, costs no lookup at all."""
+    await log.append(entries(1, 99), after=0)
+    faulty, head = FaultyLog(log), await log.head()
+    reader = await new_reader(faulty, clock)
+    after = await (await new_reader(log, clock)).cursor_at(10, log=head.log)
+    await read_page(reader, FEED, size=9, after=BareSequence(position=0))
+    lookups = list[int]()
+    for _ in range(3):
+        before = faulty.follows
+        after = (await read_page(reader, FEED, size=9, after=after)).cursor
+        lookups.append(faulty.follows - before)
+
+    assert [1, 0, 0] == lookups
 
 
 async def test_cursor_at_the_end_does_not_expire(log: EventLog, clock: ManualClock) -> None:

@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.types import ASGIApp, Send
 from msgspec.structs import replace
 
-from eventfeed.domain.cursor import Cursor
+from eventfeed.domain.cursor import Cursor, cursor_at
 from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
@@ -120,7 +120,7 @@ def _events(page: Page, feed_request: FeedRequest) -> bytes:
     messages = list[bytes]()
     for entry in page.entries:
         lines = b"\ndata: ".join(_LINES.split(feed_request.serialise(entry)))
-        messages.append(b"id: %b.%d\ndata: %b\n\n" % (page.cursor.log.encode(), entry.sequence, lines))
+        messages.append(b"id: %b\ndata: %b\n\n" % (str(cursor_at(entry, log=page.cursor.log)).encode(), lines))
     return b"".join(messages)
 
 

@@ -106,7 +106,7 @@ class ReadingServices(NamedTuple):
         position = await self.page_reader.wait_for_entry(
             request.feed, past=past.position, seconds=seconds, disconnect=disconnect
         )
-        return Cursor(log=past.log, position=position)
+        return await self.page_reader.cursor_at(position, log=past.log)
 
     def seconds_left(self, request: FeedRequest) -> float:
         """Return the time until the right ends (s): the token's, or that of the guard."""

@@ -9,7 +9,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.app_source import app_of, parse_app
 from eventfeed.domain.conditions import Condition, Equal
-from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.feed import NOBODY, Feed, app_feed, party_feed, resource_feed
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Register
@@ -93,7 +92,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         feeds.authenticator.principal(request)
         head = await reader.head()
         body = HeadResponse(
-            cursor=str(Cursor(log=head.log, position=head.end_offset)),
+            cursor=str(await reader.cursor_at(head.end_offset, log=head.log)),
             time=format_moment(head.time) if head.end_offset else None,
         )
         return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})

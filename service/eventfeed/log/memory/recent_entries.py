@@ -104,6 +104,11 @@ class RecentEntries:
         """The position before the oldest entry in memory; None without entries."""
         return self._entries[0].sequence - 1 if self._entries else None
 
+    def at(self, position: int) -> Entry | None:
+        """Return the entry at this position; None if memory does not have it."""
+        index = position - self._entries[0].sequence if self._entries else -1
+        return self._entries[index] if 0 <= index < len(self._entries) else None
+
     def after(self, position: int) -> Sequence[Entry] | None:
         """Return all entries after this position; None if memory does not reach back to it."""
         return self._entries[position + 1 - self._entries[0].sequence :] if self._reaches(position) else None
