@@ -65,12 +65,12 @@ def parse_after(text: str) -> After:
 
 
 def cursor_at(entry: Entry, *, log: str) -> Cursor:
-    """Return the cursor after an entry, with its proof."""
-    return Cursor(log=log, position=entry.sequence, proof=_proof(log, entry.sequence, entry.time, entry.write_id))
+    """Return the cursor after an entry, with its proof: a digest of what belongs to this entry alone."""
+    proof = _digest(f"{log}.{entry.sequence}.{entry.time}.{entry.write_id}")
+    return Cursor(log=log, position=entry.sequence, proof=proof)
 
 
 @functools.lru_cache(maxsize=1_024)  # most readers stand at the end
-def _proof(log: str, position: int, time: int, write_id: str) -> str:
-    """Return a digest of what belongs to this entry alone, never of its content."""
-    digest = hashlib.blake2b(f"{log}.{position}.{time}.{write_id}".encode(), digest_size=5).digest()
+def _digest(text: str) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=5).digest()
     return base64.b32encode(digest).decode().lower()[:PROOF_LENGTH]

@@ -102,7 +102,7 @@ class RestoreMachine(RuleBasedStateMachine):
         self.do(self.open())
 
     @rule(choice=st.integers(0, 5), has_new_name=st.booleans(), apps=st.lists(st.sampled_from(APPS), max_size=12))
-    def restore(self, choice: int, has_new_name: bool, apps: list[App]) -> None:  # noqa: FBT001  # passed by name
+    def restore(self, *, choice: int, has_new_name: bool, apps: list[App]) -> None:
         """Put an older copy in the store's place, start again, and publish other events."""
         source, ids = self.copies[choice % len(self.copies)]
         self.do(self.stack.aclose())
@@ -114,7 +114,7 @@ class RestoreMachine(RuleBasedStateMachine):
         self.publish(apps or [APPS[0]], seconds=0)
 
     @rule(number=st.integers(0, 2), size=st.integers(1, 8), pages=st.integers(1, 4), keep=st.integers(1, 8))
-    def read(self, number: int, size: int, pages: int, keep: int) -> None:
+    def read(self, number: int, *, size: int, pages: int, keep: int) -> None:
         """Read pages; keep the page's cursor, or that of the last event handled before the consumer stopped."""
         consumer = self.consumers[number]
         for _ in range(pages):
