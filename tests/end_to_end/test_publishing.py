@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -355,3 +356,28 @@ def test_binary_data_is_returned_as_base64(service: RunningService, app: str) ->
     ).raise_for_status()
 
     assert b"\x00\xff" == base64.b64decode(str(app_feed_events(service, app)[0]["data_base64"]))
+
+
+@pytest.mark.parametrize("path", [APP_PATH, EVENTS_PATH])
+@pytest.mark.parametrize("ahead", [timedelta(minutes=5), timedelta(days=30_000)])
+def test_time_from_the_future_is_stored_as_the_registration(
+    service: RunningService, app: str, path: str, ahead: timedelta
+) -> None:
+    """A consumer that reads from the newest time that it has seen gets every later event."""
+    time = (datetime.now(UTC) + ahead).isoformat()
+    events = [cloud_event(app, time=time), cloud_event(app, time="2020-01-31T12:00:00.5+01:00")]
+    first, past = post_events(service, path, events, media_type=BATCH_MEDIA_TYPE).raise_for_status().json()
+    seen, unchanged = app_feed_events(service, app)
+    repeat = post_events(service, path, events, media_type=BATCH_MEDIA_TYPE).raise_for_status().json()
+    later = cloud_event(app)
+    post_events(service, path, [later], media_type=BATCH_MEDIA_TYPE).raise_for_status()
+    token = service.token(f"altinn:events/ttd/{app}")
+    page = service.client.get(
+        f"/events/api/v1/app/ttd/{app}", params={"from": str(seen["time"])}, headers=bearer(token)
+    ).raise_for_status()
+
+    assert (first["time"], "2020-01-31T12:00:00.5+01:00") == (seen["time"], unchanged["time"])
+    assert {**events[0], "time": first["time"], "sequence": first["sequence"]} == seen
+    assert later["id"] in [event["id"] for event in page.json()]
+    assert [True, True] == [receipt["duplicate"] for receipt in repeat]
+    assert [first["sequence"], past["sequence"]] == [receipt["sequence"] for receipt in repeat]

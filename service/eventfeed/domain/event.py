@@ -6,6 +6,9 @@ from collections.abc import Callable
 from operator import attrgetter
 
 import msgspec
+from msgspec.structs import replace
+
+from eventfeed.domain.moment import format_moment
 
 MARKER_TYPE = "eventfeed.marker"
 # Version, trace id, span id and flags (W3C Trace Context §3.2).
@@ -38,6 +41,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A valid event: the attributes that feeds are selected by, and `body`, the whole event as JSON.
 
     `content` is a digest of the event as the publisher sent it, before defaults. `instance` is a guid in lower case.
+    `future_time` is the event's `time` (µs since 1970) if that was in the future when the event arrived.
     """
 
     identity: Identity
@@ -48,6 +52,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource: str | None
     content: bytes
     body: bytes
+    future_time: int | None = None
+
+    def registered(self, time: int) -> "Event":
+        """Return the event as the log stores it at this time: nothing occurs after its registration."""
+        if self.future_time is None:
+            return self
+        body = self.body if self.future_time <= time else _with_time(self.body, format_moment(time))
+        return replace(self, body=body, future_time=None)
+
+
+def _with_time(body: bytes, time: str) -> bytes:
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return msgspec.json.encode({**members, "time": time})
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):

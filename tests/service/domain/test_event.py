@@ -1,8 +1,10 @@
 """Identities of events, entries as JSON, and markers."""
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from eventfeed.domain.event import MARKER_TYPE, Identity, marker, sequence_of
 from tests.support.events import entry, event
@@ -50,3 +52,23 @@ def test_marker_is_a_valid_event_without_app_subject_and_resource() -> None:
 def test_sequence_of_an_entry_is_its_position() -> None:
     """Entries can be sorted by it."""
     assert [1, 2, 3] == [each.sequence for each in sorted([entry(3), entry(1), entry(2)], key=sequence_of)]
+
+
+@pytest.mark.parametrize(
+    ("future_time", "time"),
+    [
+        (None, "2099-01-31T12:00:00.5+01:00"),
+        (4_073_540_400_500_000, "1970-01-01T00:00:01.000000Z"),
+        (1_000_001, "1970-01-01T00:00:01.000000Z"),
+        # The registration came after the time that the event claims.
+        (1_000_000, "2099-01-31T12:00:00.5+01:00"),
+    ],
+)
+def test_time_after_the_registration_is_restated(future_time: int | None, time: str) -> None:
+    """Nothing else changes, neither the order nor the spelling of the other members."""
+    body = b'{"id":"a","time":"2099-01-31T12:00:00.5+01:00","data":1.50}'
+    arrived = replace(event("a"), body=body, future_time=future_time)
+    stored = arrived.registered(1_000_000)
+
+    assert b'{"id":"a","time":"%b","data":1.50}' % time.encode() == stored.body
+    assert replace(arrived, body=stored.body, future_time=None) == stored

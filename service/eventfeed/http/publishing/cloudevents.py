@@ -21,7 +21,7 @@ from eventfeed.domain.cloudevents import (
 )
 from eventfeed.domain.errors import Fault, InvalidEvent, TooLarge
 from eventfeed.domain.event import Event, Identity
-from eventfeed.domain.moment import format_moment
+from eventfeed.domain.moment import format_moment, parse_moment
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json|text/json")
 _PARSE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -54,7 +54,7 @@ class EventDefaults(NamedTuple):
 
 
 class _Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    """The attributes that select the feeds of an event."""
+    """The attributes that select the feeds of an event, and its time."""
 
     source: str
     type: str
@@ -62,6 +62,7 @@ class _Attributes(msgspec.Struct, frozen=True, kw_only=True):
     subject: str | None = None
     resource: str | None = None
     resourceinstance: str | None = None
+    time: str | None = None
 
 
 def json_events(body: bytes, *, batch: bool | None) -> RawEvents:
@@ -158,7 +159,13 @@ def _event(text: bytes, attributes: Mapping[str, object], *, defaults: EventDefa
         resource=app_source.resource if app_source else fields.resource,
         content=hashlib.sha256(msgspec.json.encode(attributes, order="sorted")).digest(),
         body=msgspec.json.encode(members),
+        future_time=_future_time(fields.time, now=defaults.now),
     )
+
+
+def _future_time(time: str | None, *, now: int) -> int | None:
+    moment = None if time is None else parse_moment(time)
+    return moment if moment is not None and moment > now else None
 
 
 def _keep_spelling(digits: str) -> Mapping[str, str]:
