@@ -93,6 +93,27 @@ def test_worker_ends_when_the_main_process_is_killed(tmp_path: Path) -> None:
     service.client.close()
 
 
+def test_page_of_traces_ends_when_the_main_process_is_killed(tmp_path: Path) -> None:
+    """Its port is free for a restart."""
+    service = start(tmp_path, "--observe")
+    output = tmp_path / "output"
+    wait_until(lambda: b"traces and charts: http" in output.read_bytes())
+    url = output.read_text().partition("traces and charts: ")[2].partition("\n")[0]
+    wait_until(lambda: has_listener(url))
+    os.kill(service.process.pid, signal.SIGKILL)
+    service.process.wait()
+    service.client.close()
+
+    wait_until(lambda: not has_listener(url))
+
+
+def has_listener(url: str) -> bool:
+    """True if a process listens on the port of a URL."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", urlsplit(url).port)):
+        return True
+    return False
+
+
 def test_stop_with_held_requests_and_collectors_that_hang_ends_in_time(tmp_path: Path) -> None:
     """Waits, streams, traces, measurements and logs have one limit of 5 s together. No receipt is lost."""
     logs = {"EVENTFEED_LOG_LEVEL": "info", "OTEL_BLRP_SCHEDULE_DELAY": "100"}

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 
 from eventfeed.settings import SettingsError
 
-STOP_SECONDS_MAX = 10.0
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 # All traces, and without a delay: the page shows the latest requests.
 _EXPORT = {
@@ -32,18 +31,15 @@ def telemetry_page(port: int) -> Iterator[str]:
     if find_spec("chartkick") is None:
         raise ModuleNotFoundError("No module named 'chartkick'", name="chartkick")
     url = f"http://127.0.0.1:{_free_port(port + 1)}"
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory", "--no-ws", "--log-level", "warning"]
-    command += ["--host", "127.0.0.1", "--port", url.rpartition(":")[2], "eventfeed.devtools.app:create"]
-    process = subprocess.Popen(command)  # noqa: S603  # our own
+    command = [sys.executable, "-m", "eventfeed.devtools", url.rpartition(":")[2]]
+    # The page ends with its standard input, and so with this process.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603  # our own
     os.environ |= {ENDPOINT: url, **{name: value for name, value in _EXPORT.items() if name not in os.environ}}
     try:
         yield url
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()
+        process.communicate()
 
 
 def _free_port(first: int) -> int:
