@@ -47,7 +47,7 @@ async def records(
     if request.param == "sqlite":
         sqlite_records = SqliteRecords(tmp_path / "log.access.db")
         with forbid_blocking():
-            await sqlite_records.open()
+            await sqlite_records.create()
             yield sqlite_records
         await sqlite_records.close()
     else:

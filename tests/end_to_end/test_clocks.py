@@ -54,7 +54,7 @@ async def _fill(address: str) -> None:
     now = time.time_ns() // 1_000
     times = [now - age * HOUR * 1_000_000 for age in AGES]
     old = [Entry(sequence=each, time=at, write_id="old", event=event()) for each, at in enumerate(times, start=1)]
-    async with (store := Store(Settings(store=address), Telemetry())).open():
+    async with (store := Store(Settings(store=address), Telemetry())).open(create=True):
         await store.log.append(old, after=0)
 
 

@@ -17,10 +17,12 @@ from eventfeed.app.diagnosis import (
     settings_findings,
     store_findings,
 )
+from eventfeed.app.store import Store
 from eventfeed.cli import doctor
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.settings import Settings
+from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, open_sqlite_log
 from tests.support.events import entry
 from tests.support.service import free_port
@@ -74,6 +76,7 @@ async def test_damaged_store_is_named(settings: Settings) -> None:
 
 async def test_store_is_described_by_its_events(settings: Settings) -> None:
     """Its name, its first and its last event."""
+    await Store(settings, Telemetry()).create()
     async with open_sqlite_log(settings.sqlite_path) as log:
         await log.append([entry(1), entry(2)], after=0)
         name = (await log.head()).log

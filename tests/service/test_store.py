@@ -3,7 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from eventfeed.app.store import Store
+from eventfeed.domain.errors import StoreUnusable
 from eventfeed.domain.publishing import Submission
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
@@ -13,9 +16,9 @@ from tests.support.events import event
 async def test_process_reads_the_newest_events_into_memory_at_start(tmp_path: Path) -> None:
     """Pages with earlier events need no read of the store."""
     settings = Settings(store=f"sqlite:///{tmp_path}/log.db")
-    async with (before := Store(settings, Telemetry())).run():
+    async with (before := Store(settings, Telemetry())).run(create=True):
         await before.appender.publish(Submission(events=[event(), event()], pointers=["", ""], admin=True))
-    async with (store := Store(settings, Telemetry())).run():
+    async with (store := Store(settings, Telemetry())).run(create=True):
         entries = store.tail.entries_after(0)
         for _ in range(1_000):
             if entries is not None:
@@ -29,7 +32,7 @@ async def test_process_reads_the_newest_events_into_memory_at_start(tmp_path: Pa
 async def test_open_store_gives_log_and_records_without_background_work(tmp_path: Path) -> None:
     """Commands use the log and the records of a store without running it."""
     settings = Settings(store=f"sqlite:///{tmp_path}/log.db")
-    async with (store := Store(settings, Telemetry())).open():
+    async with (store := Store(settings, Telemetry())).open(create=True):
         head = await store.log.head()
         approval = await store.records.approval("310000033")
 
@@ -39,9 +42,18 @@ async def test_open_store_gives_log_and_records_without_background_work(tmp_path
 async def test_running_store_reports_its_queue_and_its_end(tmp_path: Path) -> None:
     """Gauges read the appender and the tail of this store."""
     telemetry = Telemetry()
-    async with (store := Store(Settings(store=f"sqlite:///{tmp_path}/log.db"), telemetry)).run():
+    async with (store := Store(Settings(store=f"sqlite:///{tmp_path}/log.db"), telemetry)).run(create=True):
         await store.appender.publish(Submission(events=[event()], pointers=[""], admin=True))
         gauges = {name: read() for name, read in telemetry.gauges.items()}
 
     assert (0, 1) == (gauges["eventfeed.queue.depth"], gauges["eventfeed.tail.sequence"])
     assert gauges["eventfeed.tail.staleness"] >= 0
+
+
+async def test_store_without_a_file_does_not_open(tmp_path: Path) -> None:
+    """A worker or a command creates no empty log where one was removed."""
+    with pytest.raises(StoreUnusable, match="no store at"):
+        async with Store(Settings(store=f"sqlite:///{tmp_path}/log.db"), Telemetry()).open():
+            pass
+
+    assert [] == list(tmp_path.iterdir())

@@ -30,7 +30,7 @@ def new_name() -> str:
 async def open_sqlite_log(path: Path) -> AsyncIterator[SqliteLog]:
     """Open the SQLite log in this file while the block lasts."""
     log = SqliteLog(path, new_name=new_name)
-    await log.open()
+    await log.create()
     try:
         yield log
     finally:

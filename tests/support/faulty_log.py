@@ -63,6 +63,10 @@ class FaultyLog:
         """See `EventLog.head`."""
         return await self._log.head()
 
+    async def probe(self) -> Head:
+        """See `EventLog.probe`."""
+        return await self._log.probe()
+
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
         self.follows += 1

@@ -12,6 +12,7 @@ import apsw
 
 from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
+from eventfeed.domain.errors import StoreUnusable
 from eventfeed.log.appender import Appender
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers
@@ -71,12 +72,12 @@ class Store:
                 await self._database.open()
                 await self._database.create(self._containers)
                 await self._database.require(self._containers, indexes=True)
-        async with self.open():
+        async with self.open(create=True):
             pass
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[None]:
-        """Keep the engines open during the block."""
+    async def open(self, *, create: bool = False) -> AsyncIterator[None]:
+        """Keep the engines open during the block. Without `create`, a store that does not exist is an error."""
         async with contextlib.AsyncExitStack() as stack:
             if self._database is not None:
                 stack.push_async_callback(self._database.close)
@@ -84,13 +85,13 @@ class Store:
                 await self._database.require(self._containers, indexes=False)
             for engine in (self.log, self.records):
                 stack.push_async_callback(engine.close)
-                await engine.open()
+                await (engine.create() if create else engine.open())
             yield
 
     @contextlib.asynccontextmanager
-    async def run(self) -> AsyncIterator[None]:
-        """Keep the engines open, append and maintain the log during the block."""
-        async with self.open(), contextlib.AsyncExitStack() as stack:
+    async def run(self, *, create: bool = False) -> AsyncIterator[None]:
+        """Keep the engines open, append and maintain the log during the block. See `open`."""
+        async with self.open(create=create), contextlib.AsyncExitStack() as stack:
             await self.tail.start()
             if self._reference is not None:
                 stack.callback(self._reference.close)
@@ -114,6 +115,16 @@ def hold_clock(settings: Settings) -> Iterator[None]:
     with contextlib.closing(ClockReference(settings.clock_path, MachineClock(time.time_ns))) as reference:
         reference.hold()
         yield
+
+
+def require_no_lost_log(settings: Settings) -> None:
+    """Raise `StoreUnusable` if a SQLite log is missing beside the records of an earlier start."""
+    log, records = settings.sqlite_path, settings.access_path
+    if settings.cosmos is None and records.exists() and not log.exists():
+        raise StoreUnusable(
+            f"{log} is missing, but {records.name} of an earlier start exists. Put the file back, restore a backup "
+            "with `eventfeed store restore FILE`, or create an empty log with `eventfeed store create`."
+        )
 
 
 def _sqlite_engines(settings: Settings) -> Engines:

@@ -72,7 +72,7 @@ def run_on_store(work: Callable[["Store"], Coroutine[None, None, Result]]) -> Re
 
     async def run() -> Result:
         store = Store(settings, Telemetry())
-        async with store.open():
+        async with store.open(create=True):
             return await work(store)
 
     with plain_failures():

@@ -17,7 +17,7 @@ import msgspec
 
 from eventfeed.app.application import create_application
 from eventfeed.app.identity import first_approvals
-from eventfeed.app.store import Store, hold_clock
+from eventfeed.app.store import Store, hold_clock, require_no_lost_log
 from eventfeed.cli.observe import telemetry_page
 from eventfeed.cli.pipe import discard_output
 from eventfeed.cli.server import Server, listening_socket
@@ -101,8 +101,9 @@ async def _prepare(settings: Settings, *, sample: bool) -> None:
     """Create the store and the keys before the workers start; fill an empty log with sample events."""
     telemetry = Telemetry()
     create_application(settings, telemetry)
+    require_no_lost_log(settings)
     store = Store(settings, telemetry)
-    async with store.run():
+    async with store.run(create=True):
         if settings.development:
             for approval in first_approvals(settings):
                 await store.records.approve(approval, seed=True)

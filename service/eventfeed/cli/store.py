@@ -26,21 +26,21 @@ def store() -> None:
     "--segment-entries",
     type=click.IntRange(1),
     metavar="N",
-    help="Entries in each partition; cannot be changed later. For tests.",
+    help="Entries in each partition of Cosmos DB; cannot be changed later. For tests.",
 )
 def create(segment_entries: int | None) -> None:
-    """Create a store in a Cosmos DB emulator. In Azure, `infra/` creates the store."""
+    """Create an empty log in a SQLite file, or in a Cosmos DB emulator. In Azure, `infra/` creates the store."""
     from eventfeed.app.store import Store  # noqa: PLC0415  # as for serve
     from eventfeed.telemetry.telemetry import Telemetry  # noqa: PLC0415  # as for serve
 
     here = settings_here()
-    if here.cosmos is None or not here.cosmos.emulator:
+    if here.cosmos is not None and not here.cosmos.emulator:
         raise click.UsageError(
-            "This command is for an emulator on this machine: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name."
+            "This command is for a SQLite file or an emulator: EVENTFEED_STORE=cosmos://127.0.0.1:8081/name."
         )
     with plain_failures():
         asyncio.run(Store(here, Telemetry(), segment_entries=segment_entries).create())
-    click.echo(f"{here.cosmos.database} exists")
+    click.echo(f"{here.cosmos.database if here.cosmos else here.sqlite_path} exists")
 
 
 @store.command(name="new-log")

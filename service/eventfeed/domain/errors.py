@@ -20,6 +20,7 @@ Failure                       code
 └── Unavailable               unavailable           try again after a while
     ├── TailMoved             another writer appended first: read the new tail, append again
     ├── OutcomeUnknown        an append may or may not be in: read the positions
+    ├── StoreUnusable         the store takes nothing until its fault is removed: fail, do not try again
     └── LogDamaged            the log contradicts itself: stop serving it
 """
 
@@ -149,6 +150,10 @@ class TailMoved(Unavailable):
 
 class OutcomeUnknown(Unavailable):
     """The store did not confirm an append. Read the positions to learn the outcome."""
+
+
+class StoreUnusable(Unavailable):
+    """A lost file, a full disk, a lock: no append succeeds until the cause is removed. Repeating a publish is safe."""
 
 
 class LogDamaged(Unavailable):

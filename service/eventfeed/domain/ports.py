@@ -111,6 +111,10 @@ class EventLog(Protocol):
         """
         ...
 
+    def probe(self) -> Awaitable[Head]:
+        """Return both ends, after a write that changes nothing. Raises `StoreUnusable` if an append would fail now."""
+        ...
+
     async def rename(self) -> str:
         """Give the log a new name, which invalidates every earlier cursor; return the name."""
         ...

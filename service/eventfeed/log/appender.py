@@ -17,12 +17,13 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple, assert_never
 
 from eventfeed.backoff import Backoff
-from eventfeed.domain.errors import Unavailable
+from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, StoreUnusable, TailMoved, Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import EventLog, Head, StoredEvent
 from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.memory.tail import Tail
+from eventfeed.log.usability import Usability
 from eventfeed.telemetry.telemetry import Telemetry
 
 # The queue holds the events of a few seconds. A longer queue would only delay the response 503.
@@ -59,6 +60,7 @@ class Appender:
         self._queue_events = 0
         self._queue_bytes = 0
         self._has_work = asyncio.Event()
+        self._usability = Usability(log, tail)
 
     @property
     def depth(self) -> int:
@@ -88,6 +90,11 @@ class Appender:
         if not clock.is_accurate:
             raise Unavailable(clock.describe(), retry_seconds=5)
 
+    async def require_usable(self) -> None:
+        """Raise `Unavailable`, with the reason, while the store or this machine's clock allows no append."""
+        await self._usability.require_usable()
+        self.require_accurate_clock()
+
     async def run(self) -> None:
         """Write batches until cancelled; then fail the publishes still in the queue."""
         batch: Sequence[PendingPublish] = ()
@@ -97,6 +104,9 @@ class Appender:
                 batch = self._next_batch()
                 try:
                     outcomes = await self._commit_observed(batch)
+                except Unavailable as failure:
+                    self._usability.refute(failure)
+                    outcomes = [failure] * len(batch)
                 except Exception as failure:  # noqa: BLE001  # a defect fails only the publishers of its batch
                     outcomes = [failure] * len(batch)
                 for pending, outcome in zip(batch, outcomes, strict=True):
@@ -165,14 +175,23 @@ class Appender:
     async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
         """Write entries at their positions. Return False if a position has another write id, True if all are stored."""
         while entries:
-            after = entries[0].sequence - 1
+            after, reason = entries[0].sequence - 1, ""
             try:
                 await self._log.append(entries, after=after)
+                self._usability.appended = asyncio.get_running_loop().time()
+                if self._usability.fault is not None:
+                    self._usability.confirm()
                 actual = entries
-            except Unavailable:
+            except (StoreUnusable, LogDamaged):
+                raise
+            except Unavailable as failure:
+                if isinstance(failure, TailMoved) and failure.actual < after:
+                    return False  # the next look at the end explains it: an older copy may have been restored
+                if isinstance(failure, OutcomeUnknown):
+                    reason = f" {failure}"
                 actual = await self._read_positions(after=after, limit=len(entries))
             if not actual:
-                await budget.wait()
+                await budget.wait(reason=reason)
                 continue
             self._tail.advance(actual)
             own = [entry for entry in actual if entry.write_id == entries[0].write_id]
@@ -220,11 +239,11 @@ class RetryBudget:
     def _backoff(self) -> Backoff:
         return Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=self._random)
 
-    async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX) -> None:
+    async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX, reason: str = "") -> None:
         """Wait before the next attempt. Raises `Unavailable` when the time is up."""
         if asyncio.get_running_loop().time() > self._deadline:
             raise Unavailable(
-                "The log did not confirm the events in time. Repeating the publish is safe.", retry_seconds=2
+                f"The log did not confirm the events in time.{reason} Repeating the publish is safe.", retry_seconds=2
             )
         await asyncio.sleep(self._backoff.next_delay(at_most=at_most))
 

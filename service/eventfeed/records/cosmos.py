@@ -27,6 +27,10 @@ class CosmosRecords:
         # The last day that this process has added to the list of days.
         self._day = ""
 
+    async def create(self) -> None:
+        """Open the records: infrastructure creates the container."""
+        await self.open()
+
     async def open(self) -> None:
         """Check that the container exists. Raises `Unavailable`."""
         await self.approval("")

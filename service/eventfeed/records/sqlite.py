@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-from apsw import Connection
 
 from eventfeed.domain.approval import AUDIT_ENTRIES_MAX, Approval, AuditEntry, AuditRange
 from eventfeed.domain.errors import LogDamaged
-from eventfeed.log.sqlite.connections import ConnectionPool, transaction
+from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
+from eventfeed.log.sqlite.files import StoreFiles
 
 SCHEMA_VERSION = 1
 
@@ -28,15 +28,21 @@ class SqliteRecords:
     """`Approvals` and `Audit` in one file. `open` it before anything else."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        pool = self._pool = ConnectionPool(path, count=1, writes=True)
+        files = self._files = StoreFiles(path)
+        pool = self._pool = ConnectionPool(files, count=1, writes=True)
         self.approval, self.approve, self.withdraw = pool.bind(_approval), pool.bind(_approve), pool.bind(_withdraw)
         self.record = pool.bind(_record)
 
-    async def open(self) -> None:
-        """Create the file if it does not exist."""
-        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
+    async def create(self) -> None:
+        """Create the file if it does not exist, then open it."""
+        await asyncio.to_thread(self._files.create)
         await self._pool.bind(_create)()
+        await self.open()
+
+    async def open(self) -> None:
+        """Open a file that exists."""
+        await asyncio.to_thread(self._files.require_created)
+        await self._pool.bind(_open)()
 
     async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         """See `Audit.entries`."""
@@ -51,37 +57,42 @@ class SqliteRecords:
         await self._pool.close()
 
 
-def _create(db: Connection) -> None:
+def _create(db: StoreConnection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     with transaction(db, writes=True):
-        version = db.pragma("user_version")
-        if version == 0:
+        if db.pragma("user_version") == 0:
             db.execute(resources.files(__package__).joinpath("sqlite.sql").read_text())
-        elif version != SCHEMA_VERSION:
-            raise LogDamaged(f"The access file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
 
 
-def _approval(db: Connection, organisation: str) -> Approval | None:
+def _open(db: StoreConnection) -> None:
+    version = db.pragma("user_version")
+    if version != SCHEMA_VERSION:
+        raise LogDamaged(f"The access file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
+    db.files.restrict()
+    db.files.remember()
+
+
+def _approval(db: StoreConnection, organisation: str) -> Approval | None:
     query = "SELECT approval FROM approval WHERE organisation = ? AND valid_to <> ?"
     row = db.execute(query, (organisation, _WITHDRAWAL)).fetchone()
     return None if row is None else _read(row[0], Approval)
 
 
-def _approve(db: Connection, approval: Approval, *, seed: bool = False) -> None:
+def _approve(db: StoreConnection, approval: Approval, *, seed: bool = False) -> None:
     conflict = "NOTHING" if seed else "UPDATE SET valid_to = excluded.valid_to, approval = excluded.approval"
     statement = f"INSERT INTO approval VALUES (?, ?, ?) ON CONFLICT (organisation) DO {conflict}"  # noqa: S608  # constants
     with transaction(db, writes=True):
         db.execute(statement, (approval.organisation, approval.valid_to, msgspec.json.encode(approval)))
 
 
-def _withdraw(db: Connection, organisation: str) -> bool:
+def _withdraw(db: StoreConnection, organisation: str) -> bool:
     statement = "UPDATE approval SET valid_to = ? WHERE organisation = ? AND valid_to <> ?"
     with transaction(db, writes=True):
         db.execute(statement, (_WITHDRAWAL, organisation, _WITHDRAWAL))
         return db.changes() > 0
 
 
-def _record(db: Connection, entry: AuditEntry) -> None:
+def _record(db: StoreConnection, entry: AuditEntry) -> None:
     with transaction(db, writes=True):
         db.execute(
             "INSERT INTO audit (time, organisation, entry) VALUES (?, ?, ?)",
@@ -89,7 +100,7 @@ def _record(db: Connection, entry: AuditEntry) -> None:
         )
 
 
-def _entries(db: Connection, bounds: AuditRange, *, after: int) -> Sequence[tuple[int, AuditEntry]]:
+def _entries(db: StoreConnection, bounds: AuditRange, *, after: int) -> Sequence[tuple[int, AuditEntry]]:
     clauses, values = ["number > ?", "time >= ?"], list[object]([after, bounds.since])
     if bounds.until is not None:
         clauses, values = [*clauses, "time < ?"], [*values, bounds.until]

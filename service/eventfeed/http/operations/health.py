@@ -12,7 +12,7 @@ from eventfeed.log.retention import Retention
 
 
 def health_routes(reader: Reader, appender: Appender, *, retention: Retention) -> list[HTTPRouteHandler]:
-    """Return the routes of both. Liveness uses nothing; readiness reads the store, and fails as a request would."""
+    """Return the routes of both. Liveness uses nothing; readiness fails as a read or a publish would."""
 
     @get("/health/live")
     async def live(_: HttpRequest) -> Response[bytes]:
@@ -20,8 +20,8 @@ def health_routes(reader: Reader, appender: Appender, *, retention: Retention) -
 
     @get("/health/ready")
     async def ready(_: HttpRequest) -> Response[bytes]:
+        await appender.require_usable()
         await reader.head()
-        appender.require_accurate_clock()
         body = {"status": "ready", **({"notice": retention.notice} if retention.notice else {})}
         return Response(msgspec.json.encode(body), media_type=JSON)
 

@@ -102,6 +102,14 @@ class CosmosLog:
         """Create the log if there is none."""
         await self._manifest.open(name=self._new_name())
 
+    async def create(self) -> None:
+        """Open the log, which creates it."""
+        await self.open()
+
+    async def probe(self) -> Head:
+        """Return both ends: a write that changes nothing would cost request units."""
+        return await self.head()
+
     @with_deadline
     async def head(self) -> Head:
         """See `EventLog.head`."""

@@ -4,23 +4,27 @@ The event loop never waits for the disk. `synchronous=FULL`: a commit that retur
 """
 
 import asyncio
+import errno
 import functools
+import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, Unavailable
+from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, StoreUnusable, Unavailable
+from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.settings import SettingsError
 
 # The first SQLite without the WAL-reset defect of 3.7.0 to 3.51.2: a commit during a checkpoint could be lost.
 LIBRARY_MIN = "3.51.3"
 # Time that a process waits for another one's commit (ms).
 BUSY_MILLISECONDS = 5_000
+# A probe that waits longer for another writer reports a lock (ms): readiness shows it within a second.
+PROBE_MILLISECONDS = 400
 # A connection's own cache. The operating system's holds the rest: a larger one makes no page faster.
 CACHE_KIB = 256
 
@@ -42,16 +46,53 @@ def _numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
 
+class StoreConnection(apsw.Connection):
+    """A connection to a store's file that exists. It opens no other file than the earlier connections."""
+
+    def __init__(self, files: StoreFiles, *, writes: bool, cache_kib: int, busy_milliseconds: int) -> None:
+        self.files = files
+        # The time (ns) of the last write to the database file when this connection last examined it.
+        self.written = 0
+        files.require_in_place()
+        super().__init__(str(files.path), flags=apsw.SQLITE_OPEN_READWRITE)
+        files.require_in_place()
+        self.set_busy_timeout(busy_milliseconds)
+        self.execute("PRAGMA synchronous = FULL")
+        self.execute(f"PRAGMA cache_size = -{cache_kib}")
+        if not writes:
+            self.execute("PRAGMA query_only = ON")
+
+    def require_in_place(self) -> None:
+        """See `StoreFiles.require_in_place`. Pages in memory are read again if the file was written since.
+
+        A checkpoint writes it, and so does an operator who copies an older file over it.
+        """
+        written = self.files.require_in_place(self)
+        if written != self.written:
+            self.release_memory()
+            self.written = written
+
+
 class ConnectionPool:
     """Threads with a connection each. A function runs in one of them; SQLite errors become the product's own."""
 
-    def __init__(self, path: Path, *, count: int, writes: bool, cache_kib: int = CACHE_KIB) -> None:
-        self._path, self._writes, self._cache_kib = path, writes, cache_kib
+    def __init__(
+        self,
+        files: StoreFiles,
+        *,
+        count: int,
+        writes: bool,
+        cache_kib: int = CACHE_KIB,
+        busy_milliseconds: int = BUSY_MILLISECONDS,
+    ) -> None:
+        self._connect = functools.partial(
+            StoreConnection, files, writes=writes, cache_kib=cache_kib, busy_milliseconds=busy_milliseconds
+        )
         self._local = threading.local()
-        self._connections: list[apsw.Connection] = []
+        self._connections: list[StoreConnection] = []
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
 
-    def bind(self, function: Callable[Concatenate[apsw.Connection, P], T]) -> Callable[P, Awaitable[T]]:
+    def bind(self, function: Callable[Concatenate[StoreConnection, P], T]) -> Callable[P, Awaitable[T]]:
         """Return a function to await from the event loop: `function` runs in a thread, with the thread's connection."""
 
         def run(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
@@ -66,40 +107,57 @@ class ConnectionPool:
         for connection in self._connections:
             connection.close()
 
-    def _call(self, function: Callable[Concatenate[apsw.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _call(self, function: Callable[Concatenate[StoreConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(self._connection(), *args, **kwargs)
         except apsw.Error as failure:
-            raise translate_error(failure) from failure
+            raise translate_error(failure, self._system_errno()) from failure
         except UnicodeDecodeError as failure:
             raise LogDamaged(f"The store's file holds text that this service did not write: {failure}.") from failure
 
-    def _connection(self) -> apsw.Connection:
-        connection: apsw.Connection | None = getattr(self._local, "connection", None)
+    def _connection(self) -> StoreConnection:
+        connection: StoreConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = apsw.Connection(str(self._path))
-            connection.set_busy_timeout(BUSY_MILLISECONDS)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute(f"PRAGMA cache_size = -{self._cache_kib}")
-            if not self._writes:
-                connection.execute("PRAGMA query_only = ON")
-            self._local.connection = connection
+            connection = self._local.connection = self._connect()
             self._connections.append(connection)
         return connection
 
+    def _system_errno(self) -> int:
+        connection: StoreConnection | None = getattr(self._local, "connection", None)
+        return 0 if connection is None else connection.system_errno
 
-def translate_error(failure: apsw.Error) -> Unavailable:
-    """Return the failure for a SQLite error: `LogDamaged` for a damaged file, else `Unavailable`, which may pass."""
+
+def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
+    """Return the failure for a SQLite error, with the reason of the operating system if it has one.
+
+    `LogDamaged` for a file that is damaged or cut off, or lacks a table; `StoreUnusable` for a disk or a file that
+    takes no writes; any other error is `Unavailable`, which may pass.
+    """
     match failure:
-        case apsw.CorruptError() | apsw.NotADBError():
+        case apsw.CorruptError() | apsw.NotADBError() | apsw.SQLError():
             return LogDamaged(f"The store's file is damaged: {failure}.")
+        case apsw.IOError() if getattr(failure, "extendedresult", 0) == apsw.SQLITE_IOERR_SHORT_READ:
+            return LogDamaged("The store's file was cut off.")
+        case apsw.FullError():
+            return StoreUnusable("The disk is full.")
+        case apsw.ReadOnlyError():
+            return StoreUnusable("The store's file is read-only.")
+        case apsw.BusyError():
+            return StoreUnusable("Another program has locked the store's file.")
+        case apsw.IOError() | apsw.CantOpenError():
+            if system_errno in (errno.ENOSPC, errno.EDQUOT):
+                return StoreUnusable("The disk is full.")
+            reason = os.strerror(system_errno) if system_errno else str(failure)
+            return StoreUnusable(f"The store's file cannot be read or written: {reason}.")
         case _:
             return Unavailable(f"The store did not respond: {failure}.")
 
 
 @contextmanager
-def transaction(db: apsw.Connection, *, writes: bool) -> Iterator[None]:
-    """Run the block on one snapshot; with `writes` as the only writer of this file, durable at the end."""
+def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
+    """Run the block on one snapshot; with `writes` as the only writer of this file, durable in it at the end."""
+    if writes:
+        db.require_in_place()
     db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
     try:
         yield
@@ -109,11 +167,16 @@ def transaction(db: apsw.Connection, *, writes: bool) -> Iterator[None]:
     try:
         db.execute("COMMIT")
     except apsw.Error as failure:
+        reason = translate_error(failure, db.system_errno)
         _roll_back(db)
-        raise OutcomeUnknown(f"The store did not confirm the commit: {failure}.") from failure
+        if isinstance(reason, StoreUnusable | LogDamaged):
+            raise reason from failure
+        raise OutcomeUnknown(f"The store did not confirm the commit. {reason}") from failure
+    if writes:
+        db.require_in_place()
 
 
-def _roll_back(db: apsw.Connection) -> None:
+def _roll_back(db: StoreConnection) -> None:
     """Roll back, unless SQLite has already done so, as it does on a full disk."""
     if db.in_transaction:
         db.execute("ROLLBACK")

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-import apsw
-
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
-from eventfeed.log.sqlite.connections import ConnectionPool, transaction
+from eventfeed.log.sqlite.connections import PROBE_MILLISECONDS, ConnectionPool, StoreConnection, transaction
+from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each
 from eventfeed.log.sqlite.statements import Search, plan_searches, reach_statement, scan_statement
 
@@ -55,18 +54,27 @@ class SqliteLog:
     end_ages = False
 
     def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
-        self._path, self._new_name = path, new_name
-        writer = self._writer = ConnectionPool(path, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
-        follower = self._follower = ConnectionPool(path, count=1, writes=False)
-        readers = self._readers = ConnectionPool(path, count=READER_THREADS, writes=False)
+        files = self._files = StoreFiles(path)
+        self._new_name = new_name
+        writer = self._writer = ConnectionPool(files, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
+        follower = self._follower = ConnectionPool(files, count=1, writes=False)
+        readers = self._readers = ConnectionPool(files, count=READER_THREADS, writes=False)
+        prober = self._prober = ConnectionPool(files, count=1, writes=True, busy_milliseconds=PROBE_MILLISECONDS)
         self.append, self.find, self.expire = writer.bind(_append), writer.bind(_find), writer.bind(_expire)
-        self.head, self.follow = follower.bind(_head), follower.bind(_follow)
+        self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
         self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
+        self.probe = prober.bind(_probe)
+
+    async def create(self) -> None:
+        """Create the log if there is none, then open it."""
+        await asyncio.to_thread(self._files.create)
+        await self._writer.bind(_create)(self._new_name())
+        await self.open()
 
     async def open(self) -> None:
-        """Create the log if there is none. Raises `LogDamaged` if its ends contradict each other."""
-        await asyncio.to_thread(self._path.parent.mkdir, parents=True, exist_ok=True)
-        await self._writer.bind(_create)(self._new_name())
+        """Open a log that exists. Raises `LogDamaged` if its ends contradict each other."""
+        await asyncio.to_thread(self._files.require_created)
+        await self._writer.bind(_open)()
         await self.head()
 
     async def rename(self) -> str:
@@ -75,17 +83,20 @@ class SqliteLog:
 
     async def close(self) -> None:
         """See `EventLog.close`."""
-        for pool in (self._readers, self._follower, self._writer):
+        for pool in (self._readers, self._follower, self._prober, self._writer):
             await pool.close()
 
 
-def _create(db: apsw.Connection, name: str) -> None:
+def _create(db: StoreConnection, name: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
-    if _number(db, "PRAGMA user_version") == 0:
-        with transaction(db, writes=True):
-            if _number(db, "PRAGMA user_version") == 0:
-                db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
-                db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
+    with transaction(db, writes=True):
+        if _number(db, "PRAGMA user_version") == 0:
+            db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
+            db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
+
+
+def _open(db: StoreConnection) -> None:
+    """Upgrade the file to this release's layout, and remember it as the store's."""
     while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
         with transaction(db, writes=True):
             if _number(db, "PRAGMA user_version") == version:
@@ -93,9 +104,25 @@ def _create(db: apsw.Connection, name: str) -> None:
                     db.execute(statement)
     if version != SCHEMA_VERSION:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
+    db.files.restrict()
+    db.files.remember()
 
 
-def _head(db: apsw.Connection) -> Head:
+def _checked_head(db: StoreConnection) -> Head:
+    """Return both ends of the file at the path."""
+    db.require_in_place()
+    return _head(db)
+
+
+def _probe(db: StoreConnection) -> Head:
+    """Write the number of the layout as it is. SQLite writes no row that has not changed."""
+    with transaction(db, writes=True):
+        head = _head(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return head
+
+
+def _head(db: StoreConnection) -> Head:
     row = db.execute("SELECT name, floor, position, time, (SELECT max(sequence) FROM entry) FROM log").fetchone()
     if row is None:
         raise LogDamaged("The store has lost the record of its log's ends.")
@@ -105,7 +132,7 @@ def _head(db: apsw.Connection) -> Head:
     return Head(log=name, log_start=log_start, end_offset=position, time=time)
 
 
-def _append(db: apsw.Connection, entries: Sequence[Entry], *, after: int) -> None:
+def _append(db: StoreConnection, entries: Sequence[Entry], *, after: int) -> None:
     with transaction(db, writes=True):
         head = _head(db)
         if head.end_offset != after:
@@ -114,13 +141,13 @@ def _append(db: apsw.Connection, entries: Sequence[Entry], *, after: int) -> Non
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
-def _follow(db: apsw.Connection, *, after: int, limit: int) -> Sequence[Entry]:
+def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
     with transaction(db, writes=False):
         entries, _ = read_entries(db, _FOLLOW, after=after, limit=limit, values={})
     return entries
 
 
-def _scan(db: apsw.Connection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+def _scan(db: StoreConnection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
     searches = plan_searches(feed)
     with transaction(db, writes=False):
         log_start = _number(db, "SELECT floor FROM log")
@@ -134,7 +161,7 @@ def _scan(db: apsw.Connection, feed: Feed, *, after: int, through: int, limit: i
     return Scan(entries=entries, examined=entries[-1].sequence if is_full else through, log_start=log_start)
 
 
-def _reach(db: apsw.Connection, search: Search, *, after: int, through: int, examine: int) -> int:
+def _reach(db: StoreConnection, search: Search, *, after: int, through: int, examine: int) -> int:
     """Return the position that a scan may reach with a search: `through`, unless it checks over `examine` rows."""
     if not search.rest:
         return through
@@ -143,7 +170,7 @@ def _reach(db: apsw.Connection, search: Search, *, after: int, through: int, exa
     return through if row is None else int(row[0])
 
 
-def _find(db: apsw.Connection, events: Sequence[Event]) -> Lookup:
+def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
     with transaction(db, writes=False):
@@ -160,13 +187,13 @@ def _find(db: apsw.Connection, events: Sequence[Event]) -> Lookup:
     return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
 
 
-def _seek(db: apsw.Connection, time: int) -> int:
+def _seek(db: StoreConnection, time: int) -> int:
     with transaction(db, writes=False):
         head = _head(db)
         return _last_before(db, time, low=head.log_start, high=head.end_offset)
 
 
-def _expire(db: apsw.Connection, before: int) -> int:
+def _expire(db: StoreConnection, before: int) -> int:
     with transaction(db, writes=True):
         head = _head(db)
         high = min(head.end_offset - 1, head.log_start + EXPIRE_ENTRIES_MAX)
@@ -176,13 +203,13 @@ def _expire(db: apsw.Connection, before: int) -> int:
     return log_start
 
 
-def _rename(db: apsw.Connection, name: str) -> str:
+def _rename(db: StoreConnection, name: str) -> str:
     with transaction(db, writes=True):
         db.execute("UPDATE log SET name = ?", (name,))
     return name
 
 
-def _last_before(db: apsw.Connection, time: int, *, low: int, high: int) -> int:
+def _last_before(db: StoreConnection, time: int, *, low: int, high: int) -> int:
     """Return the last position in (`low`, `high`] registered before `time`, else `low`, by binary search."""
     while low < high:
         middle = (low + high + 1) // 2
@@ -193,7 +220,7 @@ def _last_before(db: apsw.Connection, time: int, *, low: int, high: int) -> int:
     return low
 
 
-def _number(db: apsw.Connection, sql: str, *values: object) -> int:
+def _number(db: StoreConnection, sql: str, *values: object) -> int:
     row = db.execute(sql, values).fetchone()
     if row is None:
         raise LogDamaged("The log has a gap.")

@@ -7,6 +7,7 @@ import pytest
 from litestar.testing import AsyncTestClient
 
 from eventfeed.app.application import create_application
+from eventfeed.app.store import Store
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log import appender
 from eventfeed.settings import load
@@ -31,6 +32,7 @@ async def test_publish_with_a_full_queue_is_refused_with_503(tmp_path: Path, mon
     source = "https://ttd.apps.example.no/ttd/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
     event = {"source": source, "specversion": "1.0", "type": "t", "subject": "/party/1"}
     headers = {"Authorization": f"Bearer {token}"}
+    await Store(settings, Telemetry()).create()
     async with AsyncTestClient(create_application(settings, Telemetry()), base_url="http://127.0.0.1:8080") as client:
         response = await client.post("/events/api/v1/app", json=[event, event], headers=headers)
         page = await client.get("/events/api/v1/app/ttd/a?after=0", headers=headers)

@@ -185,7 +185,7 @@ async def test_two_processes_share_one_file(tmp_path: Path) -> None:
 async def test_many_processes_can_create_the_file_concurrently(tmp_path: Path) -> None:
     """The log has one name in all of them."""
     logs = [SqliteLog(tmp_path / "log.db", new_name=new_name) for _ in range(8)]
-    await asyncio.gather(*(log.open() for log in logs))
+    await asyncio.gather(*(log.create() for log in logs))
     names = {(await log.head()).log for log in logs}
     await asyncio.gather(*(log.close() for log in logs))
 
@@ -281,7 +281,7 @@ async def test_reading_connection_cannot_write(log: SqliteLog, threads: str) -> 
     """The connections of readers and of the follower are read-only."""
     await log.append(entries(1, 3), after=0)
 
-    with pytest.raises(Unavailable, match="readonly"):
+    with pytest.raises(Unavailable, match="read-only"):
         await getattr(log, threads).bind(lambda db: db.execute("DELETE FROM entry"))()
     assert 3 == len(await log.follow(after=0, limit=10))
 

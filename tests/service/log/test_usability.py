@@ -1,0 +1,147 @@
+"""The judgement of a store: evidence of appends, probes, and one log line for each change."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from eventfeed.domain.errors import LogDamaged, StoreUnusable, TailMoved, Unavailable
+from eventfeed.domain.event import Entry
+from eventfeed.domain.ports import EventLog, Head
+from eventfeed.domain.publishing import Submission
+from eventfeed.log import usability
+from eventfeed.log.appender import Appender
+from eventfeed.log.memory.tail import Tail
+from eventfeed.log.sqlite.connections import PROBE_MILLISECONDS
+from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.log.usability import Usability
+from tests.support.engines import ManualClock, running_appender
+from tests.support.events import entries, event
+from tests.support.faulty_log import FaultyLog
+
+
+class ProbedLog(FaultyLog):
+    """A log whose probes and appends fail with `failure`, and are counted."""
+
+    def __init__(self, log: EventLog) -> None:
+        super().__init__(log)
+        self.failure: Unavailable | None = None
+        self.end_offset: int | None = None
+        self.probes = 0
+
+    async def probe(self) -> Head:
+        """Fail, or return the ends of the log."""
+        self.probes += 1
+        if self.failure:
+            raise self.failure
+        head = await super().probe()
+        return head if self.end_offset is None else Head(log=head.log, log_start=0, end_offset=self.end_offset, time=0)
+
+    async def append(self, entries: Sequence[Entry], *, after: int) -> None:
+        """Fail, or append."""
+        self.appends.append((after, entries))
+        if self.failure:
+            raise self.failure
+        await super().append(entries, after=after)
+
+
+@pytest.fixture
+def probed(log: SqliteLog) -> ProbedLog:
+    """A log whose probes can fail."""
+    return ProbedLog(log)
+
+
+def changes(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The log lines about the store."""
+    return [record.getMessage() for record in caplog.records if "the store is" in record.getMessage()]
+
+
+async def publish(appender: Appender) -> None:
+    """Publish one event."""
+    await appender.publish(Submission(events=[event()], pointers=[""], admin=True))
+
+
+async def test_judgement_is_used_again_for_a_moment(probed: ProbedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many readiness requests cause one probe; a change shows within a second."""
+    judge = Usability(probed, Tail(probed))
+    monkeypatch.setattr(usability, "JUDGEMENT_SECONDS", 1_000)
+    for _ in range(10):
+        await judge.require_usable()
+
+    assert 1 == probed.probes
+
+
+def test_readiness_shows_a_lock_within_a_second() -> None:
+    """An earlier judgement and the longest wait of a probe together take less."""
+    assert usability.JUDGEMENT_SECONDS + PROBE_MILLISECONDS / 1_000 < 1
+
+
+async def test_each_change_is_logged_once(
+    probed: ProbedLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Publishers and readiness get the reason as often as they ask."""
+    monkeypatch.setattr(usability, "JUDGEMENT_SECONDS", 0)
+    async with running_appender(probed, clock=ManualClock()) as (appender, _):
+        with caplog.at_level(logging.WARNING):
+            await appender.require_usable()
+            probed.failure = StoreUnusable("The disk is full.")
+            for _ in range(3):
+                with pytest.raises(StoreUnusable, match="The disk is full"):
+                    await publish(appender)
+                with pytest.raises(StoreUnusable, match="The disk is full"):
+                    await appender.require_usable()
+            probed.failure = None
+            await publish(appender)
+            await appender.require_usable()
+
+    assert ["the store is not usable: The disk is full.", "the store is usable again"] == changes(caplog)
+
+
+@pytest.mark.parametrize("failure", [StoreUnusable("lost"), LogDamaged("cut off")])
+async def test_append_that_cannot_succeed_is_tried_once(probed: ProbedLog, failure: Unavailable) -> None:
+    """The publisher does not wait for the time of a batch."""
+    probed.failure = failure
+    async with running_appender(probed, clock=ManualClock()) as (appender, _):
+        with pytest.raises(type(failure)):
+            await asyncio.wait_for(publish(appender), timeout=60)
+
+    assert 1 == len(probed.appends)
+
+
+async def test_lost_race_is_no_fault_of_the_store(probed: ProbedLog, caplog: pytest.LogCaptureFixture) -> None:
+    """Only failures that stop every append count."""
+    judge = Usability(probed, Tail(probed))
+    judge.refute(TailMoved(expected=1, actual=2))
+    judge.refute(Unavailable("The queue is full."))
+    await judge.require_usable()
+
+    assert [] == changes(caplog)
+
+
+async def test_store_that_ends_before_the_known_end_is_not_usable(log: SqliteLog, probed: ProbedLog) -> None:
+    """An older copy was put in its place."""
+    await log.append(entries(1, 3), after=0)
+    await (tail := Tail(probed)).start()
+    probed.end_offset = 2
+    with pytest.raises(LogDamaged, match="ends at 2, before 3"):
+        await Usability(probed, tail).require_usable()
+
+
+async def test_probe_changes_no_entry(log: SqliteLog, tmp_path: Path) -> None:
+    """It writes a page as it is, in the file at the path."""
+    await log.append(entries(1, 3), after=0)
+    before, written = await log.head(), (tmp_path / "log.db-wal").stat().st_size
+
+    assert before == await log.probe() == await log.head()
+    assert (tmp_path / "log.db-wal").stat().st_size > written
+
+
+async def test_probe_finds_a_read_only_file(log: SqliteLog) -> None:
+    """The reason is the one that an append gives."""
+    for pool in (log._prober, log._writer):
+        await pool.bind(lambda db: db.execute("PRAGMA query_only = ON"))()
+    for call in (log.probe(), log.append(entries(1, 1), after=0)):
+        with pytest.raises(StoreUnusable, match="read-only"):
+            await call
