@@ -7,7 +7,7 @@ PROCESSES := -n 2 --dist worksteal
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress reconnect authorisation storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -55,6 +55,9 @@ stress: $(VENV)/.dev ## many writers and readers, one worker is killed, no event
 
 reconnect: $(VENV)/.dev ## a consumer that loses its connections and is killed, on each engine: every event once and in order
 	$(BIN)/python -m tests.resilience.reconnect
+
+slow-clients: $(VENV)/.dev ## 2,500 clients that take little or nothing: memory, and the latency of another caller
+	$(BIN)/python -m tests.resilience.slow_clients
 
 authorisation: $(VENV)/.dev ## 100,000 random readers, each sees exactly the events that it may see
 	$(BIN)/python -m tests.resilience.authorisation

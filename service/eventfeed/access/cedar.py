@@ -40,7 +40,10 @@ def policies_file(path: Path | None) -> WatchedFile[cedarpy.PolicySet]:
 
 
 class CedarDecisionPoint:
-    """A `DecisionPoint` that evaluates policies. A caller who is not in the register may read nothing."""
+    """A `DecisionPoint` that evaluates policies, and the `Relations` that they permit.
+
+    A caller who is not in the register may read nothing.
+    """
 
     def __init__(
         self,
@@ -52,21 +55,18 @@ class CedarDecisionPoint:
         self._population, self._policies, self._development = population, policies, development
         # Made from this population.
         self._source: Population | None = None
-        self._entities, self._names = _entities(()), frozenset[Name]()
+        self._entities = _entities(())
+        # The parties of each caller: its own, and those that it may act for.
+        self._acts_for: Mapping[Name, frozenset[str]] = {}
         self._owners: Mapping[str, str] = {}
         self._parties = frozenset[str]()
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`."""
-        policies, population = await self._policies.current(), await self._population.current()
-        if population is not self._source:
-            entries: Sequence[Entry] = [*population.organisations, *population.people]
-            self._entities, self._names = _entities(entries), frozenset(map(_name, entries))
-            self._parties = frozenset(entry.party for entry in entries)
-            self._owners = {entry.resource: entry.owner for entry in population.resources}
-            self._source = population
-        name = ("Organisation", principal.organisation) if principal.user is None else ("User", principal.user)
-        if name not in self._names:
+        policies = await self._policies.current()
+        await self._refresh()
+        name = _caller_name(principal)
+        if name not in self._acts_for:
             return frozenset()
         caller, permits, rest, entities = _uid(*name), set[Question](), iter(questions), self._entities
         while batch := list(islice(rest, BATCH_QUESTIONS_MAX)):
@@ -75,6 +75,22 @@ class CedarDecisionPoint:
             permits |= {question for question, result in zip(batch, results, strict=True) if result.allowed}
             await asyncio.sleep(0)
         return permits
+
+    async def has_relation(self, principal: Principal, party: str | None) -> bool:
+        """See `Relations.has_relation`. The built-in policies permit a caller's parties, others perhaps more."""
+        await self._refresh()
+        is_open = self._development and party is not None and party not in self._parties
+        return is_open or not self._policies.is_builtin or party in self._acts_for.get(_caller_name(principal), ())
+
+    async def _refresh(self) -> None:
+        population = await self._population.current()
+        if population is not self._source:
+            entries: Sequence[Entry] = [*population.organisations, *population.people]
+            self._entities = _entities(entries)
+            self._acts_for = {_name(entry): frozenset((entry.party, *entry.acts_for)) for entry in entries}
+            self._parties = frozenset(entry.party for entry in entries)
+            self._owners = {entry.resource: entry.owner for entry in population.resources}
+            self._source = population
 
     def _request(self, caller: Entity, question: Question, *, level: int) -> dict[str, object]:
         context: dict[str, object] = {"level": level, "development": self._development}
@@ -126,6 +142,11 @@ def _entities(entries: Sequence[Entry]) -> cedarpy.Entities:
 
 def _name(entry: Entry) -> Name:
     return ("User", entry.user) if isinstance(entry, PersonEntry) else ("Organisation", entry.number)
+
+
+def _caller_name(principal: Principal) -> Name:
+    user, organisation = principal.user, principal.organisation or ""
+    return ("Organisation", organisation) if user is None else ("User", user)
 
 
 def _entity(entry: Entry) -> Entity:

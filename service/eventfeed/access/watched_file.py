@@ -39,6 +39,11 @@ class WatchedFile(Generic[T]):
         except (OSError, ValueError) as failure:
             raise SettingsError(self._message(failure)) from None
 
+    @property
+    def is_builtin(self) -> bool:
+        """True if the setting names no file."""
+        return self._path is None
+
     async def current(self) -> T:
         """Return the value of the file, at most `CHECK_SECONDS` old. Raises `Unavailable` while the file is invalid."""
         now = asyncio.get_running_loop().time()

@@ -75,7 +75,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     problems = reading.problems
     publishing = Publishing(store.appender, access.parties, clock=time.time_ns, new_id=uuid.uuid4, telemetry=telemetry)
     routes: Sequence[HTTPRouteHandler] = [
-        *reading.routes(store, reader, authenticator=authenticator, register=access.register),
+        *reading.routes(store, reader, authenticator=authenticator, access=access),
         *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),
         *identity.routes(access.register),
         *health_routes(reader, store.appender, retention=store.retention),

@@ -16,7 +16,7 @@ from eventfeed.access.parties import Parties
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
 from eventfeed.bounded_fetch import EnvironmentTransport
 from eventfeed.domain.approval import Approval
-from eventfeed.domain.ports import Clock, DecisionPoint, Register
+from eventfeed.domain.ports import Clock, DecisionPoint, Register, Relations
 from eventfeed.http.identity_routes import development_routes, identity_routes
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
@@ -28,11 +28,12 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 
 class Access(NamedTuple):
-    """The register of people and organisations, the parties of events, and decisions about who may read what."""
+    """The register, the parties of events, decisions about who may read what, and relations to parties."""
 
     register: Register
     parties: Parties
     decisions: DecisionPoint
+    relations: Relations
 
 
 class Identity:
@@ -54,12 +55,13 @@ class Identity:
             url = settings.platform_url.rstrip("/")
             platform = Platform(url, self.client, settings.platform_subscription_key, token)
             register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
-            return Access(register, Parties(register), Decisions(PlatformDecisionPoint(platform), telemetry=telemetry))
+            remote = PlatformDecisionPoint(platform)
+            return Access(register, Parties(register), Decisions(remote, telemetry=telemetry), remote)
         population = population_file(_path(settings.register))
         policies = policies_file(_path(settings.policies))
         point = CedarDecisionPoint(population, policies, development=settings.development)
         local = LocalRegister(population)
-        return Access(local, Parties(local), Decisions(point, telemetry=telemetry))
+        return Access(local, Parties(local), Decisions(point, telemetry=telemetry), point)
 
     def routes(self, register: Register) -> Sequence[HTTPRouteHandler]:
         """Return the routes of the exchange, and in development those of the issuers."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
+from eventfeed.app.identity import Access
 from eventfeed.app.store import Store
-from eventfeed.domain.ports import Clock, Register
+from eventfeed.domain.ports import Clock
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.problems import Problems
@@ -34,7 +35,7 @@ class Reading:
         self.problems = Problems(public_url, telemetry)
 
     def routes(
-        self, store: Store, reader: Reader, *, authenticator: Authenticator, register: Register
+        self, store: Store, reader: Reader, *, authenticator: Authenticator, access: Access
     ) -> Sequence[HTTPRouteHandler]:
         """Return the routes of all feeds and of approvals."""
         settings, public_url = self._settings, self._public_url
@@ -43,8 +44,8 @@ class Reading:
         instance_rate = RateLimit(per_minute=settings.instance_requests)
         approvals = ApprovalServices(store.records, store.records, store.clock, self.telemetry)
         return [
-            *feed_routes(Feeds(pages, authenticator, register), reader),
-            *reportee_routes(pages, authenticator, register=register, services=approvals),
+            *feed_routes(Feeds(pages, authenticator, access.register, access.relations), reader),
+            *reportee_routes(pages, authenticator, register=access.register, services=approvals),
             *approval_routes(authenticator, approvals),
             *instance_routes(InstanceFeeds(pages, public_url, address_rate, instance_rate)),
         ]

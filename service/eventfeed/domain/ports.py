@@ -173,6 +173,17 @@ class DecisionPoint(Protocol):
         ...
 
 
+class Relations(Protocol):
+    """Relations between callers and parties, known without the events of the party."""
+
+    async def has_relation(self, principal: Principal, party: str | None) -> bool:
+        """True unless it is certain that the caller may read no event of the party.
+
+        None stands for a party that does not exist: it takes the same steps.
+        """
+        ...
+
+
 class Approvals(Protocol):
     """Approvals for the reportees feed. Raises `Unavailable` when the store does not respond."""
 

@@ -17,6 +17,8 @@ BOLIG = "urn:altinn:resource:app_ttd_bolig"
 PARTIES = {"kari": "50000001", "ola": "50000002", "bakery": "51000011", "accountant": "51000022", "bank": "51000033"}
 QUESTIONS = {Question(resource=BOLIG, party=party) for party in PARTIES.values()}
 
+ANYONE = caller(user="20000002")
+
 
 def point(policies: Path | None = None) -> CedarDecisionPoint:
     """Return the policies over the development population."""
@@ -183,3 +185,24 @@ async def test_resource_without_an_owner_is_open_in_development(
 
     assert is_allowed == (question in await decision_point.allowed(caller(organisation="310000044"), {question}))
     assert set() == await decision_point.allowed(caller(organisation="310009999"), {question})
+
+
+@pytest.mark.parametrize("principal", [caller(user="20000001"), caller(organisation="310000022"), caller(), ANYONE])
+async def test_relations_cover_every_party_that_the_default_policies_permit(principal: Principal) -> None:
+    """Without a relation no decision would be yes. A party that does not exist has none."""
+    policies = point()
+    permits = await policies.allowed(principal, QUESTIONS)
+    relations = {party for party in PARTIES.values() if await policies.has_relation(principal, party)}
+
+    assert {question.party for question in permits} == relations
+    assert not await policies.has_relation(principal, None)
+
+
+async def test_other_policies_may_permit_a_party_without_a_relation(tmp_path: Path) -> None:
+    """There the events of every party are searched."""
+    file = tmp_path / "policies.cedar"
+    file.write_text('permit (principal, action == Action::"read", resource);')
+    policies = point(file)
+
+    assert QUESTIONS == await policies.allowed(ANYONE, QUESTIONS)
+    assert await policies.has_relation(ANYONE, PARTIES["kari"])

@@ -7,11 +7,11 @@ from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.domain.app_source import app_of, parse_app
+from eventfeed.domain.app_source import app_of, parse_app, party_of_subject
 from eventfeed.domain.conditions import Condition, Equal
-from eventfeed.domain.feed import NOBODY, Feed, app_feed, party_feed, resource_feed
+from eventfeed.domain.feed import NOBODY, ByDecision, Feed, app_feed, party_feed, resource_feed
 from eventfeed.domain.moment import format_moment
-from eventfeed.domain.ports import Register
+from eventfeed.domain.ports import Register, Relations
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
@@ -35,12 +35,15 @@ class Feeds(NamedTuple):
     pages: Pages
     authenticator: Authenticator
     register: Register
+    relations: Relations
 
     async def respond(
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
     ) -> HttpResponse:
         """Respond with a feed that may be filtered by party."""
         subject = await find_subject(parameters, self.register)
+        if subject is not None and isinstance(feed.visibility, ByDecision):
+            subject = await self._related_subject(subject, principal)
         feed = feed.where(*parameters.conditions, *party_condition(subject))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
@@ -51,8 +54,18 @@ class Feeds(NamedTuple):
         subject = await find_subject(parameters, self.register)
         if subject is None:
             subject = NOBODY if principal.party is None else f"/party/{principal.party}"
+        else:
+            subject = await self._related_subject(subject, principal)
         feed = party_feed(subject, principal).where(*parameters.conditions)
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
+
+    async def _related_subject(self, subject: str, principal: Principal) -> str:
+        """Return the subject, or `NOBODY` for a party to which the caller has no relation: nothing is scanned then.
+
+        A party that does not exist takes the same steps, so that neither an answer nor its time tells which one it is.
+        """
+        has_relation = await self.relations.has_relation(principal, party_of_subject(subject))
+        return subject if has_relation else NOBODY
 
 
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:

@@ -16,7 +16,7 @@ KEYS_MAX = 100_000
 RETRY_SECONDS = 10
 
 # Large pages that are read and made at the same time: some 24 MiB each until they are sent.
-LARGE_READS_MAX = 8
+LARGE_READS_MAX = 4
 
 _MINUTE = 60.0
 
