@@ -5,6 +5,7 @@ Exit code 3 if a goal was missed, 1 if the run could not be made.
 
 import argparse
 import contextlib
+import html
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loadtests.benchmark.servers import service
-from loadtests.goals import EXIT_MISSED
+from loadtests.goals import EXIT_MISSED, REPORT_NAME, verdict_file
 from loadtests.memory import Memory, recorded_memory
 
 _HERE = Path(__file__).parent
@@ -32,16 +33,28 @@ def main() -> None:
     options.reports.mkdir(parents=True, exist_ok=True)
     # SIGTERM must also end Locust and the service.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    with _host(options.host, options.reports) as (host, memory):
-        command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
-        command += ["--web-host", "127.0.0.1"] if options.ui else _headless(options.reports)
-        code = _run([*command, *locust_options])
+    try:
+        with _host(options.host, options.reports) as (host, memory):
+            command = [sys.executable, "-m", "locust", "-f", str(_HERE / "locustfile.py"), "--host", host]
+            command += ["--web-host", "127.0.0.1"] if options.ui else _headless(options.reports)
+            code = _run([*command, *locust_options])
+    except RuntimeError as failure:
+        sys.exit(f"make loadtest: {failure}; its own messages are above")
+    _add_verdict(options.reports, verdict_file(options.reports / REPORT_NAME))
     if memory:
         print(memory.summary(), file=sys.stderr)
         if miss := memory.missed_goal():
             print(f"missed: {miss}", file=sys.stderr)
             code = code or EXIT_MISSED
     sys.exit(code)
+
+
+def _add_verdict(reports: Path, verdict: Path) -> None:
+    """Write the verdict at the beginning of Locust's report."""
+    file = reports / REPORT_NAME
+    if verdict.exists() and file.exists():
+        text = f"<body><pre id='verdict'>{html.escape(verdict.read_text())}</pre>"
+        file.write_text(file.read_text().replace("<body>", text, 1))
 
 
 def _run(command: Sequence[str]) -> int:
@@ -58,7 +71,7 @@ def _run(command: Sequence[str]) -> int:
 
 def _headless(reports: Path) -> Sequence[str]:
     folder = reports.resolve()
-    return ["--headless", "--only-summary", "--html", f"{folder}/report.html", "--csv", f"{folder}/run"]
+    return ["--headless", "--only-summary", "--html", f"{folder}/{REPORT_NAME}", "--csv", f"{folder}/run"]
 
 
 @contextlib.contextmanager

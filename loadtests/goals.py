@@ -1,6 +1,7 @@
 """Goals for the response times of each scenario, and the comparison with a run. The exit code depends on it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 PUBLISH, LAG, AGE = "publish", "lag", "age at read"
@@ -45,8 +46,14 @@ GOALS = (
 )
 # This exit code distinguishes a missed goal from a run that could not be made.
 EXIT_MISSED = 3
+REPORT_NAME = "report.html"
 # Of all requests.
 FAILURES_MAX = 0
+
+
+def verdict_file(report: Path) -> Path:
+    """Return the path of the verdict beside Locust's report, which is written later."""
+    return report.with_name("verdict.txt")
 
 
 def missed_goals(measurements: Mapping[str, Measurement], *, goals: Sequence[Goal], violations: int) -> Iterator[str]:

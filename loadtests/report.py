@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
@@ -12,12 +13,13 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from locust.web import WebUI
 
-from loadtests.goals import AGE, EXIT_MISSED, GOALS, LAG, POLL_AGE, PUBLISH, Measurement, missed_goals
+from loadtests.goals import AGE, EXIT_MISSED, GOALS, LAG, POLL_AGE, PUBLISH, Measurement, missed_goals, verdict_file
 from loadtests.verification import Ledger
 
 VIOLATIONS_MAX = 10
 
-TAB = "feeds"
+MET = f"met: all {len(GOALS)} goals, 0 violations"
+TAB, VERDICT_TAB = "feeds", "verdict"
 _COLUMNS = {
     "name": "Scenario",
     "requests": "# Requests",
@@ -32,7 +34,11 @@ _log = logging.getLogger(__name__)
 def attach(environment: Environment, ledger: Ledger) -> None:
     """Show violations and lag in Locust's page, collect them from all workers, and judge the run at its end."""
     if environment.web_ui is not None and environment.web_ui.app is not None:
-        _add_tab(environment.web_ui, environment.web_ui.app, rows=functools.partial(rows, environment, ledger))
+        tables = {
+            TAB: functools.partial(rows, environment, ledger),
+            VERDICT_TAB: functools.partial(verdict_rows, environment, ledger),
+        }
+        _add_tabs(environment.web_ui, environment.web_ui.app, tables=tables)
     if isinstance(environment.runner, WorkerRunner):
 
         @environment.events.report_to_master.add_listener
@@ -55,18 +61,27 @@ def attach(environment: Environment, ledger: Ledger) -> None:
 
 
 def verdict(environment: Environment, ledger: Ledger) -> int:
-    """Log every missed goal, and return the exit code."""
+    """Log every missed goal, write the verdict for the report, and return the exit code."""
+    lines = _verdict_lines(environment, ledger)
+    for line in lines:
+        _log.error("%s", line)
+    if not lines:
+        _log.info(MET)
+    if environment.parsed_options is not None and environment.parsed_options.html_file:
+        text = "\n".join(lines or [MET])
+        verdict_file(Path(environment.parsed_options.html_file)).write_text(f"{text}\n")
+    return EXIT_MISSED if lines else 0
+
+
+def _verdict_lines(environment: Environment, ledger: Ledger) -> Sequence[str]:
+    """Describe every violation and every missed goal."""
     misses = list(missed_goals(measurements(environment), goals=GOALS, violations=ledger.counts.total()))
     misses += _exceptions(environment)
-    for (scenario, kind), count in sorted(ledger.counts.items()):
-        _log.error("violated %d times: %s: %s", count, scenario, kind)
-    for violation in ledger.evidence[:VIOLATIONS_MAX]:
-        _log.error("%s", violation)
-    for miss in misses:
-        _log.error("missed: %s", miss)
-    if not misses:
-        _log.info("met: all %d goals, 0 violations", len(GOALS))
-    return EXIT_MISSED if misses else 0
+    return [
+        *(f"violated {count} times: {scenario}: {kind}" for (scenario, kind), count in sorted(ledger.counts.items())),
+        *map(str, ledger.evidence[:VIOLATIONS_MAX]),
+        *(f"missed: {miss}" for miss in misses),
+    ]
 
 
 def _exceptions(environment: Environment) -> Iterator[str]:
@@ -106,19 +121,26 @@ def _row(scenario: str, by_name: Mapping[str, Measurement], ledger: Ledger) -> M
     }
 
 
-def _add_tab(page: WebUI, app: Flask, *, rows: Callable[[], Sequence[Mapping[str, object]]]) -> None:
+def verdict_rows(environment: Environment, ledger: Ledger) -> Sequence[Mapping[str, object]]:
+    """A row for each line of the verdict so far."""
+    return [{"name": line, "safeName": line} for line in _verdict_lines(environment, ledger) or [MET]]
+
+
+def _add_tabs(page: WebUI, app: Flask, *, tables: Mapping[str, Callable[[], Sequence[Mapping[str, object]]]]) -> None:
+    columns = {TAB: _COLUMNS, VERDICT_TAB: {"name": "Verdict so far"}}
     page.template_args |= {
-        "extended_tabs": [{"title": "Feeds", "key": TAB}],
+        "extended_tabs": [{"title": key.capitalize(), "key": key} for key in tables],
         "extended_tables": [
-            {"key": TAB, "structure": [{"key": key, "title": title} for key, title in _COLUMNS.items()]}
+            {"key": key, "structure": [{"key": name, "title": title} for name, title in columns[key].items()]}
+            for key in tables
         ],
     }
 
     def add_rows(response: Response) -> Response:
         if request.path != "/stats/requests":
             return response
-        body = {**response.get_json(), "extended_stats": [{"key": TAB, "data": rows()}]}
-        response.set_data(json.dumps(body))
+        extended = [{"key": key, "data": table()} for key, table in tables.items()]
+        response.set_data(json.dumps({**response.get_json(), "extended_stats": extended}))
         return response
 
     app.after_request(add_rows)

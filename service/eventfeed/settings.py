@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -225,14 +225,36 @@ def load(environ: Mapping[str, str]) -> Settings:
             continue
         try:
             values[field.name] = msgspec.convert(text, field.type, strict=False)
-        except msgspec.ValidationError as error:
+        except msgspec.ValidationError:
             value = "…" if field.name in SECRETS else repr(text)
-            faults.append(f"{PREFIX}{field.name.upper()}={value}: {error}")
+            faults.append(f"{PREFIX}{field.name.upper()}={value}: {_requirement(field.type)}")
     settings = Settings(**values)  # type: ignore[arg-type]  # each value was converted to its field's type
     faults += _contradictions(settings)
     if faults:
         raise SettingsError("\n".join(faults))
     return settings
+
+
+def _requirement(annotation: Any) -> str:
+    """Return what a value must be, from the type of its setting."""
+    base, *bounds = get_args(annotation)
+    if get_origin(base) is Annotated:
+        base, *inner = get_args(base)
+        bounds = [*inner, *bounds]
+    if get_origin(base) is Literal:
+        return f"must be one of {', '.join(get_args(base))}"
+    limits = [each for each in bounds if isinstance(each, Meta)]
+    if base in (int, float):
+        kind = "a whole number" if base is int else "a number"
+        return ", ".join([f"must be {kind}", *(text for each in limits for text in _limits(each))])
+    if any(each.min_length for each in limits):
+        return "must not be empty"
+    return f"does not fit this setting. {next((each for each in bounds if isinstance(each, str)), '')}".strip()
+
+
+def _limits(meta: Meta) -> Iterator[str]:
+    names = {"more than": meta.gt, "at least": meta.ge, "less than": meta.lt, "at most": meta.le}
+    yield from (f"{name} {value}" for name, value in names.items() if value is not None)
 
 
 def _unknown_names(variables: Mapping[str, str]) -> Iterator[str]:

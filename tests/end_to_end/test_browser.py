@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.support.browser import open_window, rendered_document
+from tests.support.browser import controlled_window, open_window, rendered_document
 from tests.support.publishing import APP_PATH, cloud_event, post_events
 from tests.support.service import REQUEST_SECONDS_MAX, RunningService, bearer
 from tests.support.waiting import wait_until
@@ -109,6 +109,23 @@ def test_schema_page_renders_in_a_browser(service: RunningService, tmp_path: Pat
 
     assert "The events of one app" in page
     assert "/events/api/v1/app/{org}/{app}" in page.replace("<wbr>", "")
+
+
+def test_schema_page_is_readable_and_explains_tokens(service: RunningService, tmp_path: Path) -> None:
+    """Every text has enough contrast, also inside an operation. The first address that is printed leads here."""
+    with controlled_window(profile=tmp_path) as window:
+        window.load(f"{service.url}/", until="document.querySelectorAll('.opblock').length > 5")
+        path = window.evaluate("location.pathname")
+        window.evaluate(
+            "[...document.querySelectorAll('.opblock-summary-control')].slice(0, 3).forEach(e => e.click())"
+        )
+        window.wait_until("document.querySelectorAll('.opblock-body .parameters').length > 0")
+        window.evaluate("[...document.getAnimations()].forEach(each => each.finish())")
+        faults, text = window.contrast_faults(), window.evaluate("document.body.innerText")
+
+    assert "/schema" == path
+    assert [] == faults
+    assert "eventfeed token maskinporten" in text
 
 
 def test_event_source_reads_a_broken_stream_completely(service: RunningService, app: str, tmp_path: Path) -> None:

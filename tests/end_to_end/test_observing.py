@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.browser import rendered_document
+from tests.support.browser import controlled_window, rendered_document
 from tests.support.feeds import read_app_feed
 from tests.support.publishing import APP_PATH, app_event, post_events
 from tests.support.service import running_service, start, stop
@@ -55,6 +55,31 @@ def test_page_shows_the_trace_of_an_event_and_charts(tmp_path: Path) -> None:
     assert "read in " in document
     assert "Requests a second, by route" in document
     assert document.count("<canvas") > 5
+
+
+def test_page_is_readable_in_the_dark_and_needs_no_mouse(tmp_path: Path) -> None:
+    """A trace is selected with the keyboard. Texts have enough contrast, and a single sample is drawn."""
+    with (
+        running_service(tmp_path / "service", "--observe") as service,
+        controlled_window(profile=tmp_path / "profile") as window,
+    ):
+        url = page_url(service.folder)
+        wait_until(lambda: is_running(url))
+        for _ in range(2):
+            post_events(service, APP_PATH, app_event("bolig")).raise_for_status()
+        window.emulate_dark_mode()
+        window.load(url, until="document.querySelectorAll('#traces button').length > 1 && charts.size > 0")
+        window.evaluate("[...document.querySelectorAll('#traces button')].find(e => e.ariaPressed === 'false').focus()")
+        selected = window.evaluate("document.activeElement.id.replace('trace-', '')")
+        window.press("Enter")
+        window.wait_until(f"document.getElementById('open').innerText.includes({selected!r})")
+        faults = window.contrast_faults()
+        radii = window.evaluate("[1, 2].map(count => radius({dataset: {data: [null, ...Array(count).fill(5), null]}}))")
+        colour = window.evaluate("Chart.defaults.color")
+
+    assert [] == faults
+    assert [3, 0] == radii
+    assert "#ddd" == colour
 
 
 def test_option_observe_with_another_endpoint_is_rejected(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ CHECKS = [
 ]
 COMMITTED_DOCUMENT = Path(__file__).parents[2] / "infra" / "gateway" / "openapi.json"
 # The page of the document and its files are not part of the interface.
-OUTSIDE_PATHS = {"/schema", "/schema/page.js", "/schema/assets/{name:str}"}
+OUTSIDE_PATHS = {"/", "/schema", "/schema/page.js", "/schema/assets/{name:str}"}
 
 
 @pytest.fixture

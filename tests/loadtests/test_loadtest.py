@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from loadtests.__main__ import main
+from loadtests.benchmark import servers
 
 from tests.loadtests.faulty_proxy import (
     Fault,
@@ -75,7 +77,9 @@ def test_run_with_its_own_service_has_no_violation(tmp_path: Path) -> None:
     assert "memory of the service" in process.stderr
     assert (tmp_path / "memory.csv").read_text().count("\n") >= 3
     assert (tmp_path / "run_stats.csv").read_text().count("\n") > 10
-    assert "S5 instance, page" in (tmp_path / "report.html").read_text()
+    report = (tmp_path / "report.html").read_text()
+    assert "S5 instance, page" in report
+    assert f"<pre id='verdict'>{'missed: ' if process.returncode else 'met: '}" in report
 
 
 @pytest.mark.parametrize(
@@ -134,6 +138,15 @@ def test_unknown_shape_is_refused_with_the_valid_ones(tmp_path: Path) -> None:
     assert "choose one of steady, step, spike, soak" in process.stderr
 
 
+def test_service_that_does_not_start_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exit code is 1, and there is no traceback."""
+    monkeypatch.setattr(servers, "READY_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(sys, "argv", ["loadtests", "--reports", str(tmp_path)])
+
+    with pytest.raises(SystemExit, match="did not start"):
+        main()
+
+
 @contextmanager
 def locust_page(url: str) -> Iterator[str]:
     """Run Locust's page for a service while the block lasts."""
@@ -178,6 +191,9 @@ def test_page_starts_a_run_and_shows_lag_and_violations(service: RunningService,
             "/Lag p99[^]*S1 app[^]*S5 instance/.test(document.body.innerText) && document.body.innerText"
         )
         window.screenshot(tmp_path / "page.png")
+
+        window.evaluate("[...document.querySelectorAll('[role=tab]')].find(e => /verdict/i.test(e.innerText)).click()")
+        window.wait_until("/Verdict so far[^]*(missed|met): /.test(document.body.innerText)")
 
     assert "Violations" in text
     assert (tmp_path / "page.png").stat().st_size > 10_000

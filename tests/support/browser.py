@@ -79,7 +79,7 @@ class Window:
             navigation = self._call("Page.navigate", url=url)
             assert "errorText" not in navigation, navigation
             with suppress(AssertionError):
-                wait_until(lambda: self.evaluate(until), timeout=seconds)
+                wait_until(lambda: self.evaluate(f"document.readyState === 'complete' && ({until})"), timeout=seconds)
                 return
         raise AssertionError(until, *self._report())
 
@@ -96,13 +96,30 @@ class Window:
         except AssertionError as failure:
             raise AssertionError(expression, *self._report()) from failure
 
+    def emulate_dark_mode(self) -> None:
+        """Prefer dark colours, as a user's system may."""
+        features = [{"name": "prefers-color-scheme", "value": "dark"}]
+        self._call("Emulation.setEmulatedMedia", features=features)
+
+    def contrast_faults(self) -> Sequence[str]:
+        """Return the texts whose contrast is too low."""
+        faults: Sequence[str] = self.evaluate((Path(__file__).with_name("contrast.js")).read_text())
+        return faults
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        code = {"Enter": 13, "Tab": 9}[key]
+        for kind in ("keyDown", "keyUp"):
+            text = {"text": "\r"} if (key, kind) == ("Enter", "keyDown") else {}
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
     def screenshot(self, path: Path) -> None:
         """Write a picture of the page as a PNG file."""
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
 
     def _report(self) -> Sequence[str]:
         """Return the document of the page, and the errors since it was opened."""
-        document = self.evaluate("location.href + '\\n' + document.documentElement.outerHTML")
+        document = self.evaluate("location.href + '\\n' + document.documentElement?.outerHTML")
         return [str(document)[:_DOCUMENT_LENGTH_MAX], *self._errors]
 
     def _call(self, method: str, **parameters: object) -> Any:

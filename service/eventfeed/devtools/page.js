@@ -1,6 +1,19 @@
 // Requests the newest data each second and draws charts, and a waterfall of the selected trace.
 const COLOURS = ["#2f6fdb", "#e07b39", "#2a9d6f", "#b452cd", "#c9a227", "#d33", "#4bb5c1", "#8a6d3b", "#6b7280", "#e26aa5", "#7cb342", "#5e35b1"];
 const charts = new Map();
+// Text and lines of charts follow the colours of the page, which may be dark.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colourCharts = () => {
+  Chart.defaults.color = dark.matches ? "#ddd" : "#444";
+  Chart.defaults.borderColor = dark.matches ? "#fff3" : "#0002";
+};
+colourCharts();
+dark.addEventListener("change", () => {
+  colourCharts();
+  charts.forEach((chart) => chart.destroy());
+  charts.clear();
+  document.getElementById("charts").replaceChildren();
+});
 let open = "";
 let pinned = null;
 
@@ -12,9 +25,12 @@ const element = (name, properties = {}, ...children) => {
 
 const clock = (milliseconds) => new Date(milliseconds).toTimeString().slice(0, 8);
 
+// A single sample has no line: it is drawn as a point.
+const radius = ({ dataset }) => (dataset.data.filter((value) => value !== null).length === 1 ? 3 : 0);
+
 function draw(panel) {
   const datasets = Object.entries(panel.lines).map(([label, data], place) => ({
-    label: label || "all", data, borderColor: COLOURS[place % COLOURS.length], borderWidth: 1.5, pointRadius: 0, spanGaps: true,
+    label: label || "all", data, borderColor: COLOURS[place % COLOURS.length], borderWidth: 1.5, pointRadius: radius, spanGaps: true,
   }));
   const labels = panel.seconds.map((second) => clock(second * 1000));
   let chart = charts.get(panel.title);
@@ -70,9 +86,12 @@ const jump = (words, trace) =>
 
 function row(trace) {
   const [first] = trace.spans;
-  return element("tr", { className: trace.id === open ? "trace open" : "trace", onclick: () => { open = trace.id; refresh(); } },
+  const select = element("button", { textContent: first.name, id: `trace-${trace.id}`, onclick: () => { open = trace.id; refresh(); } });
+  select.setAttribute("aria-pressed", trace.id === open);
+  if (trace.spans.some((span) => span.error)) select.classList.add("bad");
+  return element("tr", { className: trace.id === open ? "open" : "" },
     element("td", { textContent: clock(first.start) }),
-    element("td", { textContent: first.name, className: trace.spans.some((span) => span.error) ? "bad" : "" }),
+    element("td", {}, select),
     element("td", { textContent: trace.id.slice(0, 8), title: trace.id }),
     element("td", { textContent: trace.spans.length }),
     element("td", { className: "number", textContent: first.milliseconds.toFixed(2) }));
@@ -84,9 +103,11 @@ async function refresh() {
     if (!open && data.traces.length) open = (data.traces.find((trace) => trace.readers.length) ?? data.traces[0]).id;
     data.charts.forEach(draw);
     pinned = data.traces.find((trace) => trace.id === open) ?? pinned;
+    const focus = document.activeElement?.id;
     document.getElementById("traces").replaceChildren(...data.traces.map(row));
+    if (focus) document.getElementById(focus)?.focus();
     document.getElementById("open").replaceChildren(...(pinned ? [element("p", { textContent: `Trace ${pinned.id}` }), waterfall(pinned)] : []));
-    if (data.traces.length) document.getElementById("state").textContent = `${data.traces.length} traces, the newest first. Click one for its waterfall.`;
+    if (data.traces.length) document.getElementById("state").textContent = `${data.traces.length} traces, the newest first. Select one for its waterfall.`;
   } catch (failure) {
     document.getElementById("state").textContent = `No connection to the page's process: ${failure.message}`;
   }

@@ -97,7 +97,12 @@ _ALL = (
     ),
     Metric("eventfeed.queue.depth", GAUGE, "{event}", "Events that wait to be written."),
     Metric("eventfeed.tail.sequence", GAUGE, "{event}", "The last position that this process knows."),
-    Metric("eventfeed.tail.staleness", GAUGE, "s", "Time since this process last read the end of the log."),
+    Metric(
+        "eventfeed.tail.staleness",
+        GAUGE,
+        "s",
+        "Time since the first failed read of the end of the log, 0 after a success.",
+    ),
     _counter(
         "eventfeed.store.request_units",
         "Request units that Cosmos DB charged, by the engine's verb.",

@@ -14,6 +14,7 @@ import yaml
 from litestar import MediaType, Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.status_codes import HTTP_307_TEMPORARY_REDIRECT
 
 from eventfeed.http.problems import KINDS, explanation_page
 from eventfeed.http.public_url import PublicUrl
@@ -32,6 +33,10 @@ def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
     page = files(__package__).joinpath("schema.html").read_text()
     script = files(__package__).joinpath("schema.js").read_text()
     assets = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+
+    @get("/")
+    async def start(_: HttpRequest) -> Response[bytes]:
+        return Response(b"", status_code=HTTP_307_TEMPORARY_REDIRECT, headers={"Location": "/schema"})
 
     @get("/schema/openapi.json")
     async def openapi(request: HttpRequest) -> Response[bytes]:
@@ -60,7 +65,7 @@ def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
             raise NotFoundException
         return Response(assets[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
 
-    return [openapi, schema_page, schema_script, problem, asset]
+    return [start, openapi, schema_page, schema_script, problem, asset]
 
 
 def document() -> Mapping[str, object]:

@@ -43,6 +43,7 @@ class Tail:
         self.head = Head(log="", log_start=0, end_offset=0, time=0)
         self.recent = RecentEntries()
         self.fresh_until = float("-inf")
+        self._unread_since: float | None = None
         self.waiters = Waiters()
         self._refreshing = SingleFlight()
         self._interest = 0
@@ -55,8 +56,8 @@ class Tail:
 
     @property
     def staleness(self) -> float:
-        """Seconds since the last read of the end; 0 before the first one."""
-        return time.monotonic() - self.fresh_until + REFRESH_SECONDS if self.fresh_until > 0 else 0.0
+        """Seconds since the first read of the end without a success after it; 0 for an idle process."""
+        return 0.0 if self._unread_since is None else time.monotonic() - self._unread_since
 
     async def refresh(self, *, past: int = 0) -> Head:
         """Return both ends, no older than `REFRESH_SECONDS`; always read the store if `past` is beyond the end.
@@ -120,6 +121,7 @@ class Tail:
     async def _read_end(self) -> None:
         """Read the entries after the verified end, and verify them."""
         began, previous = time.monotonic(), self.head
+        self._unread_since = began if self._unread_since is None else self._unread_since
         head = await self._log.head()
         if head.log == previous.log and head.end_offset < previous.end_offset:
             raise LogDamaged(
@@ -135,7 +137,7 @@ class Tail:
                 raise LogDamaged(f"The log ends at {head.end_offset}, but nothing follows {self.head.end_offset}.")
             self.advance(entries)
         self.head = replace(head, end_offset=self.head.end_offset, time=self.head.time)
-        self.fresh_until = began + REFRESH_SECONDS
+        self.fresh_until, self._unread_since = began + REFRESH_SECONDS, None
 
     def _reset(self, head: Head) -> None:
         self.head, self.recent = head, RecentEntries()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -340,3 +341,35 @@ async def test_entries_read_before_a_reset_are_discarded(log: EventLog) -> None:
 
     assert ("restored", 3) == (tail.head.log, tail.head.end_offset)
     assert [1, 2, 3] == [each.sequence for each in tail.entries_after(0) or ()]
+
+
+class UnreadableLog(FaultyLog):
+    """A log whose head cannot be read while `broken`."""
+
+    broken = False
+
+    async def head(self) -> Head:
+        """See `EventLog.head`."""
+        if self.broken:
+            raise Unavailable("the store does not respond")
+        return await super().head()
+
+
+async def test_only_reads_that_fail_make_the_tail_stale(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle process is not stale. After a failure the staleness grows until a read succeeds."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    unreadable_log = UnreadableLog(log)
+    tail = await start_tail(unreadable_log)
+    await tail.refresh()
+    clock[0] += 60
+    idle = tail.staleness
+    unreadable_log.broken = True
+    with pytest.raises(Unavailable):
+        await tail.refresh()
+    clock[0] += 5
+    failing = tail.staleness
+    unreadable_log.broken = False
+    await tail.refresh()
+
+    assert [0.0, 5.0, 0.0] == [idle, failing, tail.staleness]
