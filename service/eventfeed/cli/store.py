@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from eventfeed.cli.arguments import Group
+from eventfeed.cli.backup import backup, check, restore
 from eventfeed.cli.confirmation import require_confirmation, yes_option
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
 from eventfeed.domain.errors import LogDamaged
@@ -119,3 +120,7 @@ async def _plan_trim(log: "EventLog", *, before: int) -> Trim | None:
 
 def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count} events"
+
+
+for command in (backup, check, restore):
+    store.add_command(command)

@@ -96,7 +96,8 @@ def _create(db: StoreConnection, name: str) -> None:
 
 
 def _open(db: StoreConnection) -> None:
-    """Upgrade the file to this release's layout, and remember it as the store's."""
+    """Upgrade the file to this release's layout, and remember it as the store's. A backup has no write-ahead log."""
+    db.execute("PRAGMA journal_mode = WAL")
     while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
         with transaction(db, writes=True):
             if _number(db, "PRAGMA user_version") == version:

@@ -1,0 +1,88 @@
+"""Backup, check and restore of a store, for operators."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from eventfeed.app.ids import new_log_name
+from eventfeed.domain.errors import LogDamaged, StoreUnusable
+from eventfeed.domain.ports import EventLog, Head
+from eventfeed.log.clock import MachineClock
+from eventfeed.log.sqlite.backup import FAULTS_MAX, copy_store, integrity_faults, replace_store
+from eventfeed.log.sqlite.clock_reference import ClockReference
+from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.settings import Settings
+
+# Entries that a check reads at once.
+STEP_ENTRIES = 1_000
+
+
+def back_up(settings: Settings, target: Path) -> None:
+    """Write a consistent copy of a SQLite log, also while it is served. Raises `FileExistsError`."""
+    copy_store(settings.sqlite_path, target)
+
+
+async def check_entries(log: EventLog) -> AsyncIterator[str]:
+    """Yield faults of the log on any engine: gaps, times that decrease, and an end other than the recorded one."""
+    head = await log.head()
+    position, last_time = head.log_start, 0
+    while position < head.end_offset:
+        entries = await log.follow(after=position, limit=min(STEP_ENTRIES, head.end_offset - position))
+        if not entries:
+            yield f"Nothing follows sequence {position}, but the log ends at {head.end_offset}."
+            return
+        for entry in entries:
+            if entry.sequence != position + 1:
+                yield f"Sequence {entry.sequence} follows {position}."
+            if entry.time < last_time:
+                yield f"Entry {entry.sequence} was registered before the entry that it follows."
+            position, last_time = entry.sequence, entry.time
+    if position and last_time > head.time:
+        yield "The last entry was registered after the time that the log records."
+
+
+def check_file(settings: Settings) -> Iterator[str]:
+    """Yield faults of a SQLite file; none for another store."""
+    if settings.cosmos is None:
+        yield from integrity_faults(settings.sqlite_path)
+
+
+async def prepare_restore(backup: Path, new: Path) -> Head:
+    """Copy a backup to `new`, check the copy, and give its log a new name. Raises `LogDamaged` with its faults."""
+    copy_store(backup, new)
+    log = SqliteLog(new, new_name=new_log_name)
+    try:
+        await log.open()
+        faults = [*integrity_faults(new), *[each async for each in check_entries(log)]]
+        if faults:
+            raise LogDamaged(f"{backup} is damaged. " + " ".join(faults[:FAULTS_MAX]))
+        await log.rename()
+        return await log.head()
+    finally:
+        await log.close()
+
+
+def require_stopped(settings: Settings) -> None:
+    """Raise `StoreUnusable` while a process of the service runs on the store."""
+    if ClockReference(settings.clock_path, MachineClock(time.time_ns)).adopt():
+        raise StoreUnusable(f"A service runs on {settings.sqlite_path}. Stop it first.")
+
+
+def restore(settings: Settings, new: Path) -> Path:
+    """Put a prepared file in the place of the log, and return the name under which the old one is kept."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    kept = settings.sqlite_path.with_name(f"{settings.sqlite_path.name}.replaced-{stamp}")
+    replace_store(settings.sqlite_path, new, kept=kept)
+    return kept
+
+
+@contextlib.contextmanager
+def temporary_file(settings: Settings) -> Iterator[Path]:
+    """Yield the name of a file beside the store, on the same disk, and remove the file at the end."""
+    path = settings.sqlite_path.with_name(f"{settings.sqlite_path.name}.restore")
+    try:
+        yield path
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
