@@ -6,7 +6,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.app.identity import Access
 from eventfeed.app.store import Store
-from eventfeed.domain.ports import Clock
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.problems import Problems
@@ -17,6 +16,7 @@ from eventfeed.http.reading.instance_feed import InstanceFeeds, instance_routes
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.rate_limit import Quota, RateLimit, ReadingLimits
 from eventfeed.http.reading.reportees import reportee_routes
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.reader import Reader
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
@@ -50,7 +50,7 @@ class Reading:
             *instance_routes(InstanceFeeds(pages, public_url, address_rate, instance_rate)),
         ]
 
-    def _services(self, reader: Reader, clock: Clock) -> ReadingServices:
+    def _services(self, reader: Reader, clock: MachineClock) -> ReadingServices:
         settings = self._settings
         limits = ReadingLimits(
             waits=self._quota(settings.waits, each=settings.caller_waits),

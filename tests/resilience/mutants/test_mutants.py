@@ -89,6 +89,24 @@ MUTANTS = {
         "self._clock.wall() // 1_000",
         APPENDER,
     ),
+    "append by a wrong clock": Mutant(
+        "log/appender.py",
+        "        if not clock.is_accurate:\n",
+        "        if False:\n",
+        APPENDER,
+    ),
+    "deletion by a wrong clock": Mutant(
+        "log/retention.py",
+        "        if not self._clock.is_accurate:\n",
+        "        if False:\n",
+        "tests/service/log/test_retention.py",
+    ),
+    "deletion by one reading of the clock": Mutant(
+        "log/retention.py",
+        "if self._clock.steady_time >= CONFIRM_TIME * 1_000:",
+        "if True:",
+        "tests/service/log/test_retention.py",
+    ),
     "receipt sent before the tail has the event": Mutant(
         "log/appender.py",
         "        if position > self._tail.head.end_offset:\n",

@@ -9,13 +9,14 @@ from eventfeed.domain.cursor import After, BareSequence, Cursor
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page, PageBounds
-from eventfeed.domain.ports import CLOCK_SECOND, Clock
+from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ReadingLimits
 from eventfeed.http.reading.representation import entry_json
 from eventfeed.http.request import HttpRequest
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -67,7 +68,7 @@ class ReadingServices(NamedTuple):
     """
 
     page_reader: Reader
-    clock: Clock
+    clock: MachineClock
     problems: Problems
     limits: ReadingLimits
     telemetry: Telemetry
@@ -82,7 +83,10 @@ class ReadingServices(NamedTuple):
     async def require(self, request: FeedRequest) -> None:
         """Raise the reason if the right to read has ended."""
         expires = request.reader.expires
-        if expires is not None and self.clock() >= expires * CLOCK_SECOND:
+        clock, now = self.clock, self.clock.wall()
+        if now not in clock.checked or not clock.is_accurate:  # at most once a second, unless the clock is wrong
+            now = clock()
+        if expires is not None and now >= expires * CLOCK_SECOND:
             raise Unauthenticated("The token has expired. Go on from the last cursor, with a new token.")
         if request.guard is not None:
             await request.guard.require()
