@@ -22,6 +22,7 @@ from eventfeed.cli.observe import telemetry_page
 from eventfeed.cli.pipe import discard_output
 from eventfeed.cli.server import Server, listening_socket
 from eventfeed.domain.cloudevents import REQUEST_EVENTS_MAX
+from eventfeed.domain.moment import format_moment
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, parse_events
 from eventfeed.sample import sample_events, sample_instance
@@ -116,7 +117,7 @@ async def _fill(store: Store) -> None:
     texts = [msgspec.json.encode(event) for event in sample_events(SAMPLE_SEED, cases=SAMPLE_CASES, until=now)]
     for start in range(0, len(texts), REQUEST_EVENTS_MAX):
         batch = RawEvents(texts=texts[start : start + REQUEST_EVENTS_MAX], batch=True)
-        events = parse_events(batch, EventDefaults(new_id=uuid.uuid4, now=now), from_app=True)
+        events = parse_events(batch, EventDefaults(new_id=uuid.uuid4, now=now, time=format_moment(now)), from_app=True)
         await store.appender.publish(Submission(events=events, pointers=batch.pointers(), admin=True))
 
 

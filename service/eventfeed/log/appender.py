@@ -168,7 +168,12 @@ class Appender:
     def _assign_positions(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
         time = max(self._clock.wall() // 1_000, base.time)
         return [
-            Entry(sequence=sequence, time=time, write_id=write_id, event=event.registered(time))
+            Entry(
+                sequence=sequence,
+                time=time,
+                write_id=write_id,
+                event=event if event.future_time is None else event.registered(time),
+            )
             for sequence, event in enumerate(events, start=base.end_offset + 1)
         ]
 

@@ -21,7 +21,7 @@ from eventfeed.domain.cloudevents import (
 )
 from eventfeed.domain.errors import Fault, InvalidEvent, TooLarge
 from eventfeed.domain.event import Event, Identity
-from eventfeed.domain.moment import format_moment, parse_moment
+from eventfeed.domain.moment import parse_moment
 
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]*\+)?json|text/json")
 _PARSE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -43,13 +43,14 @@ class RawEvents(NamedTuple):
 
 
 class EventDefaults(NamedTuple):
-    """Defaults for absent attributes; `now` in µs since 1970, `traceparent` if the request is traced.
+    """Defaults for absent attributes; `now` in µs since 1970, `time` the same as text, `traceparent` of the request.
 
     The text of what `new_id` returns is unique.
     """
 
     new_id: Callable[[], object]
     now: int
+    time: str
     traceparent: str = ""
 
 
@@ -146,7 +147,7 @@ def _event(text: bytes, attributes: Mapping[str, object], *, defaults: EventDefa
     if fields.id is None:
         members["id"] = Raw(msgspec.json.encode(id_))
     if "time" not in members:
-        members["time"] = Raw(msgspec.json.encode(format_moment(defaults.now)))
+        members["time"] = Raw(msgspec.json.encode(defaults.time))
     if defaults.traceparent and "traceparent" not in members:
         members["traceparent"] = Raw(msgspec.json.encode(defaults.traceparent))
     app_source = parse_app_source(fields.source)

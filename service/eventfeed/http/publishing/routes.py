@@ -57,7 +57,8 @@ class Publishing:
         """Return each event with its receipt, in order. Raises what its steps raise."""
         telemetry = self._telemetry
         origin, trace = telemetry.event_traceparent(traceparent), telemetry.request_traceparent()
-        defaults = EventDefaults(new_id=self._new_id, now=self._clock() // 1_000, traceparent=origin)
+        now = self._clock() // 1_000
+        defaults = EventDefaults(new_id=self._new_id, now=now, time=format_moment(now), traceparent=origin)
         pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
         if not publisher.is_publish_admin:
             _require_own(publisher, events, pointers=pointers)

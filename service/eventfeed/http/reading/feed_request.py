@@ -91,14 +91,16 @@ class ReadingServices(NamedTuple):
         if request.guard is not None:
             await request.guard.require()
 
-    async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False) -> None:
+    async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False, has_waited: bool = True) -> None:
         """Check the right to a page with events and record it, before it is sent.
 
-        A caller that already has the page (`is_known`) gets no events.
+        A caller that already has the page (`is_known`) gets no events. The route has just checked the token of a request
+        that did not wait.
         """
         if not page.entries:
             return
-        await self.require(request)
+        if has_waited or request.guard is not None:
+            await self.require(request)
         if request.guard is not None and not is_known:
             await request.guard.audit(page)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.errors import InvalidEvent, TooLarge
 from eventfeed.domain.event import App, Event
+from eventfeed.domain.moment import format_moment
 from eventfeed.http.publishing.cloudevents import EventDefaults, binary_event, json_events, parse_events
 
 SOURCE = "https://ttd.apps.example.no/ttd/bolig/instances/50000001/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c"
@@ -27,7 +28,7 @@ VALID: dict[str, object] = {
 def parse(body: bytes, *, from_app: bool = False) -> list[Event]:
     """The events of a body."""
     numbers = itertools.count(1)
-    defaults = EventDefaults(lambda: f"new-{next(numbers)}", 0)
+    defaults = EventDefaults(lambda: f"new-{next(numbers)}", 0, format_moment(0))
     return list(parse_events(json_events(body, batch=None), defaults, from_app=from_app))
 
 
@@ -200,7 +201,7 @@ def test_binary_mode_reads_attributes_from_headers_and_data_from_the_body(
     """Headers may be percent-encoded. JSON and text stay as they are, and other bytes become base64."""
     headers = {"ce-id": "%C3%A6", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0", "host": "x"}
     events = binary_event(body, [*headers.items(), ("content-type", content_type)])
-    (event,) = parse_events(events, EventDefaults(lambda: "", 0), from_app=False)
+    (event,) = parse_events(events, EventDefaults(lambda: "", 0, format_moment(0)), from_app=False)
 
     assert "æ" == event.identity.id
     assert data in event.body
@@ -210,7 +211,9 @@ def test_binary_mode_reads_attributes_from_headers_and_data_from_the_body(
 def test_binary_event_without_a_body_has_no_data() -> None:
     """Data is optional."""
     headers = {"ce-id": "1", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0"}
-    (event,) = parse_events(binary_event(b"", headers.items()), EventDefaults(lambda: "", 0), from_app=False)
+    (event,) = parse_events(
+        binary_event(b"", headers.items()), EventDefaults(lambda: "", 0, format_moment(0)), from_app=False
+    )
 
     assert b"data" not in event.body
 

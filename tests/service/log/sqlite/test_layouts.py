@@ -12,6 +12,7 @@ from eventfeed.domain.approval import AuditRange
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import Feed, app_feed, instance_feed, party_feed, reportee_feed, resource_feed
+from eventfeed.domain.moment import format_moment
 from eventfeed.domain.publishing import Submission
 from eventfeed.http.publishing.cloudevents import EventDefaults, json_events, parse_events
 from eventfeed.log.sqlite.log import SqliteLog
@@ -104,7 +105,7 @@ async def test_feed_of_an_earlier_layout_has_the_same_entries(log: SqliteLog, na
 async def test_repeated_publish_to_an_earlier_layout_is_a_duplicate(log: SqliteLog, population: list[Entry]) -> None:
     """The content of an event has the same digest as before, so a publisher can repeat it after an upgrade."""
     first = next(each for each in population if each.event.identity.id == "naering-1")
-    defaults = EventDefaults(new_id=lambda: "unused", now=first.time)
+    defaults = EventDefaults(new_id=lambda: "unused", now=first.time, time=format_moment(first.time))
     events = parse_events(json_events(first.event.body, batch=False), defaults, from_app=True)
     async with running_appender(log, clock=ManualClock(population[-1].time + 1)) as (appender, _):
         (receipt,) = await appender.publish(Submission(events=events, pointers=[""], admin=True))
