@@ -7,7 +7,7 @@ PROCESSES := -n 2 --dist worksteal
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ slow-clients: $(VENV)/.dev ## 2,500 clients that take little or nothing: memory,
 
 authorisation: $(VENV)/.dev ## 100,000 random readers, each sees exactly the events that it may see
 	$(BIN)/python -m tests.resilience.authorisation
+
+fuzz: $(VENV)/.dev ## a million hostile requests: no answer is a 5xx or takes a second
+	$(BIN)/python -m tests.resilience.fuzz
 
 mutants: $(VENV)/.dev ## plant each named fault of the log: a test must fail
 	$(BIN)/python -m pytest $(PROCESSES) tests/resilience/mutants -v

@@ -62,8 +62,8 @@ def test_contract_routes_equal_those_of_openapi() -> None:
 
 
 def test_contract_parameters_equal_those_of_openapi() -> None:
-    """Every query parameter, and the header for a person number, has a row."""
-    assert names_in("query") | {"person"} == set(first_cells("parameter | rule"))
+    """Every query parameter, and each header with data about people, has a row."""
+    assert names_in("query") | {"person", "alternativeSubject"} == set(first_cells("parameter | rule"))
 
 
 def test_contract_request_headers_include_those_of_openapi() -> None:

@@ -211,6 +211,9 @@ def test_approval_can_be_created_replaced_and_withdrawn(bank_service: RunningSer
         (b"{}", ["/reason", "/types", "/validTo"]),
         (b'{"types": [], "validTo": "2099-01-01", "reason": " "}', ["/reason", "/types", "/validTo"]),
         (b'{"types": "x", "validTo": 7, "reason": 7, "extra": 1}', ["/extra", "/reason", "/types", "/validTo"]),
+        (b'{"types": ["a", "x*"], "validTo": "2099-01-01T00:00:00Z", "reason": "x"}', ["/types"]),
+        (b'{"types": ["x"], "types": ["y"], "validTo": "2099-01-01T00:00:00Z", "reason": "x"}', ["/types"]),
+        (b'{"types": ["x"], "validTo": "2099-01-01T00:00:00Z", "reason": "\\ud800"}', [""]),
         (b'{"types": ["eventfeed.marker"], "validTo": "2099-01-01T00:00:00Z", "reason": "x"}', ["/types"]),
         (b'{"types": ["x"], "validTo": "0001-01-01T00:00:00+14:00", "reason": "x"}', ["/validTo"]),
         (b'{"types": ["x"], "valid-to": "2099-01-01T00:00:00Z", "reason": "x", "orgNumber": "1"}', ["/orgNumber"]),
@@ -225,6 +228,20 @@ def test_invalid_approval_changes_nothing(bank_service: RunningService, body: by
 
     assert pointers == sorted(error["pointer"] for error in errors)
     assert 404 == bank_service.client.get(f"{APPROVALS_PATH}/{OTHER_BANK}", headers=headers).status_code
+
+
+def test_approval_of_a_type_covers_its_name_with_app_in_front(bank_service: RunningService) -> None:
+    """And nothing else: neither the type without it, nor a wildcard."""
+    organisation = unused_organisation()
+    approve(bank_service, organisation, "x").raise_for_status()
+    statuses = {
+        type_: read_reportees(bank_service, type_, organisation=organisation).status_code
+        for type_ in ("x", "app.x", "app.app.x", "xy", "X", "x*", "%25")
+    }
+    approve(bank_service, organisation, "app.y").raise_for_status()
+
+    assert {"x": 200, "app.x": 200, "app.app.x": 403, "xy": 403, "X": 403, "x*": 400, "%25": 400} == statuses
+    assert 403 == read_reportees(bank_service, "y", organisation=organisation).status_code
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])

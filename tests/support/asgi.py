@@ -62,8 +62,9 @@ async def send_request(application: Any, request: AsgiRequest) -> AsgiResponse:
 
     async def send(message: Any) -> None:
         messages.append(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            is_complete.set()
+        is_end = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if is_end or any(value.startswith(b"text/event-stream") for _, value in message.get("headers", ())):
+            is_complete.set()  # the client of a stream leaves at its start
 
     async with asyncio.timeout(ANSWER_SECONDS_MAX):
         await application(request.scope(), receive, send)

@@ -2,14 +2,17 @@
 
 from collections.abc import Collection
 
-from eventfeed.domain.conditions import AnyOf, Condition, Equal, NoneOf, Prefix
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Matches, NoneOf
+from eventfeed.domain.filters import type_conditions
 
 
 def conditions(
     *,
     types: Collection[str] = (),
     source: str | None = None,
+    type_patterns: Collection[str] = (),
     subject: str | None = None,
+    alternative_subject: str | None = None,
     id: str | None = None,  # noqa: A002  # the field's name
     but_resources: Collection[str] = (),
     but_subjects: Collection[str] = (),
@@ -18,8 +21,11 @@ def conditions(
     result = list[Condition]()
     if types:
         result.append(AnyOf("type", frozenset(types)))
+    result += type_conditions(type_patterns, of_apps=False)
+    if alternative_subject is not None:
+        result.append(Equal("alternativesubject", alternative_subject))
     if source is not None:
-        result.append(Prefix("source", source))
+        result.append(Matches("source", prefixes=frozenset({source})))
     if subject is not None:
         result.append(Equal("subject", subject))
     if id is not None:

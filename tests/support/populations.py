@@ -9,6 +9,8 @@ from tests.support.events import TTD, caller, entry, event, guid
 
 APPS = [TTD, App(org="ttd", name="b"), App(org="ttd-b", name="olig"), App(org="skd", name="bolig")]
 TYPES = ["instance.created", "instance.process.completed", "instance.deleted"]
+APP_TYPES = [f"app.{type_}" for type_ in TYPES]
+TYPE_PATTERNS = [*TYPES, *APP_TYPES, "instance.*", "app.instance.p%", "app.*", "*", "x*"]
 PARTIES = [50000001, 50000002]
 SUBJECTS = [f"/party/{party}" for party in PARTIES]
 RESOURCES = [f"urn:altinn:resource:app_{app.org}_{app.name}" for app in APPS]
@@ -32,7 +34,7 @@ def populations(draw: st.DrawFn) -> list[Entry]:
         entry(
             sequence,
             of=event(
-                type_=draw(st.sampled_from(TYPES)),
+                type_=draw(st.sampled_from([*TYPES, *APP_TYPES])),
                 app=draw(st.sampled_from([*APPS, None])),
                 party=draw(st.sampled_from(PARTIES)),
                 instance=draw(st.integers(1, 3)),
@@ -53,6 +55,7 @@ def filtered_feeds(draw: st.DrawFn) -> Feed:
     hidden_subjects = draw(st.sets(st.sampled_from(SUBJECTS))) if feed.name == "resource" else ()
     filters = conditions(
         types=() if feed.name == "reportees" else draw(st.sets(st.sampled_from(TYPES))),
+        type_patterns=draw(st.sets(st.sampled_from(TYPE_PATTERNS), max_size=3)),
         subject=None if party is None else f"/party/{party}",
         source=draw(st.none() | st.sampled_from(SOURCE_PREFIXES)),
         but_resources=hidden_resources,

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from eventfeed.domain.errors import Fault, NotApproved
+from eventfeed.domain.filters import APP_TYPE_PREFIX
 
 APPROVAL_TYPES_MAX = 50
 # The most entries that one query of the audit log returns.
@@ -52,12 +53,16 @@ class AuditRange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def require_approval(approval: Approval | None, *, types: Collection[str], now: int) -> Approval:
-    """Return the approval, if at `now` (µs) it is valid for each of these types. Raises `NotApproved`."""
+    """Return the approval, if at `now` (µs) it is valid for each of these types. Raises `NotApproved`.
+
+    An approval of `x` covers `app.x` too: apps name their types with and without it.
+    """
     if approval is None:
         raise NotApproved("This organisation is not approved to read events of every party.")
     if now >= approval.valid_to:
         raise NotApproved("This organisation's approval to read events of every party has expired.")
-    if missing := sorted(set(types) - set(approval.types)):
+    covered = {*approval.types, *(f"{APP_TYPE_PREFIX}{each}" for each in approval.types)}
+    if missing := sorted(set(types) - covered):
         faults = [Fault(parameter="eventType", detail=f"{type_} is not covered by the approval") for type_ in missing]
         raise NotApproved("The approval does not cover every type in the request.", faults=faults)
     return approval

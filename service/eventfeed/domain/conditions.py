@@ -7,9 +7,11 @@ from typing import Literal
 import msgspec
 
 from eventfeed.domain.app_source import party_of_instance
-from eventfeed.domain.event import Event
+from eventfeed.domain.event import Event, alternative_subject_of
 
-Field = Literal["id", "source", "type", "subject", "org", "app", "instance", "instance_party", "resource"]
+Field = Literal[
+    "id", "source", "type", "subject", "alternativesubject", "org", "app", "instance", "instance_party", "resource"
+]
 
 # The attribute of an event that holds a field. `app` may be None.
 ATTRIBUTES: Mapping[Field, str] = {
@@ -27,9 +29,10 @@ APP_FIELDS = frozenset[Field]({"org", "app"})
 _VALUES: Mapping[Field, Callable[[Event], str | None]] = {
     **{field: attrgetter(attribute) for field, attribute in ATTRIBUTES.items()},
     "instance_party": party_of_instance,
+    "alternativesubject": alternative_subject_of,
 }
 # Fields that no engine stores: the reader checks conditions on them.
-COMPUTED_FIELDS = frozenset[Field]({"instance_party"})
+COMPUTED_FIELDS = frozenset[Field]({"instance_party", "alternativesubject"})
 
 
 def value_of(event: Event, field: Field) -> str | None:
@@ -59,15 +62,37 @@ class AnyOf(msgspec.Struct, frozen=True):
         return value_of(event, self.field) in self.values
 
 
-class Prefix(msgspec.Struct, frozen=True):
-    """The field begins with this text."""
+class Matches(msgspec.Struct, frozen=True):
+    """The field has one of these values, or begins with one of these prefixes; an absent field matches nothing.
+
+    The field of an app's event also matches with `app_prefix` in front of a value or prefix, if that is set.
+    """
 
     field: Field
-    value: str
+    values: frozenset[str] = frozenset()
+    prefixes: frozenset[str] = frozenset()
+    app_prefix: str = ""
 
     def holds(self, event: Event) -> bool:
         """True if the event meets the condition."""
-        return (value_of(event, self.field) or "").startswith(self.value)
+        value, mark = value_of(event, self.field), self.app_prefix
+        if value is None:
+            return False
+        has_mark = bool(mark) and event.app is not None and value.startswith(mark)
+        return self._matches(value) or (has_mark and self._matches(value.removeprefix(mark)))
+
+    def _matches(self, value: str) -> bool:
+        return value in self.values or any(value.startswith(prefix) for prefix in self.prefixes)
+
+    @property
+    def app_values(self) -> frozenset[str]:
+        """The values with `app_prefix` in front."""
+        return frozenset(f"{self.app_prefix}{value}" for value in self.values if self.app_prefix)
+
+    @property
+    def app_prefixes(self) -> frozenset[str]:
+        """The prefixes with `app_prefix` in front."""
+        return frozenset(f"{self.app_prefix}{prefix}" for prefix in self.prefixes if self.app_prefix)
 
 
 class NoneOf(msgspec.Struct, frozen=True):
@@ -81,4 +106,4 @@ class NoneOf(msgspec.Struct, frozen=True):
         return (value_of(event, self.field) or "") not in self.values
 
 
-Condition = Equal | AnyOf | Prefix | NoneOf
+Condition = Equal | AnyOf | Matches | NoneOf

@@ -93,6 +93,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return len(self.event.body) + _SEQUENCE_BYTES
 
 
+class _AlternativeSubject(msgspec.Struct):
+    alternativesubject: object = None
+
+
+def alternative_subject_of(event: Event) -> str | None:
+    """Return the extension `alternativesubject` of an event."""
+    value = msgspec.json.decode(event.body, type=_AlternativeSubject).alternativesubject
+    return value if isinstance(value, str) else None
+
+
 sequence_of: Callable[[Entry], int] = attrgetter("sequence")
 
 

@@ -16,14 +16,17 @@ from eventfeed.domain.app_source import app_of, org_of_source
 from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, value_of
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.filters import type_conditions
 from eventfeed.domain.principal import Principal
 
 # Contract section 5.
 PAGE_EVENTS_DEFAULT = 50
 PAGE_EVENTS_MAX = 1000
 PAGE_BYTES_MAX = 8 * 1024 * 1024
-# Each type is an index lookup of its own.
+# Each type is an index lookup of its own, and another for the types of apps.
 TYPES_MAX = 50
+# Each is compared with the source of each event.
+SOURCES_MAX = 20
 # Values that a scan excludes by name; it reads the rest and decides on each.
 EXCLUSIONS_MAX = 500
 # Feeds that are kept for the next request; one that excludes many values has some 50 KB.
@@ -105,8 +108,8 @@ def party_feed(subject: str, reader: Principal) -> Feed:
 
 
 def reportee_feed(types: Collection[str]) -> Feed:
-    """Return the feed of every party's events of these types: at least one."""
-    return Feed(name="reportees", conditions=(AnyOf("type", frozenset(types)),))
+    """Return the feed of every party's events of these types: at least one, and none with a wildcard."""
+    return Feed(name="reportees", conditions=type_conditions(types, of_apps=False))
 
 
 def instance_feed(guid: str, party: str | None) -> Feed:

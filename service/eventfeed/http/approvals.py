@@ -13,10 +13,13 @@ from msgspec.structs import replace
 from eventfeed.domain.approval import APPROVAL_TYPES_MAX, Approval, AuditEntry
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.event import MARKER_TYPE
+from eventfeed.domain.filters import is_exact
+from eventfeed.domain.grammar import is_string
 from eventfeed.domain.moment import format_moment, parse_moment
 from eventfeed.domain.ports import Approvals, Audit, Clock
 from eventfeed.domain.principal import SCOPE_ADMIN, Principal, require_scope
 from eventfeed.http.authentication import Authenticator
+from eventfeed.http.json_object import parse_object
 from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest, delete, get, put
 from eventfeed.http.response import JSON
 from eventfeed.telemetry.telemetry import Telemetry
@@ -129,11 +132,11 @@ class _ApprovalBody(NamedTuple):
     def types(self) -> Sequence[str]:
         """Return 1 to 50 event types."""
         types = self.members.get("types")
-        if isinstance(types, list) and types and all(isinstance(each, str) and each for each in types):
+        if isinstance(types, list) and types and all(isinstance(each, str) and _is_type(each) for each in types):
             unique = sorted({*types})
             if len(unique) <= APPROVAL_TYPES_MAX and MARKER_TYPE not in unique:
                 return unique
-        self._add_fault("types", f"must be 1 to {APPROVAL_TYPES_MAX} event types")
+        self._add_fault("types", f"must be 1 to {APPROVAL_TYPES_MAX} event types without wildcards")
         return ()
 
     def valid_to(self) -> int:
@@ -155,21 +158,33 @@ class _ApprovalBody(NamedTuple):
     def check_members(self, organisation: str) -> None:
         """Add a fault for each unknown member, and for another organisation than the path's."""
         for name in sorted(self.members.keys() - _MEMBERS):
-            self._add_fault(name if name.isidentifier() else "", "is no member of an approval")
+            self._add_fault(name, "is no member of an approval")
         if self.members.get("orgNumber", organisation) != organisation:
             self._add_fault("orgNumber", "is not the one in the path")
 
     def _add_fault(self, name: str, detail: str) -> None:
-        self.faults.append(Fault(pointer=f"/{name}" if name else "", detail=detail))
+        self.faults.append(Fault(pointer=_pointer(name), detail=detail))
+
+
+def _pointer(name: str) -> str:
+    """Return the pointer to a member. A text that is no valid name is not repeated."""
+    return f"/{name}" if name.isidentifier() or name in _MEMBERS else ""
+
+
+def _is_type(text: str) -> bool:
+    """True for a whole type, which an event can have."""
+    return bool(text) and is_exact(text) and is_string(text)
 
 
 def _parse_approval(body: bytes, *, organisation: str) -> Approval:
     """Return the approval in a body. Raises `InvalidRequest` with every fault."""
     try:
-        fields = _ApprovalBody(msgspec.json.decode(body, type=dict[str, object]), [])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        members = parse_object(body)
+    except ValueError:
         fault = Fault(pointer="", detail="must be a JSON object with types, validTo and reason")
         raise InvalidRequest("The body is not valid.", faults=[fault]) from None
+    faults = [Fault(pointer=_pointer(name), detail="must not be repeated") for name in members.repeated()]
+    fields = _ApprovalBody(dict(members), faults)
     fields.check_members(organisation)
     approval = Approval(
         organisation=organisation, types=fields.types(), valid_to=fields.valid_to(), reason=fields.reason()

@@ -231,7 +231,8 @@ class Reader:
         return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start, positions=positions)
 
     async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-        computed = [condition for condition in feed.conditions if condition.field in COMPUTED_FIELDS]
+        conditions = (*feed.conditions, *feed.filters)
+        computed = [condition for condition in conditions if condition.field in COMPUTED_FIELDS]
         if computed:  # the next match may be far away, as after hidden entries
             limit = max(limit, CANDIDATES_MIN)
         with self._telemetry.store_span("scan", engine=self._log.engine):

@@ -11,7 +11,7 @@ from eventfeed.access.cedar import CedarDecisionPoint, policies_file
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
 from eventfeed.domain import feed as feed_module
-from eventfeed.domain.conditions import AnyOf, Condition, Equal, Prefix
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Matches
 from eventfeed.domain.cursor import After, BareSequence, Cursor
 from eventfeed.domain.event import App
 from eventfeed.domain.feed import (
@@ -177,7 +177,7 @@ def _random_case(rng: random.Random, world: World) -> Case:
     if filters.filter_types:
         conditions.append(AnyOf("type", filters.filter_types))
     if filters.filter_source:
-        conditions.append(Prefix("source", filters.filter_source))
+        conditions.append(Matches("source", prefixes=frozenset({filters.filter_source})))
     if filters.filter_party:
         conditions.append(Equal("subject", f"/party/{filters.filter_party}"))
     end = len(world.entries)

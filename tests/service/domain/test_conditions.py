@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from eventfeed.domain.app_source import party_of_instance
-from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, Prefix, value_of
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, Matches, NoneOf, value_of
 from eventfeed.domain.event import Event
 from tests.support.conditions import conditions
 from tests.support.events import event, guid
@@ -26,6 +26,7 @@ BARE = msgspec.structs.replace(event("b", app=None), subject=None)
         ("instance", guid(5), None),
         ("instance_party", "50000001", party_of_instance(BARE)),
         ("resource", BOLIG, None),
+        ("alternativesubject", None, None),
     ],
 )
 def test_value_of_a_field_is_that_of_the_event_or_none(field: Field, value: str, bare_value: str | None) -> None:
@@ -42,9 +43,13 @@ def test_value_of_a_field_is_that_of_the_event_or_none(field: Field, value: str,
         (AnyOf("resource", frozenset({"x", BOLIG})), True, False),
         (AnyOf("resource", frozenset({"x", "y"})), False, False),
         (AnyOf("resource", frozenset()), False, False),
-        (Prefix("resource", "urn:altinn:"), True, False),
-        (Prefix("resource", BOLIG), True, False),
-        (Prefix("resource", f"{BOLIG}x"), False, False),
+        (Matches("resource", prefixes=frozenset({"urn:altinn:"})), True, False),
+        (Matches("resource", prefixes=frozenset({BOLIG, "x"})), True, False),
+        (Matches("resource", prefixes=frozenset({f"{BOLIG}x"})), False, False),
+        (Matches("resource", values=frozenset({BOLIG, "x"})), True, False),
+        (Matches("resource", values=frozenset({BOLIG[:-1]})), False, False),
+        (Matches("resource", prefixes=frozenset({""})), True, False),
+        (Matches("resource"), False, False),
         (NoneOf("resource", frozenset({"x"})), True, True),
         (NoneOf("resource", frozenset({BOLIG})), False, True),
         (NoneOf("resource", frozenset({""})), True, False),

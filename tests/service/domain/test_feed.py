@@ -3,7 +3,7 @@
 import pytest
 
 from eventfeed.domain import feed as feed_module
-from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, Matches, NoneOf
 from eventfeed.domain.event import App, Event, marker
 from eventfeed.domain.feed import (
     Feed,
@@ -122,7 +122,11 @@ def test_lookup_has_a_key_for_each_combination_of_values() -> None:
 
 def test_lookup_leaves_conditions_outside_the_index_to_check() -> None:
     """A second condition on a field of the index is also checked: only the first one is part of the key."""
-    rest = (NoneOf("resource", frozenset({""})), Prefix("source", "https://x"), Equal("type", "b"))
+    rest = (
+        NoneOf("resource", frozenset({""})),
+        Matches("source", prefixes=frozenset({"https://x"})),
+        Equal("type", "b"),
+    )
     feed = Feed(name="x", conditions=(AnyOf("type", frozenset("ab")), *rest[:1])).where(*rest[1:])
     plan = plan_lookup(feed, INDEXES)
 
@@ -132,7 +136,7 @@ def test_lookup_leaves_conditions_outside_the_index_to_check() -> None:
 
 def test_feed_without_any_index_is_refused_by_name() -> None:
     """Such a feed would read the whole log."""
-    feed = Feed(name="sources", conditions=(Prefix("source", "https://x"), Equal("org", "ttd")))
+    feed = Feed(name="sources", conditions=(Matches("source", prefixes=frozenset({"https://x"})), Equal("org", "ttd")))
 
     with pytest.raises(LookupError, match="sources"):
         plan_lookup(feed, INDEXES)

@@ -66,7 +66,7 @@ class EventStreamResponse(Response[bytes]):
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"private, no-cache"),
-            (b"vary", b"Accept, Authorization, Person, Prefer, Last-Event-ID"),
+            (b"vary", b"Accept, Authorization, Person, Altinn-AlternativeSubject, Prefer, Last-Event-ID"),
             (b"x-accel-buffering", b"no"),
         ]
         try:

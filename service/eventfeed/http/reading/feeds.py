@@ -11,7 +11,7 @@ from eventfeed.domain.app_source import app_of, parse_app, party_of_subject
 from eventfeed.domain.conditions import Condition, Equal
 from eventfeed.domain.feed import NOBODY, ByDecision, Feed, app_feed, party_feed, resource_feed
 from eventfeed.domain.moment import format_moment
-from eventfeed.domain.ports import Register, Relations
+from eventfeed.domain.ports import Head, Register, Relations
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
@@ -40,11 +40,13 @@ class Feeds(NamedTuple):
     async def respond(
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
     ) -> HttpResponse:
-        """Respond with a feed that may be filtered by party."""
+        """Respond with a feed and its filters, and filter it by party."""
         subject = await find_subject(parameters, self.register)
-        if subject is not None and isinstance(feed.visibility, ByDecision):
-            subject = await self._related_subject(subject, principal)
-        feed = feed.where(*parameters.conditions, *party_condition(subject))
+        party = party_of_subject(parameters.subject if subject is None else subject)
+        if isinstance(feed.visibility, ByDecision) and (subject is not None or party is not None):
+            has_relation = await self.relations.has_relation(principal, party)
+            subject = subject if has_relation else NOBODY
+        feed = feed.where(*party_condition(subject))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
@@ -78,7 +80,9 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         if app is None:
             raise NotFoundException
         require_app(principal, app)
-        return await feeds.respond(request, app_feed(app), parameters=query_parameters(request), principal=principal)
+        parameters = query_parameters(request)
+        feed = app_feed(app).where(*parameters.app_conditions)
+        return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/app/party")
     async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
@@ -97,20 +101,21 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         parameters = query_parameters(request, parameter_set=RESOURCE_FEED)
         resource = parameters.resource or ""
         owner = None if app_of(resource) else await feeds.register.owner(resource)
-        feed = resource_feed(resource, principal, owner=owner)
+        feed = resource_feed(resource, principal, owner=owner).where(*parameters.conditions)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/head")
     async def read_head(request: HttpRequest) -> Response[bytes]:
         feeds.authenticator.principal(request)
         head = await reader.head()
-        body = HeadResponse(
-            cursor=str(await reader.cursor_at(head.end_offset, log=head.log)),
-            time=format_moment(head.time) if head.end_offset else None,
-        )
-        return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
+        return _head_response(str(await reader.cursor_at(head.end_offset, log=head.log)), head)
 
     return [read_app_feed, read_own_party_feed, read_party_feed, read_resource_feed, read_head]
+
+
+def _head_response(cursor: str, head: Head) -> Response[bytes]:
+    body = HeadResponse(cursor=cursor, time=format_moment(head.time) if head.end_offset else None)
+    return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
 
 
 async def find_subject(parameters: Parameters, register: Register) -> str | None:

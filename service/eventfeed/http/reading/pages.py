@@ -34,7 +34,7 @@ from eventfeed.http.response import (
 BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
 
 # Request headers that responses depend on.
-VARY = b"Accept, Accept-Encoding, Authorization, Person, Prefer, Last-Event-ID"
+VARY = b"Accept, Accept-Encoding, Authorization, Person, Altinn-AlternativeSubject, Prefer, Last-Event-ID"
 
 # The media ranges that match each media type of a response, the most specific first. No wildcard matches a stream.
 _RANGES = {

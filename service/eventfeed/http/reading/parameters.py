@@ -1,35 +1,48 @@
 """Parameters of feeds (contract sections 5 and 9). All faults are reported together, each with its parameter."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote_plus
+from urllib.parse import quote_plus
 
 import msgspec
 from litestar.exceptions import HTTPException
 
-from eventfeed.domain.conditions import AnyOf, Condition, Prefix
+from eventfeed.domain.conditions import Condition, Equal
 from eventfeed.domain.cursor import After, parse_after
 from eventfeed.domain.errors import Fault, InvalidRequest
-from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, TYPES_MAX, PageBounds
+from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, SOURCES_MAX, TYPES_MAX, PageBounds
+from eventfeed.domain.filters import source_conditions, type_conditions
+from eventfeed.domain.masking import mask_person_numbers
+from eventfeed.http.reading.parameter_fields import (
+    ALIASES,
+    HEADERS,
+    NO_HEADERS,
+    PARAMETER_HEADERS,
+    body_members,
+    header_pairs,
+    member_pointer,
+    query_pairs,
+    resume,
+)
 from eventfeed.http.reading.parameter_values import (
+    convert_exact_type,
     convert_moment,
     convert_party,
     convert_person,
+    convert_resource,
     convert_size,
+    convert_source,
     convert_text,
+    convert_type,
     convert_unit,
 )
 from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest
 from eventfeed.http.response import JSON
 
-# Far more than any feed has.
-FIELDS_MAX = 200
 # Queries of so many bytes are cached, some 4 MiB.
 CACHED_QUERIES_MAX, CACHED_QUERY_BYTES_MAX = 4_096, 400
 
-_ALIASES = {"type": "eventType"}
-_TIMES = frozenset({"from", "to"})
 # Parameters in the `next` link of a feed that is read with a body.
 _LINK_NAMES = frozenset({"after", "size"})
 
@@ -42,13 +55,16 @@ class ParameterSet(NamedTuple):
     names: frozenset[str]
     mandatory: frozenset[str] = frozenset()
     needs_start: bool = True
+    has_wildcards: bool = True
 
 
-ANY_FEED = ParameterSet(frozenset({"after", "from", "to", "eventType", "source", "party", "unit", "person", "size"}))
-REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}))
+_EVERYWHERE = frozenset({"after", "from", "to", "eventType", "source", "size"})
+# The caller of the instance feed is anonymous: these would reveal who an instance is about.
+_PARTIES = frozenset({"party", "unit", "person", "subject", "alternativeSubject"})
+ANY_FEED = ParameterSet(_EVERYWHERE | _PARTIES)
+REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}), has_wildcards=False)
 RESOURCE_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
-# The caller is anonymous: a filter by person or organisation would reveal who an instance is about.
-INSTANCE_FEED = ParameterSet(ANY_FEED.names - {"party", "unit", "person"}, needs_start=False)
+INSTANCE_FEED = ParameterSet(_EVERYWHERE, needs_start=False)
 
 
 class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
@@ -57,17 +73,31 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     rest: str
     after: After | None
     types: frozenset[str]
-    source: str | None
+    sources: frozenset[str]
     party: str | None
     unit: str | None
     person: str | None
+    subject: str | None
+    alternative_subject: str | None
     resource: str | None
 
     @functools.cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """The conditions on type and source."""
-        types = (AnyOf("type", self.types),) if self.types else ()
-        return (*types, *(() if self.source is None else (Prefix("source", self.source),)))
+        """The conditions on types, sources and subjects."""
+        return (*type_conditions(self.types, of_apps=False), *self.filters)
+
+    @functools.cached_property
+    def app_conditions(self) -> tuple[Condition, ...]:
+        """The same, for a feed that has only events of apps."""
+        return (*type_conditions(self.types, of_apps=True), *self.filters)
+
+    @functools.cached_property
+    def filters(self) -> tuple[Condition, ...]:
+        """The conditions on sources and subjects."""
+        subject = () if self.subject is None else (Equal("subject", self.subject),)
+        alternative = self.alternative_subject
+        other = () if alternative is None else (Equal("alternativesubject", alternative),)
+        return (*source_conditions(self.sources), *subject, *other)
 
     @functools.cached_property
     def json(self) -> bytes:
@@ -89,10 +119,11 @@ class _Fields:
         # The spelling of the caller.
         self._aliases: dict[str, str] = {}
         for name, value in fields:
-            parameter = _ALIASES.get(name, name)
+            parameter = ALIASES.get(name, name)
             self._aliases[parameter] = name
             self._values.setdefault(parameter, []).append(value)
         self._check_names(parameter_set)
+        self._convert_type = convert_type if parameter_set.has_wildcards else convert_exact_type
 
     def _check_names(self, parameter_set: ParameterSet) -> None:
         names = set(self._values)
@@ -108,7 +139,7 @@ class _Fields:
         """Add a fault of a parameter. A text that is no valid name is not repeated."""
         alias = self._aliases.get(name, name)
         if alias in self._body:
-            self.faults.append(Fault(pointer=f"/{alias}" if alias.isidentifier() else "", detail=detail))
+            self.faults.append(Fault(pointer=member_pointer(alias), detail=detail))
         else:
             self.faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
 
@@ -126,14 +157,21 @@ class _Fields:
             self.add_fault(name, str(reason))
             return None
 
-    def types(self) -> frozenset[str]:
-        """Return the event types, from each time the parameter is given."""
-        types = frozenset(self._values.get("eventType", ()))
-        if "" in types:
-            self.add_fault("eventType", "must not be empty")
-        if len(types) > TYPES_MAX:
-            self.add_fault("eventType", f"must not occur more than {TYPES_MAX} times")
-        return types
+    def texts(self, name: str, convert: Callable[[str], str], *, most: int) -> frozenset[str]:
+        """Return the values of a repeatable parameter; those that are valid."""
+        values = frozenset(self._values.get(name, ()))
+        if len(values) > most:
+            self.add_fault(name, f"must not occur more than {most} times")
+            return frozenset()
+        faults = dict[str, None]()
+        for value in values:
+            try:
+                convert(value)
+            except ValueError as reason:
+                faults[str(reason)] = None
+        for fault in faults:
+            self.add_fault(name, fault)
+        return values
 
     def parameters(self, link_fields: Sequence[tuple[str, str]], *, link_size: bool) -> Parameters:
         """Return the parameters; the next link holds `link_fields`, and the size if `link_size` is true.
@@ -147,12 +185,14 @@ class _Fields:
             after=self.single("after", parse_after),
             since=self.single("from", convert_moment),
             until=self.single("to", convert_moment),
-            types=self.types(),
-            source=self.single("source", convert_text),
+            types=self.texts("eventType", self._convert_type, most=TYPES_MAX),
+            sources=self.texts("source", convert_source, most=SOURCES_MAX),
             party=self.single("party", convert_party),
             unit=self.single("unit", convert_unit),
             person=self.single("person", convert_person),
-            resource=self.single("resource", convert_text),
+            subject=self.single("subject", convert_text),
+            alternative_subject=self.single("alternativeSubject", convert_text),
+            resource=self.single("resource", convert_resource),
             size=size,
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
@@ -166,16 +206,15 @@ def query_parameters(request: HttpRequest, *, parameter_set: ParameterSet = ANY_
     """Return the parameters of a GET. Raises `InvalidRequest` with every fault."""
     query: bytes = request.scope["query_string"]
     headers = request.fields
-    person, last_id = headers.get("person"), headers.get("last-event-id")
-    if person is None and last_id is None and len(query) <= CACHED_QUERY_BYTES_MAX:
+    if PARAMETER_HEADERS.isdisjoint(headers) and len(query) <= CACHED_QUERY_BYTES_MAX:
         return _parse_cached(query, parameter_set)
-    return parse_query(query, person=person, last_id=last_id, parameter_set=parameter_set)
+    return parse_query(query, headers=headers, parameter_set=parameter_set)
 
 
 @functools.lru_cache(maxsize=CACHED_QUERIES_MAX)
 def _parse_cached(query: bytes, parameter_set: ParameterSet) -> Parameters:
     """Parse a query; a caller that has caught up repeats the same one until an event comes."""
-    return parse_query(query, person=None, parameter_set=parameter_set)
+    return parse_query(query, parameter_set=parameter_set)
 
 
 async def body_parameters(request: HttpRequest, *, parameter_set: ParameterSet = ANY_FEED) -> Parameters:
@@ -183,76 +222,47 @@ async def body_parameters(request: HttpRequest, *, parameter_set: ParameterSet =
     body = await request.read(bytes_max=BODY_BYTES_MAX)
     if body and request.media_type not in ("", JSON):
         raise HTTPException(status_code=415)
-    last_id = request.fields.get("last-event-id")
-    return parse_body(body, request.scope["query_string"], last_id=last_id, parameter_set=parameter_set)
+    return parse_body(body, request.scope["query_string"], headers=request.fields, parameter_set=parameter_set)
 
 
 def parse_query(
-    query: bytes, *, person: str | None, last_id: str | None = None, parameter_set: ParameterSet = ANY_FEED
+    query: bytes, *, headers: Mapping[str, str] = NO_HEADERS, parameter_set: ParameterSet = ANY_FEED
 ) -> Parameters:
     """Parse the parameters of a GET. Raises `InvalidRequest` with every fault.
 
-    `person` comes in a header; so does `last_id`, the last id of a stream, which replaces `after`.
+    Data about people comes in headers; so does the last id of a stream, which replaces `after`.
     """
-    pairs = _resume(_parse_pairs(query), last_id)
-    fields = _Fields(pairs if person is None else [*pairs, ("person", person)], parameter_set, body=frozenset())
+    pairs = resume(query_pairs(query), headers)
+    fields = _Fields([*pairs, *header_pairs(headers)], parameter_set, body=frozenset())
     names = {name for name, _ in pairs}
-    if "person" in names:
-        fields.add_fault("person", "belongs in the header of that name, never in a URL")
+    for name in sorted(names & HEADERS.keys()):
+        fields.add_fault(name, f"belongs in the header {HEADERS[name]}, never in a URL")
+    if any(mask_person_numbers(value) != value for name, value in pairs if name == "subject"):
+        fields.add_fault("subject", "must not hold a person number in a URL")
     link_fields = () if names <= _LINK_NAMES else [pair for pair in pairs if pair[0] not in _LINK_NAMES]
     return fields.parameters(link_fields, link_size="size" in names)
 
 
 def parse_body(
-    body: bytes, query: bytes, *, last_id: str | None = None, parameter_set: ParameterSet = ANY_FEED
+    body: bytes,
+    query: bytes,
+    *,
+    headers: Mapping[str, str] = NO_HEADERS,
+    parameter_set: ParameterSet = ANY_FEED,
 ) -> Parameters:
     """Parse the parameters of a POST: a JSON object, or nothing; `after` and `size` in the query replace its members.
 
-    `last_id`, the last id of a stream, replaces both. Raises `InvalidRequest` with every fault.
+    The last id of a stream replaces both. Raises `InvalidRequest` with every fault.
     """
-    pairs, faults = _parse_pairs(query), list[Fault]()
+    pairs, faults = query_pairs(query), list[Fault]()
     for name in sorted({name for name, _ in pairs} - _LINK_NAMES):
         detail = "belongs in the body" if name in parameter_set.names else "is no parameter of this feed"
         faults.append(Fault(parameter=name if name.isidentifier() else None, detail=detail))
-    pairs = _resume([pair for pair in pairs if pair[0] in _LINK_NAMES], last_id)
+    pairs = resume([pair for pair in pairs if pair[0] in _LINK_NAMES], headers)
     link_names = {name for name, _ in pairs}
-    members = [pair for pair in _members(body, faults) if pair[0] not in link_names]
-    fields = _Fields([*pairs, *members], parameter_set, body=frozenset(name for name, _ in members))
+    members = [pair for pair in body_members(body, faults) if pair[0] not in link_names]
+    fields = _Fields(
+        [*pairs, *members, *header_pairs(headers)], parameter_set, body=frozenset(name for name, _ in members)
+    )
     fields.faults += faults
     return fields.parameters((), link_size=True)
-
-
-def _parse_pairs(query: bytes) -> Sequence[tuple[str, str]]:
-    try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
-    except ValueError:
-        raise InvalidRequest("The query has too many fields, or is no percent-encoded UTF-8.") from None
-    # A `+` without an escape arrives as a space; no time holds a space.
-    return [(name, value.replace(" ", "+") if name in _TIMES else value) for name, value in pairs]
-
-
-def _resume(pairs: Sequence[tuple[str, str]], last_id: str | None) -> Sequence[tuple[str, str]]:
-    """Return the fields of a stream that resumes after its last id (`Last-Event-ID`)."""
-    return [("after", last_id), *(pair for pair in pairs if pair[0] != "after")] if last_id else pairs
-
-
-def _members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
-    """Yield the members of a JSON object as fields: text and whole numbers, a list only for types; null is absent."""
-    try:
-        members = msgspec.json.decode(body or b"{}", type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        faults.append(Fault(pointer="", detail="must be a JSON object of parameters"))
-        return
-    for name, value in members.items():
-        values = value if isinstance(value, list) and _ALIASES.get(name, name) == "eventType" else [value]
-        for each in values:
-            match each:
-                case None:
-                    pass
-                case str():
-                    yield name, each
-                case int() if not isinstance(each, bool):
-                    yield name, str(each)
-                case _:
-                    pointer = f"/{name}" if name.isidentifier() else ""
-                    faults.append(Fault(pointer=pointer, detail="must be text or a whole number"))

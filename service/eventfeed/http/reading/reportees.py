@@ -42,8 +42,8 @@ class ApprovalGuard:
                 first=page.entries[0].sequence,
                 last=page.entries[-1].sequence,
                 events=len(page.entries),
-                subject=self.subject or "",
-                source=self.parameters.source or "",
+                subject=self.subject or self.parameters.subject or "",
+                source=" ".join(sorted(self.parameters.sources)),
             )
         )
 
@@ -61,7 +61,7 @@ def reportee_routes(
         await guard.require()
         parameters = guard.parameters
         guard.subject = await find_subject(parameters, register)
-        feed = reportee_feed(parameters.types).where(*parameters.conditions, *party_condition(guard.subject))
+        feed = reportee_feed(parameters.types).where(*parameters.filters, *party_condition(guard.subject))
         return await pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     return [read_reportees]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, Matches, NoneOf
 from eventfeed.domain.feed import Feed
 
 Values = Mapping[str, object]
@@ -34,8 +34,8 @@ def _translate(condition: Condition, name: str) -> tuple[str, Values]:
     match condition:
         case Equal(value=value):
             return f"{member} = @{name}", {name: value}
-        case Prefix(value=value):
-            return f"STARTSWITH({member}, @{name})", {name: value}
+        case Matches():
+            return _matches(member, condition, name=name)
         case AnyOf(values=values):
             names, parameters = value_list(f"{name}_", sorted(values))
             return f"{member} IN ({names})", parameters
@@ -43,6 +43,26 @@ def _translate(condition: Condition, name: str) -> tuple[str, Values]:
             return _none_of(member, values, name=name)
         case _:
             assert_never(condition)
+
+
+def _matches(member: str, condition: Matches, *, name: str) -> tuple[str, Values]:
+    """Translate `Matches`; `IS_STRING(c.app)` is true for events of apps. Nested parentheses would cost the parser."""
+    clauses, values = _has_text(member, f"{name}_", values=condition.values, prefixes=condition.prefixes)
+    if condition.app_prefix:
+        of_app, more = _has_text(member, f"{name}_app_", values=condition.app_values, prefixes=condition.app_prefixes)
+        clauses, values = [*clauses, *(f"IS_STRING(c.app) AND {each}" for each in of_app)], {**values, **more}
+    return clauses[0] if len(clauses) == 1 else f"({' OR '.join(clauses) or 'false'})", values
+
+
+def _has_text(
+    member: str, name: str, *, values: frozenset[str], prefixes: frozenset[str]
+) -> tuple[Sequence[str], Values]:
+    names, parameters = value_list(f"{name}value", sorted(values))
+    starts = {f"{name}prefix{index}": prefix for index, prefix in enumerate(sorted(prefixes))}
+    clauses = [f"STARTSWITH({member}, @{each})" for each in starts]
+    if names:
+        clauses.append(f"{member} IN ({names})")
+    return clauses, {**parameters, **starts}
 
 
 def _none_of(member: str, values: frozenset[str], *, name: str) -> tuple[str, Values]:

@@ -107,7 +107,7 @@ class Segments:
             documents = await self._events.query(
                 "scan",
                 f"SELECT TOP {budget.entries + 1} {COLUMNS} FROM c WHERE c.segment = @segment "  # noqa: S608  # constants
-                f"AND c.sequence > @after AND c.sequence <= @through AND (({where}) OR c.sequence = @through) "
+                f"AND c.sequence > @after AND c.sequence <= @through AND ({where} OR c.sequence = @through) "
                 "ORDER BY c.sequence",
                 partition=segment,
                 values={"segment": segment, "after": after, "through": through, **values},

@@ -119,6 +119,8 @@ class RecentEntries:
             return None
         keys, rest = feed_keys(feed)
         most = EXAMINED_MAX if rest else limit
+        if len(keys) > 1:  # most keys of a feed have no entries, and one key is faster
+            keys = [key for key in keys if key in self._runs] or keys[:1]
         if len(keys) == 1:
             entries, positions = self._between(keys[0], after=after, through=through, most=most)
         else:

@@ -5,7 +5,7 @@ from typing import NamedTuple, assert_never
 
 import msgspec
 
-from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, NoneOf, Prefix
+from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, Matches, NoneOf
 from eventfeed.domain.feed import Feed, plan_lookup
 from eventfeed.log.sqlite.rows import COLUMNS
 
@@ -79,14 +79,33 @@ def _translate(condition: Condition, name: str) -> tuple[str, object]:
     match condition:
         case Equal(value=value):
             return f"{field} = {name}", value
-        case Prefix(value=value):
-            return f"substr({field}, 1, length({name})) = {name}", value
+        case Matches():
+            return _matches(condition, name)
         case AnyOf(values=values):
             return f"{field} IN (SELECT value FROM json_each({name}))", _json(values)  # noqa: S608  # constants
         case NoneOf(values=values):
             return f"coalesce({field}, '') NOT IN (SELECT value FROM json_each({name}))", _json(values)  # noqa: S608
         case _:
             assert_never(condition)
+
+
+def _matches(condition: Matches, name: str) -> tuple[str, str]:
+    """Translate `Matches`: its texts are one JSON object."""
+    field, texts = condition.field, {"values": condition.values, "prefixes": condition.prefixes}
+    clause = _has_text(field, name, values="values", prefixes="prefixes")
+    if condition.app_prefix:
+        texts |= {"app_values": condition.app_values, "app_prefixes": condition.app_prefixes}
+        of_app = _has_text(field, name, values="app_values", prefixes="app_prefixes")
+        clause = f"({clause} OR (app IS NOT NULL AND {of_app}))"
+    return clause, msgspec.json.encode(texts, order="deterministic").decode()
+
+
+def _has_text(field: Field, name: str, *, values: str, prefixes: str) -> str:
+    # `json_each` has columns of its own named `id` and `type`.
+    return (
+        f"({field} IN (SELECT value FROM json_each({name}, '$.{values}')) OR EXISTS (SELECT 1 "  # noqa: S608  # constants
+        f"FROM json_each({name}, '$.{prefixes}') WHERE substr(entry.{field}, 1, length(value)) = value))"
+    )
 
 
 def _json(values: frozenset[str]) -> str:

@@ -82,7 +82,7 @@ class Feeds:
         """Request the feed from its beginning; return the code of the problem at its end, and the number of events."""
         fields = list(headers.items())
         request = http_request(headers=fields, receive=asyncio.Queue[Any]().get)
-        reader, parameters = AnonymousReader("someone", expires=expires), parse_query(b"after=0", person=None)
+        reader, parameters = AnonymousReader("someone", expires=expires), parse_query(b"after=0")
         try:
             response = await self._pages.respond(FeedRequest(request, app_feed(TTD), parameters, reader, self.guard))
         except Failure as failure:

@@ -65,7 +65,7 @@ async def test_long_poll_ends_when_the_token_expires(tmp_path: Path) -> None:
         limits = reading_limits(telemetry)
         services = ReadingServices(reader, clock, Problems(public_url, telemetry), limits, telemetry)
         request = http_request(headers=[("prefer", f"wait={WAIT_SECONDS_MAX}")], receive=asyncio.Queue[Any]().get)
-        parameters = parse_query(b"after=0", person=None)
+        parameters = parse_query(b"after=0")
         feed_request = FeedRequest(request, app_feed(TTD), parameters, AnonymousReader("someone", expires=2))
         response = await Pages(services, public_url, secret=b"secret").respond(feed_request)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.conditions import AnyOf, Prefix
+from eventfeed.domain.conditions import AnyOf, Equal, Matches
 from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.errors import InvalidRequest
 from eventfeed.http.reading.parameters import (
@@ -24,7 +24,8 @@ from eventfeed.http.reading.parameters import (
 
 def query_parameters(query: str, person: str | None = None, last_id: str | None = None) -> Parameters:
     """The parameters of a GET."""
-    return parse_query(query.encode(), person=person, last_id=last_id)
+    headers = {"person": person, "last-event-id": last_id}
+    return parse_query(query.encode(), headers={name: value for name, value in headers.items() if value is not None})
 
 
 def fault_names(query: str, person: str | None = None) -> list[str | None]:
@@ -43,9 +44,9 @@ def test_query_gives_the_value_of_every_parameter() -> None:
     )
 
     assert (BareSequence(position=5), 1_000_000, 2_000_000) == (parameters.after, parameters.since, parameters.until)
-    assert (frozenset("ab"), "https://x", "5", "310000011") == (
+    assert (frozenset("ab"), frozenset({"https://x"}), "5", "310000011") == (
         parameters.types,
-        parameters.source,
+        parameters.sources,
         parameters.party,
         parameters.unit,
     )
@@ -114,19 +115,23 @@ def test_query_without_valid_encoding_or_bounds_is_refused(query: str) -> None:
         query_parameters(query)
 
 
-@given(types=st.lists(st.text(min_size=1), min_size=1, max_size=5), source=st.text(min_size=1))
-def test_next_query_differs_only_in_its_cursor(types: list[str], source: str) -> None:
+@given(
+    types=st.lists(st.text(st.characters(categories=["L", "N", "P"], exclude_characters="*%"), min_size=1), max_size=5),
+    name=st.from_regex(r"[A-Za-z0-9._~!$&'()+,;=:@/?-]*[*%]?", fullmatch=True),
+)
+def test_next_query_differs_only_in_its_cursor(types: list[str], name: str) -> None:
     """Every other parameter has the same value."""
+    source = f"https://x/{name}"
     parameters = query_parameters(
         urlencode([("from", "2026-01-31T12:00:00+02:00"), ("source", source), *(("type", each) for each in types)])
     )
     following = query_parameters(parameters.query_after(str(Cursor(log="a" * 12, position=9))))
 
     assert Cursor(log="a" * 12, position=9) == following.after
-    assert (parameters.since, parameters.types, parameters.source) == (
+    assert (parameters.since, parameters.types, parameters.sources) == (
         following.since,
         following.types,
-        following.source,
+        following.sources,
     )
 
 
@@ -159,7 +164,7 @@ def test_body_gives_the_value_of_every_parameter() -> None:
 
     assert (BareSequence(position=5), 0, frozenset("abc")) == (parameters.after, parameters.since, parameters.types)
     assert ("7", "310000011", "01838012345") == (parameters.party, parameters.unit, parameters.person)
-    assert (9, None) == (parameters.size, parameters.source)
+    assert (9, frozenset()) == (parameters.size, parameters.sources)
 
 
 def test_cursor_and_size_of_the_query_replace_those_of_the_body() -> None:
@@ -197,7 +202,7 @@ def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
     """A browser connects again with the same URL and the header `Last-Event-ID`."""
     cursor = Cursor(log="a" * 12, position=7)
     query = query_parameters("after=0&eventType=a", last_id=str(cursor))
-    body = parse_body(b'{"after": 0}', b"after=1", last_id=str(cursor))
+    body = parse_body(b'{"after": 0}', b"after=1", headers={"last-event-id": str(cursor)})
 
     assert (cursor, frozenset("a"), cursor) == (query.after, query.types, body.after)
 
@@ -214,14 +219,186 @@ def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
 def test_each_feed_has_its_own_parameters(parameter_set: ParameterSet, query: bytes, names: list[str]) -> None:
     """A required parameter that is absent is a fault, and so is one of another feed."""
     with pytest.raises(InvalidRequest) as refusal:
-        parse_query(query, person=None, parameter_set=parameter_set)
+        parse_query(query, parameter_set=parameter_set)
 
     assert names == [fault.parameter for fault in refusal.value.faults]
 
 
-def test_conditions_of_parameters_are_those_on_type_and_source() -> None:
-    """A request without these parameters has no conditions."""
-    parameters = query_parameters("after=0&type=a&source=https://x")
+def test_conditions_of_parameters_are_those_on_types_sources_and_subjects() -> None:
+    """A feed that has only events of apps finds types by an index alone. A request without these has no conditions."""
+    parameters = query_parameters("after=0&type=a&source=https://x&subject=/party/5")
+    types = AnyOf("type", frozenset({"a", "app.a"}))
+    sources = Matches("source", frozenset({"https://x"}), frozenset({"https://x/"}))
+    subject = Equal("subject", "/party/5")
 
-    assert (AnyOf("type", frozenset("a")), Prefix("source", "https://x")) == parameters.conditions
+    assert (types, sources, subject) == parameters.app_conditions
+    assert (types, Matches("type", frozenset("a"), app_prefix="app."), sources, subject) == parameters.conditions
+    assert (sources, subject) == parameters.filters
     assert () == query_parameters("after=0").conditions
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1970-01-01T00:01Z", 60_000_000),
+        ("1970-01-01%2000:00:01Z", 1_000_000),
+        ("1970-01-01+00:00:01Z", 1_000_000),
+        ("1970-01-01+00:01Z", 60_000_000),
+        ("1970-01-01+01:01+01:00", 60_000_000),
+        ("1970-01-01T01:00:01%2B01:00", 1_000_000),
+        ("1970-01-01t00:00:01.5z", 1_500_000),
+        ("2016-12-31T23:59:60Z", 1_483_228_799_999_999),
+    ],
+)
+def test_time_without_seconds_or_with_a_space_is_accepted(text: str, moment: int) -> None:
+    """Clients of the replaced platform write times so. A leap second is the end of its minute."""
+    parameters = query_parameters(f"from={text}")
+
+    assert moment == parameters.since
+    assert moment == query_parameters(parameters.query_after("5")).since
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2022-02-14",
+        "2022-02-14Z",
+        "2022-02-14%2B00:00:01Z",
+        "2022-02-14T07Z",
+        "2022-02-14T0722Z",
+        "2022-02-14T07:22",
+        "2022-02-14%20%2007:22:19Z",
+        "2022-02-14_07:22:19Z",
+        "2022-02-14T24:00Z",
+        "2022-02-30T00:00Z",
+        "0000-01-01T00:00Z",
+        "2022-02-14T07:22:60Z",
+        "%D9%A2022-02-14T07:22:19Z",
+        "1644823339",
+        "2022-02-14T07:22:19Z%00",
+    ],
+)
+def test_text_that_is_no_time_is_refused(text: str) -> None:
+    """A date alone names no moment."""
+    assert ["from"] == fault_names(f"from={text}")
+    assert ["to"] == fault_names(f"after=0&to={text}")
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("eventType=%25ZZ", ["eventType"]),
+        ("eventType=a*b", ["eventType"]),
+        ("eventType=*a", ["eventType"]),
+        ("eventType=a**", ["eventType"]),
+        ("type=a%25%25", ["eventType"]),
+        ("eventType=a%00", ["eventType"]),
+        ("eventType=a%0A", ["eventType"]),
+        ("eventType=%EF%BF%BE", ["eventType"]),
+        ("source=https://x/*/y", ["source"]),
+        ("source=https://x/%25zz/", ["source"]),
+        ("source=https://x/%25%25", ["source"]),
+        ("source=https://x/%3Cy%3E", ["source"]),
+        ("source=https://x/%C3%B8", ["source"]),
+        ("source=/ttd/x", ["source"]),
+        ("source=ttd", ["source"]),
+        ("source=", ["source"]),
+        ("&".join(f"source=https://x/{number}" for number in range(21)), ["source"]),
+        ("subject=", ["subject"]),
+        ("subject=a&subject=b", ["subject"]),
+        ("subject=/person/01838012345", ["subject"]),
+        ("subject=a%7F", ["subject"]),
+        ("alternativeSubject=/organisation/310000011", ["alternativeSubject"]),
+        ("from=1970-01-01T00:00:00Z&from=1970-01-01T00:00:00Z", ["from"]),
+        ("to=1970-01-01T00:00:00Z&to=1970-01-01T00:00:00Z", ["to"]),
+        ("party=5&party=5", ["party"]),
+        ("party=%D9%A5", ["party"]),
+        ("unit=31000001%C2%B2", ["unit"]),
+        ("size=%D9%A5", ["size"]),
+        ("size=1.0", ["size"]),
+        ("size=+1", ["size"]),
+        ("=a", [None]),
+        ("a%0Ab=1", [None]),
+        ("EventType=a", ["EventType"]),
+    ],
+)
+def test_value_outside_of_the_grammar_of_its_parameter_is_refused(query: str, names: list[str | None]) -> None:
+    """A filter that nothing can pass is never an empty page, and no name that cannot be one is repeated."""
+    assert names == fault_names(f"after=0&{query}")
+
+
+@pytest.mark.parametrize(
+    "query", ["eventType=%ZZ", "eventType=%4", "source=https://x/%/y", "%=1", "after=%", "a=%u0041"]
+)
+def test_invalid_escape_is_refused(query: str) -> None:
+    """A `%` that begins no escape can only be a wildcard at the end of a filter (RFC 3986 §2.1)."""
+    with pytest.raises(InvalidRequest):
+        query_parameters(f"after=0&{query}")
+
+
+@pytest.mark.parametrize("wildcard", ["*", "%", "%25", "%2A"])
+def test_wildcard_at_the_end_matches_any_rest(wildcard: str) -> None:
+    """Also without an escape, which no other reading has. The next link escapes it."""
+    parameters = query_parameters(f"after=0&type=instance.{wildcard}&source=https://x/ttd/{wildcard}&size=5")
+    following = query_parameters(parameters.query_after("7"))
+    types = Matches("type", prefixes=frozenset({"instance."}), app_prefix="app.")
+
+    assert (types, Matches("source", prefixes=frozenset({"https://x/ttd/"}))) == parameters.conditions
+    assert parameters.conditions == following.conditions
+
+
+def test_types_of_the_reportees_feed_have_no_wildcard() -> None:
+    """An approval names whole types."""
+    for value in ("*", "%25", "a*", "a%25"):
+        with pytest.raises(InvalidRequest) as refusal:
+            parse_query(f"after=0&eventType={value}".encode(), parameter_set=REPORTEE_FEED)
+
+        assert ["eventType"] == [fault.parameter for fault in refusal.value.faults]
+
+
+def test_alternative_subject_comes_in_a_header_or_a_body() -> None:
+    """It may hold a person number, which never stands in a URL, so neither does the next link hold it."""
+    headers = {"altinn-alternativesubject": "/person/01838012345"}
+    get = parse_query(b"after=0", headers=headers)
+    post = parse_body(
+        b'{"after": 0, "alternativeSubject": "/person/01838012345", "subject": "/person/01838012345"}', b""
+    )
+
+    assert "/person/01838012345" == get.alternative_subject == post.alternative_subject == post.subject
+    assert (Equal("alternativesubject", "/person/01838012345"),) == get.conditions
+    assert "after=7" == get.query_after("7")
+    with pytest.raises(InvalidRequest):
+        parse_body(b"", b"", headers=headers, parameter_set=INSTANCE_FEED)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        ('{"after": 0, "after": 1}', ["/after", "/after"]),
+        ('{"after": 0, "eventType": "a", "eventType": "b"}', ["/eventType"]),
+        ('{"after": 0, "eventType": {"a": "b"}}', ["/eventType"]),
+        ('{"after": 0, "eventType": ["a", ["b"]]}', ["/eventType"]),
+        ('{"after": 0, "eventType": "\\ud800"}', [""]),
+        ('{"after": "\\udfff"}', [""]),
+        ('{"after": 0, "size": 1.5}', ["/size"]),
+        ('{"after": 0, "size": true}', ["/size"]),
+        ('{"after": 0, "size": NaN}', [""]),
+        ('{"after": 0, "size": ' + "1" * 5_000 + "}", [""]),
+        ('{"after": 0, "a b": 1}', [""]),
+        ('{"after": 0, "party": ["5"]}', ["/party"]),
+        ('\ufeff{"after": 0}', [""]),
+    ],
+)
+def test_member_outside_of_its_grammar_is_refused(body: str, pointers: list[str]) -> None:
+    """A repeated member could mean two things to two programs."""
+    with pytest.raises(InvalidRequest) as refusal:
+        body_parameters(body, "" if "after" in body else "after=0")
+
+    assert set(pointers) <= {
+        fault.pointer or f"/{fault.parameter}" if fault.pointer != "" else "" for fault in refusal.value.faults
+    }
+
+
+def test_sources_of_a_body_may_be_a_list() -> None:
+    """As types may."""
+    assert {"https://x", "https://y"} == body_parameters('{"after": 0, "source": ["https://x", "https://y"]}').sources

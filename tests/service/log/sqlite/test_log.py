@@ -40,6 +40,9 @@ FILTERS = {
     "party and types": conditions(subject="/party/1", types=TYPES),
     "source": conditions(source=SOURCE),
     "source and types": conditions(source=SOURCE, types=TYPES),
+    "type of apps": conditions(type_patterns={"a", "b"}),
+    "type with a wildcard": conditions(type_patterns={"a", "b*"}),
+    "alternative subject": conditions(alternative_subject="/organisation/310000011"),
     "id": conditions(id="x"),
     "everything": conditions(id="x", source=SOURCE, subject="/party/1", types=TYPES),
 }

@@ -1,0 +1,73 @@
+"""Fields of a request: names and values from its query, its headers and its JSON body, before their conversion."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import parse_qsl
+
+from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.http.json_object import Members, parse_object
+from eventfeed.http.reading.parameter_values import restore_plus
+
+# Far more than any feed has.
+FIELDS_MAX = 200
+
+ALIASES = {"type": "eventType"}
+_TIMES = frozenset({"from", "to"})
+# Repeatable parameters, which may be a list in a body.
+_LISTS = frozenset({"eventType", "source"})
+# Headers of a GET with data about people, by their parameters. A URL ends up in logs.
+HEADERS = {"person": "person", "alternativeSubject": "altinn-alternativesubject"}
+PARAMETER_HEADERS = frozenset({*HEADERS.values(), "last-event-id"})
+NO_HEADERS: Mapping[str, str] = {}
+# An escape that is none (RFC 3986 §2.1). A `%` at the end of a value is a wildcard.
+_INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2}|&|$)")
+
+
+def header_pairs(headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """Return the parameters in headers."""
+    return [(name, headers[header]) for name, header in HEADERS.items() if header in headers]
+
+
+def query_pairs(query: bytes) -> Sequence[tuple[str, str]]:
+    """Return the fields of a query. Raises `InvalidRequest` for one that is no percent-encoded UTF-8."""
+    fault = InvalidRequest("The query has too many fields, or is no percent-encoded UTF-8.")
+    if _INVALID_ESCAPE.search(query):
+        raise fault
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise fault from None
+    return [(name, restore_plus(value) if name in _TIMES else value) for name, value in pairs]
+
+
+def resume(pairs: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """Return the fields of a stream that resumes after its last id (`Last-Event-ID`)."""
+    last_id = headers.get("last-event-id")
+    return [("after", last_id), *(pair for pair in pairs if pair[0] != "after")] if last_id else pairs
+
+
+def body_members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
+    """Yield the members of a JSON object as fields: text and whole numbers, or a list of them; null is absent."""
+    try:
+        members = parse_object(body or b"{}")
+    except ValueError:
+        faults.append(Fault(pointer="", detail="must be a JSON object of parameters"))
+        return
+    faults += [Fault(pointer=member_pointer(name), detail="must not be repeated") for name in members.repeated()]
+    for name, value in members:
+        may_be_list = ALIASES.get(name, name) in _LISTS and not isinstance(value, Members)
+        for each in value if may_be_list and isinstance(value, list) else [value]:
+            match each:
+                case None:
+                    pass
+                case str():
+                    yield name, each
+                case int() if not isinstance(each, bool):
+                    yield name, str(each)
+                case _:
+                    faults.append(Fault(pointer=member_pointer(name), detail="must be text or a whole number"))
+
+
+def member_pointer(name: str) -> str:
+    """Return the pointer to a member. A text that is no valid name is not repeated."""
+    return f"/{name}" if name.isidentifier() else ""
