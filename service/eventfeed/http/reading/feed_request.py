@@ -94,8 +94,8 @@ class ReadingServices(NamedTuple):
     async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False, has_waited: bool = True) -> None:
         """Check the right to a page with events and record it, before it is sent.
 
-        A caller that already has the page (`is_known`) gets no events. The route has just checked the token of a request
-        that did not wait.
+        A caller that already has the page (`is_known`) gets no events. The route has just checked the token of a
+        request that did not wait.
         """
         if not page.entries:
             return
