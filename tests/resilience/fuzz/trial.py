@@ -5,7 +5,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,8 +23,6 @@ SCOPES = "altinn:events.publish altinn:events/ttd altinn:events/reportees altinn
 SECONDS_MAX, SERVER_SECONDS_MAX = 1.0, 60.0
 # The most failures of a trial that are kept.
 FAILURES_MAX = 20
-
-Sender = Callable[[AsgiRequest], int]
 
 
 class Report:
