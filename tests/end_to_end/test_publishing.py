@@ -1,6 +1,7 @@
 """Publishing over HTTP: receipts, repeated requests, and every kind of invalid request."""
 
 import base64
+import gzip
 import json
 import socket
 from datetime import UTC, datetime, timedelta
@@ -197,7 +198,7 @@ def test_all_invalid_events_of_a_request_are_reported(service: RunningService, a
     assert [] == app_feed_events(service, app)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"nonsense", b'{"a":' * 9999, b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("body", [b"", b"{", b"nonsense", b'{"a":' * 9999, b"\xff\xfe", b"null"])
 def test_body_that_is_no_event_is_rejected_with_400(service: RunningService, body: bytes) -> None:
     """Malformed JSON and JSON without an event get 400."""
     assert_problem(post_events(service, APP_PATH, body), 400, "invalid-event")
@@ -381,3 +382,66 @@ def test_time_from_the_future_is_stored_as_the_registration(
     assert later["id"] in [event["id"] for event in page.json()]
     assert [True, True] == [receipt["duplicate"] for receipt in repeat]
     assert [first["sequence"], past["sequence"]] == [receipt["sequence"] for receipt in repeat]
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [(APP_PATH, "application/json"), (APP_PATH, BATCH_MEDIA_TYPE), (EVENTS_PATH, BATCH_MEDIA_TYPE)],
+)
+def test_empty_batch_gets_an_empty_array(service: RunningService, path: str, media_type: str) -> None:
+    """There is nothing to write, and no location."""
+    response = post_events(service, path, [], media_type=media_type)
+
+    assert (200, []) == (response.status_code, response.json())
+    assert "location" not in response.headers
+
+
+@pytest.mark.parametrize("mode", ["structured", "batched", "binary", "app"])
+def test_gzip_body_publishes_its_events(service: RunningService, app: str, mode: str) -> None:
+    """Every mode takes it."""
+    event = cloud_event(app)
+    headers = {"Content-Encoding": "gzip"}
+    if mode == "binary":
+        headers |= {f"ce-{name}": str(value) for name, value in event.items()}
+    content = {"batched": [event], "binary": {"a": 1}}.get(mode, event)
+    media_type = {"structured": EVENT_MEDIA_TYPE, "batched": BATCH_MEDIA_TYPE}.get(mode, "application/json")
+    path = APP_PATH if mode == "app" else EVENTS_PATH
+    body = gzip.compress(json.dumps(content).encode())
+    post_events(service, path, body, media_type=media_type, **headers).raise_for_status()
+    (stored,) = app_feed_events(service, app)
+
+    assert event["id"] == stored["id"]
+    assert mode != "binary" or {"a": 1} == stored["data"]
+
+
+def test_body_in_another_coding_is_rejected_with_415(service: RunningService, app: str) -> None:
+    """The response names the accepted codings, on every route with a body, and nothing is stored."""
+    refusal = post_events(service, APP_PATH, cloud_event(app), **{"Content-Encoding": "br"})
+    headers = {**bearer(service.token("x")), "Content-Encoding": "br"}
+    party_refusal = service.client.post("/events/api/v1/party", json={"after": "0"}, headers=headers)
+
+    for response in (refusal, party_refusal):
+        assert_problem(response, 415, "unsupported-media-type")
+        assert "gzip, identity" == response.headers["accept-encoding"]
+    assert [] == app_feed_events(service, app)
+
+
+def test_gzip_that_is_too_large_after_decoding_is_rejected(service: RunningService) -> None:
+    """Its 2 KB would be 2 MiB and a byte."""
+    body = gzip.compress(b" " * (2 * 1024 * 1024 + 1))
+    response = post_events(service, APP_PATH, body, **{"Content-Encoding": "gzip"})
+
+    assert_problem(response, 413, "too-large")
+
+
+@pytest.mark.parametrize("path", ["/events/api/v1/party", "/events/api/v1/approvals/310000033"])
+@pytest.mark.parametrize("body", [b'{"after":"0","after":"1"}', b'\xef\xbb\xbf{"after":"0"}'])
+def test_other_bodies_are_checked_too(service: RunningService, path: str, body: bytes) -> None:
+    """A repeated member and a byte order mark are named."""
+    headers = {**bearer(service.token("altinn:events.admin")), "Content-Type": "application/json"}
+    method = "PUT" if "approvals" in path else "POST"
+    problem = assert_problem(
+        service.client.request(method, path, content=body, headers=headers), 400, "invalid-request"
+    )
+
+    assert "/after" in str(problem["errors"]) or "byte order mark" in str(problem["errors"])

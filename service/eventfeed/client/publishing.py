@@ -130,7 +130,9 @@ def _encode(event: EventObject, position: int, *, new_id: Callable[[int], str]) 
         return Rejection(position, "invalid-event", [Fault(detail=f"is not a JSON object: {failure}")])
     if bytes(members.get("id", b"null")) == b"null":
         members["id"] = msgspec.Raw(msgspec.json.encode(new_id(position)))
-    text = msgspec.json.encode(members)
+        text = msgspec.json.encode(members)
+    else:  # unchanged, so that the service sees members that are repeated
+        text = msgspec.json.format(text, indent=-1)
     if len(text) > EVENT_BYTES_MAX:
         return Rejection(position, "too-large", [Fault(detail=f"has more than {EVENT_BYTES_MAX} bytes")])
     return text

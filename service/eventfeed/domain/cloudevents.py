@@ -12,6 +12,8 @@ from eventfeed.domain.uri import is_https_url, is_urn
 
 # Contract section 3: limits of one event and one request.
 EVENT_BYTES_MAX = 64 * 1024
+# Base64 and escapes make an event longer than it came, and the service adds attributes.
+STORED_BYTES_MAX = 2 * EVENT_BYTES_MAX + 1024
 REQUEST_BYTES_MAX = 2 * 1024 * 1024
 REQUEST_EVENTS_MAX = 100
 

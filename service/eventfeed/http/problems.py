@@ -138,7 +138,7 @@ KINDS: Mapping[str, Kind] = {
         415,
         "Unsupported media type",
         "Publish application/json to /events/api/v1/app, and CloudEvents in structured, batched or binary mode to "
-        "/events/api/v1/events. Read a feed by POST with application/json.",
+        "/events/api/v1/events. Read a feed by POST with application/json. A body may be coded with gzip only.",
     ),
     "too-many-requests": Kind(429, "Too many requests", "Wait for `Retry-After` seconds, then try again."),
     "header-too-large": Kind(

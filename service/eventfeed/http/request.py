@@ -21,6 +21,7 @@ from litestar.types import ASGIApp, Message, Middleware, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import InvalidRequest, TooLarge
+from eventfeed.http.body import decode_content
 from eventfeed.http.response import BytesResponse, parse_media_type
 
 # Bytes of a body over its limit that are read and dropped before the response.
@@ -40,7 +41,7 @@ HEADER_LENGTH_MAX = 8 * 1024
 _CACHED = ("accept", "accept-encoding", "content-type")
 _HOST_LENGTH_MAX = 300
 # Headers that are lists, and headers with a single value.
-_LISTS = frozenset({"accept", "accept-encoding", "if-none-match", "prefer"})
+_LISTS = frozenset({"accept", "accept-encoding", "content-encoding", "if-none-match", "prefer"})
 _SINGLE = frozenset({"altinn-alternativesubject", "authorization", "content-type", "host", "last-event-id", "person"})
 
 
@@ -101,7 +102,10 @@ class HttpRequest(Request[None, None, State]):
             await self.read(bytes_max=0)
 
     async def read(self, *, bytes_max: int) -> bytes:
-        """Return the body. Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive."""
+        """Return the body, without its content coding, see `decode_content`.
+
+        Raises `TooLarge` after reading a longer one, `InvalidRequest` if it does not arrive.
+        """
         self.scope.setdefault("state", {})["body_read"] = True
         parts, length, more = list[bytes](), 0, True
         try:
@@ -119,7 +123,8 @@ class HttpRequest(Request[None, None, State]):
             raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.") from None
         if length > bytes_max:
             raise TooLarge(f"The body of this request must not exceed {bytes_max} bytes.")
-        return b"".join(parts)
+        body, coding = b"".join(parts), self.fields.get("content-encoding")
+        return body if coding is None else decode_content(body, coding, bytes_max=bytes_max)
 
 
 HttpResponse = Response[bytes] | Response[str] | Response[None] | BytesResponse

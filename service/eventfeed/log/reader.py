@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from cachetools import LRUCache
 from msgspec.structs import replace
 
-from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
+from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
 from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId, cursor_at
 from eventfeed.domain.decision import Undecided, question_of
@@ -33,7 +33,7 @@ SCANS_SECONDS_MAX = 4.0
 # Cursors of entries that are not in memory, kept until their consumers return.
 CURSORS_MAX = 4_096
 # This number of entries cannot exceed the bytes of a page, even if each event has the maximum size.
-UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // (EVENT_BYTES_MAX + 1024)
+UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // STORED_BYTES_MAX
 # The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
 CANDIDATES_MIN = 200
 

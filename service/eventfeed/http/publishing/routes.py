@@ -55,6 +55,8 @@ class Publishing:
         self, publisher: Principal, raw: RawEvents, *, from_app: bool, traceparent: str
     ) -> Sequence[tuple[Event, Receipt]]:
         """Return each event with its receipt, in order. Raises what its steps raise."""
+        if not raw.texts:
+            return ()
         telemetry = self._telemetry
         origin, trace = telemetry.event_traceparent(traceparent), telemetry.request_traceparent()
         now = self._clock() // 1_000
@@ -82,6 +84,8 @@ def publish_routes(
         publisher, media_type = _admit(request, authenticator, negotiate=_app_media_type)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
+        if not raw.texts:
+            return _receipt_response((), batch=True, status=200, headers=[])
         receipts = await publishing.publish(publisher, raw, from_app=True, traceparent=_traceparent(request))
         location = public_url.base(request.host) + _location(*receipts[0], log=tail.head.log)
         return _receipt_response(receipts, batch=raw.batch, status=201, headers=[(b"location", location.encode())])

@@ -28,7 +28,7 @@ REFRESH_SECONDS = 0.1
 # One step of catching up.
 FOLLOW_ENTRIES_MAX = 1_000
 # One step of filling memory: together no more bytes than a page, with the attributes that the service adds.
-FILL_ENTRIES_MAX = 100
+FILL_ENTRIES_MAX = 60
 
 
 class Tail:

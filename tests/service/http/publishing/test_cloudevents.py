@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
+from eventfeed.domain.cloudevents import EVENT_BYTES_MAX, STORED_BYTES_MAX
 from eventfeed.domain.errors import InvalidEvent, TooLarge
 from eventfeed.domain.event import App, Event
 from eventfeed.domain.moment import format_moment
@@ -95,12 +95,37 @@ def test_content_depends_on_the_attributes_of_the_publisher() -> None:
     assert one.content == same.content != other.content
 
 
-def test_last_of_two_members_with_one_name_is_checked_and_stored() -> None:
-    """The first one is not stored."""
-    (event,) = parse(b'{"source":"https://evil/skd/a",%b' % text()[1:])
+@pytest.mark.parametrize(
+    ("members", "pointer"),
+    [
+        (b'"id":"2"', "/id"),
+        (b'"subject":null', "/subject"),
+        (b'"data":{"a":1,"a":2}', "/data/a"),
+        (b'"data":[{"a":1.5,"a":1.5}]', "/data/0/a"),
+        (b'"x":1,"x":1', "/x"),
+        (b'"data":{"a":1,"\\u0061":2,"b":"\\u003a"}', "/data/a"),
+        (b'"data_base64":"eA==","data_base64":"eQ=="', "/data_base64"),
+    ],
+)
+def test_repeated_member_is_refused_by_its_pointer(members: bytes, pointer: str) -> None:
+    """RFC 7493 §2.3: which one counts would depend on the reader."""
+    with pytest.raises(InvalidEvent) as refusal:
+        parse(b"[%b,{%b,%b]" % (text(id="0"), members, text()[1:]))
 
-    assert SOURCE == event.identity.source
-    assert b"evil" not in event.body
+    assert [f"/1{pointer}"] == [fault.pointer for fault in refusal.value.faults]
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf%b" % text(), text().decode().encode("utf-16")])
+def test_byte_order_mark_is_named(body: bytes) -> None:
+    """The message says what to send instead."""
+    with pytest.raises(InvalidEvent, match="byte order mark"):
+        parse(body)
+
+
+def test_empty_batch_has_no_events() -> None:
+    """CloudEvents JSON format 1.0.2 §4.2: a batch may be empty."""
+    assert [] == parse(b"[]")
+    assert json_events(b" [ ] ", batch=True).batch
 
 
 def test_refusal_points_to_every_fault_of_every_event() -> None:
@@ -120,11 +145,11 @@ def test_refusal_points_to_every_fault_of_every_event() -> None:
         b"7",
         b"{",
         b"[",
-        b"[]",
         b"[{]",
         b'"text"',
         b"\xff",
         b"\xef\xbb\xbf{}",
+        "{}".encode("utf-16"),
         b'{"data":"\xff"}',
         b'[{"data":"\xff"}]',
         b'{"data":"\\ud800"}',
@@ -190,7 +215,10 @@ def test_request_with_101_events_is_refused() -> None:
     [
         ("application/json", b'{"a": 1.0}', b'"data":{"a":1.0}'),
         ("application/vnd.ttd+json; charset=utf-8", b"[1]", b'"data":[1]'),
+        ("text/x+json", b'{"a":1}', b'"data":{"a":1}'),
+        ("IMAGE/JSON", b"[1]", b'"data":[1]'),
         ("text/plain", "blåbær".encode(), '"data":"blåbær"'.encode()),
+        ("text/plain", b"\x01\x01\x01\x01\x01\x01", b'"data_base64":"AQEBAQEB"'),
         ("text/plain; charset=latin-1", "blåbær".encode("latin-1"), b'"data_base64":"YmzlYuZy"'),
         ("application/octet-stream", b"\x00\x01", b'"data_base64":"AAE="'),
     ],
@@ -224,3 +252,96 @@ def test_binary_event_with_invalid_data_is_refused() -> None:
         binary_event(b"{", [("content-type", "application/json"), ("ce-id", "1")])
 
     assert ["/data"] == [fault.pointer for fault in refusal.value.faults]
+
+
+def of_binary(body: bytes, content_type: str, **attributes: str) -> Event:
+    """The event of a request in binary mode."""
+    headers = {"ce-id": "1", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0", "ce-subject": "/party/1"}
+    lines = [*headers.items(), *((f"ce-{name}", value) for name, value in attributes.items())]
+    events = binary_event(body, [*lines, ("content-type", content_type)] if content_type else lines)
+    (event,) = parse_events(events, EventDefaults(lambda: "", 0), from_app=False)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ('"a b"', "a b"),
+        ("a b", "a b"),
+        ('"a \\" b"', 'a " b'),
+        ('"a%20b"', "a b"),
+        ("%22a%22", '"a"'),
+        ("%2520", "%20"),
+        ('a "b"', 'a "b"'),
+        ('""', ""),
+        ('"open', '"open'),
+        ("%C3%A6", "æ"),
+    ],
+)
+def test_header_value_is_unquoted_and_then_decoded_once(header: str, value: str) -> None:
+    """HTTP binding 1.0.2 §3.1.3.2. Quotes inside of a value, and encoded ones, belong to it."""
+    assert value == msgspec.json.decode(of_binary(b"", "", ext=header).body)["ext"]
+
+
+def test_binary_event_is_measured_as_it_came() -> None:
+    """60 KiB of octets are accepted, although their base64 is longer. Headers count too."""
+    stored = of_binary(b"\xff" * 60 * 1024, "application/octet-stream").body
+    with pytest.raises(TooLarge):
+        of_binary(b"\xff" * 64 * 1024, "application/octet-stream")
+    with pytest.raises(TooLarge):
+        of_binary(b"\xff" * 60 * 1024, "application/octet-stream", ext="x" * 5_000)
+
+    assert len(stored) > EVENT_BYTES_MAX
+
+
+@pytest.mark.parametrize("character", ["\x01", '"', "\\", "ø", "\xff"])
+def test_stored_event_is_at_most_twice_as_large(character: str) -> None:
+    """The bound of a page depends on it."""
+    content = character.encode() * (63 * 1024 // len(character.encode()))
+    sizes = [len(of_binary(content, content_type).body) for content_type in ("text/plain", "x/y", "")]
+    quoted = len(of_binary(b"", "", ext=("%22" if character == '"' else "x") * (63 * 1024 // 3)).body)
+
+    assert max(*sizes, quoted) <= STORED_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    ("extra", "body", "content_type", "headers"),
+    [
+        ({"ext": 5}, b"", "", {"ext": "5"}),
+        ({"ext": "5"}, b"", "", {"ext": "5"}),
+        ({"ext": True, "other": False}, b"", "", {"ext": "true", "other": "false"}),
+        ({"data": {"a": [1, 1.5, None]}}, b'{ "a": [1, 1.5, null] }', "application/json", {}),
+        ({"data": 1, "datacontenttype": "application/json"}, b"1", "application/json; charset=utf-8", {}),
+        ({"data": "x", "datacontenttype": "text/plain"}, b"x", "text/plain", {}),
+        ({"data": "<a/>", "datacontenttype": "application/xml"}, b"<a/>", "application/xml", {}),
+        ({"data_base64": "PGEvPg==", "datacontenttype": "application/xml"}, b"<a/>", "application/xml", {}),
+        ({"data_base64": "/w==", "datacontenttype": "image/png"}, b"\xff", "image/png", {}),
+        ({"data_base64": "eyJhIjoxfQ==", "datacontenttype": "text/json"}, b'{"a":1}', "text/json", {}),
+    ],
+)
+def test_event_in_another_mode_has_the_same_content(
+    extra: dict[str, object], body: bytes, content_type: str, headers: dict[str, str]
+) -> None:
+    """An event sent again in another mode is a repeat. The first one is stored as it came."""
+    (structured,) = parse(text(time=None, **extra))
+
+    assert structured.content == of_binary(body, content_type, **headers).content
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"ext": 5}, {"ext": "05"}),
+        ({"ext": True}, {"ext": "True"}),
+        ({"data": 1}, {"data": "1"}),
+        ({"data": True}, {"data": "true"}),
+        ({"data": 1}, {"data": 1, "datacontenttype": "text/plain"}),
+        ({"data": "eA=="}, {"data_base64": "eA=="}),
+        ({"data": None}, {}),
+    ],
+)
+def test_other_content_remains_other_content(one: dict[str, object], other: dict[str, object]) -> None:
+    """Data keeps its types, and its content type counts."""
+    bodies = [msgspec.json.encode({**msgspec.json.decode(text()), **changes}) for changes in (one, other)]
+
+    assert 2 == len({parse(body)[0].content for body in bodies})
