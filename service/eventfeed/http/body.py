@@ -63,19 +63,6 @@ def parse_fault(failure: Exception) -> str:
             return str(failure)
 
 
-def decode_object(body: bytes) -> dict[str, object]:
-    """Return the members of a JSON object. Raises `ValueError` with the reason for anything else."""
-    try:
-        if fault := json_fault(body):
-            raise ValueError(fault)
-        members = msgspec.json.decode(body, type=dict[str, object])
-        if may_repeat(body, msgspec.json.encode(members)) and (pointer := repeated_member(body)):
-            raise ValueError(f"it repeats the member {pointer} (RFC 7493 §2.3)")
-    except PARSE_ERRORS as failure:
-        raise ValueError(parse_fault(failure)) from None
-    return members
-
-
 def may_repeat(text: bytes, canonical: bytes) -> bool:
     """True unless it is certain that no object of a JSON text repeats a member; `canonical` is the decoded text again.
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
 from eventfeed.domain.errors import InvalidRequest, TooLarge
-from eventfeed.http.body import decode_content, decode_object, may_repeat, repeated_member
+from eventfeed.http.body import decode_content, may_repeat, repeated_member
 
 LIMIT = 2 * 1024 * 1024
 JSON_VALUES = st.recursive(
@@ -106,20 +106,3 @@ def test_usual_text_needs_no_second_look(value: object) -> None:
 
     assert repeated_member(text) is None
     assert b"u003" in text or not may_repeat(text, msgspec.json.encode(msgspec.json.decode(text)))
-
-
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (b"\xef\xbb\xbf{}", "byte order mark"),
-        ("{}".encode("utf-16"), "byte order mark"),
-        (b'{"after":"0","after":"1"}', "/after"),
-        (b"[]", "object"),
-        (b"{", "truncated"),
-        (b"\xff{}", "malformed"),
-    ],
-)
-def test_object_that_cannot_be_read_gives_a_reason(body: bytes, reason: str) -> None:
-    """This holds for every route that reads JSON."""
-    with pytest.raises(ValueError, match=reason):
-        decode_object(body)

@@ -8,6 +8,7 @@ import pytest
 from litestar import Litestar
 
 from eventfeed.app.application import create_application
+from eventfeed.app.store import Store
 from eventfeed.http.operations.gateway import GatewayCheck
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
@@ -23,7 +24,9 @@ JSON_HEADERS = (HOST, (b"content-type", b"application/json"))
 @pytest.fixture
 async def application(tmp_path: Path) -> AsyncIterator[Litestar]:
     """The application on an empty store."""
-    application = create_application(load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"}), Telemetry())
+    settings = load({"EVENTFEED_STORE": f"sqlite:///{tmp_path}/log.db"})
+    await Store(settings, Telemetry()).create()
+    application = create_application(settings, Telemetry())
     async with application.lifespan():
         yield application
 

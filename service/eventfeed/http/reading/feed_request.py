@@ -91,16 +91,14 @@ class ReadingServices(NamedTuple):
         if request.guard is not None:
             await request.guard.require()
 
-    async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False, has_waited: bool = True) -> None:
+    async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False) -> None:
         """Check the right to a page with events and record it, before it is sent.
 
-        A caller that already has the page (`is_known`) gets no events. The route has just checked the token of a
-        request that did not wait.
+        A caller that already has the page (`is_known`) gets no events.
         """
         if not page.entries:
             return
-        if has_waited or request.guard is not None:
-            await self.require(request)
+        await self.require(request)
         if request.guard is not None and not is_known:
             await request.guard.audit(page)
 

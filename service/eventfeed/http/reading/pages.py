@@ -112,7 +112,7 @@ class Pages:
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)
-        await self._services.admit(feed_request, page, is_known=is_unchanged, has_waited=wait > 0)
+        await self._services.admit(feed_request, page, is_known=is_unchanged)
         body = b"" if is_unchanged else self._body(feed_request.serialise, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
         headers = [

@@ -8,6 +8,7 @@ from litestar import Litestar
 from litestar.testing import AsyncTestClient
 
 from eventfeed.app.application import create_guarded
+from eventfeed.app.store import Store
 from eventfeed.http.operations.gateway import GatewayCheck
 from eventfeed.settings import Settings, SettingsError, load
 from eventfeed.telemetry.telemetry import Telemetry
@@ -45,7 +46,9 @@ def behind_gateway(folder: Path, *, secret: str) -> Settings:
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     """A service with two secrets, as during the replacement of a secret."""
-    application = create_guarded(behind_gateway(tmp_path, secret=f"{OLD} {NEW}"), Telemetry())
+    settings = behind_gateway(tmp_path, secret=f"{OLD} {NEW}")
+    await Store(settings, Telemetry()).create()
+    application = create_guarded(settings, Telemetry())
     async with AsyncTestClient(application, base_url="http://10.0.0.1:8080") as client:
         yield client
 

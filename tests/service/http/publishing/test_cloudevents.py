@@ -259,7 +259,7 @@ def of_binary(body: bytes, content_type: str, **attributes: str) -> Event:
     headers = {"ce-id": "1", "ce-source": SOURCE, "ce-type": "t", "ce-specversion": "1.0", "ce-subject": "/party/1"}
     lines = [*headers.items(), *((f"ce-{name}", value) for name, value in attributes.items())]
     events = binary_event(body, [*lines, ("content-type", content_type)] if content_type else lines)
-    (event,) = parse_events(events, EventDefaults(lambda: "", 0), from_app=False)
+    (event,) = parse_events(events, EventDefaults(lambda: "", 0, format_moment(0)), from_app=False)
     return event
 
 
