@@ -180,8 +180,8 @@ def _parse_approval(body: bytes, *, organisation: str) -> Approval:
     """Return the approval in a body. Raises `InvalidRequest` with every fault."""
     try:
         members = parse_object(body)
-    except ValueError:
-        fault = Fault(pointer="", detail="must be a JSON object with types, validTo and reason")
+    except ValueError as reason:
+        fault = Fault(pointer="", detail=f"must be a JSON object with types, validTo and reason: {reason}")
         raise InvalidRequest("The body is not valid.", faults=[fault]) from None
     faults = [Fault(pointer=_pointer(name), detail="must not be repeated") for name in members.repeated()]
     fields = _ApprovalBody(dict(members), faults)

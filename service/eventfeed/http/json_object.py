@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-_PARSE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+from eventfeed.http.body import PARSE_ERRORS, json_fault, parse_fault
 
 
 class Members(list[tuple[str, object]]):
@@ -18,12 +18,14 @@ class Members(list[tuple[str, object]]):
 
 
 def parse_object(body: bytes) -> Members:
-    """Return the members of a JSON object; objects in it are `Members` too. Raises `ValueError` for any other bytes."""
+    """Return the members of a JSON object; objects in it are `Members` too. Raises `ValueError` with the reason."""
+    if fault := json_fault(body):
+        raise ValueError(fault)
     try:
         msgspec.json.decode(body, type=dict[str, object])  # stricter: surrogates, NaN, long numbers
         members: Members = _decoder.decode(body.decode())
-    except _PARSE_ERRORS:
-        raise ValueError("not a JSON object") from None
+    except PARSE_ERRORS as failure:
+        raise ValueError(parse_fault(failure)) from None
     return members
 
 

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-import time
+import tracemalloc
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ JSON_VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", " GZIP "])
-@pytest.mark.parametrize("body", [b"{}", b"x" * LIMIT, gzip.compress(b"twice")])
+@pytest.mark.parametrize("body", [b"{}", b"x" * LIMIT, gzip.compress(b"twice", mtime=0)])
 def test_gzip_body_is_decoded_once(coding: str, body: bytes) -> None:
     """Also a body of exactly the limit, and one that consists of two gzip files."""
     middle = len(body) // 2
@@ -50,14 +50,21 @@ def test_other_coding_is_unsupported(coding: str) -> None:
 
 def test_bomb_is_refused_at_the_limit() -> None:
     """One GiB of zeros is decoded no further than the limit."""
-    bomb, began = gzip.compress(b"\x00" * (64 * 1024 * 1024)) * 16, time.process_time()
-    with pytest.raises(TooLarge):
-        decode_content(bomb, "gzip", bytes_max=LIMIT)
+    bomb = gzip.compress(b"\x00" * (64 * 1024 * 1024)) * 16
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            decode_content(bomb, "gzip", bytes_max=LIMIT)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
-    assert time.process_time() - began < 1
+    assert peak < 2 * LIMIT + len(bomb)
 
 
-@pytest.mark.parametrize("body", [b"{}", b"\x1f\x8b", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"rest"])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"\x1f\x8b", gzip.compress(b"x", mtime=0)[:-1], gzip.compress(b"x", mtime=0) + b"rest"]
+)
 def test_damaged_gzip_is_invalid(body: bytes) -> None:
     """Plain bytes, a part of a file, and bytes after it are no gzip."""
     with pytest.raises(InvalidRequest):
@@ -67,7 +74,7 @@ def test_damaged_gzip_is_invalid(body: bytes) -> None:
 def test_many_empty_gzip_files_are_invalid() -> None:
     """Each would cost a step."""
     with pytest.raises(InvalidRequest):
-        decode_content(gzip.compress(b"") * 50_000, "gzip", bytes_max=LIMIT)
+        decode_content(gzip.compress(b"", mtime=0) * 50_000, "gzip", bytes_max=LIMIT)
 
 
 @pytest.mark.parametrize(

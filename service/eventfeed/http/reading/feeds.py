@@ -42,10 +42,10 @@ class Feeds(NamedTuple):
     ) -> HttpResponse:
         """Respond with a feed and its filters, and filter it by party."""
         subject = await find_subject(parameters, self.register)
-        party = party_of_subject(parameters.subject if subject is None else subject)
-        if isinstance(feed.visibility, ByDecision) and (subject is not None or party is not None):
-            has_relation = await self.relations.has_relation(principal, party)
-            subject = subject if has_relation else NOBODY
+        if isinstance(feed.visibility, ByDecision):
+            party = party_of_subject(parameters.subject if subject is None else subject)
+            if (subject is not None or party is not None) and not await self.relations.has_relation(principal, party):
+                subject = NOBODY
         feed = feed.where(*party_condition(subject))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 

@@ -50,8 +50,8 @@ def body_members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
     """Yield the members of a JSON object as fields: text and whole numbers, or a list of them; null is absent."""
     try:
         members = parse_object(body or b"{}")
-    except ValueError:
-        faults.append(Fault(pointer="", detail="must be a JSON object of parameters"))
+    except ValueError as reason:
+        faults.append(Fault(pointer="", detail=f"must be a JSON object of parameters: {reason}"))
         return
     faults += [Fault(pointer=member_pointer(name), detail="must not be repeated") for name in members.repeated()]
     for name, value in members:
