@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from eventfeed.app.application import create_application
+from eventfeed.app.store import Store
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.settings import Settings, load
 from eventfeed.telemetry.telemetry import Telemetry
@@ -54,6 +55,7 @@ LIMITS = {"EVENTFEED_ADDRESS_REQUESTS": "1000000", "EVENTFEED_INSTANCE_REQUESTS"
 async def fuzz_application(folder: Path, *, seed: int, count: int, show: bool = False) -> Report:
     """Send requests to the application in this process. Its longest request is in seconds of the processor."""
     settings, report, rng = fuzz_settings(folder), Report(), random.Random(seed)  # no secret
+    await Store(settings, Telemetry()).create()
     application = create_application(settings, Telemetry())
     async with application.lifespan():
         requests = valid_requests(_own_tokens(settings), await _own_cursor(application, settings))

@@ -43,10 +43,11 @@ class Feeds(NamedTuple):
         """Respond with a feed and its filters, and filter it by party."""
         subject = await find_subject(parameters, self.register)
         if isinstance(feed.visibility, ByDecision):
-            party = party_of_subject(parameters.subject if subject is None else subject)
-            if (subject is not None or party is not None) and not await self.relations.has_relation(principal, party):
-                subject = NOBODY
-        feed = feed.where(*party_condition(subject))
+            if subject is None and party_of_subject(parameters.subject):  # named by the filter alone
+                subject = parameters.subject
+            if subject is not None:
+                subject = await self._related_subject(subject, principal)
+        feed = feed if subject is None else feed.where(*party_condition(subject))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
