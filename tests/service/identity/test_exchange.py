@@ -324,7 +324,7 @@ SYSTEM_USER = {
         "",
         False,
     ],
-    ids=lambda details: str(details)[:40],
+    ids=lambda details: repr(bytes(details) if isinstance(details, msgspec.Raw) else details)[:40],
 )
 async def test_token_of_a_system_user_is_refused(
     double: ProviderDouble, platform_keys: SigningKeys, details: object
@@ -334,7 +334,7 @@ async def test_token_of_a_system_user_is_refused(
         await exchange(double, platform_keys, authorization_details=details)
 
 
-@pytest.mark.parametrize("details", [[], msgspec.Raw(b"null"), msgspec.Raw(b"[ ]")], ids=str)
+@pytest.mark.parametrize("details", [[], msgspec.Raw(b"null"), msgspec.Raw(b"[ ]")], ids=["list", "null", "blank"])
 async def test_token_without_authorization_details_is_exchanged(
     double: ProviderDouble, platform_keys: SigningKeys, details: object
 ) -> None:
