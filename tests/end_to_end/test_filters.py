@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from tests.support.feeds import PARTY_PATH, assert_problem, event_ids, read_app_feed
-from tests.support.publishing import APP_PATH, party_event, post_events
+from tests.support.publishing import APP_PATH, EVENT_MEDIA_TYPE, EVENTS_PATH, cloud_event, party_event, post_events
 from tests.support.service import KARI, KARIS_PARTY, RunningService, bearer
 
 HOST = "https://ttd.apps.example.no/ttd"
@@ -80,3 +80,17 @@ def test_filter_by_subjects_is_refused_on_the_instance_feed(service: RunningServ
 
     for response in (by_body, by_header):
         assert_problem(response, 400, "invalid-request")
+
+
+@pytest.mark.parametrize("query", ["", "&unit=310000011", "&party=51000011", "&subject=/party/51000011"])
+def test_publisher_finds_its_own_events_by_party(service: RunningService, app: str, query: str) -> None:
+    """Nobody owns the resource, so its publishers see what they have sent, for any party."""
+    resource = f"urn:altinn:resource:{app.replace('-', '')}"
+    event = {**cloud_event(app), "source": f"https://ttd.example.no/ttd/{app}", "resource": resource}
+    post_events(
+        service, EVENTS_PATH, {**event, "subject": "/party/51000011"}, media_type=EVENT_MEDIA_TYPE
+    ).raise_for_status()
+    token = bearer(service.token("altinn:events.subscribe"))
+    page = service.client.get(f"{EVENTS_PATH}?resource={resource}&after=0{query}", headers=token)
+
+    assert [event["id"]] == event_ids(page.raise_for_status())

@@ -445,3 +445,13 @@ def test_other_bodies_are_checked_too(service: RunningService, path: str, body: 
     )
 
     assert "/after" in str(problem["errors"]) or "byte order mark" in str(problem["errors"])
+
+
+@pytest.mark.parametrize("name", ["data_base64", "data\\u005fbase64", "data_b\\u0061se64", "\\u0064ata_base64"])
+def test_repeated_member_beside_binary_data_is_refused(service: RunningService, app: str, name: str) -> None:
+    """However the name of the data is spelt: the decoded data may have any number of colons."""
+    event = json.dumps(cloud_event(app, datacontenttype="text/plain"))[:-1]
+    body = f'{event},"{name}":"YTpi","x":"1","x":"2"}}'.encode()
+    problem = assert_problem(post_events(service, EVENTS_PATH, body, media_type=EVENT_MEDIA_TYPE), 400, "invalid-event")
+
+    assert [{"pointer": "/x", "detail": "is repeated (RFC 7493 §2.3)"}] == problem["errors"]

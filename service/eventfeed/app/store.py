@@ -118,12 +118,13 @@ def hold_clock(settings: Settings) -> Iterator[None]:
 
 
 def require_no_lost_log(settings: Settings) -> None:
-    """Raise `StoreUnusable` if a SQLite log is missing beside the records of an earlier start."""
+    """Raise `StoreUnusable` if a SQLite log is missing or empty beside the records of an earlier start."""
     log, records = settings.sqlite_path, settings.access_path
-    if settings.cosmos is None and records.exists() and not log.exists():
+    has_log = log.exists() and log.stat().st_size > 0
+    if settings.cosmos is None and records.exists() and not has_log:
         raise StoreUnusable(
-            f"{log} is missing, but {records.name} of an earlier start exists. Put the file back, restore a backup "
-            "with `eventfeed store restore FILE`, or create an empty log with `eventfeed store create`."
+            f"{log} is missing or empty, but {records.name} of an earlier start exists. Put the file back, restore a "
+            "backup with `eventfeed store restore FILE`, or create an empty log with `eventfeed store create`."
         )
 
 

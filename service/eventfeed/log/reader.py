@@ -37,6 +37,8 @@ UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // STORED_BYTES_MAX
 # The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
 CANDIDATES_MIN = 200
 
+_OLDER_COPY = "This cursor is not from this copy of the log {}: an older copy was restored."
+
 _ONE = PageBounds(size=1)
 
 
@@ -58,6 +60,8 @@ def start_of(after: After, head: Head) -> int | NeedsLookup:
             return NeedsLookup.EVENT_ID
         case Cursor(position=position) | BareSequence(position=position):
             if position > head.end_offset:
+                if isinstance(after, Cursor) and after.proof:
+                    raise CursorOfAnotherLog(f"{_OLDER_COPY.format(head.log)} Start again.")
                 raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
             return position if position >= head.log_start else NeedsLookup.EXPIRED
 
@@ -153,8 +157,7 @@ class Reader:
         present = await self.cursor_at(cursor.position, log=cursor.log)
         if present.proof not in ("", cursor.proof):
             raise CursorOfAnotherLog(
-                f"This cursor is not from this copy of the log {cursor.log}: an older copy was restored, and other "
-                "entries have taken the positions of those that were lost. Start again."
+                f"{_OLDER_COPY.format(cursor.log)} Other entries have taken the positions after its end. Start again."
             )
 
     async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:

@@ -13,9 +13,9 @@ EMPTY = Head(log=LOG, log_start=0, end_offset=0, time=0)
 HEAD = Head(log=LOG, log_start=4, end_offset=9, time=9_000_000)
 
 
-def cursor(position: int, *, log: str = LOG) -> Cursor:
+def cursor(position: int, *, log: str = LOG, proof: str = "") -> Cursor:
     """A cursor of a log, by default of the present one."""
-    return Cursor(log=log, position=position)
+    return Cursor(log=log, position=position, proof=proof)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,8 @@ def test_start_is_a_position_or_needs_a_lookup(after: After, head: Head, start: 
         (cursor(1), EMPTY, InvalidCursor),
         (BareSequence(position=10), HEAD, InvalidCursor),
         (cursor(10), HEAD, InvalidCursor),
+        # Only a log that had this entry has given out its proof.
+        (cursor(10, proof="a2b3c4"), HEAD, CursorOfAnotherLog),
         # The name of the log counts before the position.
         (cursor(0, log=OTHER_LOG), EMPTY, CursorOfAnotherLog),
         (cursor(3, log=OTHER_LOG), HEAD, CursorOfAnotherLog),

@@ -192,7 +192,7 @@ class _Content(NamedTuple):
         The spelling of a number has a colon that the event has not. Data in base64 may have any number.
         """
         left_out = members - self.members - self.text.count(b'{"number":"')
-        is_countable = not (b"data_base64" in text or b"u003" in text)
+        is_countable = not (b"base64" in text or b"u003" in text or b"u005" in text or b"u006" in text)
         return not is_countable or text.count(b":") - left_out != self.text.count(b":")
 
 

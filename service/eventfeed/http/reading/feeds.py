@@ -42,7 +42,7 @@ class Feeds(NamedTuple):
     ) -> HttpResponse:
         """Respond with a feed and its filters, and filter it by party."""
         subject = await find_subject(parameters, self.register)
-        if isinstance(feed.visibility, ByDecision):
+        if isinstance(feed.visibility, ByDecision) and not feed.visibility.shows_own_sources:
             if subject is None and party_of_subject(parameters.subject):  # named by the filter alone
                 subject = parameters.subject
             if subject is not None:

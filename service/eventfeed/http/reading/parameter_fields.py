@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.http.json_object import Members, parse_object
@@ -24,8 +24,13 @@ _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2}|&|$)")
 
 
 def header_pairs(headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
-    """Return the parameters in headers."""
-    return [(name, headers[header]) for name, header in HEADERS.items() if header in headers]
+    """Return the parameters in headers, percent-decoded. Raises `InvalidRequest` for bytes outside of ASCII."""
+    pairs = [(name, header, headers[header]) for name, header in HEADERS.items() if header in headers]
+    try:
+        return [(name, unquote(value.encode("ascii").decode(), errors="strict")) for name, _, value in pairs]
+    except UnicodeError:
+        names = ", ".join(header for _, header, _ in pairs)
+        raise InvalidRequest(f"A header is not ASCII with percent-encoded UTF-8: {names}.") from None
 
 
 def query_pairs(query: bytes) -> Sequence[tuple[str, str]]:

@@ -185,6 +185,8 @@ def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:
         owners = {
             row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
         }
+    if len(entries) == len(identities):  # nothing is left to append, and an append would check the files
+        db.require_in_place()
     return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
 
 

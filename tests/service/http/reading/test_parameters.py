@@ -371,6 +371,16 @@ def test_alternative_subject_comes_in_a_header_or_a_body() -> None:
         parse_body(b"", b"", headers=headers, parameter_set=INSTANCE_FEED)
 
 
+def test_headers_are_percent_encoded() -> None:
+    """A header holds ASCII only (RFC 9110 §5.5). Other bytes would silently match nothing."""
+    get = parse_query(b"after=0", headers={"altinn-alternativesubject": "b%C3%A6r 50%"})
+
+    assert "bær 50%" == get.alternative_subject
+    for value in ("b\u00e6r", "b\u00c3\u00a6r", "%FF"):
+        with pytest.raises(InvalidRequest, match="ASCII"):
+            parse_query(b"after=0", headers={"altinn-alternativesubject": value})
+
+
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
