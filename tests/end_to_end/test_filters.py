@@ -94,3 +94,16 @@ def test_publisher_finds_its_own_events_by_party(service: RunningService, app: s
     page = service.client.get(f"{EVENTS_PATH}?resource={resource}&after=0{query}", headers=token)
 
     assert [event["id"]] == event_ids(page.raise_for_status())
+
+
+@pytest.mark.parametrize("subject", ["/party/51000011", "/organisation/310000011", "/org/310000011", "310000011"])
+@pytest.mark.parametrize("published", ["/party/51000011", "urn:altinn:organization:identifier-no:310000011"])
+def test_subject_finds_the_party_in_each_of_its_forms(
+    service: RunningService, app: str, subject: str, published: str
+) -> None:
+    """As an event may name its party in any form, so may a reader."""
+    events = [party_event(app, "51000011", subject=published), party_event(app, KARIS_PARTY)]
+    post_events(service, APP_PATH, events).raise_for_status()
+    found = [page_event["subject"] for page_event in read_app_feed(service, app, f"after=0&subject={subject}").json()]
+
+    assert [published] == found

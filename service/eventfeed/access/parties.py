@@ -39,6 +39,12 @@ class Parties:
             for event in events
         ]
 
+    async def subject(self, subject: str) -> str:
+        """Return the subject of the party that this one names, else the same. Raises `Unavailable` like `resolve`."""
+        name = parse_party(subject)
+        party = None if name is None else await self._party(name)
+        return subject if party is None else f"{PREFIX}{party}"
+
     async def _party(self, name: PartyName) -> str | None:
         try:
             return self._cache[name]

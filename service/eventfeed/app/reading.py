@@ -43,9 +43,10 @@ class Reading:
         address_rate = RateLimit(per_minute=settings.address_requests)
         instance_rate = RateLimit(per_minute=settings.instance_requests)
         approvals = ApprovalServices(store.records, store.records, store.clock, self.telemetry)
+        feeds = Feeds(pages, authenticator, access.register, access.relations, access.parties)
         return [
-            *feed_routes(Feeds(pages, authenticator, access.register, access.relations), reader),
-            *reportee_routes(pages, authenticator, register=access.register, services=approvals),
+            *feed_routes(feeds, reader),
+            *reportee_routes(feeds, services=approvals),
             *approval_routes(authenticator, approvals),
             *instance_routes(InstanceFeeds(pages, public_url, address_rate, instance_rate)),
         ]

@@ -6,7 +6,9 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from msgspec.structs import replace
 
+from eventfeed.access.parties import Parties
 from eventfeed.domain.app_source import app_of, parse_app, party_of_subject
 from eventfeed.domain.conditions import Condition, Equal
 from eventfeed.domain.feed import NOBODY, ByDecision, Feed, app_feed, party_feed, resource_feed
@@ -36,6 +38,7 @@ class Feeds(NamedTuple):
     authenticator: Authenticator
     register: Register
     relations: Relations
+    parties: Parties
 
     async def respond(
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
@@ -81,25 +84,27 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         if app is None:
             raise NotFoundException
         require_app(principal, app)
-        parameters = query_parameters(request)
+        parameters = await with_party(query_parameters(request), feeds.parties)
         feed = app_feed(app).where(*parameters.app_conditions)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/app/party")
     async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
-        return await feeds.respond_party(request, query_parameters(request), principal=principal)
+        parameters = await with_party(query_parameters(request), feeds.parties)
+        return await feeds.respond_party(request, parameters, principal=principal)
 
     @post("/events/api/v1/party")
     async def read_party_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
-        return await feeds.respond_party(request, await body_parameters(request), principal=principal)
+        parameters = await with_party(await body_parameters(request), feeds.parties)
+        return await feeds.respond_party(request, parameters, principal=principal)
 
     @get("/events/api/v1/events")
     async def read_resource_feed(request: HttpRequest) -> HttpResponse:
         principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
-        parameters = query_parameters(request, parameter_set=RESOURCE_FEED)
+        parameters = await with_party(query_parameters(request, parameter_set=RESOURCE_FEED), feeds.parties)
         resource = parameters.resource or ""
         owner = None if app_of(resource) else await feeds.register.owner(resource)
         feed = resource_feed(resource, principal, owner=owner).where(*parameters.conditions)
@@ -117,6 +122,12 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
 def _head_response(cursor: str, head: Head) -> Response[bytes]:
     body = HeadResponse(cursor=cursor, time=format_moment(head.time) if head.end_offset else None)
     return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
+
+
+async def with_party(parameters: Parameters, parties: Parties) -> Parameters:
+    """Return the parameters, with the filter `subject` as feeds match it: an event's party in any of its forms."""
+    subject = parameters.subject
+    return parameters if subject is None else replace(parameters, subject=await parties.subject(subject))
 
 
 async def find_subject(parameters: Parameters, register: Register) -> str | None:

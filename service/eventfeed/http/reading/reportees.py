@@ -5,13 +5,10 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.approval import require_approval
 from eventfeed.domain.feed import Page, reportee_feed
-from eventfeed.domain.ports import Register
 from eventfeed.domain.principal import SCOPE_REPORTEES, Principal, require_scope
 from eventfeed.http.approvals import ApprovalServices
-from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
-from eventfeed.http.reading.feeds import find_subject, party_condition
-from eventfeed.http.reading.pages import Pages
+from eventfeed.http.reading.feeds import Feeds, find_subject, party_condition, with_party
 from eventfeed.http.reading.parameters import REPORTEE_FEED, query_parameters
 from eventfeed.http.request import HttpRequest, HttpResponse, get
 
@@ -48,20 +45,18 @@ class ApprovalGuard:
         )
 
 
-def reportee_routes(
-    pages: Pages, authenticator: Authenticator, *, register: Register, services: ApprovalServices
-) -> list[HTTPRouteHandler]:
+def reportee_routes(feeds: Feeds, *, services: ApprovalServices) -> list[HTTPRouteHandler]:
     """Return the route of the reportees feed."""
 
     @get("/events/api/v1/reportees")
     async def read_reportees(request: HttpRequest) -> HttpResponse:
-        principal = authenticator.principal(request)
+        principal = feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_REPORTEES)
         guard = ApprovalGuard(principal, services, request=request)
         await guard.require()
-        parameters = guard.parameters
-        guard.subject = await find_subject(parameters, register)
+        parameters = await with_party(guard.parameters, feeds.parties)
+        guard.subject = await find_subject(parameters, feeds.register)
         feed = reportee_feed(parameters.types).where(*parameters.filters, *party_condition(guard.subject))
-        return await pages.respond(FeedRequest(request, feed, parameters, principal, guard))
+        return await feeds.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     return [read_reportees]
