@@ -140,16 +140,23 @@ def test_header_over_its_length_is_refused(service: RunningService) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", ["/events/api/v1/app/ttd/{}", "//events/api/v1//app/ttd/{}/", "/events/api/v1/app/%74td/{}"]
+    "spelling",
+    [
+        "/events/api/v1/app/ttd/{}",
+        "//events/api/v1//app/ttd/{}",
+        "/events/api/v1/app/%74td/{}",
+        "/events/api/v1/app/ttd/{}//",
+    ],
 )
 def test_link_of_any_spelling_of_a_path_has_the_canonical_path(
     service: RunningService, app: str, spelling: str
 ) -> None:
-    """Empty segments and needless escapes are another spelling of the same path, which the link does not repeat."""
+    """It does not repeat empty segments and needless escapes. A slash at the end stays, as `POST …/party/` has one."""
     head = exchange(service.url, "GET", f"{spelling.format(app)}?after=0", reader_headers(service))
     (link,) = re.findall(r"next: (\S+)", head)
 
-    assert link.startswith(f"{service.url}/events/api/v1/app/ttd/{app}?after=")
+    slash = "/" if spelling.endswith("/") else ""
+    assert link.startswith(f"{service.url}/events/api/v1/app/ttd/{app}{slash}?after=")
 
 
 @pytest.mark.parametrize(

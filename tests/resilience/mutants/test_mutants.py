@@ -73,8 +73,8 @@ MUTANTS = {
     ),
     "a retry with other submissions": Mutant(
         "log/appender.py",
-        "                await budget.wait()\n                continue\n",
-        "                await budget.wait()\n                return False\n",
+        "                await budget.wait(reason=reason)\n                continue\n",
+        "                await budget.wait(reason=reason)\n                return False\n",
         APPENDER,
     ),
     "the last entry expired": Mutant(
@@ -199,7 +199,7 @@ MUTANTS = {
     ),
     "an event returned to a reader without rights": Mutant(
         "log/reader.py",
-        "[entry for entry, question in questions_of_entries if question in allowed]",
+        "[entry for entry, question in questions_of_entries if question in allowed or entry.sequence in own]",
         "list(scan.entries)",
         "tests/service/log/test_reader_access.py",
     ),

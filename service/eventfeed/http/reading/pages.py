@@ -156,8 +156,10 @@ class Pages:
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
         # The path as the router resolved it: without empty segments and needless escapes, and its values are ASCII.
+        # The router also drops a slash at the end, which the client has sent: the next request has the same path.
         request = feed_request.request
-        url = f"{self._public_url.base(request.host)}{request.scope['path']}"
+        slash = "/" if request.scope["raw_path"].endswith(b"/") else ""
+        url = f"{self._public_url.base(request.host)}{request.scope['path']}{slash}"
         return f"{url}?{feed_request.parameters.query_after(cursor)}".encode()
 
     def _tag(self, feed_request: FeedRequest, page: Page, *, media_type: str, link: bytes) -> str:
