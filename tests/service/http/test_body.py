@@ -1,24 +1,15 @@
-"""Bodies: content coding, and members that a JSON text repeats."""
+"""Bodies: their content coding."""
 
 import gzip
-import json
 import tracemalloc
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from litestar.exceptions import HTTPException
 
 from eventfeed.domain.errors import InvalidRequest, TooLarge
-from eventfeed.http.body import decode_content, may_repeat, repeated_member
+from eventfeed.http.body import decode_content
 
 LIMIT = 2 * 1024 * 1024
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.sampled_from('ab:"\\{}u03'), max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["a", "b", ":", "u003a"]), inner),
-    max_leaves=8,
-)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", " GZIP "])
@@ -75,41 +66,3 @@ def test_many_empty_gzip_files_are_invalid() -> None:
     """Each would cost a step."""
     with pytest.raises(InvalidRequest):
         decode_content(gzip.compress(b"", mtime=0) * 50_000, "gzip", bytes_max=LIMIT)
-
-
-@pytest.mark.parametrize(
-    ("text", "pointer"),
-    [
-        (b'{"a":1,"a":1}', "/a"),
-        (b'{"a":1,"\\u0061":2}', "/a"),
-        (b'{"data":{"a":1,"a":2}}', "/data/a"),
-        (b'{"data":[0,{"a/b":{"x":1,"x":2}}]}', "/data/1/a~1b/x"),
-        (b'{"a":1,"a":2,"b":"\\u003a"}', "/a"),
-        (b'{"a":1,"a":2,"b":"\\u003A"}', "/a"),
-        (b'{"a":1,"b":{"a":1},"c":"a:a:"}', None),
-        (b'{"a":1,"A":2}', None),
-        (b'{"a":' + b"9" * 5_000 + b"}", None),
-    ],
-)
-def test_repeated_member_is_found_at_any_depth(text: bytes, pointer: str | None) -> None:
-    """Names are compared after their escapes are removed. A number may have any length."""
-    assert pointer == repeated_member(text)
-    assert pointer is None or may_repeat(text, msgspec.json.encode(msgspec.json.decode(text)))
-
-
-@given(value=JSON_VALUES, twice=JSON_VALUES)
-def test_text_with_a_repeated_member_is_never_taken_as_certain(value: object, twice: object) -> None:
-    """Equal numbers of colons prove that there is none, whatever strings hold."""
-    one, other = json.dumps(value), json.dumps(twice)
-    text = f'{{"x":{one},"y":{{"m":{other},"m":{one}}}}}'.encode()
-
-    assert may_repeat(text, msgspec.json.encode(msgspec.json.decode(text)))
-
-
-@given(value=JSON_VALUES)
-def test_usual_text_needs_no_second_look(value: object) -> None:
-    """Strings with colons, and with the letters of an escape, give no wrong result."""
-    text = json.dumps({"x": value}).encode()
-
-    assert repeated_member(text) is None
-    assert b"u003" in text or not may_repeat(text, msgspec.json.encode(msgspec.json.decode(text)))

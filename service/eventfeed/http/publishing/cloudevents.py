@@ -22,7 +22,7 @@ from eventfeed.domain.cloudevents import (
 from eventfeed.domain.errors import Fault, InvalidEvent, TooLarge
 from eventfeed.domain.event import Event, Identity
 from eventfeed.domain.moment import parse_moment
-from eventfeed.http.body import BYTE_ORDER_MARKS, PARSE_ERRORS, escape, json_fault, parse_fault, repeated_member
+from eventfeed.http.json_object import BYTE_ORDER_MARKS, PARSE_ERRORS, escape, json_fault, parse_fault, repeated_member
 
 # CloudEvents JSON format 1.0.2 §3.1: the subtype is json, or ends in +json.
 _JSON_TYPE = re.compile(r"[^/]+/(?:[^/]*\+)?json")
@@ -187,9 +187,11 @@ class _Content(NamedTuple):
     members: int
 
     def needs_check(self, text: bytes, *, members: int) -> bool:
-        """True unless it is certain that the event's JSON, with so many members, repeats none: see `may_repeat`.
+        """True unless it is certain that the event's JSON, with so many members, repeats none at any depth.
 
-        The spelling of a number has a colon that the event has not. Data in base64 may have any number.
+        A member has one colon outside of strings, and decoding keeps one member of each name. So equal numbers of
+        colons prove that the JSON repeats none. An escaped colon could hide one, the spelling of a number has one that
+        the JSON has not, and data in base64 may have any number.
         """
         left_out = members - self.members - self.text.count(b'{"number":"')
         is_countable = not (b"base64" in text or b"u003" in text or b"u005" in text or b"u006" in text)
