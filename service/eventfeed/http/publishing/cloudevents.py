@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import unquote
 
 import msgspec
 from msgspec import Raw
@@ -22,6 +21,7 @@ from eventfeed.domain.cloudevents import (
 from eventfeed.domain.errors import Fault, InvalidEvent, TooLarge
 from eventfeed.domain.event import Event, Identity
 from eventfeed.domain.moment import parse_moment
+from eventfeed.http.header_text import decode_header
 from eventfeed.http.json_object import BYTE_ORDER_MARKS, PARSE_ERRORS, escape, json_fault, parse_fault, repeated_member
 
 # CloudEvents JSON format 1.0.2 §3.1: the subtype is json, or ends in +json.
@@ -244,7 +244,7 @@ def _header_text(value: str, attribute: str) -> str:
     if quoted := _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", quoted[1])
     try:
-        return unquote(value.encode("ascii").decode(), errors="strict")
+        return decode_header(value)
     except UnicodeError:
         detail = "is not ASCII with percent-encoded UTF-8"
         raise _invalid(f"The header ce-{attribute} {detail}.", pointer=f"/{escape(attribute)}") from None

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.http.header_text import decode_header
 from eventfeed.http.json_object import Members, parse_object
 from eventfeed.http.reading.parameter_values import restore_plus
 
@@ -27,7 +28,7 @@ def header_pairs(headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """Return the parameters in headers, percent-decoded. Raises `InvalidRequest` for bytes outside of ASCII."""
     pairs = [(name, header, headers[header]) for name, header in HEADERS.items() if header in headers]
     try:
-        return [(name, unquote(value.encode("ascii").decode(), errors="strict")) for name, _, value in pairs]
+        return [(name, decode_header(value)) for name, _, value in pairs]
     except UnicodeError:
         names = ", ".join(header for _, header, _ in pairs)
         raise InvalidRequest(f"A header is not ASCII with percent-encoded UTF-8: {names}.") from None
