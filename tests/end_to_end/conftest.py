@@ -3,9 +3,11 @@
 import importlib
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.emulator.running import emulator
 from tests.support.service import RunningService, running_service
 
 
@@ -20,6 +22,23 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     # All tests have the same address, so its rate limit must be high.
     with running_service(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[str]:
+    """The host of an emulator; "" if there is none."""
+    with emulator() as url:
+        yield url.removeprefix("http://").rstrip("/")
+
+
+@pytest.fixture(params=["sqlite", "cosmos"])
+def new_store(request: pytest.FixtureRequest, account: str, tmp_path: Path) -> str:
+    """The address of a store of each engine that does not exist yet."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/log.db"
+    if not account:
+        pytest.skip("there is no emulator: `make test` installs it")
+    return f"cosmos://{account}/{uuid.uuid4().hex}"
 
 
 @pytest.fixture

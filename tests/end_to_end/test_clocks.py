@@ -3,8 +3,6 @@
 import asyncio
 import functools
 import time
-import uuid
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +13,6 @@ from eventfeed.app.store import Store
 from eventfeed.domain.event import Entry
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
-from tests.emulator.running import emulator
 from tests.support.events import event
 from tests.support.faketime import FakeClock
 from tests.support.feeds import event_ids, read_app_feed
@@ -30,24 +27,12 @@ AGES = [60, 50, 47, 46, 40, 20, 2, 1]
 VISIBLE = 6
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[str]:
-    """The host of an emulator; "" if there is none."""
-    with emulator() as url:
-        yield url.removeprefix("http://").rstrip("/")
-
-
-@pytest.fixture(params=["sqlite", "cosmos"])
-def store(request: pytest.FixtureRequest, account: str, tmp_path: Path) -> str:
+@pytest.fixture
+def store(new_store: str, tmp_path: Path) -> str:
     """The address of a store of each engine with old events."""
-    address = f"sqlite:///{tmp_path}/log.db"
-    if request.param == "cosmos":
-        if not account:
-            pytest.skip("there is no emulator: `make test` installs it")
-        address = f"cosmos://{account}/{uuid.uuid4().hex}"
-        assert 0 == run_with_store(tmp_path, "store", "create", store=address).returncode
-    asyncio.run(_fill(address))
-    return address
+    assert 0 == run_with_store(tmp_path, "store", "create", store=new_store).returncode
+    asyncio.run(_fill(new_store))
+    return new_store
 
 
 async def _fill(address: str) -> None:
@@ -59,7 +44,7 @@ async def _fill(address: str) -> None:
 
 
 async def _entries(address: str) -> list[Entry]:
-    async with (store := Store(Settings(store=address), Telemetry())).open():
+    async with (store := Store(Settings(store=address), Telemetry())).open(create=True):
         return list(await store.log.follow(after=0, limit=1_000))
 
 

@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers
 from eventfeed.log.cosmos.database import Database
 from eventfeed.telemetry.telemetry import Telemetry
-from tests.emulator.running import KEEP_SECONDS, emulator
+from tests.emulator.running import KEEP_SECONDS
 from tests.support.feeds import event_ids
 from tests.support.publishing import APP_PATH, party_event, post_events
 from tests.support.service import (
@@ -28,12 +27,11 @@ from tests.support.service import (
 
 
 @pytest.fixture(scope="module")
-def account() -> Iterator[str]:
-    """The host of an emulator."""
-    with emulator() as url:
-        if not url:
-            pytest.skip("there is no emulator: `make test` installs it")
-        yield url.removeprefix("http://").rstrip("/")
+def account(account: str) -> str:
+    """The host of an emulator, which each test here needs."""
+    if not account:
+        pytest.skip("there is no emulator: `make test` installs it")
+    return account
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import asyncio
 import os
 import pty
 import subprocess
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,30 +14,17 @@ from eventfeed.domain.moment import parse_moment
 from eventfeed.domain.ports import Head
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
-from tests.emulator.running import emulator
 from tests.support.events import event
 from tests.support.service import COMMAND, COMMAND_SECONDS_MAX, clean_environment, run_with_store
 
 HOURS = [f"2026-01-31T{hour:02d}:00:00Z" for hour in range(10, 15)]
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[str]:
-    """The host of an emulator; "" if there is none."""
-    with emulator() as url:
-        yield url.removeprefix("http://").rstrip("/")
-
-
-@pytest.fixture(params=["sqlite", "cosmos"])
-def store(request: pytest.FixtureRequest, account: str, tmp_path: Path) -> str:
+@pytest.fixture
+def store(new_store: str) -> str:
     """The address of a store of each engine with five events, one an hour."""
-    address = f"sqlite:///{tmp_path}/log.db"
-    if request.param == "cosmos":
-        if not account:
-            pytest.skip("there is no emulator: `make test` installs it")
-        address = f"cosmos://{account}/{uuid.uuid4().hex}"
-    asyncio.run(_fill(address))
-    return address
+    asyncio.run(_fill(new_store))
+    return new_store
 
 
 async def _fill(address: str) -> None:
@@ -108,7 +93,7 @@ def test_trim_keeps_the_newest_event(store: str, tmp_path: Path) -> None:
     assert (4, 5) == ((after := head_of(store)).log_start, after.end_offset)
 
 
-@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("text", ["2026-01-31", "yesterday", "2026-01-31T12:00:00"])
 def test_trim_before_no_time_is_refused(store: str, tmp_path: Path, text: str) -> None:
     """The message has the option, the text and an example."""
@@ -122,7 +107,7 @@ def test_trim_before_no_time_is_refused(store: str, tmp_path: Path, text: str) -
     assert 0 == head_of(store).log_start
 
 
-@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("new_store", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("answer", "exit_code", "log_start"), [("y\n", 0, 2), ("n\n", 1, 0), ("\n", 1, 0)])
 def test_terminal_asks_for_a_confirmation(
     store: str, tmp_path: Path, answer: str, exit_code: int, log_start: int

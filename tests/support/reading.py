@@ -1,4 +1,6 @@
-"""Pages of a reader for tests."""
+"""Pages of a reader, and rights of a reader, for tests."""
+
+import asyncio
 
 from eventfeed.domain.cursor import After, BareSequence
 from eventfeed.domain.feed import Feed, Page, PageBounds
@@ -28,3 +30,25 @@ def reading_limits(telemetry: Telemetry, *, caller_streams: int = 9) -> ReadingL
     return ReadingLimits(
         waits=waits, streams=streams, memory=Quota(1 << 30, anonymous=1 << 30, each=1 << 30), telemetry=telemetry
     )
+
+
+class ManualGuard:
+    """A right that a test ends: `require` raises `refusal`, `audit` raises `audit_failure`, else it keeps the page."""
+
+    def __init__(self, *, valid_to: int) -> None:
+        self.valid_to = valid_to
+        self.refusal: Exception | None = None
+        self.audit_failure: Exception | None = None
+        self.pages, self.recorded = list[Page](), asyncio.Event()
+
+    async def require(self) -> None:
+        """See `Guard.require`."""
+        if self.refusal:
+            raise self.refusal
+
+    async def audit(self, page: Page) -> None:
+        """See `Guard.audit`."""
+        if self.audit_failure:
+            raise self.audit_failure
+        self.pages.append(page)
+        self.recorded.set()

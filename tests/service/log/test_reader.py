@@ -37,6 +37,16 @@ async def new_reader(log: EventLog, clock: ManualClock) -> Reader:
     )
 
 
+async def reader_of_99(log: EventLog, clock: ManualClock, *, in_memory: bool) -> Reader:
+    """A reader of a log with 99 entries, which its memory holds or not."""
+    if in_memory:
+        reader = await new_reader(log, clock)
+        await log.append(entries(1, 99), after=0)
+        return reader
+    await log.append(entries(1, 99), after=0)
+    return await new_reader(log, clock)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     """A clock at the time of entry 100 of `entries`."""
@@ -49,12 +59,7 @@ async def test_pages_of_any_size_return_every_entry_once(
     log: EventLog, clock: ManualClock, size: int, *, in_memory: bool
 ) -> None:
     """The cursors lead through the whole log, in memory and in the store."""
-    if in_memory:
-        reader = await new_reader(log, clock)
-        await log.append(entries(1, 99), after=0)
-    else:
-        await log.append(entries(1, 99), after=0)
-        reader = await new_reader(log, clock)
+    reader = await reader_of_99(log, clock, in_memory=in_memory)
     sequences, after = list[int](), Cursor(log=(await log.head()).log, position=0)
     while True:
         page = await read_page(reader, FEED, size=size, after=after)
@@ -140,12 +145,7 @@ async def test_cursor_with_another_proof_is_of_another_log(
     log: EventLog, clock: ManualClock, position: int, *, in_memory: bool
 ) -> None:
     """An older copy was restored: other entries have taken the positions of those that were lost."""
-    if in_memory:
-        reader = await new_reader(log, clock)
-        await log.append(entries(1, 99), after=0)
-    else:
-        await log.append(entries(1, 99), after=0)
-        reader = await new_reader(log, clock)
+    reader = await reader_of_99(log, clock, in_memory=in_memory)
     head = await log.head()
     proven = await reader.cursor_at(position, log=head.log)
     other = replace(proven, proof="aaaaaa" if proven.proof != "aaaaaa" else "bbbbbb")

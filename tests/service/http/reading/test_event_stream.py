@@ -12,7 +12,7 @@ import pytest
 from eventfeed.client.stream import Message, StreamParser
 from eventfeed.domain.cursor import BareSequence
 from eventfeed.domain.errors import NotApproved
-from eventfeed.domain.feed import Page, app_feed
+from eventfeed.domain.feed import app_feed
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
@@ -27,7 +27,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
-from tests.support.reading import reading_limits
+from tests.support.reading import ManualGuard, reading_limits
 from tests.support.requests import http_request
 
 NOW = 1_700_000_000
@@ -89,25 +89,12 @@ class Connection:
         return json.loads(last.data)["code"], last.id.split(".")[1]
 
 
-class StubGuard:
-    """Rights that a test can end: `require` raises `refusal`, `audit` raises `audit_failure`."""
+class StubGuard(ManualGuard):
+    """A right of a caller whose token may expire (s since 1970)."""
 
     def __init__(self, *, expires: int | None = None, audit_failure: Exception | None = None) -> None:
+        super().__init__(valid_to=(NOW + 10**6) * 1_000_000)
         self.expires, self.audit_failure = expires, audit_failure
-        self.valid_to = (NOW + 10**6) * 1_000_000
-        self.refusal: Exception | None = None
-        self.pages = list[Page]()
-
-    async def require(self) -> None:
-        """See `Guard.require`."""
-        if self.refusal:
-            raise self.refusal
-
-    async def audit(self, page: Page) -> None:
-        """See `Guard.audit`."""
-        if self.audit_failure:
-            raise self.audit_failure
-        self.pages.append(page)
 
 
 class Streams:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from eventfeed.domain.errors import Failure, NotApproved, Unavailable
-from eventfeed.domain.feed import Page, app_feed
+from eventfeed.domain.feed import app_feed
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
@@ -24,7 +24,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
-from tests.support.reading import reading_limits
+from tests.support.reading import ManualGuard, reading_limits
 from tests.support.requests import http_request
 
 Headers = Mapping[str, str]
@@ -36,34 +36,13 @@ SECOND = 1_000_000
 PUBLIC_URL = PublicUrl(public_url="https://x.example.no", own_url="")
 
 
-class ManualGuard:
-    """A right that a test ends: `require` raises `refusal`, `audit` raises `audit_failure`."""
-
-    def __init__(self) -> None:
-        self.valid_to = (NOW + 10**6) * SECOND
-        self.refusal: Failure | None = None
-        self.audit_failure: Failure | None = None
-        self.pages, self.recorded = list[Page](), asyncio.Event()
-
-    async def require(self) -> None:
-        """See `Guard.require`."""
-        if self.refusal:
-            raise self.refusal
-
-    async def audit(self, page: Page) -> None:
-        """See `Guard.audit`."""
-        if self.audit_failure:
-            raise self.audit_failure
-        self.pages.append(page)
-        self.recorded.set()
-
-
 class Feeds:
     """A log of one app, and requests of a caller whose token expires in a second."""
 
     def __init__(self, appender: Appender, reader: Reader, tail: Tail) -> None:
         self._tail = tail
-        self.guard, self.clock, telemetry = ManualGuard(), ManualClock(NOW * SECOND), Telemetry()
+        self.guard = ManualGuard(valid_to=(NOW + 10**6) * SECOND)
+        self.clock, telemetry = ManualClock(NOW * SECOND), Telemetry()
         self._appender, self._problems = appender, Problems(PUBLIC_URL, telemetry)
         services = ReadingServices(reader, self.clock, self._problems, reading_limits(telemetry), telemetry)
         self._pages = Pages(services, PUBLIC_URL, secret=b"secret")
