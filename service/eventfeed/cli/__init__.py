@@ -7,7 +7,8 @@ from eventfeed.network import EnvironmentVariableError
 
 # The extra that installs a package; `server` installs all others.
 _EXTRAS = {"aiohttp": "cosmos", "azure": "cosmos", "chartkick": "devtools", "click": "cli", "rich": "cli"}
-_USAGE_EXIT_CODE, _INTERRUPT_EXIT_CODE = 2, 130
+# After a wrong use, and after an interrupt from the keyboard (128 + SIGINT).
+_USAGE_EXIT_CODE, INTERRUPT_EXIT_CODE = 2, 130
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
         return execute(command, arguments)
     except KeyboardInterrupt:
-        return _INTERRUPT_EXIT_CODE
+        return INTERRUPT_EXIT_CODE
     except ValueError as fault:
         # OpenTelemetry checks some of its variables when it is imported.
         if not isinstance(fault, EnvironmentVariableError) and not str(fault).startswith("OTEL_"):

@@ -26,7 +26,7 @@ def backup(file: Path) -> None:
     """Write a consistent copy of the log to a new file, also while the service runs."""
     from eventfeed.app.backup import back_up  # noqa: PLC0415  # as for serve
 
-    here = _sqlite_settings("az cosmosdb restore")
+    here = _sqlite_settings()
     if not here.sqlite_path.exists():
         raise click.UsageError(f"There is no store at {here.sqlite_path}.")
     if file.exists():
@@ -64,7 +64,7 @@ def restore(file: Path, *, yes: bool) -> None:
     """Put a backup in the place of the log, with a new name. The service must be stopped."""
     from eventfeed.app import backup  # noqa: PLC0415  # as for serve
 
-    here = _sqlite_settings("az cosmosdb restore")
+    here = _sqlite_settings()
     if not file.exists():
         raise click.UsageError(f"There is no file {file}.")
     if here.sqlite_path.exists() and file.samefile(here.sqlite_path):
@@ -86,11 +86,11 @@ def restore(file: Path, *, yes: bool) -> None:
         click.echo(f"The replaced file is kept as {kept}.")
 
 
-def _sqlite_settings(instead: str) -> Settings:
+def _sqlite_settings() -> Settings:
     here = settings_here()
     if here.cosmos is not None:
         raise click.UsageError(
-            f"This command is for a SQLite store. For Azure Cosmos DB see docs/deploy.md ({instead})."
+            "This command is for a SQLite store. For Azure Cosmos DB see docs/deploy.md (az cosmosdb restore)."
         )
     return here
 

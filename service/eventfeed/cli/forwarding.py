@@ -9,7 +9,7 @@ import click
 import httpx
 
 from eventfeed.backoff import Backoff
-from eventfeed.cli.options import PORTS
+from eventfeed.cli.options import parse_url
 from eventfeed.client import Event
 from eventfeed.client.sender import BACKOFF_SECONDS, BACKOFF_SECONDS_MAX, TRIES_MAX, retry_after_seconds
 from eventfeed.client.wire import client_options
@@ -89,11 +89,8 @@ class Forwarder:
 
 def _require_url(text: str) -> httpx.URL:
     """Return the URL of a receiver. Raises `UsageError`, without the text, which may contain a password."""
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or (url.port or 0) not in PORTS:
+    url = parse_url(text)
+    if url is None:
         raise click.UsageError("The value of --forward-to is not a URL; write it as http://127.0.0.1:9000/events.")
     return url
 

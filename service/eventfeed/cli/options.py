@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 # The caller if no token is set and the feed names nobody: Testdepartementet.
 TTD = "991825827"
-PORTS = range(65_536)
+_PORTS = range(65_536)
 
 url_option = click.option(
     "--url", metavar="U", help="The service. Default: EVENTFEED_PUBLIC_URL, or the address it listens on."
@@ -96,13 +96,19 @@ def service_url(option: str | None) -> str:
     """Return the URL of the service: the option, or its public URL, or the address it listens on."""
     settings = settings_here()
     url = (option or settings.public_url or settings.own_url).rstrip("/")
-    try:
-        parts = httpx.URL(url)
-    except httpx.InvalidURL:
-        parts = httpx.URL("")
-    if parts.scheme not in ("http", "https") or not parts.host or (parts.port or 0) not in PORTS:
+    if parse_url(url) is None:
         raise click.UsageError(f"{url} is not the URL of a service; write it as http://127.0.0.1:8080.")
     return url
+
+
+def parse_url(text: str) -> httpx.URL | None:
+    """Return the URL of an HTTP server; None for any other text."""
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        return None
+    is_usable = url.scheme in ("http", "https") and url.host and (url.port or 0) in _PORTS
+    return url if is_usable else None
 
 
 @contextmanager

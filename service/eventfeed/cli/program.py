@@ -6,12 +6,11 @@ from typing import IO, Any, cast
 
 import click
 
+from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.pipe import discard_output
 from eventfeed.cli.terminal import escape_controls
 
 FAILURE_EXIT_CODE = 1
-# After an interrupt from the keyboard (128 + SIGINT).
-INTERRUPT_EXIT_CODE = 130
 
 
 def execute(command: click.Command, arguments: Sequence[str] | None = None) -> int:

@@ -20,9 +20,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Command
 from eventfeed.cli.options import TTD, plain_errors, service_url, tokens_here, url_option
-from eventfeed.cli.program import INTERRUPT_EXIT_CODE
 from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import Batch, Publisher, development_organisation
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN

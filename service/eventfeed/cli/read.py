@@ -11,12 +11,12 @@ from typing import BinaryIO
 import click
 import msgspec
 
+from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Group
 from eventfeed.cli.cursor_file import CursorFile
 from eventfeed.cli.forwarding import Forwarder
 from eventfeed.cli.options import TTD, plain_errors, population_here, service_url, tokens_here, url_option
 from eventfeed.cli.pipe import watched_output
-from eventfeed.cli.program import INTERRUPT_EXIT_CODE
 from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import Client, Event, Tokens, development_organisation, development_person, feeds
 from eventfeed.domain.principal import SCOPE_REPORTEES

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import click
 import msgspec
 
+from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Command
 from eventfeed.cli.options import TTD, plain_errors, service_url, url_option
-from eventfeed.cli.program import INTERRUPT_EXIT_CODE
 from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import (
     Client,
