@@ -74,7 +74,7 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
 
     @get("/events/api/v1/approvals/{orgNumber:str}")
     async def read_approval(request: HttpRequest) -> Response[bytes]:
-        _require_admin(request, authenticator)
+        await _require_admin(request, authenticator)
         approval = await services.approvals.approval(_number(request))
         if approval is None:
             raise NotFoundException
@@ -82,7 +82,7 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
 
     @put("/events/api/v1/approvals/{orgNumber:str}")
     async def approve(request: HttpRequest) -> Response[bytes]:
-        principal = _require_admin(request, authenticator)
+        principal = await _require_admin(request, authenticator)
         body = await request.read(bytes_max=BODY_BYTES_MAX)
         approval = _parse_approval(body, organisation=_number(request))
         await services.approve(request, approval, principal=principal)
@@ -90,7 +90,7 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
 
     @delete("/events/api/v1/approvals/{orgNumber:str}")
     async def withdraw(request: HttpRequest) -> Response[None]:
-        principal, number = _require_admin(request, authenticator), _number(request)
+        principal, number = await _require_admin(request, authenticator), _number(request)
         if await services.approvals.approval(number) is None:
             raise NotFoundException
         await services.withdraw(request, number, principal=principal)
@@ -99,8 +99,8 @@ def approval_routes(authenticator: Authenticator, services: ApprovalServices) ->
     return [read_approval, approve, withdraw]
 
 
-def _require_admin(request: HttpRequest, authenticator: Authenticator) -> Principal:
-    principal = authenticator.principal(request)
+async def _require_admin(request: HttpRequest, authenticator: Authenticator) -> Principal:
+    principal = await authenticator.principal(request)
     require_scope(principal, SCOPE_ADMIN)
     return principal
 

@@ -25,7 +25,7 @@ class Authenticator:
         # By a digest of the token.
         self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, self._expiry, timer=timer)
 
-    def principal(self, request: HttpRequest) -> Principal:
+    async def principal(self, request: HttpRequest) -> Principal:
         """Return the caller. Raises `Unauthenticated`."""
         token = bearer_token(request)
         digest = hashlib.sha256(token.encode()).digest()

@@ -31,9 +31,9 @@ class Callers:
         method = {"urn:altinn:authenticatemethod": "maskinporten", "urn:altinn:authlevel": 3}
         return self.keys.sign({**method, "iss": ISSUER, "exp": expires, "jti": str(number)})
 
-    def principal(self, token: str) -> Principal:
+    async def principal(self, token: str) -> Principal:
         """Return the caller of a request with this token."""
-        return self.authenticator.principal(http_request(headers=[("authorization", f"Bearer {token}")]))
+        return await self.authenticator.principal(http_request(headers=[("authorization", f"Bearer {token}")]))
 
     def count(self) -> int:
         """The number of callers in the cache."""
@@ -60,59 +60,59 @@ def test_bearer_token_has_no_spaces_around_it() -> None:
     assert "abc" == bearer_token(http_request(headers=[("authorization", "bEARER  abc ")]))
 
 
-def test_expired_platform_tokens_are_evicted(callers: Callers) -> None:
+async def test_expired_platform_tokens_are_evicted(callers: Callers) -> None:
     """Tokens that are still valid stay in the cache."""
     for minute in range(10):
         callers.now = (SECOND + 60 * minute) * 1_000_000_000
-        callers.principal(callers.token(expires=SECOND + 60 * minute + 90))
+        await callers.principal(callers.token(expires=SECOND + 60 * minute + 90))
 
     assert 2 == callers.count()
 
 
-def test_cached_platform_token_expires_on_time(callers: Callers) -> None:
+async def test_cached_platform_token_expires_on_time(callers: Callers) -> None:
     """The same caller is returned until the expiry, and none after it."""
     token = callers.token()
-    first = callers.principal(token)
+    first = await callers.principal(token)
     callers.now = (SECOND + 60) * 1_000_000_000 - 1
-    second = callers.principal(token)
+    second = await callers.principal(token)
     callers.now += 1
 
     assert first is second
     with pytest.raises(Unauthenticated, match="expired"):
-        callers.principal(token)
+        await callers.principal(token)
 
 
 @pytest.mark.parametrize("hours", [-5, 3, 60])
-def test_step_of_the_clock_does_not_change_the_life_of_a_cached_token(callers: Callers, hours: int) -> None:
+async def test_step_of_the_clock_does_not_change_the_life_of_a_cached_token(callers: Callers, hours: int) -> None:
     """The clock is corrected only when its step is noticed, and the cache needs no clock."""
     token = callers.token()
-    callers.principal(token)
+    await callers.principal(token)
     callers.step = -hours * 3_600 * 1_000_000_000
     callers.now = (SECOND + 60) * 1_000_000_000 - 1
     before = callers.count()
-    callers.principal(token)
+    await callers.principal(token)
     callers.now += 1
 
     assert (1, 0) == (before, callers.count())
 
 
-def test_invalid_platform_token_is_not_cached(callers: Callers) -> None:
+async def test_invalid_platform_token_is_not_cached(callers: Callers) -> None:
     """Each request with the token is refused."""
     with pytest.raises(Unauthenticated):
-        callers.principal("a.b.c")
+        await callers.principal("a.b.c")
 
     assert 0 == callers.count()
 
 
-def test_cache_above_its_maximum_evicts_the_oldest_token(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cache_above_its_maximum_evicts_the_oldest_token(monkeypatch: pytest.MonkeyPatch) -> None:
     """The evicted token is verified again at its next use."""
     monkeypatch.setattr(module, "CACHE_TOKENS_MAX", 3)
     callers = Callers()
     tokens = [callers.token(number=number) for number in range(5)]
-    principals = [callers.principal(token) for token in tokens]
+    principals = [await callers.principal(token) for token in tokens]
 
     assert 3 == callers.count()
-    assert principals[4] is callers.principal(tokens[4])
-    assert principals[2] is callers.principal(tokens[2])
-    assert principals[0] is not callers.principal(tokens[0])
+    assert principals[4] is await callers.principal(tokens[4])
+    assert principals[2] is await callers.principal(tokens[2])
+    assert principals[0] is not await callers.principal(tokens[0])
     assert 3 == callers.count()

@@ -81,7 +81,7 @@ def publish_routes(
 
     @post("/events/api/v1/app")
     async def publish_app_events(request: HttpRequest) -> BytesResponse:
-        publisher, media_type = _admit(request, authenticator, negotiate=_app_media_type)
+        publisher, media_type = await _admit(request, authenticator, negotiate=_app_media_type)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         if not raw.texts:
@@ -92,7 +92,7 @@ def publish_routes(
 
     @post("/events/api/v1/events")
     async def publish_events(request: HttpRequest) -> BytesResponse:
-        publisher, mode = _admit(request, authenticator, negotiate=_mode)
+        publisher, mode = await _admit(request, authenticator, negotiate=_mode)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         headers = request.headers.multi_items()
         raw = json_events(body, batch=mode == CLOUDEVENT_BATCH) if mode else binary_event(body, headers)
@@ -102,11 +102,11 @@ def publish_routes(
     return [publish_app_events, publish_events]
 
 
-def _admit(
+async def _admit(
     request: HttpRequest, authenticator: Authenticator, *, negotiate: Callable[[HttpRequest], str]
 ) -> tuple[Principal, str]:
     """Return the publisher, and the media type or mode of the body."""
-    principal = authenticator.principal(request)
+    principal = await authenticator.principal(request)
     if not principal.is_publisher:
         raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
     return principal, negotiate(request)

@@ -79,7 +79,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
 
     @get("/events/api/v1/app/{org:str}/{app:str}")
     async def read_app_feed(request: HttpRequest) -> HttpResponse:
-        principal = feeds.authenticator.principal(request)
+        principal = await feeds.authenticator.principal(request)
         app = parse_app(request.path_params["org"], request.path_params["app"])
         if app is None:
             raise NotFoundException
@@ -90,19 +90,19 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
 
     @get("/events/api/v1/app/party")
     async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
-        principal = feeds.authenticator.principal(request)
+        principal = await feeds.authenticator.principal(request)
         parameters = await with_party(query_parameters(request), feeds.parties)
         return await feeds.respond_party(request, parameters, principal=principal)
 
     @post("/events/api/v1/party")
     async def read_party_feed(request: HttpRequest) -> HttpResponse:
-        principal = feeds.authenticator.principal(request)
+        principal = await feeds.authenticator.principal(request)
         parameters = await with_party(await body_parameters(request), feeds.parties)
         return await feeds.respond_party(request, parameters, principal=principal)
 
     @get("/events/api/v1/events")
     async def read_resource_feed(request: HttpRequest) -> HttpResponse:
-        principal = feeds.authenticator.principal(request)
+        principal = await feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_SUBSCRIBE)
         parameters = await with_party(query_parameters(request, parameter_set=RESOURCE_FEED), feeds.parties)
         resource = parameters.resource or ""
@@ -112,7 +112,7 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
 
     @get("/events/api/v1/head")
     async def read_head(request: HttpRequest) -> Response[bytes]:
-        feeds.authenticator.principal(request)
+        await feeds.authenticator.principal(request)
         head = await reader.head()
         return _head_response(str(await reader.cursor_at(head.end_offset, log=head.log)), head)
 

@@ -50,7 +50,7 @@ def reportee_routes(feeds: Feeds, *, services: ApprovalServices) -> list[HTTPRou
 
     @get("/events/api/v1/reportees")
     async def read_reportees(request: HttpRequest) -> HttpResponse:
-        principal = feeds.authenticator.principal(request)
+        principal = await feeds.authenticator.principal(request)
         require_scope(principal, SCOPE_REPORTEES)
         guard = ApprovalGuard(principal, services, request=request)
         await guard.require()
