@@ -114,8 +114,8 @@ def test_admin_scope_permits_publishing_for_any_org(service: RunningService, app
         ("https://skd.apps.example.no/skd/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", {}),
         ("https://ttd.apps.example.no/ttdx/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", {}),
         ("https://ttd.apps.example.no/tt/a/instances/1/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", {}),
-        ("https://ttd/x/ttd", {"resource": "urn:altinn:resource:thing"}),
-        ("https://host?x=/ttd/thing", {"resource": "urn:altinn:resource:thing"}),
+        ("https://ttd/x/ttd", {"resource": "urn:altinn:resource:app_ttd_a"}),
+        ("https://host?x=/ttd/thing", {"resource": "urn:altinn:resource:app_ttd_a"}),
         ("https://ttd.apps.example.no/ttd/thing", {"resource": "urn:altinn:resource:app_skd_a"}),
     ],
 )

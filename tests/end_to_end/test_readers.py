@@ -10,9 +10,11 @@ import pytest
 from tests.support.feeds import PARTY_PATH, assert_problem, event_ids
 from tests.support.publishing import (
     APP_PATH,
+    BATCH_MEDIA_TYPE,
     EVENT_MEDIA_TYPE,
     EVENTS_PATH,
     PUBLISH_ADMIN_SCOPE,
+    PUBLISH_SCOPE,
     app_event,
     post_events,
 )
@@ -47,8 +49,8 @@ OTHER_SUBJECTS = [None, "/case/7", "/organisation/999999999", "/party/1", "urn:a
 
 
 def other_event(app: str, **changes: object) -> dict[str, object]:
-    """An event of a resource of no app, published by `ttd`; None removes an attribute."""
-    source, resource = f"https://broker.example.no/ttd/{app}", f"urn:altinn:resource:{app}"
+    """An event of a resource of no app; None removes an attribute. As in real ones, no source names an organisation."""
+    source, resource = f"https://platform.example.no/broker/api/v1/{app}", f"urn:altinn:resource:{app}"
     base = {"id": str(uuid.uuid4()), "specversion": "1.0", "type": "t", "source": source, "resource": resource}
     return {name: value for name, value in {**base, **changes}.items() if value is not None}
 
@@ -63,7 +65,7 @@ def party_ids(service: RunningService, number: str, app: str) -> list[str]:
     """The ids of the app's events in the reader's own feed."""
     is_person = len(number) == 11
     token = service.person_token(number) if is_person else service.token("x", organisation=number)
-    body = {"after": "0", "size": 1000, "source": f"https://broker.example.no/ttd/{app}"}
+    body = {"after": "0", "size": 1000, "source": f"https://platform.example.no/broker/api/v1/{app}"}
     return event_ids(service.client.post(PARTY_PATH, json=body, headers=bearer(token)))
 
 
@@ -84,7 +86,7 @@ def resource_ids(service: RunningService, number: str, resource: str) -> list[st
 def test_party_is_found_from_every_form_of_subject(
     service: RunningService, app: str, readers: tuple[str, ...], others: tuple[str, ...], subjects: list[str]
 ) -> None:
-    """The party reads the event, its publisher reads it by the resource, and no other party reads it."""
+    """The party reads the event, an owner reads it by the resource, and no other party reads it."""
     ids = [publish(service, other_event(app, subject=subject)) for subject in subjects]
 
     assert [ids] * len(readers) == [party_ids(service, number, app) for number in readers]
@@ -97,7 +99,7 @@ def test_recipient_accountant_and_owner_see_an_event_by_organisation_number(serv
     subject = "urn:altinn:organization:identifier-no:310000011"
     id_, resource = publish(service, other_event(app, subject=subject)), f"urn:altinn:resource:{app}"
     token = service.token("x", organisation=ACCOUNTANT)
-    body = {"after": "0", "unit": BAKERY, "size": 1000, "source": f"https://broker.example.no/ttd/{app}"}
+    body = {"after": "0", "unit": BAKERY, "size": 1000, "source": f"https://platform.example.no/broker/api/v1/{app}"}
     page = service.client.post(PARTY_PATH, json=body, headers=bearer(token))
 
     assert [id_] == event_ids(page)
@@ -216,8 +218,8 @@ def test_register_that_does_not_respond_makes_the_request_unavailable(tmp_path: 
     assert ["3"] == event_ids(page)
 
 
-def test_owner_named_in_the_register_sees_every_event_of_its_resource(tmp_path: Path) -> None:
-    """No publisher and no other organisation sees the events that name no party."""
+def test_owner_named_in_the_register_publishes_and_sees_every_event_of_its_resource(tmp_path: Path) -> None:
+    """Another organisation may do neither, except with the admin scope. A refused batch writes nothing."""
     register = tmp_path / "register.json"
     register.write_text(
         '{"organisations": [{"number": "991825827", "party": "1", "name": "T", "org": "ttd"},'
@@ -225,7 +227,56 @@ def test_owner_named_in_the_register_sees_every_event_of_its_resource(tmp_path: 
         '"resources": [{"resource": "urn:altinn:resource:thing", "owner": "skd"}]}'
     )
     with running_service(tmp_path, EVENTFEED_REGISTER=str(register)) as service:
-        id_ = publish(service, other_event("thing"))
+        refusal = post_events(
+            service, EVENTS_PATH, [other_event("open"), other_event("thing")], media_type=BATCH_MEDIA_TYPE
+        )
+        of_admin = post_events(
+            service, EVENTS_PATH, other_event("thing"), scope=PUBLISH_ADMIN_SCOPE, media_type=EVENT_MEDIA_TYPE
+        ).raise_for_status()
+        headers = {**bearer(service.token(PUBLISH_SCOPE, organisation=SKD)), "Content-Type": EVENT_MEDIA_TYPE}
+        of_owner = service.client.post(EVENTS_PATH, json=other_event("thing"), headers=headers).raise_for_status()
         seen = {number: resource_ids(service, number, "urn:altinn:resource:thing") for number in (SKD, TTD)}
+        of_open_resource = resource_ids(service, TTD, "urn:altinn:resource:open")
 
-    assert {SKD: [id_], TTD: []} == seen
+    problem = assert_problem(refusal, 403, "foreign-source")
+    assert ["/1/resource"] == [error["pointer"] for error in problem["errors"]]  # type: ignore[attr-defined]  # a list
+    assert {SKD: [response.json()["id"] for response in (of_admin, of_owner)], TTD: []} == seen
+    assert [] == of_open_resource
+
+
+@pytest.mark.parametrize("subject", ["/autotest/k6", None, "urn:altinn:organization:identifier-no:310000011"])
+@pytest.mark.parametrize("source", ["https://github.com/Altinn/altinn-events/tree/main/test/k6", "https://x"])
+@pytest.mark.parametrize("publisher", [TTD, SKD, BAKERY])
+def test_resource_without_owner_is_open_in_development(
+    service: RunningService, app: str, source: str, subject: str | None, publisher: str
+) -> None:
+    """Every organisation publishes, whatever the source, and owners of apps read all. Others need a right to the party.
+
+    The first source and subject are those of Altinn/altinn-events, test/k6/src/data/events/01-event.json.
+    """
+    resource = f"urn:altinn:resource:{app}{publisher}"
+    event = other_event(app, source=source, subject=subject, resource=resource)
+    headers = {**bearer(service.token(PUBLISH_SCOPE, organisation=publisher)), "Content-Type": EVENT_MEDIA_TYPE}
+    service.client.post(EVENTS_PATH, json=event, headers=headers).raise_for_status()
+    readers = [number for number in (TTD, SKD, BAKERY, OTHER_BANK) if resource_ids(service, number, resource)]
+
+    others = [] if subject and "310000011" in subject else [OTHER_BANK]
+    assert [TTD, SKD, BAKERY, *others] == readers
+
+
+def test_decision_point_that_does_not_respond_makes_publishing_unavailable(tmp_path: Path) -> None:
+    """One event of a resource makes the whole request 503, and nothing is written."""
+    platform = f"http://127.0.0.1:{free_port()}"
+    with running_service(tmp_path) as service:
+        token, reader = service.token(PUBLISH_SCOPE), service.token("altinn:events/ttd")
+        port = service.url.rpartition(":")[2]
+    settings = {"EVENTFEED_PLATFORM_URL": platform, "EVENTFEED_PLATFORM_ORGS_URL": f"{platform}/orgs"}
+    with running_service(tmp_path, EVENTFEED_PORT=port, **settings) as service:
+        events = [app_event("a", id="1"), other_event("dialog", subject="/party/51000011")]
+        headers = {**bearer(token), "Content-Type": BATCH_MEDIA_TYPE}
+        refusal = service.client.post(EVENTS_PATH, json=events, headers=headers)
+        page = service.client.get("/events/api/v1/app/ttd/a?after=0", headers=bearer(reader))
+
+    assert_problem(refusal, 503, "unavailable")
+    assert refusal.headers["retry-after"].isdecimal()
+    assert [] == event_ids(page)

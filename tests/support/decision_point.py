@@ -36,7 +36,10 @@ def result(decision: str, *, level: str | None = None, organisations: str | None
 
 
 class PlatformDouble:
-    """A platform: `decide` makes the decisions, `respond` the responses, and `parties` are the register by URN."""
+    """A platform: `decide` makes the decisions, `respond` the responses, and `parties` are the register by URN.
+
+    `decide` gets the attributes of resource and action.
+    """
 
     def __init__(self) -> None:
         self.decide: Callable[[Attributes], Json | None] = lambda _: result("Permit", level="3")
@@ -72,11 +75,14 @@ class PlatformDouble:
 
     def _decisions(self, request: Json) -> list[Json]:
         """Return a result for each reference, in random order: the profile promises none."""
-        resources = {resource["Id"]: resource["Attribute"] for resource in request["Resource"]}
+        categories = [*request["Resource"], *request["Action"]]
+        attributes_by_id = {category["Id"]: category["Attribute"] for category in categories}
         results = []
         for reference in request["MultiRequests"]["RequestReference"]:
-            attributes = resources[reference["ReferenceId"][2]]
-            decision = self.decide({each["AttributeId"]: each["Value"] for each in attributes})
+            _, action, resource_id = reference["ReferenceId"]
+            attributes = attributes_by_id[resource_id]
+            asked = [*attributes, *attributes_by_id[action]]
+            decision = self.decide({each["AttributeId"]: each["Value"] for each in asked})
             if decision is not None:
                 resource = [each for each in attributes if each["IncludeInResult"]]
                 results.append({**decision, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": resource}]})

@@ -1,12 +1,9 @@
 """The decision point in this process: Cedar policies over the register's file."""
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from importlib.resources import files
 from itertools import islice
-from pathlib import Path
 
 import cedarpy
 import msgspec
@@ -20,29 +17,16 @@ from eventfeed.domain.principal import Principal
 # Decided without a pause: for some milliseconds the event loop does nothing else.
 BATCH_QUESTIONS_MAX = 100
 
-# The parser overflows the stack at some hundred brackets, and at some thousand nested conditions.
-POLICY_DEPTH_MAX = 50
-POLICY_LENGTH_MAX = 16 * 1024
-# Brackets and ends of policies, outside of strings and comments.
-_TOKENS = re.compile(r""""(?:[^"\\]|\\.)*"|//[^\r\n]*|[()\[\]{};]""", re.DOTALL)
-_STEPS = {**dict.fromkeys("([{", 1), **dict.fromkeys(")]}", -1)}
-
 Entity = Mapping[str, object]
 Entry = OrganisationEntry | PersonEntry
 # The name of a principal in the policies: its type, and its user id or organisation number.
 Name = tuple[str, str]
 
 
-def policies_file(path: Path | None) -> WatchedFile[cedarpy.PolicySet]:
-    """Return the file of Cedar policies at `path`, or the built-in one. Raises `SettingsError` if it is invalid."""
-    builtin = files(__package__).joinpath("policies.cedar")
-    return WatchedFile("EVENTFEED_POLICIES", path, builtin=builtin, parse=_policies)
-
-
 class CedarDecisionPoint:
     """A `DecisionPoint` that evaluates policies, and the `Relations` that they permit.
 
-    A caller who is not in the register may read nothing.
+    A caller who is not in the register may do nothing.
     """
 
     def __init__(
@@ -82,6 +66,12 @@ class CedarDecisionPoint:
         is_open = self._development and party is not None and party not in self._parties
         return is_open or not self._policies.is_builtin or party in self._acts_for.get(_caller_name(principal), ())
 
+    async def owns(self, principal: Principal, resource: str) -> bool:
+        """See `Relations.owns`. In development each organisation with a short name owns the resources without owner."""
+        await self._refresh()
+        owner = self._owners.get(resource, principal.org if self._development else None)
+        return principal.org is not None and principal.org == owner
+
     async def _refresh(self) -> None:
         population = await self._population.current()
         if population is not self._source:
@@ -103,37 +93,10 @@ class CedarDecisionPoint:
             context["org"] = owner
         return {
             "principal": caller,
-            "action": _uid("Action", "read"),
+            "action": _uid("Action", question.action),
             "resource": _uid("Resource", question.resource),
             "context": context,
         }
-
-
-def _policies(text: bytes) -> cedarpy.PolicySet:
-    """Parse policies. Raises `ValueError` with every contradiction to the schema."""
-    source = text.decode()
-    _require_shallow(source)
-    schema = files(__package__).joinpath("schema.cedarschema").read_text()
-    policies = cedarpy.PolicySet.from_str(source)
-    result = cedarpy.validate_policies(source, schema)
-    if not result.validation_passed:
-        raise ValueError("\n".join(f"{fault}; correct the policy" for fault in result.errors))
-    return policies
-
-
-def _require_shallow(source: str) -> None:
-    """Refuse policies that are too deep or too long: Cedar's parser is recursive, and would crash the process."""
-    depth = start = 0
-    for token in _TOKENS.finditer(f"{source};"):
-        depth = max(0, depth + _STEPS.get(token[0], 0))
-        length = token.start() - start if token[0] == ";" else 0
-        if depth > POLICY_DEPTH_MAX or length > POLICY_LENGTH_MAX:
-            line = source.count("\n", 0, token.start()) + 1
-            raise ValueError(
-                f"line {line}: a policy has brackets in more than {POLICY_DEPTH_MAX} levels or more than "
-                f"{POLICY_LENGTH_MAX} characters; split the policy"
-            )
-        start = token.end() if token[0] == ";" else start
 
 
 def _entities(entries: Sequence[Entry]) -> cedarpy.Entities:

@@ -99,7 +99,6 @@ class LocalRegister:
         self._organisations: Mapping[str, Organisation] = {}
         self._people: Mapping[str, Person] = {}
         self._parties: Mapping[str | None, str] = {}
-        self._owners: Mapping[str, str] = {}
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
@@ -116,11 +115,6 @@ class LocalRegister:
         await self._refresh()
         return self._parties.get(uuid)
 
-    async def owner(self, resource: str) -> str | None:
-        """See `Register.owner`."""
-        await self._refresh()
-        return self._owners.get(resource)
-
     async def _refresh(self) -> None:
         population = await self._file.current()
         if population is not self._source:
@@ -131,7 +125,6 @@ class LocalRegister:
             self._people = {entry.number: Person(user=entry.user, party=entry.party) for entry in population.people}
             entries: Sequence[OrganisationEntry | PersonEntry] = [*population.organisations, *population.people]
             self._parties = {entry.uuid: entry.party for entry in entries}
-            self._owners = {entry.resource: entry.owner for entry in population.resources}
             self._source = population
 
 

@@ -5,9 +5,9 @@ with the key of the platform tokens.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import islice
 from typing import Annotated, NamedTuple, TypeVar
 
 import httpx
@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from eventfeed.access.xacml import AttributeId, request_of, verdicts_of
 from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
-from eventfeed.domain.decision import Question, Undecided, Verdicts
+from eventfeed.domain.decision import Action, Question, Undecided, Verdicts
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.domain.principal import Principal
@@ -106,10 +106,6 @@ class PlatformRegister:
         party = await self._party(f"urn:altinn:party:uuid:{uuid}")
         return None if party is None else str(party.party_id)
 
-    async def owner(self, resource: str) -> str | None:  # noqa: ARG002
-        """See `Register.owner`. The platform's register names no owners."""
-        return None
-
     async def _party(self, urn: str) -> _Party | None:
         parties = _decode(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
         return parties[0] if len(parties) == 1 else None
@@ -138,9 +134,7 @@ class PlatformDecisionPoint:
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """See `DecisionPoint.allowed`. The calls run at the same time."""
-        rest = iter(questions)
-        calls = list(iter(lambda: list(islice(rest, CALL_QUESTIONS_MAX)), []))
-        responses = await asyncio.gather(*(self._verdicts(principal, call) for call in calls))
+        responses = await asyncio.gather(*(self._verdicts(principal, call) for call in _calls(questions)))
         verdicts = {question: verdict for response in responses for question, verdict in response.items()}
         if any(verdicts.get(question) is None for question in questions):
             raise Undecided(verdicts)
@@ -149,6 +143,10 @@ class PlatformDecisionPoint:
     async def has_relation(self, principal: Principal, party: str | None) -> bool:  # noqa: ARG002  # see the port
         """See `Relations.has_relation`. A policy of the platform may permit anybody, so only decisions tell."""
         return True
+
+    async def owns(self, principal: Principal, resource: str) -> bool:  # noqa: ARG002  # see the port
+        """See `Relations.owns`. The platform's register names no owners."""
+        return False
 
     async def _verdicts(self, principal: Principal, questions: Sequence[Question]) -> Verdicts:
         """Return the decisions of one call. If it has none, a bad question may be the cause: ask in halves to find it.
@@ -165,6 +163,15 @@ class PlatformDecisionPoint:
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
         return verdicts
+
+
+def _calls(questions: AbstractSet[Question]) -> Iterator[Sequence[Question]]:
+    """Yield the questions in parts for one call each: of one action, and at most `CALL_QUESTIONS_MAX`."""
+    by_action = defaultdict[Action, list[Question]](list)
+    for question in questions:
+        by_action[question.action].append(question)
+    for part in by_action.values():
+        yield from (part[start : start + CALL_QUESTIONS_MAX] for start in range(0, len(part), CALL_QUESTIONS_MAX))
 
 
 def _calls_max(verdicts: Verdicts) -> int:

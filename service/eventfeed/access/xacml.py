@@ -82,7 +82,7 @@ class _Response(_Wire, frozen=True, kw_only=True):
 
 
 def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
-    """Return one request for the decisions on all questions."""
+    """Return one request for the decisions on all questions, which have one action."""
     resources = [
         {"Id": f"r{number}", "Attribute": _attributes(question)} for number, question in enumerate(questions, 1)
     ]
@@ -91,7 +91,7 @@ def request_of(principal: Principal, questions: Sequence[Question]) -> Json:
         "Request": {
             "ReturnPolicyIdList": False,
             "AccessSubject": [{"Id": "s1", "Attribute": _subject(principal)}],
-            "Action": [{"Id": "a1", "Attribute": [_attribute(AttributeId.ACTION, "read")]}],
+            "Action": [{"Id": "a1", "Attribute": [_attribute(AttributeId.ACTION, questions[0].action)]}],
             "Resource": resources,
             "MultiRequests": {"RequestReference": references},
         }
@@ -133,7 +133,7 @@ def _verdicts(
 
 
 def _verdict(result: _Result, principal: Principal) -> bool | None:
-    """True if a result permits this caller to read; None if it is no decision."""
+    """True if a result permits the action to this caller; None if it is no decision."""
     match result.decision:
         case "Permit":
             return _meets_obligations(result.obligations or (), principal)

@@ -73,7 +73,14 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     authenticator = Authenticator(identity.issuer, timer=TIMER)
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     problems = reading.problems
-    publishing = Publishing(store.appender, access.parties, clock=time.time_ns, new_id=uuid.uuid4, telemetry=telemetry)
+    publishing = Publishing(
+        store.appender,
+        access.parties,
+        publishers=access.publishers,
+        clock=time.time_ns,
+        new_id=uuid.uuid4,
+        telemetry=telemetry,
+    )
     routes: Sequence[HTTPRouteHandler] = [
         *reading.routes(store, reader, authenticator=authenticator, access=access),
         *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from eventfeed.access.cedar import policies_file
 from eventfeed.access.local import population_file
+from eventfeed.access.policies import policies_file
 from eventfeed.app.identity import require_private_development
 from eventfeed.app.store import Store
 from eventfeed.domain.errors import Failure

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 import httpx
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.access.cedar import CedarDecisionPoint, policies_file
+from eventfeed.access.cedar import CedarDecisionPoint
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import LocalRegister, population_file
 from eventfeed.access.parties import Parties
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
+from eventfeed.access.policies import policies_file
+from eventfeed.access.publishers import Publishers
 from eventfeed.bounded_fetch import EnvironmentTransport
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import Clock, DecisionPoint, Register, Relations
@@ -28,12 +30,17 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 
 class Access(NamedTuple):
-    """The register, the parties of events, decisions about who may read what, and relations to parties."""
+    """The register, the parties of events, decisions about who may do what, and relations to parties and resources."""
 
     register: Register
     parties: Parties
     decisions: DecisionPoint
     relations: Relations
+
+    @property
+    def publishers(self) -> Publishers:
+        """The rights to publish events of resources that belong to no app."""
+        return Publishers(self.relations, self.decisions)
 
 
 class Identity:

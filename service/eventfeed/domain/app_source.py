@@ -108,6 +108,6 @@ def org_of_source(source: str) -> str:
     return urlsplit(source).path.removeprefix("/").partition("/")[0]
 
 
-def may_publish(org: str | None, *, source: str, app: App | None) -> bool:
-    """True if a publisher of `org` may send this event: the first segment of its source and its app are its own."""
-    return bool(org) and (app is None or app.org == org) and org_of_source(source) == org
+def may_publish(org: str | None, *, source: str, app: App) -> bool:
+    """True if a publisher of `org` may send this event of an app: app and first segment of the source are its own."""
+    return app.org == org and org_of_source(source) == org

@@ -113,7 +113,7 @@ class NotApproved(Forbidden, code="not-approved"):
 
 
 class ForeignSource(Forbidden, code="foreign-source"):
-    """An event about an organisation or an instance that is not the publisher's own."""
+    """An event about an app, an instance or a resource that is not the publisher's to send."""
 
 
 class SystemUserRefused(Forbidden, code="system-user-refused"):

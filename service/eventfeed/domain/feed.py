@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from eventfeed.domain.app_source import app_of, org_of_source
+from eventfeed.domain.app_source import app_of
 from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, value_of
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import App, Entry, Event
@@ -40,18 +40,10 @@ class ByScope(msgspec.Struct, frozen=True):
 
 
 class ByDecision(msgspec.Struct, frozen=True):
-    """Visibility by the decision point, for `reader`, resource and party. `varies` is the field that differs.
-
-    The reader also sees the events of its own organisation's sources if `shows_own_sources` is true.
-    """
+    """Visibility by the decision point, for `reader`, resource and party. `varies` is the field that differs."""
 
     reader: Principal
     varies: Literal["resource", "subject"]
-    shows_own_sources: bool = False
-
-    def is_own(self, event: Event) -> bool:
-        """True if the reader sees the event without a decision."""
-        return self.shows_own_sources and org_of_source(event.identity.source) == self.reader.org
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +72,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
     def without(self, hidden: Sequence[Event]) -> "Feed":
         """Return this feed without events that get the same decisions as these."""
-        if not isinstance(self.visibility, ByDecision) or self.visibility.shows_own_sources:
+        if not isinstance(self.visibility, ByDecision):
             return self
         field = self.visibility.varies
         values = {value_of(event, field) or "" for event in hidden}
@@ -118,19 +110,16 @@ def instance_feed(guid: str, party: str | None) -> Feed:
     return Feed(name="instance", conditions=(Equal("instance", guid), *named_party))
 
 
-def resource_feed(resource: str, reader: Principal, *, owner: str | None = None) -> Feed:
+def resource_feed(resource: str, reader: Principal, *, is_owner: bool = False) -> Feed:
     """Return the feed of one resource's events. The resource of an app selects the app's events.
 
-    The owner of the resource sees all of them: the organisation of the app, or else `owner`. If no organisation owns
-    it, each publisher sees its own events.
+    The owner of the resource sees all of them: the organisation of the app, or else the reader if `is_owner` is true.
     """
     app = app_of(resource)
     conditions = (Equal("resource", resource),) if app is None else app_feed(app).conditions
-    owner = app.org if app else owner
-    if reader.org is not None and reader.org == owner:
+    if is_owner or (app is not None and app.org == reader.org):
         return Feed(name="resource", conditions=conditions)
-    visibility = ByDecision(reader, "subject", shows_own_sources=reader.org is not None and owner is None)
-    return Feed(name="resource", conditions=conditions, visibility=visibility)
+    return Feed(name="resource", conditions=conditions, visibility=ByDecision(reader, "subject"))
 
 
 class IndexPlan(NamedTuple):

@@ -157,13 +157,9 @@ class Register(Protocol):
         """Return the id of the party with this uuid (lower case), None if there is none."""
         ...
 
-    async def owner(self, resource: str) -> str | None:
-        """Return the short name of the organisation that owns a resource of no app, None if the register names none."""
-        ...
-
 
 class DecisionPoint(Protocol):
-    """Decisions about who may read what. Safe to repeat."""
+    """Decisions about who may read or publish what. Safe to repeat."""
 
     async def allowed(self, principal: Principal, questions: AbstractSet[Question]) -> AbstractSet[Question]:
         """Return the questions whose answer is a plain yes, at the caller's level of authentication.
@@ -174,12 +170,19 @@ class DecisionPoint(Protocol):
 
 
 class Relations(Protocol):
-    """Relations between callers and parties, known without the events of the party."""
+    """Relations between callers and parties or resources, known without their events."""
 
     async def has_relation(self, principal: Principal, party: str | None) -> bool:
         """True unless it is certain that the caller may read no event of the party.
 
         None stands for a party that does not exist: it takes the same steps.
+        """
+        ...
+
+    async def owns(self, principal: Principal, resource: str) -> bool:
+        """True if the caller's organisation owns a resource of no app: it publishes its events, and reads all of them.
+
+        False if the owner is unknown: then the decision point decides.
         """
         ...
 

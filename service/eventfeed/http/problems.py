@@ -81,9 +81,10 @@ KINDS: Mapping[str, Kind] = {
     ),
     "foreign-source": Kind(
         403,
-        "The source belongs to another publisher",
-        "A publisher may send events whose source begins with its own organisation's short name, about its own apps "
-        "and their instances. `errors` lists the other events. Nothing was written.",
+        "The event belongs to another publisher",
+        "A publisher may send events about its own organisation's apps and their instances, whose source begins with "
+        "its short name, and events of resources that it owns or is permitted to publish. `errors` lists the other "
+        "events. Nothing was written.",
     ),
     "system-user-refused": Kind(
         403,

@@ -9,7 +9,6 @@ import enum
 import time
 from array import array
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 
 from cachetools import LRUCache
 from msgspec.structs import replace
@@ -22,6 +21,7 @@ from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCu
 from eventfeed.domain.event import Entry, Event, sequence_of
 from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, Feed, Page, PageBounds
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
+from eventfeed.domain.principal import Principal
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
@@ -202,7 +202,7 @@ class Reader:
             visible = scan
             if isinstance(feed.visibility, ByDecision):
                 raise_at = after if collected.examined == after else None
-                visible = await self._visible(feed.visibility, scan, raise_at=raise_at)
+                visible = await self._visible(feed.visibility.reader, scan, raise_at=raise_at)
             collected = _extend(collected, visible, bounds=bounds)
             is_late = asyncio.get_running_loop().time() > deadline
             is_full = len(collected.entries) == size or collected.examined < scan.examined
@@ -212,24 +212,21 @@ class Reader:
             feed, limit = feed.without(hidden), max(size - len(collected.entries), CANDIDATES_MIN if hidden else 0)
         return collected
 
-    async def _visible(self, visibility: ByDecision, scan: Scan, *, raise_at: int | None) -> Scan:
+    async def _visible(self, principal: Principal, scan: Scan, *, raise_at: int | None) -> Scan:
         """Return the entries of a scan that the reader may see, up to the first without a decision.
 
         Raises `Undecided` if the first entry after `raise_at` has no decision.
         """
-        own = {entry.sequence for entry in scan.entries if visibility.is_own(entry.event)}
         questions_of_entries = [(entry, question_of(entry.event)) for entry in scan.entries]
-        questions = {
-            question for entry, question in questions_of_entries if question is not None and entry.sequence not in own
-        }
+        questions = {question for _, question in questions_of_entries if question is not None}
         try:
-            allowed = await self._decisions.allowed(visibility.reader, questions) if questions else frozenset()
+            allowed = await self._decisions.allowed(principal, questions) if questions else frozenset()
         except Undecided as failure:
-            visible, examined = _visible_before_undecided(failure, scan.entries, own=own)
+            visible, examined = _visible_before_undecided(failure, scan.entries)
             if examined == raise_at:
                 raise
             return Scan(entries=visible, examined=examined, log_start=scan.log_start)
-        visible = [entry for entry, question in questions_of_entries if question in allowed or entry.sequence in own]
+        visible = [entry for entry, question in questions_of_entries if question in allowed]
         positions = scan.positions if len(visible) == len(scan.entries) else None
         return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start, positions=positions)
 
@@ -260,14 +257,12 @@ def _hidden_events(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequen
     return [entry.event for entry in entries if entry.sequence not in sequences]
 
 
-def _visible_before_undecided(
-    failure: Undecided, entries: Sequence[Entry], *, own: AbstractSet[int]
-) -> tuple[Sequence[Entry], int]:
+def _visible_before_undecided(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
     """Return the visible entries before the first without a decision, and the position before that one."""
     visible, verdicts = list[Entry](), failure.verdicts
     for entry in entries:
         question = question_of(entry.event)
-        verdict = entry.sequence in own or (False if question is None else verdicts.get(question))
+        verdict = False if question is None else verdicts.get(question)
         if verdict is None:
             return visible, entry.sequence - 1
         if verdict:

@@ -24,7 +24,7 @@ STEP = 1_000_000
 CLOSED_APP, OPEN_RESOURCE = "b", "urn:nsb:train"
 _MORE_POLICIES = f"""
 forbid (principal, action, resource) when {{ context has app && context.app == "{CLOSED_APP}" }};
-permit (principal, action == Action::"read", resource == Resource::"{OPEN_RESOURCE}")
+permit (principal, action == Action::"subscribe", resource == Resource::"{OPEN_RESOURCE}")
 unless {{ context has party }};
 """
 

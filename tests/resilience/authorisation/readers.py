@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from eventfeed.access.cedar import CedarDecisionPoint, policies_file
+from eventfeed.access.cedar import CedarDecisionPoint
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
+from eventfeed.access.policies import policies_file
 from eventfeed.domain import feed as feed_module
 from eventfeed.domain.conditions import AnyOf, Condition, Equal, Matches
 from eventfeed.domain.cursor import After, BareSequence, Cursor

@@ -196,17 +196,12 @@ def test_error_message_never_contains_a_person_number(
         assert [] == [number for number in (KARI, "31838012345") if number in message]
 
 
-async def test_register_finds_parties_by_uuid_and_owners_of_resources(tmp_path: Path) -> None:
-    """Both are optional in the file. An unknown uuid or resource has none."""
-    uuid, resource = "7b2e0a4c-5d3f-4c66-9a51-310000000011", "urn:altinn:resource:thing"
-    file = tmp_path / "register.json"
-    organisation = {"number": "310000011", "party": "51000011", "name": "B", "org": "b", "uuid": uuid}
-    owners = [{"resource": resource, "owner": "b"}]
-    file.write_bytes(msgspec.json.encode({"organisations": [organisation], "people": [], "resources": owners}))
-    register = load(file)
+async def test_register_finds_parties_by_uuid(tmp_path: Path) -> None:
+    """It is optional in the file. An unknown uuid has no party."""
+    uuid = "7b2e0a4c-5d3f-4c66-9a51-310000000011"
+    register = load(write(tmp_path, {**BAKERY, "uuid": uuid}))
 
-    assert ("51000011", "b") == (await register.party(uuid), await register.owner(resource))
-    assert (None, None) == (await register.party(uuid[::-1]), await register.owner("urn:altinn:resource:other"))
+    assert ("51000011", None) == (await register.party(uuid), await register.party(uuid[::-1]))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ import json
 from collections.abc import Callable
 
 import httpx
+import msgspec
 import pytest
 
 from eventfeed.access import platform as platform_module
 from eventfeed.access.platform import PlatformDecisionPoint, PlatformRegister
+from eventfeed.access.xacml import AttributeId
 from eventfeed.bounded_fetch import DOCUMENT_BYTES_MAX
 from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import Unavailable
@@ -41,6 +43,26 @@ async def test_fifty_questions_are_sent_in_one_call(double: PlatformDouble) -> N
     ]
     assert [["s1", "a1", resource["Id"]] for resource in request["Resource"]] == references
     assert ["read"] == [each["Value"] for each in request["Action"][0]["Attribute"]]
+
+
+async def test_each_action_has_a_call_of_its_own(double: PlatformDouble) -> None:
+    """An action is permitted only where the response to its own call permits it, even for one resource and party."""
+    questions = {
+        Question(resource="urn:altinn:resource:dialog", party="1", action=action)
+        for action in ("read", "subscribe", "publish")
+    }
+    double.decide = lambda each: result("Permit" if each[AttributeId.ACTION] == "publish" else "Deny")
+    permits = await PlatformDecisionPoint(double.platform).allowed(BANK, questions)
+
+    assert {Question(resource="urn:altinn:resource:dialog", party="1", action="publish")} == permits
+    assert 3 == double.calls
+
+
+async def test_owner_of_a_resource_is_unknown_to_the_platform(double: PlatformDouble) -> None:
+    """So the decision point decides for every caller."""
+    ttd = msgspec.structs.replace(BANK, org="ttd")
+
+    assert not await PlatformDecisionPoint(double.platform).owns(ttd, "urn:altinn:resource:dialog")
 
 
 async def test_questions_above_the_maximum_of_a_call_are_split(
@@ -257,13 +279,12 @@ async def test_register_finds_people_and_organisations(double: PlatformDouble) -
 
 
 async def test_register_finds_a_party_by_uuid(double: PlatformDouble) -> None:
-    """An unknown one is none, and the platform names no owners of resources."""
+    """An unknown one is none."""
     uuid = "7b2e0a4c-5d3f-4c66-9a51-310000000011"
     double.parties = {f"urn:altinn:party:uuid:{uuid}": {"partyId": 51000011, "user": None}}
     register = PlatformRegister(double.platform, names_url=NAMES_URL)
 
     assert ("51000011", None) == (await register.party(uuid), await register.party(uuid[::-1]))
-    assert await register.owner("urn:altinn:resource:thing") is None
 
 
 async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble) -> None:

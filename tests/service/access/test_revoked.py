@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from eventfeed.access import decisions, watched_file
-from eventfeed.access.cedar import CedarDecisionPoint, policies_file
+from eventfeed.access.cedar import CedarDecisionPoint
 from eventfeed.access.decisions import Decisions
 from eventfeed.access.local import population_file
+from eventfeed.access.policies import policies_file
 from eventfeed.domain.feed import party_feed
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader

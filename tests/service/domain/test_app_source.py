@@ -121,19 +121,19 @@ def test_party_of_a_subject_is_the_digits_after_party(subject: str | None, party
     ("org", "source", "app", "is_allowed"),
     [
         ("ttd", SOURCE, BOLIG, True),
-        ("ttd", "https://host/ttd/thing", None, True),
-        ("ttd", "https://host/ttd", None, True),
+        ("ttd", "https://host/ttd/thing", BOLIG, True),
+        ("ttd", "https://host/ttd", BOLIG, True),
         ("tt", SOURCE, BOLIG, False),
-        ("ttd", "https://host/ttdx/thing", None, False),
-        ("ttd", "https://ttd/skd/thing", None, False),
-        ("ttd", "https://host/thing/ttd", None, False),
+        ("ttd", "https://host/ttdx/thing", BOLIG, False),
+        ("ttd", "https://ttd/skd/thing", BOLIG, False),
+        ("ttd", "https://host/thing/ttd", BOLIG, False),
         ("ttd", "https://host/ttd/thing", App(org="skd", name="a"), False),
-        ("ttd", "https://host/ttd-b/thing", None, False),
+        ("ttd", "https://host/ttd-b/thing", BOLIG, False),
         (None, SOURCE, BOLIG, False),
     ],
 )
 def test_publisher_may_publish_only_for_its_own_org(
-    org: str | None, source: str, app: App | None, *, is_allowed: bool
+    org: str | None, source: str, app: App, *, is_allowed: bool
 ) -> None:
     """The first path segment of the source, as a whole, and the app's org are the publisher's org."""
     assert is_allowed is may_publish(org, source=source, app=app)

@@ -15,8 +15,15 @@ def test_question_of_an_event_names_resource_and_party() -> None:
     """An event whose subject is no party gives a question without one."""
     no_party = msgspec.structs.replace(event(), subject="/case/7")
 
-    assert Question(resource=BOLIG, party="50000001") == question_of(event())
-    assert Question(resource=BOLIG, party=None) == question_of(no_party)
+    assert Question(resource=BOLIG, party="50000001", action="read") == question_of(event())
+    assert Question(resource=BOLIG, party=None, action="read") == question_of(no_party)
+
+
+def test_action_for_events_of_no_app_is_subscribe() -> None:
+    """The policies of such resources name it, as those of apps name `read`."""
+    question = question_of(event(app=None, resource="urn:altinn:resource:dialog"))
+
+    assert Question(resource="urn:altinn:resource:dialog", party="50000001", action="subscribe") == question
 
 
 @pytest.mark.parametrize(
@@ -31,7 +38,9 @@ def test_resource_of_the_greatest_length_gives_a_question() -> None:
     """The limit itself is allowed."""
     longest = "urn:x:".ljust(RESOURCE_LENGTH_MAX, "x")
 
-    assert Question(resource=longest, party="50000001") == question_of(event(app=None, resource=longest))
+    question = question_of(event(app=None, resource=longest))
+
+    assert Question(resource=longest, party="50000001", action="subscribe") == question
 
 
 def test_undecided_is_unavailable_and_keeps_the_other_decisions() -> None:

@@ -189,15 +189,21 @@ async def test_instance_feed_with_a_party_has_events_of_this_party_only(
     assert (sequences, []) == ([each.sequence for each in page.entries], point.requests)
 
 
-async def test_publisher_sees_its_own_events_of_a_resource_without_owner(log: EventLog, clock: ManualClock) -> None:
-    """Hidden events about the same party exclude none of them. The owner sees all events, others see none."""
+async def test_owner_sees_every_event_of_a_resource_without_a_decision(log: EventLog, clock: ManualClock) -> None:
+    """Events of other publishers, and those without a party, are among them. Others need a decision on each party."""
     ttd = msgspec.structs.replace(caller(organisation="991825827"), org="ttd")
     resource = "urn:altinn:resource:thing"
-    own = event(app=None, resource=resource)
-    own = msgspec.structs.replace(own, identity=Identity(source="https://x/ttd/thing", id="own"))
+    own = msgspec.structs.replace(
+        event(app=None, resource=resource), identity=Identity(source="https://x/ttd/thing", id="own"), subject=None
+    )
     await log.append([entry(1, of=event(app=None, resource=resource)), entry(2, of=own)], after=0)
-    reader = await new_reader(log, permitting(set()), clock)
-    feeds = [resource_feed(resource, ttd), *(resource_feed(resource, ttd, owner=owner) for owner in ("ttd", "skd"))]
-    pages = [await read_page(reader, feed, size=2) for feed in feeds]
+    point = permitting(set())
+    reader = await new_reader(log, point, clock)
+    pages = [
+        await read_page(reader, resource_feed(resource, ttd, is_owner=is_owner), size=2) for is_owner in (True, False)
+    ]
 
-    assert [[2], [1, 2], []] == [[each.sequence for each in page.entries] for page in pages]
+    assert [[1, 2], []] == [[each.sequence for each in page.entries] for page in pages]
+    assert [
+        {Question(resource=resource, party=party, action="subscribe") for party in ("50000001", None)}
+    ] == point.requests

@@ -7,6 +7,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.access.parties import Parties
+from eventfeed.access.publishers import Publishers
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Fault, ForeignSource, InsufficientScope
@@ -44,11 +45,12 @@ class Publishing:
         appender: Appender,
         parties: Parties,
         *,
+        publishers: Publishers,
         clock: Clock,
         new_id: Callable[[], object],
         telemetry: Telemetry,
     ) -> None:
-        self._appender, self._parties = appender, parties
+        self._appender, self._parties, self._publishers = appender, parties, publishers
         self._clock, self._new_id, self._telemetry = clock, new_id, telemetry
 
     async def publish(
@@ -63,15 +65,35 @@ class Publishing:
         defaults = EventDefaults(new_id=self._new_id, now=now, time=format_moment(now), traceparent=origin)
         pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
         if not publisher.is_publish_admin:
-            _require_own(publisher, events, pointers=pointers)
+            _require_own_apps(publisher, events, pointers=pointers)
         if any(event.subject and not event.subject.startswith(PREFIX) for event in events):
             events = await self._parties.resolve(events)
+        if not publisher.is_publish_admin and any(event.app is None for event in events):
+            await self._require_resources(publisher, events, pointers=pointers)
         submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:
             org = event.app.org if event.app else publisher.org or ""
             telemetry.event_published(org, is_duplicate=receipt.duplicate)
         return receipts
+
+    async def _require_resources(
+        self, publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]
+    ) -> None:
+        """Refuse events of no app if the publisher has no right to their resource, or if they name an instance."""
+        others = [(event, pointer) for event, pointer in zip(events, pointers, strict=True) if event.app is None]
+        rights = await self._publishers.may_publish(publisher, [event for event, _ in others])
+        faults = list[Fault]()
+        for (event, pointer), has_right in zip(others, rights, strict=True):
+            if not has_right:
+                detail = "belongs to another organisation, and the decision point does not permit to publish"
+                faults.append(Fault(pointer=f"{pointer}/resource", detail=detail))
+            if event.instance is not None:
+                detail = "names an instance, but neither source nor resource names its app"
+                faults.append(Fault(pointer=f"{pointer}/resourceinstance", detail=detail))
+        if faults:
+            detail = "A publisher may send events of its own resources, and of those that it is permitted to publish."
+            raise ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
 
 
 def publish_routes(
@@ -133,15 +155,14 @@ def _traceparent(request: HttpRequest) -> str:
     return request.fields.get("traceparent", "")
 
 
-def _require_own(publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
+def _require_own_apps(publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
     faults = [
         Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
         for event, pointer in zip(events, pointers, strict=True)
-        if not may_publish(publisher.org, source=event.identity.source, app=event.app)
-        or (event.instance is not None and event.app is None)
+        if event.app is not None and not may_publish(publisher.org, source=event.identity.source, app=event.app)
     ]
     if faults:
-        detail = "A publisher may send events of its own organisation only."
+        detail = "A publisher may send events of its own organisation's apps only."
         raise ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
 
 

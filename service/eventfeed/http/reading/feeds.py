@@ -45,7 +45,7 @@ class Feeds(NamedTuple):
     ) -> HttpResponse:
         """Respond with a feed and its filters, and filter it by party."""
         subject = await find_subject(parameters, self.register)
-        if isinstance(feed.visibility, ByDecision) and not feed.visibility.shows_own_sources:
+        if isinstance(feed.visibility, ByDecision):
             if subject is None and party_of_subject(parameters.subject):  # named by the filter alone
                 subject = parameters.subject
             if subject is not None:
@@ -106,8 +106,8 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         require_scope(principal, SCOPE_SUBSCRIBE)
         parameters = await with_party(query_parameters(request, parameter_set=RESOURCE_FEED), feeds.parties)
         resource = parameters.resource or ""
-        owner = None if app_of(resource) else await feeds.register.owner(resource)
-        feed = resource_feed(resource, principal, owner=owner).where(*parameters.conditions)
+        is_owner = app_of(resource) is None and await feeds.relations.owns(principal, resource)
+        feed = resource_feed(resource, principal, is_owner=is_owner).where(*parameters.conditions)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 
     @get("/events/api/v1/head")
