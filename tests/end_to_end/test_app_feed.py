@@ -1,6 +1,7 @@
 """The feed of an app over HTTP: parameters, headers, cursors, scopes and problems."""
 
 import itertools
+import re
 import uuid
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.support.feeds import assert_problem, event_ids, read_app_feed
 from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, app_event, cloud_event, post_events
-from tests.support.service import SKD, RunningService, bearer, running_service
+from tests.support.service import KARIS_PARTY, SKD, RunningService, bearer, running_service
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ def test_page_is_a_cloudevents_batch_with_its_headers(
     assert [receipt["sequence"] for receipt in cases] == sequences == sorted(sequences)
     assert all(len(sequence) == 20 for sequence in sequences)
     assert {"link", "next", "feed-cursor", "feed-more", "etag", "cache-control", "vary"} <= response.headers.keys()
+    assert cases[-1]["time"] == response.headers["feed-time"]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,35 @@ def test_unchanged_page_gets_304(service: RunningService, app: str, cases: list[
     assert first.headers["feed-cursor"] != next_page.headers["feed-cursor"]
 
 
+def test_feed_time_is_the_registration_time_of_the_last_position_examined(
+    service: RunningService, app: str, cases: list[dict[str, str]]
+) -> None:
+    """Also on an empty page, on a 304 and in the response to HEAD. As `from` it skips nothing."""
+    full = read_app_feed(service, app, f"after=0&size=5&party={KARIS_PARTY}")
+    empty = read_app_feed(service, app, f"after={cases[2]['sequence']}&to={cases[-1]['time']}&eventType=none")
+    tag = {"If-None-Match": empty.headers["etag"]}
+    unchanged = service.client.get(empty.url, headers={**empty.request.headers, **tag})
+    head = service.client.head(empty.url, headers=empty.request.headers)
+    again = read_app_feed(service, app, f"from={full.headers['feed-time']}")
+
+    assert cases[8]["id"] == event_ids(full)[-1]
+    assert (cases[8]["time"], []) == (full.headers["feed-time"], event_ids(empty))
+    assert cases[8]["id"] in event_ids(again)
+    assert (304, 200) == (unchanged.status_code, head.status_code)
+    assert empty.headers["feed-time"] == unchanged.headers["feed-time"] == head.headers["feed-time"]
+    assert empty.headers["feed-time"] <= cases[-1]["time"]
+
+
+def test_feed_time_of_an_empty_log_is_before_every_event(tmp_path: Path) -> None:
+    """A poller that stores it and sends it as `from` reads from the beginning."""
+    with running_service(tmp_path) as service:
+        empty = read_app_feed(service, "bolig", "after=0")
+        post_events(service, APP_PATH, cloud_event("bolig")).raise_for_status()
+
+        assert "1970-01-01T00:00:00.000000Z" == empty.headers["feed-time"]
+        assert 1 == len(event_ids(read_app_feed(service, "bolig", f"from={empty.headers['feed-time']}")))
+
+
 def test_etag_is_valid_for_one_caller_and_query(service: RunningService, app: str) -> None:
     """Another person in the header, or a token with other scopes, changes the ETag."""
     query = "after=0&size=1&eventType=none"
@@ -303,7 +334,23 @@ def test_expired_cursor_is_rejected_with_the_oldest_cursor(tmp_path: Path) -> No
 
         assert [newest["id"]] == event_ids(read_app_feed(service, app, f"after={problem['oldestCursor']}"))
         assert [newest["id"]] == event_ids(read_app_feed(service, app, "after=0"))
-        assert [newest["id"]] == event_ids(read_app_feed(service, app, "from=2020-01-01T00:00:00Z"))
+        since_2020 = read_app_feed(service, app, "from=2020-01-01T00:00:00Z")
+        waited = read_app_feed(service, app, "from=2020-01-01T00:00:00Z&eventType=none", Prefer="wait=1")
+        since_newest = read_app_feed(service, app, f"from={newest['time']}")
+        with service.client.stream(
+            "GET",
+            f"/events/api/v1/app/ttd/{app}?from=2020-01-01T00:00:00Z",
+            headers={**bearer(service.token("altinn:events/ttd")), "Accept": "text/event-stream"},
+        ) as stream:
+            starts = [each.headers.get("feed-start") for each in (since_2020, waited, since_newest, stream)]
+        command = service.run_command("read", "app", f"ttd/{app}", "--from", "2020-01-01T00:00:00Z")
+
+        assert [newest["id"]] == event_ids(since_2020) == event_ids(since_newest)
+        assert [newest["time"], newest["time"], None, newest["time"]] == starts
+        assert (0, 1) == (command.returncode, command.stdout.count(b"\n"))
+        assert [f"The log has no events from before {newest['time']}."] == re.findall(
+            r"The log has .*?Z\.", command.stderr.decode()
+        )
         assert (newest["time"], int(first["sequence"]) + 2) == (problem["oldestTime"], int(newest["sequence"]))
 
 

@@ -16,7 +16,15 @@ from eventfeed.client.receipts import Batch, Receipt
 from eventfeed.client.sender import token_item
 from eventfeed.client.steps import Action, Call, Item, Outcome, Page, Pause, Request, Steps, StreamStart
 from eventfeed.client.tokens import FixedToken, Tokens
-from eventfeed.client.wire import REQUEST_ERRORS, Body, build_request, client_options, is_event_stream, to_failure
+from eventfeed.client.wire import (
+    REQUEST_ERRORS,
+    Body,
+    build_request,
+    client_options,
+    header_map,
+    is_event_stream,
+    to_failure,
+)
 
 
 class _AsyncConnection:
@@ -125,7 +133,7 @@ class _Driver:
         self._response = await self._http.send(build_request(self._http, request, url=self._url), stream=True)
         if is_event_stream(self._response, request):
             self._chunks = self._response.aiter_bytes()
-            return StreamStart()
+            return StreamStart(header_map(self._response))
         body = Body()
         async for chunk in self._response.aiter_bytes():
             body.add(chunk)

@@ -4,7 +4,9 @@ It streams. If streams do not get through, it uses long polls; if the service do
 intervals. The cursor moves when the consumer asks for more, so it never passes events that the consumer has not seen.
 """
 
+import logging
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -16,6 +18,8 @@ from eventfeed.client.sender import STATUS_UNAUTHORIZED, TRIES_MAX, RequestSende
 from eventfeed.client.steps import Actions, ConnectionFailure, Page, Pause, ReadChunk, Request, Response, Steps
 from eventfeed.client.stream import StreamParser
 from eventfeed.client.tokens import TEMPORARY_STATUSES, Tokens
+
+_log = logging.getLogger(__name__)
 
 EVENT_STREAM = "text/event-stream"
 PAGES = "application/cloudevents-batch+json"
@@ -32,6 +36,8 @@ POLLS_BEFORE_STREAM = 3
 FIRST_CHUNKS = 3
 STATUS_OK, STATUS_NOT_MODIFIED, STATUS_UNAVAILABLE = 200, 304, 503
 ERROR_STATUSES = range(400, 600)
+# The time in `Feed-Start`.
+_START = re.compile(r"[0-9T:.Z-]{20,40}", re.ASCII)
 # Responses to a request for a stream that mean only that there is no stream at the moment.
 _NO_STREAM = TEMPORARY_STATUSES | {200, 406}
 
@@ -54,6 +60,7 @@ class Following:
         # The tag of the empty page after the cursor; "" after a page that moved it.
         self._tag = ""
         self._empty_pages = 0
+        self._has_warned = False
 
     def follow(self) -> Steps[Page, None]:
         """Follow without an end. Raises `FeedError` for an error that a retry cannot solve."""
@@ -76,6 +83,7 @@ class Following:
             if response.status not in _NO_STREAM:
                 raise refusal(self._feed.path, response)
             return False
+        self._warn_of_start(response.headers)
         parser, chunks = StreamParser(), 0
         while True:
             chunk = yield ReadChunk()
@@ -124,6 +132,7 @@ class Following:
         headers = {"Accept": PAGES, **({"Prefer": f"wait={WAIT_SECONDS}"} if wait else {})}
         headers |= {"If-None-Match": self._tag} if self._tag else {}
         response, page = yield from self._sender.fetch(self._request(headers), parse=self._parse)
+        self._warn_of_start(response.headers)
         has_moved = page.cursor != self.cursor
         if response.status == STATUS_OK:
             yield from self._pass_on(page.events, page.cursor, more=page.more)
@@ -156,6 +165,13 @@ class Following:
         if fresh:
             self._sender.reset_delays()
             self._last_sequence = fresh[-1].sequence
+
+    def _warn_of_start(self, headers: Mapping[str, str]) -> None:
+        """Log once that the log begins later than the request asks for: without a set-up, on standard error."""
+        start = headers.get("feed-start", "")
+        if _START.fullmatch(start) and not self._has_warned:
+            self._has_warned = True
+            _log.warning("The log has no events from before %s. The feed %s begins there.", start, self._feed.path)
 
     def _request(self, headers: Mapping[str, str], *, is_stream: bool = False) -> Request:
         parameters = [("after", self.cursor), *([("size", str(self._size))] if self._size else [])]

@@ -59,7 +59,9 @@ class Response(NamedTuple):
 
 
 class StreamStart(NamedTuple):
-    """The head of a response whose body is an event stream."""
+    """The head of a response whose body is an event stream; the names of headers are in lower case."""
+
+    headers: Mapping[str, str]
 
 
 class ConnectionFailure(NamedTuple):

@@ -1,7 +1,7 @@
 """Conversion between steps and httpx, for both drivers."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -45,6 +45,11 @@ def is_event_stream(response: httpx.Response, request: Request) -> bool:
     return request.is_stream and response.status_code == httpx.codes.OK and media_type.startswith("text/event-stream")
 
 
+def header_map(response: httpx.Response) -> Mapping[str, str]:
+    """Return the headers of a response, their names in lower case."""
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
 class Body:
     """The body of a response, bounded in bytes and in time."""
 
@@ -62,8 +67,7 @@ class Body:
 
     def to_response(self, response: httpx.Response) -> Response:
         """Return the complete response as an outcome."""
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status_code, headers, bytes(self._content))
+        return Response(response.status_code, header_map(response), bytes(self._content))
 
 
 def to_failure(error: Exception) -> ConnectionFailure:

@@ -30,11 +30,13 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """The last position examined in the log of this name. 0 is before the first entry.
 
     `proof` is that of the entry at the position, "" if the entry has expired. Cursors from before proofs have none.
+    `time` is the registration of the entry (µs since 1970), 0 without one. It is no part of the text.
     """
 
     log: str
     position: int
     proof: str = ""
+    time: int = 0
 
     def __str__(self) -> str:
         return f"{self.log}.{self.position}.{self.proof}" if self.proof else f"{self.log}.{self.position}"
@@ -64,10 +66,18 @@ def parse_after(text: str) -> After:
     return EventId(id=text)
 
 
+def parse_last_event_id(text: str) -> After:
+    """Parse `lastEventId` of HTTP Feeds: a cursor, or an event id, also of digits. `null` and `0` are the beginning."""
+    if text in ("null", "0"):
+        return BareSequence(position=0)
+    after = parse_after(text)
+    return after if isinstance(after, Cursor) else EventId(id=text)
+
+
 def cursor_at(entry: Entry, *, log: str) -> Cursor:
-    """Return the cursor after an entry, with its proof: a digest of what belongs to this entry alone."""
+    """Return the cursor after an entry, with its time and its proof: a digest of what belongs to this entry alone."""
     proof = _digest(f"{log}.{entry.sequence}.{entry.time}.{entry.write_id}")
-    return Cursor(log=log, position=entry.sequence, proof=proof)
+    return Cursor(log=log, position=entry.sequence, proof=proof, time=entry.time)
 
 
 @functools.lru_cache(maxsize=1_024)  # most readers stand at the end

@@ -162,9 +162,11 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Entries in order, `cursor` at the last position examined, and `more`: true if another request gets further.
 
     `positions` holds the entries' sequences, 8 bytes each. Entries never change, so in one log they identify the page.
+    `oldest_time` is the registration of the oldest entry (µs) if the request asks for events from before the retention.
     """
 
     entries: Sequence[Entry]
     cursor: Cursor
     more: bool
     positions: bytes
+    oldest_time: int | None = None

@@ -49,6 +49,8 @@ def is_moment(text: str) -> bool:
     return parse_moment(text) is not None
 
 
+# A page at the end of the log has the time of the last receipt.
+@functools.lru_cache(maxsize=1_024)
 def format_moment(moment: int) -> str:
     """Format as RFC 3339 in UTC with microseconds: `2026-01-31T12:00:00.000000Z`."""
     second, microsecond = divmod(moment, _SECOND)

@@ -102,7 +102,10 @@ class Reader:
             start = await self._look_up(start, feed, after=after, head=head)
         elif isinstance(after, Cursor) and after.proof:
             await self._check_proof(after)
-        first = start if bounds.since is None else await self._start_at(bounds.since, start, head=head)
+        first, oldest_time = start, None
+        if bounds.since is not None:
+            oldest_time = await self._oldest_time(bounds.since, start, head=head)
+            first = await self._start_at(bounds.since, start, head=head)
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, bounds=bounds)
         entries, positions = scan.entries, scan.positions
@@ -116,7 +119,8 @@ class Reader:
             lag=head.end_offset - cursor.position,
             seconds=time.perf_counter() - began,
         )
-        return Page(entries=entries, cursor=cursor, more=cursor.position < through, positions=positions)
+        more = cursor.position < through
+        return Page(entries=entries, cursor=cursor, more=more, positions=positions, oldest_time=oldest_time)
 
     async def cursor_at(self, position: int, *, log: str, entries: Sequence[Entry] = ()) -> Cursor:
         """Return the cursor of a position, with its proof unless its entry has expired.
@@ -171,6 +175,14 @@ class Reader:
         if scan.examined < head.end_offset:
             raise Unavailable("The search for this event id took too long. Use a cursor instead.")
         raise InvalidCursor("The value is neither a cursor nor the id of an event in this feed.")
+
+    async def _oldest_time(self, since: int, start: int, *, head: Head) -> int | None:
+        """Return the time of the oldest entry if the page begins there, because `since` is before the retention."""
+        if start != head.log_start or not self._retention.has_expired(since):
+            return None
+        oldest = self._tail.recent.at(start + 1)
+        entries = [oldest] if oldest else await self._log.follow(after=start, limit=1)
+        return entries[0].time if entries and entries[0].time > since else None
 
     async def _start_at(self, since: int, start: int, *, head: Head) -> int:
         """Return the position to read after: the start, or the last position before `since` if that is later."""

@@ -72,6 +72,10 @@ class Retention:
         interval = min(max(LOG_START_INTERVAL, oldest + self._keep + 1 - now), LOG_START_INTERVAL_MAX)
         self._valid = range(wall, wall + interval * 1_000)
 
+    def has_expired(self, time: int) -> bool:
+        """True if entries of this time (µs) are older than the retention."""
+        return time < self._clock() // 1_000 - self._keep
+
     def end_is_old(self, head: Head) -> bool:
         """True if the last entry has reached half the age at which the store would delete it."""
         return self._log.end_ages and 0 < head.time < self._clock() // 1_000 - self._keep // 2

@@ -42,6 +42,7 @@ NAMES = [
     *b"after from to type eventType source party unit person subject alternativeSubject resource size".split(),
     *(b"includeSubunits", b"lastEventId", b"timeout", b"", b"a b", b"\xff", b"__class__"),
 ]
+_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "FOO"]
 
 
@@ -62,6 +63,7 @@ def valid_requests(tokens: Tokens, cursor: str) -> Sequence[AsgiRequest]:
     return [
         _get("/events/api/v1/app/ttd/bolig", after + b"&type=instance.*", organisation),
         _get("/events/api/v1/app/ttd/bolig", b"from=2020-01-01T00:00:00Z&to=2099-01-01T00:00Z", organisation),
+        _get("/events/api/v1/http-feeds/ttd/bolig", b"lastEventId=null&timeout=0", organisation),
         _get("/events/api/v1/app/party", after, (*person, (b"person", b"01838012345"))),
         _get("/events/api/v1/reportees", after + b"&eventType=estate.created", organisation),
         _get(events, after + b"&resource=urn:altinn:resource:app_ttd_bolig", organisation),
@@ -144,7 +146,7 @@ def _change_query(request: AsgiRequest, rng: random.Random) -> AsgiRequest:
         fields[index] = name + separator + _garble(value, rng)
     else:
         fields.append(rng.choice(NAMES) + b"=" + _garble(rng.choice(WORDS), rng))
-    return request._replace(query=b"&".join(fields))
+    return request._replace(query=b"&".join(_without_timeout(field) for field in fields))
 
 
 def _change_header(request: AsgiRequest, rng: random.Random) -> AsgiRequest:
@@ -166,7 +168,12 @@ def _change_header(request: AsgiRequest, rng: random.Random) -> AsgiRequest:
 
 def _without_wait(name: bytes, value: bytes) -> bytes:
     """Return a value that makes no request wait."""
-    return value.translate(bytes.maketrans(b"123456789", b"000000000")) if name == b"prefer" else value
+    return value.translate(_ZEROS) if name == b"prefer" else value
+
+
+def _without_timeout(field: bytes) -> bytes:
+    """Return a field of a query that makes no request wait."""
+    return field.translate(_ZEROS) if field.startswith(b"timeout=") else field
 
 
 def _change_body(request: AsgiRequest, rng: random.Random) -> AsgiRequest:

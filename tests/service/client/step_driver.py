@@ -114,7 +114,7 @@ def end(position: int, response: Response) -> bytes:
     return b"id: %b.%d\nevent: end\ndata: %b\n\n" % (LOG.encode(), position, response.body)
 
 
-STREAM, STREAM_END = StreamStart(), b""
+STREAM, STREAM_END = StreamStart({}), b""
 NO_CONNECTION, SILENCE = (
     ConnectionFailure("refused", is_connect_failure=True),
     ConnectionFailure("timed out", is_timeout=True),

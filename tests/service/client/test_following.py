@@ -15,7 +15,7 @@ from eventfeed.client import (
     party_feed,
 )
 from eventfeed.client.following import Following
-from eventfeed.client.steps import Actions, ConnectionFailure, Outcome, Response
+from eventfeed.client.steps import Actions, ConnectionFailure, Outcome, Response, StreamStart
 from eventfeed.client.tokens import FixedToken, Tokens
 from tests.service.client.step_driver import (
     LOG,
@@ -290,3 +290,30 @@ def test_person_number_is_sent_in_the_body_only() -> None:
     assert ("POST", "/events/api/v1/party?after=0&size=7") == (request.method, request.target)
     assert b'{"person":"01838012345","from":"2026-01-01T00:00:00Z","eventType":["a"]}' == request.content
     assert "Authorization" not in request.headers
+
+
+START = "2026-01-31T12:00:00.000000Z"
+
+
+def test_start_of_the_log_after_from_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """`Feed-Start` means that the log has no events from before; each page may repeat it."""
+    run_steps(following().read(), page(1, cursor=1, more=True, feed_start=START), page(2, cursor=2, feed_start=START))
+
+    assert [f"The log has no events from before {START}. The feed /events/api/v1/app/ttd/bolig begins there."] == [
+        record.getMessage() for record in caplog.records
+    ]
+
+
+def test_start_of_the_log_in_a_stream_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream has it among its headers."""
+    run_steps(following().follow(), StreamStart({"feed-start": START}), message(1))
+
+    assert [START in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("start", ["", "\x1b[2J", "soon", "9" * 41])
+def test_start_that_is_no_time_is_ignored(caplog: pytest.LogCaptureFixture, start: str) -> None:
+    """A header of another program must not reach a terminal."""
+    run_steps(following().read(), page(1, cursor=1, feed_start=start))
+
+    assert [] == caplog.records

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventfeed.domain.cursor import LOG_NAME_LENGTH, PROOF_LENGTH, BareSequence, Cursor, EventId, parse_after
+from eventfeed.domain.cursor import (
+    LOG_NAME_LENGTH,
+    PROOF_LENGTH,
+    BareSequence,
+    Cursor,
+    EventId,
+    cursor_at,
+    parse_after,
+    parse_last_event_id,
+)
+from tests.support.events import entry
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=LOG_NAME_LENGTH, max_size=LOG_NAME_LENGTH)
 
@@ -43,3 +53,29 @@ def test_cursor_survives_formatting_and_parsing(cursor: Cursor) -> None:
 def test_parse_after_recognises_digits_cursors_and_event_ids(text: str, after: Cursor | BareSequence | EventId) -> None:
     """Digits are a sequence, a log name with a position is a cursor, and any other text is an event id."""
     assert after == parse_after(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("null", BareSequence(position=0)),
+        ("0", BareSequence(position=0)),
+        ("00", EventId(id="00")),
+        ("42", EventId(id="42")),
+        ("9" * 40, EventId(id="9" * 40)),
+        ("", EventId(id="")),
+        ("abcdefghijkl.7.a2b3c4", Cursor(log="abcdefghijkl", position=7, proof="a2b3c4")),
+        ("8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11", EventId(id="8c4c9a0a-1b7e-4b52-9f16-3d3f0c8f2d11")),
+    ],
+)
+def test_parse_last_event_id_reads_digits_as_an_event_id(text: str, after: Cursor | BareSequence | EventId) -> None:
+    """A client of HTTP Feeds sends the ids of events. A publisher may number its events."""
+    assert after == parse_last_event_id(text)
+
+
+def test_cursor_at_an_entry_has_its_registration_time() -> None:
+    """The time is no part of the text: a cursor that comes back has none."""
+    cursor = cursor_at(entry(7, time=12), log="abcdefghijkl")
+
+    assert 12 == cursor.time
+    assert 0 == getattr(parse_after(str(cursor)), "time", None)

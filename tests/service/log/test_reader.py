@@ -238,6 +238,53 @@ async def test_since_before_the_retention_starts_at_the_oldest_entry(log: EventL
     page = await read_page(await new_reader(log, clock), FEED, size=1, since=1)
 
     assert [5] == [each.sequence for each in page.entries]
+    assert 5_000_000 == page.oldest_time
+
+
+@pytest.mark.parametrize(
+    ("since", "after", "oldest_time"),
+    [
+        (None, 0, None),
+        (4_999_999, 0, 5_000_000),
+        (4_999_999, 4, 5_000_000),
+        (4_999_999, 5, None),
+        (5_000_000, 0, None),
+        (1, 9, None),
+    ],
+)
+async def test_page_has_the_oldest_time_if_it_begins_there_instead_of_at_since(
+    log: EventLog, clock: ManualClock, since: int | None, after: int, oldest_time: int | None
+) -> None:
+    """A page after a later cursor, or since a time within the retention, leaves nothing out."""
+    await log.append(entries(1, 9), after=0)
+    clock.now = 5_000_000 + KEEP
+    page = await read_page(await new_reader(log, clock), FEED, size=9, after=BareSequence(position=after), since=since)
+
+    assert oldest_time == page.oldest_time
+
+
+async def test_page_without_entries_in_the_log_has_no_oldest_time(log: EventLog, clock: ManualClock) -> None:
+    """Neither in an empty log, nor in one whose entries have all expired."""
+    clock.now = KEEP + 100_000_000
+    empty = await read_page(await new_reader(log, clock), FEED, size=9, since=1)
+    await log.append(entries(1, 9), after=0)
+    expired = await read_page(await new_reader(log, clock), FEED, size=9, since=1)
+
+    assert [None, None] == [empty.oldest_time, expired.oldest_time]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_cursor_of_a_page_has_the_time_of_the_last_position_examined(
+    log: EventLog, clock: ManualClock, *, in_memory: bool
+) -> None:
+    """Of the last event of a full page, and of the end of the log after hidden entries."""
+    reader = await reader_of_99(log, clock, in_memory=in_memory)
+    full = await read_page(reader, FEED, size=7)
+    empty = await read_page(reader, FEED.where(*conditions(types=["none"])), size=7)
+    until = await read_page(reader, FEED, size=50, until=5_500_000)
+    at_start = await read_page(reader, FEED, size=50, until=1)
+
+    assert [7_000_000, 99_000_000, 5_000_000, 0] == [each.cursor.time for each in (full, empty, until, at_start)]
 
 
 async def test_deletion_during_a_scan_is_an_expired_cursor(log: EventLog, clock: ManualClock) -> None:

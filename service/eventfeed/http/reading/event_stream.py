@@ -16,10 +16,12 @@ from msgspec.structs import replace
 from eventfeed.domain.cursor import Cursor, cursor_at
 from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
+from eventfeed.domain.moment import format_moment
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import Receive, wait_for_disconnect
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.sending import parts_of, send_parts
+from eventfeed.http.response import Header
 
 EVENT_STREAM = "text/event-stream"
 # Contract section 5. The caller's rights are checked as often.
@@ -38,6 +40,11 @@ _LINES = re.compile(rb"\r\n|\r|\n")
 def stream_bounds(parameters: Parameters, *, events: int = FIRST_PAGE_EVENTS) -> Parameters:
     """Return the bounds of a page of a stream, whatever size the request asks for."""
     return replace(parameters, size=min(parameters.size, events), bytes_max=PAGE_BYTES_MAX)
+
+
+def start_header(oldest_time: int) -> Header:
+    """Return the header `Feed-Start`: the time of the oldest entry (µs since 1970)."""
+    return b"feed-start", format_moment(oldest_time).encode()
 
 
 class EventStreamResponse(Response[bytes]):
@@ -69,6 +76,8 @@ class EventStreamResponse(Response[bytes]):
             (b"vary", b"Accept, Authorization, Person, Altinn-AlternativeSubject, Prefer, Last-Event-ID"),
             (b"x-accel-buffering", b"no"),
         ]
+        if self._page.oldest_time is not None:
+            headers.append(start_header(self._page.oldest_time))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send_parts(send, self._parts(disconnect))

@@ -18,10 +18,24 @@ from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, 
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
 from eventfeed.http.reading.pages import Pages
-from eventfeed.http.reading.parameters import RESOURCE_FEED, Parameters, body_parameters, query_parameters
+from eventfeed.http.reading.parameters import (
+    ANY_FEED,
+    HTTP_FEED,
+    RESOURCE_FEED,
+    Parameters,
+    ParameterSet,
+    body_parameters,
+    query_parameters,
+)
 from eventfeed.http.request import HttpRequest, HttpResponse, get, post
 from eventfeed.http.response import JSON
 from eventfeed.log.reader import Reader
+
+# The routes of the app feed, with their parameters.
+APP_ROUTES = {
+    "/events/api/v1/app/{org:str}/{app:str}": ANY_FEED,
+    "/events/api/v1/http-feeds/{org:str}/{app:str}": HTTP_FEED,
+}
 
 
 class HeadResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,17 +91,6 @@ class Feeds(NamedTuple):
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     """Return the routes that read with a token."""
 
-    @get("/events/api/v1/app/{org:str}/{app:str}")
-    async def read_app_feed(request: HttpRequest) -> HttpResponse:
-        principal = await feeds.authenticator.principal(request)
-        app = parse_app(request.path_params["org"], request.path_params["app"])
-        if app is None:
-            raise NotFoundException
-        require_app(principal, app)
-        parameters = await with_party(query_parameters(request), feeds.parties)
-        feed = app_feed(app).where(*parameters.app_conditions)
-        return await feeds.respond(request, feed, parameters=parameters, principal=principal)
-
     @get("/events/api/v1/app/party")
     async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
         principal = await feeds.authenticator.principal(request)
@@ -116,7 +119,23 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
         head = await reader.head()
         return _head_response(str(await reader.cursor_at(head.end_offset, log=head.log)), head)
 
-    return [read_app_feed, read_own_party_feed, read_party_feed, read_resource_feed, read_head]
+    app_routes = [_app_route(feeds, path, parameter_set=each) for path, each in APP_ROUTES.items()]
+    return [*app_routes, read_own_party_feed, read_party_feed, read_resource_feed, read_head]
+
+
+def _app_route(feeds: Feeds, path: str, *, parameter_set: ParameterSet) -> HTTPRouteHandler:
+    @get(path)
+    async def read_app_feed(request: HttpRequest) -> HttpResponse:
+        principal = await feeds.authenticator.principal(request)
+        app = parse_app(request.path_params["org"], request.path_params["app"])
+        if app is None:
+            raise NotFoundException
+        require_app(principal, app)
+        parameters = await with_party(query_parameters(request, parameter_set=parameter_set), feeds.parties)
+        feed = app_feed(app).where(*parameters.app_conditions)
+        return await feeds.respond(request, feed, parameters=parameters, principal=principal)
+
+    return read_app_feed
 
 
 def _head_response(cursor: str, head: Head) -> Response[bytes]:

@@ -4,19 +4,25 @@ import asyncio
 import functools
 import gzip
 import hashlib
+import math
 import re
 from collections.abc import Callable, Mapping
 
 import msgspec
 from cachetools import LRUCache
 from litestar.exceptions import HTTPException
+from msgspec.structs import replace
 
+from eventfeed.domain.errors import Fault, InvalidRequest, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
+from eventfeed.domain.moment import format_moment
 from eventfeed.http.public_url import PublicUrl
-from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, stream_bounds
+from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, start_header, stream_bounds
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
+from eventfeed.http.reading.parameters import Parameters
+from eventfeed.http.reading.rate_limit import RETRY_SECONDS
 from eventfeed.http.reading.representation import json_array
 from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
 from eventfeed.http.request import HttpResponse
@@ -27,6 +33,7 @@ from eventfeed.http.response import (
     COMPRESSION_LEVEL,
     JSON,
     BytesResponse,
+    Header,
     accepts_gzip,
 )
 
@@ -61,7 +68,9 @@ class Pages:
         """
         parameters, fields = feed_request.parameters, feed_request.request.fields
         media_type = negotiate(fields.get("accept"))
-        seconds = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
+        seconds: float = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
+        if parameters.timeout is not None:
+            seconds = _only_timeout(parameters.timeout, wait=seconds)
         if media_type == EVENT_STREAM:
             page = await self._services.read(feed_request, parameters.after, bounds=stream_bounds(parameters))
             if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
@@ -71,8 +80,11 @@ class Pages:
         if seconds:
             with self._services.limits.wait(feed_request.reader) as has_slot:
                 if has_slot:
+                    oldest_time = page.oldest_time
                     page = await self._wait(feed_request, page, media_type=media_type, seconds=seconds)
+                    page = page if oldest_time is None else replace(page, oldest_time=oldest_time)
                 else:
+                    _require_slot(parameters, page)
                     seconds = 0
         return await self._page_response(feed_request, page, media_type=media_type, wait=seconds)
 
@@ -105,9 +117,9 @@ class Pages:
         return initial_page if initial_page.entries else page
 
     async def _page_response(
-        self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: int
+        self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: float
     ) -> HttpResponse:
-        """Return the page, or 304. `wait` is the value of `Preference-Applied` (s), 0 for none."""
+        """Return the page, or 304. `wait` is the value of `Preference-Applied` (s, rounded up), 0 for none."""
         fields, cursor = feed_request.request.fields, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
@@ -115,17 +127,9 @@ class Pages:
         await self._services.admit(feed_request, page, is_known=is_unchanged)
         body = b"" if is_unchanged else self._body(feed_request.serialise, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
-        headers = [
-            (b"link", b'<%b>; rel="next"' % link),
-            (b"next", link),
-            (b"feed-cursor", cursor.encode()),
-            (b"feed-more", b"true" if page.more else b"false"),
-            (b"etag", (_gzip_tag(tag) if is_compressed else tag).encode()),
-            (b"cache-control", b"private, no-cache"),
-            (b"vary", VARY),
-        ]
+        headers = _page_headers(page, link, cursor=cursor, tag=_gzip_tag(tag) if is_compressed else tag)
         if wait:
-            headers.append((b"preference-applied", b"wait=%d" % wait))
+            headers.append((b"preference-applied", b"wait=%d" % math.ceil(wait)))
         if not page.more and (is_unchanged or not page.entries):
             self._services.telemetry.poll_caught_up(
                 feed_request.feed.name, "304" if is_unchanged else "wait" if wait else "empty"
@@ -173,6 +177,41 @@ class Pages:
         tag = self._tag_digest.copy()
         tag.update(b"%b %b %b %b" % (link, variant, feed_request.parameters.json, page.positions))
         return f'"{tag.hexdigest()}"'
+
+
+def _page_headers(page: Page, link: bytes, *, cursor: str, tag: str) -> list[Header]:
+    """Return the headers of a page, also of one that the caller already has."""
+    headers = [
+        (b"link", b'<%b>; rel="next"' % link),
+        (b"next", link),
+        (b"feed-cursor", cursor.encode()),
+        (b"feed-more", b"true" if page.more else b"false"),
+        (b"feed-time", format_moment(page.cursor.time).encode()),
+        (b"etag", tag.encode()),
+        (b"cache-control", b"private, no-cache"),
+        (b"vary", VARY),
+    ]
+    if page.oldest_time is not None:
+        headers.append(start_header(page.oldest_time))
+    return headers
+
+
+def _only_timeout(timeout: float, *, wait: float) -> float:
+    """Return the timeout of HTTP Feeds (s). Raises `InvalidRequest` if the header `Prefer` also asks to wait."""
+    if wait:
+        detail = "must not be combined with {}, which has the same meaning"
+        faults = [
+            Fault(parameter="timeout", detail=detail.format("the header Prefer: wait")),
+            Fault(parameter="prefer", detail=detail.format("the parameter timeout")),
+        ]
+        raise InvalidRequest(f"Faults found: {len(faults)}.", faults=faults)
+    return timeout
+
+
+def _require_slot(parameters: Parameters, page: Page) -> None:
+    """Raise `Unavailable` if there is no slot for a client of HTTP Feeds: after an empty page it would not pause."""
+    if parameters.timeout is not None and not (page.entries or page.more):
+        raise Unavailable("The service has no free slot for a long poll.", retry_seconds=RETRY_SECONDS)
 
 
 def _matches_tag(fields: Mapping[str, str], tag: str) -> bool:

@@ -16,6 +16,8 @@ ALIASES = {"type": "eventType"}
 _TIMES = frozenset({"from", "to"})
 # Repeatable parameters, which may be a list in a body.
 _LISTS = frozenset({"eventType", "source"})
+# A position to read after, and its name in HTTP Feeds.
+START_NAMES = frozenset({"after", "lastEventId"})
 # Headers of a GET with data about people, by their parameters. A URL ends up in logs.
 HEADERS = {"person": "person", "alternativeSubject": "altinn-alternativesubject"}
 PARAMETER_HEADERS = frozenset({*HEADERS.values(), "last-event-id"})
@@ -49,7 +51,7 @@ def query_pairs(query: bytes) -> Sequence[tuple[str, str]]:
 def resume(pairs: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """Return the fields of a stream that resumes after its last id (`Last-Event-ID`)."""
     last_id = headers.get("last-event-id")
-    return [("after", last_id), *(pair for pair in pairs if pair[0] != "after")] if last_id else pairs
+    return [("after", last_id), *(pair for pair in pairs if pair[0] not in START_NAMES)] if last_id else pairs
 
 
 def body_members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from eventfeed.domain.feed import PAGE_EVENTS_MAX
 from eventfeed.domain.filters import is_source_filter, is_type_filter
 from eventfeed.domain.grammar import STRING, URN, Grammar
 from eventfeed.domain.moment import parse_moment
+from eventfeed.http.reading.long_poll import WAIT_SECONDS_MAX
 
 # A `+` without an escape arrives as a space. A time holds one only between its date and its clock.
 _DATE_LENGTH = len("2026-01-31")
@@ -79,8 +80,14 @@ def _of(grammar: Grammar) -> Callable[[str], str]:
     return _grammar(grammar.accepts, grammar.fault)
 
 
+def convert_timeout(text: str) -> float:
+    """Return the seconds of a timeout in milliseconds, at most `WAIT_SECONDS_MAX`."""
+    return min(int(_milliseconds(text)) / 1_000, WAIT_SECONDS_MAX)
+
+
 _SIZE_FAULT = f"must be a number from 1 to {PAGE_EVENTS_MAX}"
 _digits = _pattern(r"[0-9]{1,100}", _SIZE_FAULT)
+_milliseconds = _pattern(r"[0-9]{1,100}", "must be a whole number of milliseconds")
 # A person number in place of a party id would travel in links.
 convert_party = _pattern(r"(?![0-9]{11}$)[0-9]{1,18}", "must be a party id in digits, and not a person number")
 convert_unit = _pattern(r"[0-9]{9}", "must be an organisation number of 9 digits")

@@ -9,7 +9,7 @@ import msgspec
 from litestar.exceptions import HTTPException
 
 from eventfeed.domain.conditions import Condition, Equal
-from eventfeed.domain.cursor import After, parse_after
+from eventfeed.domain.cursor import After, parse_after, parse_last_event_id
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.feed import PAGE_EVENTS_DEFAULT, SOURCES_MAX, TYPES_MAX, PageBounds
 from eventfeed.domain.filters import source_conditions, type_conditions
@@ -19,6 +19,7 @@ from eventfeed.http.reading.parameter_fields import (
     HEADERS,
     NO_HEADERS,
     PARAMETER_HEADERS,
+    START_NAMES,
     body_members,
     header_pairs,
     member_pointer,
@@ -34,6 +35,7 @@ from eventfeed.http.reading.parameter_values import (
     convert_size,
     convert_source,
     convert_text,
+    convert_timeout,
     convert_type,
     convert_unit,
 )
@@ -59,16 +61,22 @@ class ParameterSet(NamedTuple):
 
 
 _EVERYWHERE = frozenset({"after", "from", "to", "eventType", "source", "size"})
+# The names of HTTP Feeds, in the query of every GET.
+_HTTP_FEEDS = frozenset({"lastEventId", "timeout"})
 # The caller of the instance feed is anonymous: these would reveal who an instance is about.
 _PARTIES = frozenset({"party", "unit", "person", "subject", "alternativeSubject"})
 ANY_FEED = ParameterSet(_EVERYWHERE | _PARTIES)
 REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}), has_wildcards=False)
 RESOURCE_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
+HTTP_FEED = ANY_FEED._replace(needs_start=False)
 INSTANCE_FEED = ParameterSet(_EVERYWHERE, needs_start=False)
 
 
 class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
-    """The parameters of one request. `rest` follows `after` in the query of its next link, percent-encoded."""
+    """The parameters of one request. `rest` follows `after` in the query of its next link, percent-encoded.
+
+    `timeout` is the time to wait for an event (s).
+    """
 
     rest: str
     after: After | None
@@ -80,6 +88,7 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     subject: str | None
     alternative_subject: str | None
     resource: str | None
+    timeout: float | None = None
 
     @functools.cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -132,7 +141,7 @@ class _Fields:
             del self._values[name]
         for name in sorted(parameter_set.mandatory - names):
             self.add_fault(name, "is required")
-        if parameter_set.needs_start and "from" not in names and "after" not in names:
+        if parameter_set.needs_start and names.isdisjoint(START_NAMES | {"from"}):
             self.add_fault("from", "is required, or after: a time, or a cursor (0 is the beginning)")
 
     def add_fault(self, name: str, detail: str) -> None:
@@ -156,6 +165,13 @@ class _Fields:
         except ValueError as reason:
             self.add_fault(name, str(reason))
             return None
+
+    def _after(self) -> After | None:
+        """Return the position to read after, by either of its names."""
+        if START_NAMES.issubset(self._values):
+            for name, other in (("after", "lastEventId"), ("lastEventId", "after")):
+                self.add_fault(name, f"must not be combined with {other}, which has the same meaning")
+        return self.single("after", parse_after) or self.single("lastEventId", parse_last_event_id)
 
     def texts(self, name: str, convert: Callable[[str], str], *, most: int) -> frozenset[str]:
         """Return the values of a repeatable parameter; those that are valid."""
@@ -182,7 +198,7 @@ class _Fields:
         rest = "".join([f"&{name}={quote_plus(value)}" for name, value in link_fields])
         parameters = Parameters(
             rest=f"{rest}&size={size}" if link_size else rest,
-            after=self.single("after", parse_after),
+            after=self._after(),
             since=self.single("from", convert_moment),
             until=self.single("to", convert_moment),
             types=self.texts("eventType", self._convert_type, most=TYPES_MAX),
@@ -193,6 +209,7 @@ class _Fields:
             subject=self.single("subject", convert_text),
             alternative_subject=self.single("alternativeSubject", convert_text),
             resource=self.single("resource", convert_resource),
+            timeout=self.single("timeout", convert_timeout),
             size=size,
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
@@ -233,13 +250,15 @@ def parse_query(
     Data about people comes in headers; so does the last id of a stream, which replaces `after`.
     """
     pairs = resume(query_pairs(query), headers)
+    parameter_set = parameter_set._replace(names=parameter_set.names | _HTTP_FEEDS)
     fields = _Fields([*pairs, *header_pairs(headers)], parameter_set, body=frozenset())
     names = {name for name, _ in pairs}
     for name in sorted(names & HEADERS.keys()):
         fields.add_fault(name, f"belongs in the header {HEADERS[name]}, never in a URL")
     if any(mask_person_numbers(value) != value for name, value in pairs if name == "subject"):
         fields.add_fault("subject", "must not hold a person number in a URL")
-    link_fields = () if names <= _LINK_NAMES else [pair for pair in pairs if pair[0] not in _LINK_NAMES]
+    kept_names = names - _LINK_NAMES - START_NAMES
+    link_fields = [pair for pair in pairs if pair[0] in kept_names] if kept_names else ()
     return fields.parameters(link_fields, link_size="size" in names)
 
 

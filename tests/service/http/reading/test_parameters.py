@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventfeed.domain.conditions import AnyOf, Equal, Matches
-from eventfeed.domain.cursor import BareSequence, Cursor
+from eventfeed.domain.cursor import BareSequence, Cursor, EventId
 from eventfeed.domain.errors import InvalidRequest
 from eventfeed.http.reading.parameters import (
     ANY_FEED,
+    HTTP_FEED,
     INSTANCE_FEED,
     REPORTEE_FEED,
     RESOURCE_FEED,
@@ -95,6 +96,14 @@ def test_space_in_a_time_is_read_as_a_plus(offset: str) -> None:
         ("after=0&evenType=a", ["evenType"]),
         ("after=0&person=01838012345", ["person"]),
         ("after=0&" + "&".join(f"type={number}" for number in range(51)), ["eventType"]),
+        ("after=0&lastEventId=x", ["after", "lastEventId"]),
+        ("lastEventId=x&lastEventId=y", ["lastEventId"]),
+        ("after=0&timeout=-1", ["timeout"]),
+        ("after=0&timeout=1.5", ["timeout"]),
+        ("after=0&timeout=5s", ["timeout"]),
+        ("after=0&timeout=", ["timeout"]),
+        ("after=0&timeout=1&timeout=2", ["timeout"]),
+        ("timeout=1", ["from"]),
         ("size=0&from=x&unit=1&to=y&a=b", ["a", "from", "size", "to", "unit"]),
     ],
 )
@@ -412,3 +421,39 @@ def test_member_outside_of_its_grammar_is_refused(body: str, pointers: list[str]
 def test_sources_of_a_body_may_be_a_list() -> None:
     """As types may."""
     assert {"https://x", "https://y"} == body_parameters('{"after": 0, "source": ["https://x", "https://y"]}').sources
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0), ("1", 0.001), ("5000", 5), ("55000", 55), ("55001", 55), ("9" * 99, 55)]
+)
+def test_timeout_is_in_milliseconds_and_at_most_55_seconds(text: str, seconds: float) -> None:
+    """As the wait that a client prefers."""
+    assert seconds == query_parameters(f"after=0&timeout={text}").timeout
+
+
+def test_last_event_id_is_the_position_to_read_after() -> None:
+    """The next link continues from a cursor, with the same timeout."""
+    parameters = query_parameters("lastEventId=7&timeout=9&size=5")
+
+    assert EventId(id="7") == parameters.after
+    assert "after=x.1&timeout=9&size=5" == parameters.query_after("x.1")
+
+
+def test_last_id_of_a_stream_replaces_last_event_id() -> None:
+    """It is newer."""
+    cursor = Cursor(log="a" * 12, position=7)
+
+    assert cursor == query_parameters("lastEventId=x", last_id=str(cursor)).after
+
+
+@pytest.mark.parametrize("name", ["lastEventId", "timeout"])
+def test_post_feed_has_no_parameters_of_http_feeds(name: str) -> None:
+    """HTTP Feeds has only GET."""
+    for body, query in ((f'{{"after":"0","{name}":"1"}}', b""), ('{"after":"0"}', f"{name}=1".encode())):
+        with pytest.raises(InvalidRequest):
+            parse_body(body.encode(), query)
+
+
+def test_http_feed_needs_no_start() -> None:
+    """Without a start it begins with the oldest event."""
+    assert parse_query(b"", parameter_set=HTTP_FEED).after is None
