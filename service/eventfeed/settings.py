@@ -109,7 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     anonymous_percent: Annotated[
         int,
         Meta(ge=0, le=100, extra={"unit": "%"}),
-        "The part of streams, waits and response memory that all callers without a token may use together.",
+        "The part of streams, waits and response memory that all callers without a token may use together; "
+        "of the memory always one page of 8 MiB.",
     ] = 25
     address_requests: Annotated[Rate, "Requests of one address to the open instance feed, in each process."] = 600
     instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60

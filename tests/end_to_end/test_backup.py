@@ -1,8 +1,10 @@
 """`eventfeed store backup`, `check` and `restore`, on a store that a service uses."""
 
+import os
+import shutil
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -99,6 +101,103 @@ def test_unconfirmed_or_impossible_restore_changes_nothing(stopped: Path) -> Non
     assert b"Add --yes" in results[0].stderr
     assert b"Traceback" not in b"".join(each.stderr for each in results)
     assert before == (stopped / ".eventfeed" / "log.db").read_bytes()
+
+
+def text_file(file: Path, _: Path) -> None:
+    """Write a text."""
+    file.write_text("no database " * 1_000)
+
+
+def empty_file(file: Path, _: Path) -> None:
+    """Write nothing."""
+    file.touch()
+
+
+def cut_off(file: Path, backup: Path) -> None:
+    """Write the first half of a backup."""
+    content = backup.read_bytes()
+    file.write_bytes(content[: len(content) // 2])
+
+
+def garbled(file: Path, backup: Path) -> None:
+    """Write a backup with other pages."""
+    content = backup.read_bytes()
+    file.write_bytes(content[:8_192] + bytes(each ^ 0x5A for each in content[8_192:]))
+
+
+def other_database(file: Path, _: Path) -> None:
+    """Make a database of another program."""
+    change(file, "CREATE TABLE other (a)")
+
+
+def access_file(file: Path, backup: Path) -> None:
+    """Copy the file of approvals and the audit log."""
+    shutil.copy(backup.with_name(".eventfeed") / "log.access.db", file)
+
+
+def newer_layout(file: Path, backup: Path) -> None:
+    """Copy a backup, and give it the layout of a later release."""
+    shutil.copy(backup, file)
+    change(file, "PRAGMA user_version = 9")
+
+
+def pipe(file: Path, _: Path) -> None:
+    """Make a pipe that nobody writes to."""
+    os.mkfifo(file)
+
+
+def folder(file: Path, _: Path) -> None:
+    """Make a folder."""
+    file.mkdir()
+
+
+NO_LOGS: dict[str, tuple[Callable[[Path, Path], None], str]] = {
+    "text": (text_file, "no-log.db is not a SQLite database."),
+    "empty": (empty_file, "no-log.db is empty."),
+    "cut off": (cut_off, "no-log.db is damaged"),
+    "garbled": (garbled, "no-log.db is damaged"),
+    "another database": (other_database, "no-log.db is a SQLite database, but not a log of this service."),
+    "approvals": (access_file, "no-log.db is a SQLite database, but not a log of this service."),
+    "newer layout": (newer_layout, "no-log.db has layout 9, of a newer release"),
+    "pipe": (pipe, "no-log.db is not a regular file."),
+    "folder": (folder, "'no-log.db' is a directory."),
+}
+
+
+@pytest.mark.parametrize(("make", "words"), NO_LOGS.values(), ids=NO_LOGS)
+def test_file_that_is_no_log_is_named_and_not_restored(
+    stopped: Path, make: Callable[[Path, Path], None], words: str
+) -> None:
+    """The message says what the file is. The file and the store stay as they are."""
+    make(stopped / "no-log.db", stopped / "copy.db")
+    before = (stopped / ".eventfeed" / "log.db").read_bytes()
+    result = run_with_store(stopped, "store", "restore", "no-log.db", "--yes", store=STORE)
+
+    assert (True, words in result.stderr.decode()) == (result.returncode in (1, 2), True), result.stderr
+    assert before == (stopped / ".eventfeed" / "log.db").read_bytes()
+    assert [] == list((stopped / ".eventfeed").glob("*restore*"))
+
+
+@pytest.mark.parametrize("name", ["text", "empty", "another database"])
+def test_file_that_is_no_log_is_not_backed_up(tmp_path: Path, name: str) -> None:
+    """The store of the settings is named, and no copy is left."""
+    make, words = NO_LOGS[name]
+    make(tmp_path / "no-log.db", tmp_path)
+    result = run_with_store(tmp_path, "store", "backup", "copy.db", store="sqlite:///no-log.db")
+
+    assert (1, True) == (result.returncode, words in result.stderr.decode()), result.stderr
+    assert not (tmp_path / "copy.db").exists()
+
+
+def test_database_of_another_program_is_never_changed(tmp_path: Path) -> None:
+    """No command makes a log in it."""
+    other_database(tmp_path / "other.db", tmp_path)
+    before = (tmp_path / "other.db").read_bytes()
+    results = [run_with_store(tmp_path, "store", each, store="sqlite:///other.db") for each in ("create", "check")]
+
+    assert [1, 1] == [each.returncode for each in results]
+    assert all(b"other.db is a SQLite database, but not a log" in each.stderr for each in results)
+    assert before == (tmp_path / "other.db").read_bytes()
 
 
 def test_backup_is_never_written_over_a_file(stopped: Path) -> None:

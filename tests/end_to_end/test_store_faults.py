@@ -153,6 +153,44 @@ def test_fault_of_the_store_stops_receipts_until_it_passes(
     assert {first["id"], second["id"]} <= set(stored_ids(store_file(service)))
 
 
+def notice_of_short_lock(service: RunningService) -> str:
+    """Lock the log until readiness shows it, and return its notice; "" if a busy machine made it a fault."""
+    notices = list[str]()
+
+    def is_shown() -> bool:
+        response = readiness(service)
+        notices.append(response.json().get("notice", ""))
+        return response.is_error or bool(notices[-1])
+
+    with locked(service):
+        wait_until(is_shown)
+    return notices[-1]
+
+
+def test_short_lock_does_not_change_readiness(service: RunningService, app: str) -> None:
+    """A publish waits as long. Readiness has a notice within a second, and nothing is logged."""
+    changes = len(state_changes(service))
+    notice = wait_until(lambda: notice_of_short_lock(service))
+    post_events(service, APP_PATH, cloud_event(app)).raise_for_status()
+    wait_until(lambda: "notice" not in readiness(service).json())
+
+    assert "the store does not respond" in notice
+    assert changes == len(state_changes(service))
+
+
+def test_lost_file_of_approvals_is_told_until_it_is_back(service: RunningService, app: str) -> None:
+    """Readiness names it. Events are still published, since the log is usable."""
+    access = store_file(service).with_name("log.access.db")
+    access.rename(access.with_suffix(".away"))
+    unready = wait_for_readiness(service, 503).json()
+    post_events(service, APP_PATH, cloud_event(app)).raise_for_status()
+    access.with_suffix(".away").rename(access)
+    wait_for_readiness(service, 200)
+
+    assert "log.access.db was removed" in unready["detail"]
+    assert "the store of approvals and the audit log is not usable" in (service.folder / "output").read_text()
+
+
 def overwrite(file: Path, older: Path) -> None:
     """Copy an older log over the file, which stays the same file for the service."""
     checkpoint(file)

@@ -33,8 +33,6 @@ from eventfeed.telemetry.logs import configure
 from eventfeed.telemetry.requests import RequestTelemetry
 from eventfeed.telemetry.telemetry import Telemetry
 
-# Counts the time asleep too, where the system can.
-TIMER = functools.partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 # Objects before a garbage collection. With the default, most of those it visits are of requests under way.
 COLLECT_EVERY = 20_000
 
@@ -70,7 +68,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     identity = Identity(settings, telemetry, clock=store.clock)
     access = identity.access()
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
-    authenticator = Authenticator(identity.issuer, timer=TIMER)
+    authenticator = Authenticator(identity.issuer)
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     problems = reading.problems
     publishing = Publishing(
@@ -85,7 +83,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
         *reading.routes(store, reader, authenticator=authenticator, access=access),
         *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),
         *identity.routes(access.register),
-        *health_routes(reader, store.appender, retention=store.retention),
+        *health_routes(reader, store.appender, retention=store.retention, records=store.records_usability),
         *schema_routes(public_url),
     ]
     # `request_class` makes each request an `HttpRequest`.

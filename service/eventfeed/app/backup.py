@@ -2,14 +2,14 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from eventfeed.app.ids import new_log_name
 from eventfeed.domain.errors import LogDamaged, StoreUnusable
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.clock import MachineClock
-from eventfeed.log.sqlite.backup import FAULTS_MAX, copy_store, integrity_faults, replace_store
+from eventfeed.log.sqlite.backup import FAULTS_MAX, copy_store, integrity_faults, replace_store, require_log
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.settings import Settings
@@ -19,7 +19,8 @@ STEP_ENTRIES = 1_000
 
 
 def back_up(settings: Settings, target: Path) -> None:
-    """Write a consistent copy of a SQLite log, also while it is served. Raises `FileExistsError`."""
+    """Write a consistent copy of a SQLite log, also while it is served. Raises `FileExistsError`, `StoreUnusable`."""
+    require_log(settings.sqlite_path)
     copy_store(settings.sqlite_path, target)
 
 
@@ -49,18 +50,30 @@ def check_file(settings: Settings) -> Iterator[str]:
 
 
 async def prepare_restore(backup: Path, new: Path) -> Head:
-    """Copy a backup to `new`, check the copy, and give its log a new name. Raises `LogDamaged` with its faults."""
+    """Copy a backup to `new`, check the copy, and give its log a new name. Raises `LogDamaged` with its faults.
+
+    Raises `StoreUnusable` for a file that is no log.
+    """
+    require_log(backup)
     copy_store(backup, new)
     log = SqliteLog(new, new_name=new_log_name)
     try:
-        await log.open()
-        faults = [*integrity_faults(new), *[each async for each in check_entries(log)]]
-        if faults:
-            raise LogDamaged(f"{backup} is damaged. " + " ".join(faults[:FAULTS_MAX]))
-        await log.rename()
-        return await log.head()
+        faults = await _faults(log, new)
+        if not faults:
+            await log.rename()
+            return await log.head()
     finally:
         await log.close()
+    raise LogDamaged(f"{backup} is damaged. " + " ".join(faults[:FAULTS_MAX]))
+
+
+async def _faults(log: SqliteLog, path: Path) -> Sequence[str]:
+    """Open the log of a file, and return its faults."""
+    try:
+        await log.open()
+        return [*integrity_faults(path), *[each async for each in check_entries(log)]]
+    except LogDamaged as damage:
+        return [str(damage)]
 
 
 def require_stopped(settings: Settings) -> None:

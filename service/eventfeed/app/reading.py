@@ -6,6 +6,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.app.identity import Access
 from eventfeed.app.store import Store
+from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.problems import Problems
@@ -52,14 +53,22 @@ class Reading:
         ]
 
     def _services(self, reader: Reader, clock: MachineClock) -> ReadingServices:
-        settings = self._settings
-        limits = ReadingLimits(
-            waits=self._quota(settings.waits, each=settings.caller_waits),
-            streams=self._quota(settings.streams, each=settings.caller_streams),
-            memory=self._quota(settings.response_mib * MIB, each=settings.response_mib * MIB // CALLER_PART),
-            telemetry=self.telemetry,
-        )
+        limits = reading_limits(self._settings, self.telemetry)
         return ReadingServices(reader, clock, self.problems, limits, self.telemetry)
 
-    def _quota(self, total: int, *, each: int) -> Quota:
-        return Quota(total, anonymous=total * self._settings.anonymous_percent // 100, each=each)
+
+def reading_limits(settings: Settings, telemetry: Telemetry) -> ReadingLimits:
+    """Return the limits of the settings. Every part of the memory holds a whole page, else that would never be sent."""
+    memory = settings.response_mib * MIB
+    percent = settings.anonymous_percent
+    return ReadingLimits(
+        waits=Quota(settings.waits, anonymous=_part(settings.waits, percent), each=settings.caller_waits),
+        streams=Quota(settings.streams, anonymous=_part(settings.streams, percent), each=settings.caller_streams),
+        memory=Quota(memory, anonymous=max(_part(memory, percent), PAGE_BYTES_MAX), each=memory // CALLER_PART),
+        telemetry=telemetry,
+    )
+
+
+def _part(total: int, percent: int) -> int:
+    """Return a part in percent, rounded up."""
+    return -(-total * percent // 100)

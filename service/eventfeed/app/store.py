@@ -21,6 +21,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.connections import require_sound_library
 from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.log.usability import Usability
 from eventfeed.records.sqlite import SqliteRecords
 from eventfeed.settings import Settings, SettingsError
 from eventfeed.telemetry.telemetry import Telemetry
@@ -55,6 +56,7 @@ class Store:
         else:
             engines = _cosmos_engines(settings, telemetry, clock=self.clock, segment_entries=segment_entries)
         self.log, self.records, self._database = engines
+        self.records_usability = Usability("the store of approvals and the audit log", self.records.probe)
         self._telemetry = telemetry
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)

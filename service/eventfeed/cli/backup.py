@@ -15,8 +15,6 @@ from eventfeed.settings import Settings
 if TYPE_CHECKING:
     from eventfeed.app.store import Store
 
-# Faults that a check prints.
-FAULTS_PRINTED_MAX = 20
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 
 
@@ -40,6 +38,7 @@ def backup(file: Path) -> None:
 def check() -> None:
     """Check that the log is complete: no gap, the recorded ends, and on SQLite the file and the digests."""
     from eventfeed.app.backup import check_entries, check_file  # noqa: PLC0415  # as for serve
+    from eventfeed.log.sqlite.backup import FAULTS_MAX  # noqa: PLC0415  # as for serve
 
     here = settings_here()
 
@@ -50,7 +49,7 @@ def check() -> None:
         return f"The log {head.log} has the events {head.log_start + 1} to {head.end_offset}", faults
 
     state, faults = run_on_store(find_faults)
-    for fault in faults[:FAULTS_PRINTED_MAX]:
+    for fault in faults[:FAULTS_MAX]:
         click.echo(fault, err=True)
     if faults:
         raise click.ClickException(f"{state}, with {len(faults)} faults. Restore a backup.")

@@ -61,7 +61,7 @@ def _port_findings(settings: Settings) -> Iterator[Finding]:
         detail = body.get("detail", "It does not respond.")
         yield Finding("service", f"It is not ready: {detail}", "See the troubleshooting table of docs/operating.md.")
     elif notice := body.get("notice"):
-        yield Finding("service", f"It is ready. {notice}", "Check the clock, then run the command or wait.")
+        yield Finding("service", f"It is ready. {notice}", "See the troubleshooting table of docs/operating.md.")
     else:
         yield Finding("service", "It is ready.")
 

@@ -67,6 +67,9 @@ class InvalidEvent(Refused, code="invalid-event"):
 class InvalidCursor(Refused, code="invalid-cursor"):
     """A cursor that is malformed, ahead of the log, or an event id that this feed does not have."""
 
+    def __init__(self, detail: str, *, fault: str) -> None:
+        super().__init__(detail, faults=[Fault(parameter="after", detail=fault)])
+
 
 class CursorExpired(Refused, code="cursor-expired"):
     """A cursor older than the retention. Reading can start at `oldest`, whose event has `oldest_time`."""

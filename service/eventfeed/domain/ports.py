@@ -213,3 +213,7 @@ class Audit(Protocol):
     def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         """Yield the entries in these bounds, oldest first."""
         ...
+
+    def probe(self) -> Awaitable[None]:
+        """Raise `StoreUnusable` if the store of the entries is lost."""
+        ...

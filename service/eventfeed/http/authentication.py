@@ -9,6 +9,7 @@ from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Principal
 from eventfeed.http.request import HttpRequest
 from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
+from eventfeed.log.clock import BOOT_TIMER
 
 # Some 1 KB each: more callers than one process serves within the life of a token.
 CACHE_TOKENS_MAX = 10_000
@@ -20,7 +21,7 @@ class Authenticator:
     `timer` counts nanoseconds, also those asleep: a step of the clock makes no cached token live longer.
     """
 
-    def __init__(self, issuer: PlatformIssuer, *, timer: Clock) -> None:
+    def __init__(self, issuer: PlatformIssuer, *, timer: Clock = BOOT_TIMER) -> None:
         self._issuer = issuer
         # By a digest of the token.
         self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, self._expiry, timer=timer)

@@ -4,7 +4,7 @@ import zlib
 
 from litestar.exceptions import HTTPException
 
-from eventfeed.domain.errors import InvalidRequest, TooLarge
+from eventfeed.domain.errors import Fault, InvalidRequest, TooLarge
 
 ACCEPTED_CODINGS = "gzip, identity"
 
@@ -37,4 +37,9 @@ def decode_content(body: bytes, coding: str, *, bytes_max: int) -> bytes:
         body = member.unused_data
         if member.eof and not body:
             return b"".join(parts)
-    raise InvalidRequest("The body is not valid gzip (RFC 1952).")
+    raise invalid_body("is not valid gzip (RFC 1952)")
+
+
+def invalid_body(fault: str) -> InvalidRequest:
+    """Return the refusal of a whole body."""
+    return InvalidRequest(f"The body {fault}.", faults=[Fault(pointer="", detail=fault)])

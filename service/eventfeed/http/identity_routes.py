@@ -9,6 +9,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.http.authentication import bearer_token
+from eventfeed.http.header_text import INVALID_ESCAPE
 from eventfeed.http.public_url import is_local
 from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest, get, post
 from eventfeed.http.response import JSON
@@ -78,8 +79,14 @@ def _require_local(request: HttpRequest) -> None:
 
 
 def _form(body: bytes) -> dict[str, str]:
+    """Return the fields of a form, none of them repeated (RFC 6749 §3.2)."""
     try:
-        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS_MAX))
+        text = body.decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+        fields = dict(pairs)
+        if not INVALID_ESCAPE.search(text) and len(fields) == len(pairs):
+            return fields
     except ValueError:
-        detail = "must be form-encoded fields"
-        raise InvalidRequest("The form is not valid.", faults=[Fault(pointer="", detail=detail)]) from None
+        pass
+    detail = f"must be at most {FORM_FIELDS_MAX} form-encoded fields, each once"
+    raise InvalidRequest("The form is not valid.", faults=[Fault(pointer="", detail=detail)])

@@ -3,6 +3,7 @@
 import html
 import logging
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import msgspec
@@ -169,6 +170,10 @@ _CODES = {
 }
 
 
+# Of the framework's refusals, it is the only one with status 400.
+_INVALID_HOST = Fault(parameter="host", detail="must be a host name or an address, perhaps with a port (RFC 9110 §7.2)")
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """Problem details (RFC 9457 §3.1) with our extensions."""
 
@@ -244,7 +249,10 @@ class Problems:
         code = _CODES.get(refusal.status_code)
         if code is None:
             return self.on_defect(request, refusal)
-        return _response(self._problem(request, code, detail=KINDS[code].explanation), refusal.headers or {})
+        problem = self._problem(request, code, detail=KINDS[code].explanation)
+        if problem.status == HTTPStatus.BAD_REQUEST:
+            problem = replace(problem, detail="The Host header is not valid.", errors=[_INVALID_HOST])
+        return _response(problem, refusal.headers or {})
 
     def on_defect(self, request: HttpRequest, defect: Exception) -> Response[bytes]:
         """Return the response for an unexpected exception, and log it."""

@@ -20,8 +20,8 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Message, Middleware, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.domain.errors import InvalidRequest, TooLarge
-from eventfeed.http.body import decode_content
+from eventfeed.domain.errors import Fault, InvalidRequest, TooLarge
+from eventfeed.http.body import decode_content, invalid_body
 from eventfeed.http.response import BytesResponse, parse_media_type
 
 # Bytes of a body over its limit that are read and dropped before the response.
@@ -87,12 +87,14 @@ class HttpRequest(Request[None, None, State]):
         if b"%" in path and _ENCODED_SEPARATOR.search(path):
             raise NotFoundException
         if self._repeated:
-            raise InvalidRequest(f"The request repeats {', '.join(self._repeated)}, which must not be repeated.")
+            faults = [Fault(parameter=name, detail="must not be repeated") for name in self._repeated]
+            raise InvalidRequest(f"The request repeats {', '.join(self._repeated)}.", faults=faults)
         for name in _CACHED:  # a generator would cost every request twice as much
             if len(self.fields.get(name, "")) > HEADER_LENGTH_MAX:
                 raise HTTPException(status_code=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         if not self.host and self.scope["http_version"] == "1.1":  # granian adds an empty Host
-            raise InvalidRequest("The request has no Host header.")
+            faults = [Fault(parameter="host", detail="is required")]
+            raise InvalidRequest("The request has no Host header.", faults=faults)
 
     async def drain(self) -> None:
         """Read the body, unless it has been read: a client that is still sending would lose a refusal."""
@@ -113,14 +115,14 @@ class HttpRequest(Request[None, None, State]):
                 while more and length <= DRAIN_BYTES_MAX:
                     message = await self.receive()
                     if message["type"] != "http.request":
-                        raise InvalidRequest("The request ended before its body did.")
+                        raise invalid_body("is not complete: the request ended before")
                     part = message.get("body", b"")
                     length += len(part)
                     if length <= bytes_max:
                         parts.append(part)
                     more = message.get("more_body", False)
         except TimeoutError:
-            raise InvalidRequest(f"The body did not arrive within {BODY_SECONDS_MAX:.0f} seconds.") from None
+            raise invalid_body(f"did not arrive within {BODY_SECONDS_MAX:.0f} seconds") from None
         if length > bytes_max:
             raise TooLarge(f"The body of this request must not exceed {bytes_max} bytes.")
         body, coding = b"".join(parts), self.fields.get("content-encoding")

@@ -23,7 +23,7 @@ from eventfeed.domain.ports import EventLog, Head, StoredEvent
 from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.memory.tail import Tail
-from eventfeed.log.usability import Usability
+from eventfeed.log.usability import usability_of_log
 from eventfeed.telemetry.telemetry import Telemetry
 
 # The queue holds the events of a few seconds. A longer queue would only delay the response 503.
@@ -60,7 +60,12 @@ class Appender:
         self._queue_events = 0
         self._queue_bytes = 0
         self._has_work = asyncio.Event()
-        self._usability = Usability(log, tail)
+        self._usability = usability_of_log(log, tail)
+
+    @property
+    def notice(self) -> str:
+        """A sentence for operators while the store does not respond, else ""."""
+        return self._usability.notice
 
     @property
     def depth(self) -> int:

@@ -19,6 +19,9 @@ _log = logging.getLogger(__name__)
 # The most that a clock may differ (ns). An entry far in the future would force its time on all later ones.
 CLOCK_SKEW_MAX = 5 * CLOCK_SECOND
 _UPTIME_FILE = Path("/proc/uptime")
+# The time since boot (ns) as the C library has it, at a tenth of the cost of `time_since_boot`. A library that fakes
+# the clocks of this process may change it.
+BOOT_TIMER: Clock = functools.partial(time.clock_gettime_ns, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class MachineClock:

@@ -62,7 +62,10 @@ def start_of(after: After, head: Head) -> int | NeedsLookup:
             if position > head.end_offset:
                 if isinstance(after, Cursor) and after.proof:
                     raise CursorOfAnotherLog(f"{_OLDER_COPY.format(head.log)} Start again.")
-                raise InvalidCursor(f"This cursor is ahead of the log, which ends at {head.log}.{head.end_offset}.")
+                end = f"{head.log}.{head.end_offset}"
+                raise InvalidCursor(
+                    f"This cursor is ahead of the log, which ends at {end}.", fault="is ahead of the log"
+                )
             return position if position >= head.log_start else NeedsLookup.EXPIRED
 
 
@@ -174,7 +177,8 @@ class Reader:
             return scan.entries[0].sequence
         if scan.examined < head.end_offset:
             raise Unavailable("The search for this event id took too long. Use a cursor instead.")
-        raise InvalidCursor("The value is neither a cursor nor the id of an event in this feed.")
+        fault = "is neither a cursor nor the id of an event in this feed"
+        raise InvalidCursor(f"The value {fault}.", fault=fault)
 
     async def _oldest_time(self, since: int, start: int, *, head: Head) -> int | None:
         """Return the time of the oldest entry if the page begins there, because `since` is before the retention."""

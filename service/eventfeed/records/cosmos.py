@@ -38,6 +38,9 @@ class CosmosRecords:
     async def close(self) -> None:
         """Do nothing: the owner of the database closes it."""
 
+    async def probe(self) -> None:
+        """See `Audit.probe`. Readiness reads the log of the same database, which fails with it."""
+
     async def approval(self, organisation: str) -> Approval | None:
         """See `Approvals.approval`."""
         documents = await self._calls.query(

@@ -31,7 +31,7 @@ class SqliteRecords:
         files = self._files = StoreFiles(path)
         pool = self._pool = ConnectionPool(files, count=1, writes=True)
         self.approval, self.approve, self.withdraw = pool.bind(_approval), pool.bind(_approve), pool.bind(_withdraw)
-        self.record = pool.bind(_record)
+        self.record, self.probe = pool.bind(_record), pool.bind(_probe)
 
     async def create(self) -> None:
         """Create the file if it does not exist, then open it."""
@@ -98,6 +98,10 @@ def _record(db: StoreConnection, entry: AuditEntry) -> None:
             "INSERT INTO audit (time, organisation, entry) VALUES (?, ?, ?)",
             (entry.time, entry.organisation, msgspec.json.encode(entry)),
         )
+
+
+def _probe(db: StoreConnection) -> None:
+    db.require_in_place()
 
 
 def _entries(db: StoreConnection, bounds: AuditRange, *, after: int) -> Sequence[tuple[int, AuditEntry]]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,8 +37,13 @@ class Report:
         """Count a request. A 5xx and a request that takes too long are failures."""
         self.statuses[status] += 1
         self.longest = max(self.longest, seconds)
-        if (not 200 <= status < 500 or seconds > seconds_max) and len(self.failures) < FAILURES_MAX:
-            self.failures.append(f"{status} after {seconds:.3f} s: {request!r:.2000}")
+        if not 200 <= status < 500 or seconds > seconds_max:
+            self.add_failure(f"{status} after {seconds:.3f} s: {request!r:.2000}")
+
+    def add_failure(self, failure: str) -> None:
+        """Keep a failure, unless there are many."""
+        if len(self.failures) < FAILURES_MAX:
+            self.failures.append(failure)
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} x {status}" for status, count in sorted(self.statuses.items()))
@@ -65,6 +71,8 @@ async def fuzz_application(folder: Path, *, seed: int, count: int, show: bool = 
             response = await send_request(application, request)
             seconds = time.process_time() - before
             report.add(request, status=response.status, seconds=seconds, seconds_max=SECONDS_MAX)
+            if response.status == HTTPStatus.BAD_REQUEST and response.body and b'"errors":[' not in response.body:
+                report.add_failure(f"400 without a fault: {request!r:.2000}")
             if show and number % 50_000 == 0:
                 print(report, file=sys.stderr, flush=True)
     return report

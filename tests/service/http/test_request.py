@@ -109,6 +109,35 @@ async def test_request_without_one_valid_host_is_refused_on_any_path(
     assert (400, "invalid-request") == problem_of(response)
 
 
+INSTANCE = b"/events/instanceeventsforinstance/00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    ("request_", "fault"),
+    [
+        (AsgiRequest("GET", b"/health/live", headers=((b"host", b'a"b'),)), {"parameter": "host"}),
+        (AsgiRequest("GET", b"/nowhere", headers=((b"host", b"a b"),)), {"parameter": "host"}),
+        (AsgiRequest("GET", b"/health/live", headers=()), {"parameter": "host"}),
+        (AsgiRequest("GET", b"/health/live", headers=(HOST, HOST)), {"parameter": "host"}),
+        (AsgiRequest("GET", b"/health/live", headers=(HOST, *[(b"person", b"0")] * 2)), {"parameter": "person"}),
+        (AsgiRequest("POST", INSTANCE, b"after=%ZZ"), {"parameter": "after"}),
+        (AsgiRequest("POST", INSTANCE, b"after=x"), {"parameter": "after"}),
+        (AsgiRequest("POST", INSTANCE, b"after=99"), {"parameter": "after"}),
+        (AsgiRequest("POST", INSTANCE, headers=(HOST, (b"content-encoding", b"gzip")), parts=(b"x",)), {"pointer": ""}),
+        (AsgiRequest("POST", INSTANCE, parts=(b"[",)), {"pointer": ""}),
+        (AsgiRequest("POST", b"/development/maskinporten/token", parts=(b"scope=%ZZ",)), {"pointer": ""}),
+        (AsgiRequest("POST", b"/development/maskinporten/token", parts=(b"scope=a&scope=b",)), {"pointer": ""}),
+    ],
+)
+async def test_every_400_names_its_fault(application: Litestar, request_: AsgiRequest, fault: dict[str, str]) -> None:
+    """Those of the framework too. A fault has the name of a parameter or header, or points into the body."""
+    response = await send_request(application, request_)
+    (error,) = msgspec.json.decode(response.body)["errors"]
+
+    assert 400 == problem_of(response)[0]
+    assert (fault, True) == ({name: text for name, text in error.items() if name != "detail"}, bool(error["detail"]))
+
+
 @pytest.mark.parametrize("path", [b"/nowhere", b"/health/live"])
 @pytest.mark.parametrize(
     ("query", "headers", "problem"),

@@ -14,9 +14,9 @@ from eventfeed.domain.publishing import Submission
 from eventfeed.log import usability
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
-from eventfeed.log.sqlite.connections import PROBE_MILLISECONDS
+from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS
 from eventfeed.log.sqlite.log import SqliteLog
-from eventfeed.log.usability import Usability
+from eventfeed.log.usability import Usability, usability_of_log
 from tests.support.engines import ManualClock, running_appender
 from tests.support.events import entries, event
 from tests.support.faulty_log import FaultyLog
@@ -65,7 +65,7 @@ async def publish(appender: Appender) -> None:
 
 async def test_judgement_is_used_again_for_a_moment(probed: ProbedLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many readiness requests cause one probe; a change shows within a second."""
-    judge = Usability(probed, Tail(probed))
+    judge = usability_of_log(probed, Tail(probed))
     monkeypatch.setattr(usability, "JUDGEMENT_SECONDS", 1_000)
     for _ in range(10):
         await judge.require_usable()
@@ -73,9 +73,79 @@ async def test_judgement_is_used_again_for_a_moment(probed: ProbedLog, monkeypat
     assert 1 == probed.probes
 
 
-def test_readiness_shows_a_lock_within_a_second() -> None:
-    """An earlier judgement and the longest wait of a probe together take less."""
-    assert usability.JUDGEMENT_SECONDS + PROBE_MILLISECONDS / 1_000 < 1
+def test_readiness_responds_within_a_second_to_a_change() -> None:
+    """An earlier judgement and the wait for a new one together take less."""
+    assert usability.JUDGEMENT_SECONDS + usability.ANSWER_SECONDS < 1
+
+
+def test_probe_waits_for_a_lock_as_long_as_an_append() -> None:
+    """Only then it is a fault: a publish during a shorter lock gets its receipt."""
+    assert usability.PROBE_SECONDS_MAX > BUSY_MILLISECONDS / 1_000
+
+
+class SlowStore:
+    """A store with a probe that waits for its result, and the judgement of it."""
+
+    def __init__(self) -> None:
+        self.probes = 0
+        self.result = asyncio.get_running_loop().create_future()
+        self.judge = Usability("the store", self.probe)
+
+    async def probe(self) -> None:
+        """Wait for the result."""
+        self.probes += 1
+        await self.result
+
+    async def end(self, failure: Unavailable | None = None) -> None:
+        """End the probe under way, and let it be judged."""
+        if failure:
+            self.result.set_exception(failure)
+        else:
+            self.result.set_result(None)
+        await self.judge._probing.run(self.judge._judge_by_probe)
+
+
+@pytest.fixture
+async def slow(monkeypatch: pytest.MonkeyPatch) -> SlowStore:
+    """A store whose probe takes until the test ends it."""
+    monkeypatch.setattr(usability, "ANSWER_SECONDS", 0.001)
+    monkeypatch.setattr(usability, "JUDGEMENT_SECONDS", 0)
+    return SlowStore()
+
+
+async def test_short_lock_changes_only_the_notice(slow: SlowStore, caplog: pytest.LogCaptureFixture) -> None:
+    """The last judgement is valid until the one probe under way has its result."""
+    for _ in range(3):
+        await slow.judge.require_usable()
+    during = slow.judge.notice
+    await slow.end()
+
+    assert "the store does not respond" in during
+    assert (1, "") == (slow.probes, slow.judge.notice)
+    assert [] == changes(caplog)
+
+
+async def test_lock_that_outlasts_an_append_is_a_fault(slow: SlowStore, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told until a later probe succeeds."""
+    await slow.judge.require_usable()
+    await slow.end(StoreUnusable("Another program has locked it."))
+    slow.result = asyncio.get_running_loop().create_future()
+    for _ in range(2):
+        with pytest.raises(StoreUnusable, match="has locked it"):
+            await slow.judge.require_usable()
+    await slow.end()
+
+    assert (None, 2) == (slow.judge.fault, len(changes(caplog)))
+
+
+async def test_store_that_never_responds_is_a_fault(slow: SlowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk may hang for ever. The store is usable as soon as the probe ends."""
+    monkeypatch.setattr(usability, "PROBE_SECONDS_MAX", 0)
+    with pytest.raises(StoreUnusable, match="has not responded"):
+        await slow.judge.require_usable()
+    await slow.end()
+
+    assert slow.judge.fault is None
 
 
 async def test_each_change_is_logged_once(
@@ -112,7 +182,7 @@ async def test_append_that_cannot_succeed_is_tried_once(probed: ProbedLog, failu
 
 async def test_lost_race_is_no_fault_of_the_store(probed: ProbedLog, caplog: pytest.LogCaptureFixture) -> None:
     """Only failures that stop every append count."""
-    judge = Usability(probed, Tail(probed))
+    judge = usability_of_log(probed, Tail(probed))
     judge.refute(TailMoved(expected=1, actual=2))
     judge.refute(Unavailable("The queue is full."))
     await judge.require_usable()
@@ -126,7 +196,7 @@ async def test_store_that_ends_before_the_known_end_is_not_usable(log: SqliteLog
     await (tail := Tail(probed)).start()
     probed.end_offset = 2
     with pytest.raises(LogDamaged, match="ends at 2, before 3"):
-        await Usability(probed, tail).require_usable()
+        await usability_of_log(probed, tail).require_usable()
 
 
 async def test_probe_changes_no_entry(log: SqliteLog, tmp_path: Path) -> None:

@@ -9,10 +9,16 @@ from eventfeed.http.response import JSON
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
+from eventfeed.log.usability import Usability
 
 
-def health_routes(reader: Reader, appender: Appender, *, retention: Retention) -> list[HTTPRouteHandler]:
-    """Return the routes of both. Liveness uses nothing; readiness fails as a read or a publish would."""
+def health_routes(
+    reader: Reader, appender: Appender, *, retention: Retention, records: Usability
+) -> list[HTTPRouteHandler]:
+    """Return the routes of both. Liveness uses nothing; readiness fails as a read or a publish would.
+
+    `records` judges the store of approvals and the audit log.
+    """
 
     @get("/health/live")
     async def live(_: HttpRequest) -> Response[bytes]:
@@ -21,8 +27,10 @@ def health_routes(reader: Reader, appender: Appender, *, retention: Retention) -
     @get("/health/ready")
     async def ready(_: HttpRequest) -> Response[bytes]:
         await appender.require_usable()
+        await records.require_usable()
         await reader.head()
-        body = {"status": "ready", **({"notice": retention.notice} if retention.notice else {})}
+        notice = " ".join(filter(None, (appender.notice, records.notice, retention.notice)))
+        body = {"status": "ready", **({"notice": notice} if notice else {})}
         return Response(msgspec.json.encode(body), media_type=JSON)
 
     return [live, ready]

@@ -245,9 +245,8 @@ def _header_text(value: str, attribute: str) -> str:
         value = re.sub(r"\\(.)", r"\1", quoted[1])
     try:
         return decode_header(value)
-    except UnicodeError:
-        detail = "is not ASCII with percent-encoded UTF-8"
-        raise _invalid(f"The header ce-{attribute} {detail}.", pointer=f"/{escape(attribute)}") from None
+    except ValueError as fault:
+        raise _invalid(f"The header ce-{attribute} {fault}.", pointer=f"/{escape(attribute)}") from None
 
 
 def _data(body: bytes, content_type: str) -> Mapping[str, object]:

@@ -27,25 +27,47 @@ _INVALID_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2}|&|$)")
 
 
 def header_pairs(headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:
-    """Return the parameters in headers, percent-decoded. Raises `InvalidRequest` for bytes outside of ASCII."""
-    pairs = [(name, header, headers[header]) for name, header in HEADERS.items() if header in headers]
-    try:
-        return [(name, decode_header(value)) for name, _, value in pairs]
-    except UnicodeError:
-        names = ", ".join(header for _, header, _ in pairs)
-        raise InvalidRequest(f"A header is not ASCII with percent-encoded UTF-8: {names}.") from None
+    """Return the parameters in headers, percent-decoded. Raises `InvalidRequest` for one that cannot be decoded."""
+    pairs, faults = list[tuple[str, str]](), list[Fault]()
+    for name, header in HEADERS.items():
+        if header not in headers:
+            continue
+        try:
+            pairs.append((name, decode_header(headers[header])))
+        except ValueError as fault:
+            faults.append(Fault(parameter=name, detail=f"{fault}, in the header {header}"))
+    if faults:
+        raise InvalidRequest("A header cannot be decoded.", faults=faults)
+    return pairs
 
 
 def query_pairs(query: bytes) -> Sequence[tuple[str, str]]:
     """Return the fields of a query. Raises `InvalidRequest` for one that is no percent-encoded UTF-8."""
-    fault = InvalidRequest("The query has too many fields, or is no percent-encoded UTF-8.")
-    if _INVALID_ESCAPE.search(query):
-        raise fault
     try:
-        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+        if not _INVALID_ESCAPE.search(query):
+            pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX)
+            return [(name, restore_plus(value) if name in _TIMES else value) for name, value in pairs]
     except ValueError:
-        raise fault from None
-    return [(name, restore_plus(value) if name in _TIMES else value) for name, value in pairs]
+        pass
+    raise InvalidRequest("The query cannot be decoded.", faults=list(_query_faults(query)))
+
+
+def _query_faults(query: bytes) -> Iterator[Fault]:
+    """Yield the faults of a query that cannot be decoded."""
+    fields = query.split(b"&")
+    if len(fields) > FIELDS_MAX:
+        yield Fault(detail=f"The query has more than {FIELDS_MAX} fields.")
+        return
+    for field in fields:
+        try:
+            is_valid = not _INVALID_ESCAPE.search(field)
+            parse_qsl(field.decode("ascii"), errors="strict")
+        except ValueError:
+            is_valid = False
+        if not is_valid:
+            name = field.partition(b"=")[0].decode("latin-1")
+            parameter = name if name.isascii() and name.isidentifier() else None
+            yield Fault(parameter=parameter, detail="is not percent-encoded UTF-8 (% itself is %25)")
 
 
 def resume(pairs: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> Sequence[tuple[str, str]]:

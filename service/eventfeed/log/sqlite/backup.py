@@ -8,13 +8,36 @@ from pathlib import Path
 
 import apsw
 
-from eventfeed.domain.errors import StoreUnusable
+from eventfeed.domain.errors import LogDamaged, StoreUnusable
 from eventfeed.domain.event import Identity
 from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
+from eventfeed.log.sqlite.log import SCHEMA_VERSION
 
 # A damaged file has thousands of faults: the first ones are enough.
 FAULTS_MAX = 20
 _CREATE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+# The first bytes of a SQLite database (SQLite database file format, §1.3.1), and the tables of a log.
+_FILE_HEADER = b"SQLite format 3\0"
+_TABLES = {"log", "entry"}
+
+
+def require_log(path: Path) -> None:
+    """Raise `StoreUnusable` with the reason unless the file is a log that this release reads."""
+    if not path.is_file():
+        raise StoreUnusable(f"{path} is not a regular file.")
+    with path.open("rb") as file:
+        header = file.read(len(_FILE_HEADER))
+    if header != _FILE_HEADER:
+        raise StoreUnusable(f"{path} is not a SQLite database." if header else f"{path} is empty.")
+    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        version = int(db.pragma("user_version"))
+    if not tables >= _TABLES:
+        raise StoreUnusable(f"{path} is a SQLite database, but not a log of this service.")
+    if version > SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"{path} has layout {version}, of a newer release; this release reads layouts up to {SCHEMA_VERSION}."
+        )
 
 
 def copy_store(source: Path, target: Path) -> None:
@@ -24,7 +47,7 @@ def copy_store(source: Path, target: Path) -> None:
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     part = target.with_name(f"{target.name}.part")
-    with contextlib.ExitStack() as undo, _translated():
+    with contextlib.ExitStack() as undo, _translated(source):
         undo.callback(target.unlink)
         undo.callback(part.unlink, missing_ok=True)
         _copy(source, part)
@@ -48,14 +71,17 @@ def _copy(source: Path, part: Path) -> None:
 
 def integrity_faults(path: Path) -> Iterator[str]:
     """Yield faults of the file: those that SQLite finds, and identities whose digest does not fit the event."""
-    with _translated(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         db.set_busy_timeout(BUSY_MILLISECONDS)
-        for (line,) in db.execute(f"PRAGMA integrity_check({FAULTS_MAX})"):
-            if line != "ok":
-                yield f"SQLite: {line}"
-        for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
-            if digest != Identity(source=source, id=id_).digest():
-                yield f"Entry {sequence} has the digest of another identity."
+        try:
+            for (line,) in db.execute(f"PRAGMA integrity_check({FAULTS_MAX})"):
+                if line != "ok":
+                    yield f"SQLite: {line}"
+            for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
+                if digest != Identity(source=source, id=id_).digest():
+                    yield f"Entry {sequence} has the digest of another identity."
+        except apsw.CorruptError as failure:
+            yield f"SQLite: {failure}."
 
 
 def replace_store(path: Path, new: Path, *, kept: Path) -> None:
@@ -63,7 +89,7 @@ def replace_store(path: Path, new: Path, *, kept: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    with _translated(), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         # Until the new file is in its place, no process opens the old one.
         db.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
         with contextlib.suppress(apsw.CorruptError, apsw.NotADBError):
@@ -80,10 +106,14 @@ def replace_store(path: Path, new: Path, *, kept: Path) -> None:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into failures; of a damaged file, `path` is the one."""
     try:
         yield
     except apsw.BusyError:
-        raise StoreUnusable("A process has the store open. Stop the service first.") from None
+        raise StoreUnusable(f"A process has {path} open. Stop the service first.") from None
     except apsw.Error as failure:
-        raise translate_error(failure) from failure
+        reason = translate_error(failure)
+        if isinstance(reason, LogDamaged):
+            reason = LogDamaged(f"{path} is damaged: {failure}.")
+        raise reason from failure

@@ -23,8 +23,6 @@ from eventfeed.settings import SettingsError
 LIBRARY_MIN = "3.51.3"
 # Time that a process waits for another one's commit (ms).
 BUSY_MILLISECONDS = 5_000
-# A probe that waits longer for another writer reports a lock (ms): readiness shows it within a second.
-PROBE_MILLISECONDS = 400
 # A connection's own cache. The operating system's holds the rest: a larger one makes no page faster.
 CACHE_KIB = 256
 
@@ -49,14 +47,14 @@ def _numbers(version: str) -> list[int]:
 class StoreConnection(apsw.Connection):
     """A connection to a store's file that exists. It opens no other file than the earlier connections."""
 
-    def __init__(self, files: StoreFiles, *, writes: bool, cache_kib: int, busy_milliseconds: int) -> None:
+    def __init__(self, files: StoreFiles, *, writes: bool, cache_kib: int) -> None:
         self.files = files
         # The time (ns) of the last write to the database file when this connection last examined it.
         self.written = 0
         files.require_in_place()
         super().__init__(str(files.path), flags=apsw.SQLITE_OPEN_READWRITE)
         files.require_in_place()
-        self.set_busy_timeout(busy_milliseconds)
+        self.set_busy_timeout(BUSY_MILLISECONDS)
         self.execute("PRAGMA synchronous = FULL")
         self.execute(f"PRAGMA cache_size = -{cache_kib}")
         if not writes:
@@ -76,18 +74,8 @@ class StoreConnection(apsw.Connection):
 class ConnectionPool:
     """Threads with a connection each. A function runs in one of them; SQLite errors become the product's own."""
 
-    def __init__(
-        self,
-        files: StoreFiles,
-        *,
-        count: int,
-        writes: bool,
-        cache_kib: int = CACHE_KIB,
-        busy_milliseconds: int = BUSY_MILLISECONDS,
-    ) -> None:
-        self._connect = functools.partial(
-            StoreConnection, files, writes=writes, cache_kib=cache_kib, busy_milliseconds=busy_milliseconds
-        )
+    def __init__(self, files: StoreFiles, *, count: int, writes: bool, cache_kib: int = CACHE_KIB) -> None:
+        self._connect = functools.partial(StoreConnection, files, writes=writes, cache_kib=cache_kib)
         self._local = threading.local()
         self._connections: list[StoreConnection] = []
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from eventfeed.domain.errors import LogDamaged, TailMoved
+from eventfeed.domain.errors import LogDamaged, StoreUnusable, TailMoved
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
-from eventfeed.log.sqlite.connections import PROBE_MILLISECONDS, ConnectionPool, StoreConnection, transaction
+from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
 from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each
 from eventfeed.log.sqlite.statements import Search, plan_searches, reach_statement, scan_statement
@@ -59,7 +59,7 @@ class SqliteLog:
         writer = self._writer = ConnectionPool(files, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
         follower = self._follower = ConnectionPool(files, count=1, writes=False)
         readers = self._readers = ConnectionPool(files, count=READER_THREADS, writes=False)
-        prober = self._prober = ConnectionPool(files, count=1, writes=True, busy_milliseconds=PROBE_MILLISECONDS)
+        prober = self._prober = ConnectionPool(files, count=1, writes=True)
         self.append, self.find, self.expire = writer.bind(_append), writer.bind(_find), writer.bind(_expire)
         self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
         self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
@@ -88,6 +88,10 @@ class SqliteLog:
 
 
 def _create(db: StoreConnection, name: str) -> None:
+    with transaction(db, writes=False):
+        is_own = _number(db, "PRAGMA user_version") > 0 or not db.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if not is_own:
+        raise StoreUnusable(f"{db.files.path} is a SQLite database, but not a log of this service.")
     db.execute("PRAGMA journal_mode = WAL")
     with transaction(db, writes=True):
         if _number(db, "PRAGMA user_version") == 0:

@@ -283,6 +283,17 @@ def test_header_value_is_unquoted_and_then_decoded_once(header: str, value: str)
     assert value == msgspec.json.decode(of_binary(b"", "", ext=header).body)["ext"]
 
 
+@pytest.mark.parametrize("value", ["a%ZZ", '"a%ZZ"', "50 %", "ø", "%ff"])
+@pytest.mark.parametrize("name", ["ext", "subject", "id", "source"])
+def test_header_value_that_cannot_be_decoded_is_refused(name: str, value: str) -> None:
+    """The header is named, whichever attribute it has."""
+    headers = {f"ce-{each}": str(text) for each, text in VALID.items()} | {f"ce-{name}": value}
+    with pytest.raises(InvalidEvent, match=f"The header ce-{name} is not ASCII") as refusal:
+        binary_event(b"", headers.items())
+
+    assert [f"/{name}"] == [fault.pointer for fault in refusal.value.faults]
+
+
 def test_binary_event_is_measured_as_it_came() -> None:
     """60 KiB of octets are accepted, although their base64 is longer. Headers count too."""
     stored = of_binary(b"\xff" * 60 * 1024, "application/octet-stream").body

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventfeed.app.reading import reading_limits
 from eventfeed.domain.errors import TooManyRequests, Unavailable
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.reading import rate_limit as module
 from eventfeed.http.reading.rate_limit import LARGE_READS_MAX, Quota, RateLimit, ReadingLimits
+from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
 
 
@@ -205,6 +208,30 @@ async def test_large_pages_are_read_a_few_at_a_time() -> None:
                 refusals += 1
 
     assert (LARGE_READS_MAX, 3) == (most, refusals)
+
+
+@pytest.mark.parametrize("percent", [0, 3, 25, 100])
+@pytest.mark.parametrize("mib", [32, 33, 256])
+@pytest.mark.parametrize("caller", [A, ANYONE])
+async def test_every_caller_has_memory_for_a_large_page(percent: int, mib: int, caller: StubCaller) -> None:
+    """A smaller part would refuse such a page for ever."""
+    limits = reading_limits(Settings(anonymous_percent=percent, response_mib=mib), Telemetry())
+    async with limits.large_read(caller):
+        pass
+    with limits.memory(caller, PAGE_BYTES_MAX):
+        pass
+
+
+@pytest.mark.parametrize(("percent", "slots"), [(0, 0), (1, 1), (25, 1), (34, 2), (100, 3)])
+def test_part_of_few_slots_is_rounded_up(percent: int, slots: int) -> None:
+    """Callers without a token have no slot only if the operator gives them none."""
+    limits, count = reading_limits(Settings(anonymous_percent=percent, streams=3), Telemetry()), 0
+    with ExitStack() as stack, suppress(Unavailable):
+        while True:
+            stack.enter_context(limits.stream(ANYONE))
+            count += 1
+
+    assert slots == count
 
 
 def test_waiting_polls_and_streams_are_counted_in_telemetry() -> None:
