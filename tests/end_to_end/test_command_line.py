@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import jwt
 import pytest
 
 from tests.support.feeds import event_ids, read_app_feed
@@ -354,6 +355,22 @@ def test_token_is_printed_alone_on_stdout(service: RunningService) -> None:
 
     assert 200 == service.exchange(external.stdout.decode().strip()).status_code
     assert 200 == service.client.get("/events/api/v1/head", headers=bearer(platform_token)).status_code
+    assert (1, b"") == (wrong.returncode, wrong.stdout)
+    assert b"9 digits" in wrong.stderr
+
+
+def test_token_of_a_system_user_is_printed(service: RunningService) -> None:
+    """Its organisation and its uuid belong together."""
+    arguments = ["token", "maskinporten", "--org-number", "310000022", "--scope", "altinn:events", "--exchange"]
+    arguments += ["--system-user", "7b2e0a4c-5d3f-4c66-9a51-9a0000000011"]
+    token = service.run_command(*arguments, "--system-user-org", "310000011").stdout.decode().strip()
+    incomplete = service.run_command(*arguments)
+    wrong = service.run_command(*arguments, "--system-user-org", "12")
+    claims = jwt.decode(token, options={"verify_signature": False})
+
+    assert "7b2e0a4c-5d3f-4c66-9a51-9a0000000011" == claims["urn:altinn:systemuser:uuid"]
+    assert (2, b"") == (incomplete.returncode, incomplete.stdout)
+    assert b"--system-user-org" in incomplete.stderr
     assert (1, b"") == (wrong.returncode, wrong.stdout)
     assert b"9 digits" in wrong.stderr
 

@@ -247,11 +247,25 @@ def test_development_issuer_responds_to_its_own_page(service: RunningService, ho
     assert 200 == response.status_code
 
 
-def test_token_of_a_system_user_is_refused(service: RunningService) -> None:
-    """Its consumer is the vendor, who would get the rights of its whole organisation."""
-    token = external_token(service, authorization_details=[{"type": "urn:altinn:systemuser", "systemuser_id": ["a"]}])
+@pytest.mark.parametrize(
+    "details",
+    [[{"type": "urn:altinn:systemuser", "systemuser_id": ["a"]}], [{"type": "another"}], [{}, {}], {}, "x", True],
+    ids=str,
+)
+def test_token_with_other_authorization_details_is_rejected_with_401(service: RunningService, details: object) -> None:
+    """Its consumer is the vendor of a system, who would get the rights of its whole organisation."""
+    response = service.exchange(external_token(service, authorization_details=details))
+    assert_problem(response, 401, "unauthenticated")
 
-    assert_problem(service.exchange(token), 403, "system-user-refused")
+    assert "authorization_details" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("provider", ["Maskinporten", "MASKINPORTEN", "maskinPorten"])
+def test_provider_of_the_exchange_is_found_without_its_case(service: RunningService, provider: str) -> None:
+    """Clients of the platform write it in several ways."""
+    response = service.exchange(external_token(service), provider=provider)
+
+    assert "ttd" == claims_of(response.raise_for_status().text)["urn:altinn:org"]
 
 
 def test_links_ignore_a_host_header_of_another_machine(service: RunningService) -> None:

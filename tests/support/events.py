@@ -49,9 +49,14 @@ def event(
 
 
 def caller(
-    *, user: str | None = None, organisation: str | None = None, party: str | None = None, level: int = 4
+    *,
+    user: str | None = None,
+    organisation: str | None = None,
+    system_user: str | None = None,
+    party: str | None = None,
+    level: int = 4,
 ) -> Principal:
-    """A caller with a platform token: a user or an organisation."""
+    """A caller with a platform token: a user, an organisation or a system user."""
     method = Method.ID_PORTEN if user else Method.MASKINPORTEN
     return Principal(
         method=method,
@@ -61,6 +66,7 @@ def caller(
         expires=2**40,
         user=user,
         organisation=organisation,
+        system_user=system_user,
         party=party,
     )
 

@@ -21,6 +21,8 @@ TTD, SKD = "991825827", "974761076"
 BAKERY, ACCOUNTANT, BANK, OTHER_BANK = "310000011", "310000022", "310000033", "310000044"
 KARI, OLA = "01838012345", "02838012346"
 KARIS_PARTY, OLAS_PARTY, BAKERYS_PARTY = "50000001", "50000002", "51000011"
+# The system user of the bakery, in a system of the accountant.
+SYSTEM_USER = "7b2e0a4c-5d3f-4c66-9a51-9a0000000011"
 COMMAND = str(Path(sys.executable).with_name("eventfeed"))
 
 
@@ -34,6 +36,12 @@ class RunningService:
     def token(self, scope: str, *, organisation: str = TTD) -> str:
         """Get a platform token of an organisation from the development issuer and the exchange."""
         form = {"org_number": organisation, "scope": scope}
+        external = self.client.post("/development/maskinporten/token", data=form).raise_for_status().text
+        return self.exchange(external).raise_for_status().text
+
+    def system_user_token(self, scope: str, *, uuid: str = SYSTEM_USER, owner: str = BAKERY) -> str:
+        """Get a platform token of a system user of the accountant's, which belongs to the owner."""
+        form = {"org_number": ACCOUNTANT, "scope": scope, "system_user": uuid, "system_user_org": owner}
         external = self.client.post("/development/maskinporten/token", data=form).raise_for_status().text
         return self.exchange(external).raise_for_status().text
 

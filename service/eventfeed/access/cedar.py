@@ -1,14 +1,14 @@
 """The decision point in this process: Cedar policies over the register's file."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import islice
 
 import cedarpy
 import msgspec
 
-from eventfeed.access.local import OrganisationEntry, PersonEntry, Population
+from eventfeed.access.local import Population
 from eventfeed.access.watched_file import WatchedFile
 from eventfeed.domain.app_source import app_of
 from eventfeed.domain.decision import Question
@@ -18,8 +18,7 @@ from eventfeed.domain.principal import Principal
 BATCH_QUESTIONS_MAX = 100
 
 Entity = Mapping[str, object]
-Entry = OrganisationEntry | PersonEntry
-# The name of a principal in the policies: its type, and its user id or organisation number.
+# The name of a principal in the policies: its type, and its user id, organisation number or uuid.
 Name = tuple[str, str]
 
 
@@ -39,7 +38,7 @@ class CedarDecisionPoint:
         self._population, self._policies, self._development = population, policies, development
         # Made from this population.
         self._source: Population | None = None
-        self._entities = _entities(())
+        self._entities = _entities({}, orgs={})
         # The parties of each caller: its own, and those that it may act for.
         self._acts_for: Mapping[Name, frozenset[str]] = {}
         self._owners: Mapping[str, str] = {}
@@ -75,10 +74,11 @@ class CedarDecisionPoint:
     async def _refresh(self) -> None:
         population = await self._population.current()
         if population is not self._source:
-            entries: Sequence[Entry] = [*population.organisations, *population.people]
-            self._entities = _entities(entries)
-            self._acts_for = {_name(entry): frozenset((entry.party, *entry.acts_for)) for entry in entries}
-            self._parties = frozenset(entry.party for entry in entries)
+            self._acts_for = dict(_callers(population))
+            orgs = {("Organisation", each.number): each.org for each in population.organisations if each.org}
+            self._entities = _entities(self._acts_for, orgs=orgs)
+            parties = [each.party for each in population.organisations]
+            self._parties = frozenset((*parties, *(each.party for each in population.people)))
             self._owners = {entry.resource: entry.owner for entry in population.resources}
             self._source = population
 
@@ -99,24 +99,36 @@ class CedarDecisionPoint:
         }
 
 
-def _entities(entries: Sequence[Entry]) -> cedarpy.Entities:
-    return cedarpy.Entities.from_json_str(msgspec.json.encode([_entity(entry) for entry in entries]).decode())
+def _callers(population: Population) -> Iterator[tuple[Name, frozenset[str]]]:
+    """Yield every caller in the register, with its own party and those that it may act for."""
+    for organisation in population.organisations:
+        yield ("Organisation", organisation.number), frozenset((organisation.party, *organisation.acts_for))
+    for person in population.people:
+        yield ("User", person.user), frozenset((person.party, *person.acts_for))
+    parties = {each.number: each.party for each in population.organisations}
+    for system_user in population.system_users:
+        own = parties[system_user.organisation]
+        yield ("SystemUser", system_user.uuid), frozenset((own, *system_user.acts_for))
 
 
-def _name(entry: Entry) -> Name:
-    return ("User", entry.user) if isinstance(entry, PersonEntry) else ("Organisation", entry.number)
+def _entities(callers: Mapping[Name, AbstractSet[str]], *, orgs: Mapping[Name, str]) -> cedarpy.Entities:
+    entities = [_entity(name, parties, org=orgs.get(name)) for name, parties in callers.items()]
+    return cedarpy.Entities.from_json_str(msgspec.json.encode(entities).decode())
 
 
 def _caller_name(principal: Principal) -> Name:
-    user, organisation = principal.user, principal.organisation or ""
-    return ("Organisation", organisation) if user is None else ("User", user)
+    if principal.user is not None:
+        return "User", principal.user
+    if principal.system_user is not None:
+        return "SystemUser", principal.system_user
+    return "Organisation", principal.organisation or ""
 
 
-def _entity(entry: Entry) -> Entity:
-    attributes: dict[str, object] = {"parties": [_party(party) for party in (entry.party, *entry.acts_for)]}
-    if isinstance(entry, OrganisationEntry) and entry.org is not None:
-        attributes["org"] = entry.org
-    return {"uid": _uid(*_name(entry)), "attrs": attributes, "parents": []}
+def _entity(name: Name, parties: AbstractSet[str], *, org: str | None) -> Entity:
+    attributes: dict[str, object] = {"parties": [_party(party) for party in parties]}
+    if org is not None:
+        attributes["org"] = org
+    return {"uid": _uid(*name), "attrs": attributes, "parents": []}
 
 
 def _party(party: str) -> Entity:

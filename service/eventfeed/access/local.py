@@ -1,4 +1,4 @@
-"""The register as a local file: organisations and people, who may act for whom, and the first approvals."""
+"""The register as a local file: organisations, people, system users, who may act for whom, and first approvals."""
 
 import re
 from collections import Counter
@@ -52,6 +52,15 @@ class PersonEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     acts_for: Sequence[PartyId] = ()
 
 
+class SystemUserEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A system user of an organisation: `acts_for` are the parties it may act for besides that organisation's."""
+
+    uuid: Uuid
+    organisation: OrganisationNumber
+    name: str
+    acts_for: Sequence[PartyId] = ()
+
+
 class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The first approval of an organisation, valid until it is replaced or withdrawn."""
 
@@ -73,6 +82,7 @@ class Population(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     organisations: Sequence[OrganisationEntry]
     people: Sequence[PersonEntry]
+    system_users: Sequence[SystemUserEntry] = ()
     resources: Sequence[ResourceEntry] = ()
     approvals: Sequence[ApprovalEntry] = ()
 
@@ -136,7 +146,8 @@ def _population(text: bytes) -> Population:
         raise ValueError("the JSON is nested too deeply; correct the file") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise ValueError(f"{_mask(str(failure))}; correct the file") from None
-    if faults := [*_contradictions(population), *_owner_contradictions(population)]:
+    contradictions = (_contradictions, _system_user_contradictions, _owner_contradictions)
+    if faults := [fault for find in contradictions for fault in find(population)]:
         raise ValueError("\n".join(map(_mask, faults)))
     return population
 
@@ -160,8 +171,18 @@ def _contradictions(population: Population) -> Iterator[str]:
         yield f"uuid {uuid} occurs twice; correct one"
     for number in _duplicates(entry.organisation for entry in population.approvals):
         yield f"organisation {number} has two approvals; keep one"
-    for party in sorted({*chain.from_iterable(entry.acts_for for entry in entries)} - {*parties}):
+    acts_for = chain.from_iterable(entry.acts_for for entry in [*entries, *population.system_users])
+    for party in sorted({*acts_for} - {*parties}):
         yield f"an entry acts for party {party}, which does not exist; add the party or remove the right"
+
+
+def _system_user_contradictions(population: Population) -> Iterator[str]:
+    """Yield the system users that are two, and those of an organisation that does not exist."""
+    for uuid in _duplicates(entry.uuid for entry in population.system_users):
+        yield f"system user {uuid} occurs twice; keep one"
+    owners = {entry.organisation for entry in population.system_users}
+    for number in sorted(owners - {entry.number for entry in population.organisations}):
+        yield f"a system user belongs to organisation {number}, which does not exist; add the organisation"
 
 
 def _owner_contradictions(population: Population) -> Iterator[str]:

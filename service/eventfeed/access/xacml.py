@@ -21,6 +21,7 @@ class AttributeId(enum.StrEnum):
 
     ACTION = "urn:oasis:names:tc:xacml:1.0:action:action-id"
     USER = "urn:altinn:userid"
+    SYSTEM_USER = "urn:altinn:systemuser:uuid"
     ORGANISATION = "urn:altinn:organization:identifier-no"
     ORG = "urn:altinn:org"
     APP = "urn:altinn:app"
@@ -166,8 +167,11 @@ def _meets_obligations(obligations: Sequence[_Obligation], principal: Principal)
 
 
 def _subject(principal: Principal) -> Sequence[Json]:
+    """Return the attributes of the caller. The platform takes a system user without any others."""
     if principal.user is not None:
         return [_attribute(AttributeId.USER, principal.user)]
+    if principal.system_user is not None:
+        return [_attribute(AttributeId.SYSTEM_USER, principal.system_user)]
     numbers = [(AttributeId.ORGANISATION, principal.organisation), (AttributeId.ORG, principal.org)]
     return [_attribute(name, value) for name, value in numbers if value is not None]
 

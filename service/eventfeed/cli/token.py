@@ -18,12 +18,22 @@ def token() -> None:
 @token.command()
 @click.option("--org-number", "number", required=True, metavar="N", help="The organisation's number, 9 digits.")
 @click.option("--scope", "scopes", required=True, multiple=True, metavar="S", help="A scope; may be repeated.")
+@click.option("--system-user", metavar="UUID", help="A system user, for which the organisation is the vendor.")
+@click.option("--system-user-org", metavar="N", help="The number of the organisation that the system user belongs to.")
 @exchange_option
 @url_option
-def maskinporten(number: str, scopes: tuple[str, ...], *, url: str | None, exchange: bool) -> None:
-    """Print a token for an organisation, from the service's own Maskinporten. It grants every scope."""
-    issuer = IssuerTokens("maskinporten", {"org_number": number, "scope": " ".join(scopes)})
-    _print(issuer, url=url, exchange=exchange)
+def maskinporten(
+    number: str, scopes: tuple[str, ...], *, url: str | None, exchange: bool, **system_user: str | None
+) -> None:
+    """Print a token for an organisation, from the service's own Maskinporten. It grants every scope.
+
+    With --system-user and --system-user-org it is a token for a system user of that vendor.
+    """
+    if None in system_user.values() and any(system_user.values()):
+        raise click.UsageError("--system-user and --system-user-org belong together: set both.")
+    form = {"org_number": number, "scope": " ".join(scopes)}
+    form |= {name: value for name, value in system_user.items() if value is not None}
+    _print(IssuerTokens("maskinporten", form), url=url, exchange=exchange)
 
 
 @token.command(name="id-porten")

@@ -13,8 +13,7 @@ Failure                       code
 ├── Forbidden                                       get the right
 │   ├── InsufficientScope     insufficient-scope
 │   ├── NotApproved           not-approved
-│   ├── ForeignSource         foreign-source
-│   └── SystemUserRefused     system-user-refused   use a token of the organisation itself
+│   └── ForeignSource         foreign-source
 ├── NotThroughGateway         not-through-the-gateway   use the public address of the service
 ├── TooManyRequests           too-many-requests     slow down
 └── Unavailable               unavailable           try again after a while
@@ -117,10 +116,6 @@ class NotApproved(Forbidden, code="not-approved"):
 
 class ForeignSource(Forbidden, code="foreign-source"):
     """An event about an app, an instance or a resource that is not the publisher's to send."""
-
-
-class SystemUserRefused(Forbidden, code="system-user-refused"):
-    """A token of a system user, or another that was issued for less than its organisation."""
 
 
 class NotThroughGateway(Failure, code="not-through-the-gateway"):

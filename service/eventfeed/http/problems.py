@@ -72,7 +72,10 @@ KINDS: Mapping[str, Kind] = {
         "ID-porten at /authentication/api/v1/exchange/{provider} and send the platform token as bearer.",
     ),
     "insufficient-scope": Kind(
-        403, "The token lacks a scope", "The token does not have the scope named in `scope`. Request a token with it."
+        403,
+        "The token lacks a scope",
+        "The token does not have the scope named in `scope`. Request a token with it. Scopes of a system user count "
+        "only for feeds of resources: they were granted to the vendor of its system.",
     ),
     "not-approved": Kind(
         403,
@@ -86,12 +89,6 @@ KINDS: Mapping[str, Kind] = {
         "A publisher may send events about its own organisation's apps and their instances, whose source begins with "
         "its short name, and events of resources that it owns or is permitted to publish. `errors` lists the other "
         "events. Nothing was written.",
-    ),
-    "system-user-refused": Kind(
-        403,
-        "System users are not accepted",
-        "The token has `authorization_details`: it was issued for a system user, not for the whole organisation. "
-        "This service does not exchange such tokens yet. Request a token of the organisation without them.",
     ),
     "not-through-the-gateway": Kind(
         403,

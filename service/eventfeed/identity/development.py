@@ -5,7 +5,7 @@ Their tokens are verified like real ones. They grant every scope.
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from eventfeed.domain.errors import Fault, InvalidRequest
@@ -19,6 +19,7 @@ TOKEN_SECONDS = 600
 
 _ORGANISATION = re.compile(r"[0-9]{9}", re.ASCII)
 _PERSON = re.compile(r"[0-9]{11}", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 Form = Mapping[str, str]
 Claims = Mapping[str, object]
@@ -40,7 +41,8 @@ class DevelopmentIssuer(NamedTuple):
     def token(self, form: Form) -> str:
         """Return an access token with the identity and the scopes in a form. Raises `InvalidRequest`.
 
-        Maskinporten reads `org_number` (9 digits), ID-porten `person` (11 digits) and `level`; both read `scope`.
+        Maskinporten reads `org_number` (9 digits), and for a system user of that vendor `system_user` (a uuid) and
+        `system_user_org` (9 digits); ID-porten `person` (11 digits) and `level`; both read `scope`.
         """
         claims = _CLAIMS[self.provider](form)
         now = self.clock() // CLOCK_SECOND
@@ -49,17 +51,42 @@ class DevelopmentIssuer(NamedTuple):
 
 
 def _maskinporten_claims(form: Form) -> Claims:
-    organisation = form.get("org_number", "")
-    if not _ORGANISATION.fullmatch(organisation):
-        fault = Fault(parameter="org_number", detail="must be an organisation number of 9 digits")
-        raise InvalidRequest("The organisation number is invalid.", faults=[fault])
+    faults = list(_maskinporten_faults(form))
+    if faults:
+        raise InvalidRequest("The organisation or the system user is invalid.", faults=faults)
+    organisation = form["org_number"]
     return {
         "scope": form.get("scope", ""),
         "client_id": f"development-{organisation}",
         "client_amr": "private_key_jwt",
         "token_type": "Bearer",
-        "consumer": {"authority": "iso6523-actorid-upis", "ID": f"0192:{organisation}"},
+        "consumer": _organisation_id(organisation),
+        **(_system_user_claims(form) if form.get("system_user") else {}),
     }
+
+
+def _maskinporten_faults(form: Form) -> Iterator[Fault]:
+    is_system_user = bool(form.get("system_user") or form.get("system_user_org"))
+    for name in ("org_number", "system_user_org") if is_system_user else ("org_number",):
+        if not _ORGANISATION.fullmatch(form.get(name, "")):
+            yield Fault(parameter=name, detail="must be an organisation number of 9 digits")
+    if is_system_user and not _UUID.fullmatch(form.get("system_user", "")):
+        yield Fault(parameter="system_user", detail="must be a uuid")
+
+
+def _system_user_claims(form: Form) -> Claims:
+    """Return the claim of a system user, as Maskinporten makes it (RFC 9396 §9.1)."""
+    details = {
+        "type": "urn:altinn:systemuser",
+        "systemuser_id": [form["system_user"]],
+        "systemuser_org": _organisation_id(form["system_user_org"]),
+        "system_id": f"{form['org_number']}_development",
+    }
+    return {"authorization_details": [details]}
+
+
+def _organisation_id(number: str) -> Claims:
+    return {"authority": "iso6523-actorid-upis", "ID": f"0192:{number}"}
 
 
 def _id_porten_claims(form: Form) -> Claims:

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal
 
-import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
-from eventfeed.domain.errors import Failure, Fault, InvalidRequest, SystemUserRefused, Unauthenticated
-from eventfeed.domain.ports import CLOCK_SECOND, Register
+from eventfeed.domain.errors import Failure, Fault, InvalidRequest, Unauthenticated
+from eventfeed.domain.ports import CLOCK_SECOND, Organisation, Register
 from eventfeed.domain.principal import Method
+from eventfeed.identity.claims import DETAILS, consumer_number, has_details, system_user_of, text_claim
 from eventfeed.identity.discovery import Discovery
-from eventfeed.identity.tokens import PLATFORM, PlatformIssuer, Provider, verify_external_token
+from eventfeed.identity.tokens import PLATFORM, SYSTEM_USER, PlatformIssuer, Provider, verify_external_token
 from eventfeed.telemetry.telemetry import Telemetry
 
 # The longest session without a new token of the provider.
@@ -26,19 +25,10 @@ LEVELS: Mapping[str, int] = {"idporten-loa-low": 0, "idporten-loa-substantial": 
 SERVICE_TOKEN_SECONDS = 60
 
 _PERSON_NUMBER = re.compile(r"[0-9]{11}", re.ASCII)
-# ISO 6523: scheme 0192 is the Norwegian register of organisations.
-_SCHEME = "0192:"
 # Claims about the provider's session and audience, not about the caller; and the person number, which is not passed on.
 _DROPPED_CLAIMS = frozenset({"iss", "aud", "sid", "pid"})
 
 Claims = Mapping[str, object]
-
-
-class _Consumer(msgspec.Struct, frozen=True, kw_only=True):
-    """The organisation that a Maskinporten token was issued to."""
-
-    authority: Literal["iso6523-actorid-upis"]
-    id: Annotated[str, Meta(pattern=rf"^{_SCHEME}[0-9]{{9}}\Z")] = msgspec.field(name="ID")
 
 
 class Exchange:
@@ -51,8 +41,11 @@ class Exchange:
         self._issuer, self._telemetry = issuer, telemetry
 
     async def exchange(self, provider: str, token: str) -> str:
-        """Return a platform token. Raises `InvalidRequest` (unknown provider), `Unauthenticated`, `Unavailable`."""
-        outcome = "internal"
+        """Return a platform token. Raises `InvalidRequest` (unknown provider), `Unauthenticated`, `Unavailable`.
+
+        The provider's name is compared without case, as at the platform.
+        """
+        provider, outcome = provider.lower(), "internal"
         try:
             with self._telemetry.span("exchange"):
                 platform_token = await self._exchange(provider, token)
@@ -73,7 +66,7 @@ class Exchange:
             )
         now = self._issuer.clock()
         external = await verify_external_token(token, self._providers[provider], now=now)
-        identify = self._person if provider == ID_PORTEN else self._organisation
+        identify = self._person if provider == ID_PORTEN else self._organisation_or_system_user
         claims = {**_other_claims(external.claims), **await identify(external.claims)}
         # A platform token never outlives the external token.
         expires = min(external.expires, now // CLOCK_SECOND + LIFETIME_SECONDS)
@@ -88,28 +81,31 @@ class Exchange:
         """Return the public keys of platform tokens, as JSON."""
         return self._issuer.keys.jwks
 
-    async def _organisation(self, claims: Mapping[str, Raw]) -> Claims:
-        """Return the claims of an organisation: the number in a Maskinporten token, and its entry in the register."""
-        _require_whole_organisation(claims)
-        number = _organisation_number(claims)
-        ours: dict[str, object] = {
-            f"{PLATFORM}orgNumber": number,
+    async def _organisation_or_system_user(self, claims: Mapping[str, Raw]) -> Claims:
+        """Return the claims of the caller of a Maskinporten token, with its party in the register.
+
+        A system user has the party of its own organisation. The consumer of its token is only the vendor of its system.
+        """
+        consumer, system_user = consumer_number(claims), system_user_of(claims)
+        ours = {
             f"{PLATFORM}authenticatemethod": Method.MASKINPORTEN,
             f"{PLATFORM}authlevel": MASKINPORTEN_LEVEL,
         }
-        organisation = await self._register.organisation(number)
-        if organisation is not None:
-            ours[f"{PLATFORM}partyid"] = int(organisation.party)
-            if organisation.org is not None:
-                ours[f"{PLATFORM}org"] = organisation.org
-        return ours
+        if system_user is not None:
+            customer = await self._register.organisation(system_user.organisation)
+            return {**ours, SYSTEM_USER: system_user.uuid, **_party(customer)}
+        organisation = await self._register.organisation(consumer)
+        org = {f"{PLATFORM}org": organisation.org} if organisation and organisation.org else {}
+        return {**ours, f"{PLATFORM}orgNumber": consumer, **_party(organisation), **org}
 
     async def _person(self, claims: Mapping[str, Raw]) -> Claims:
         """Return the claims of a person in an ID-porten token: user and party of the register, never the number."""
-        level = LEVELS.get(_text(claims, "acr"))
+        if has_details(claims):
+            raise Unauthenticated(f"The token has {DETAILS}: request a token of the person without them.")
+        level = LEVELS.get(text_claim(claims, "acr"))
         if level is None:
             raise Unauthenticated(f"The token's acr must be one of: {', '.join(LEVELS)}.")
-        number = _text(claims, "pid")
+        number = text_claim(claims, "pid")
         if not _PERSON_NUMBER.fullmatch(number):
             raise Unauthenticated("The token's pid is not a person number.")
         person = await self._register.person(number)
@@ -135,7 +131,7 @@ def _other_claims(claims: Mapping[str, Raw]) -> Claims:
 
     A claim that contains the person number is not passed on either.
     """
-    number = _text(claims, "pid")
+    number = text_claim(claims, "pid")
     secret = number.encode() if _PERSON_NUMBER.fullmatch(number) else None
     return {
         name: value
@@ -146,30 +142,5 @@ def _other_claims(claims: Mapping[str, Raw]) -> Claims:
     }
 
 
-def _text(claims: Mapping[str, Raw], name: str) -> str:
-    """Return a claim that is a string, "" for anything else."""
-    try:
-        return msgspec.json.decode(claims.get(name, b'""'), type=str)
-    except msgspec.DecodeError:
-        return ""
-
-
-def _require_whole_organisation(claims: Mapping[str, Raw]) -> None:
-    """Refuse a token with `authorization_details` (RFC 9396 §9.1): it was issued for less than its organisation.
-
-    The consumer of a system user's token is its vendor, who must not get the rights of the whole organisation by it.
-    """
-    details = bytes(claims.get("authorization_details", b"null")).translate(None, b" \t\r\n")
-    if details not in (b"null", b"[]"):
-        raise SystemUserRefused(
-            "The token has authorization_details, like those of system users, which are not accepted: "
-            "request a token of the organisation without them."
-        )
-
-
-def _organisation_number(claims: Mapping[str, Raw]) -> str:
-    try:
-        consumer = msgspec.json.decode(claims.get("consumer", b""), type=_Consumer)
-    except msgspec.DecodeError:
-        raise Unauthenticated("The token's consumer is not an organisation.") from None
-    return consumer.id.removeprefix(_SCHEME)
+def _party(organisation: Organisation | None) -> Claims:
+    return {f"{PLATFORM}partyid": int(organisation.party)} if organisation else {}

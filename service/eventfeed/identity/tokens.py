@@ -19,6 +19,7 @@ from eventfeed.identity.signatures import key_id, signed_payload, unverified_pay
 LEEWAY_SECONDS = 10
 
 PLATFORM = "urn:altinn:"
+SYSTEM_USER = f"{PLATFORM}systemuser:uuid"
 
 # Claims of id tokens only (OpenID Connect Core 1.0 §2, §3.3.2.11), and claims of which every access token has one
 # (RFC 9068 §2.2). Both are needed: an id token without a nonce looks like an access token, and its audience is a client
@@ -83,6 +84,7 @@ class _PlatformClaims(_RegisteredClaims, frozen=True, kw_only=True):
     organisation: str | None = msgspec.field(name="urn:altinn:orgNumber", default=None)
     user: int | None = msgspec.field(name="urn:altinn:userid", default=None)
     party: int | None = msgspec.field(name="urn:altinn:partyid", default=None)
+    system_user: str | None = msgspec.field(name=SYSTEM_USER, default=None)
 
 
 async def verify_external_token(token: str, provider: Provider, *, now: int) -> ExternalToken:
@@ -117,6 +119,7 @@ def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
         organisation=claims.organisation,
         user=None if claims.user is None else str(claims.user),
         party=None if claims.party is None else str(claims.party),
+        system_user=claims.system_user,
     )
 
 

@@ -19,6 +19,7 @@ PARTIES = {"kari": "50000001", "ola": "50000002", "bakery": "51000011", "account
 QUESTIONS = {Question(resource=BOLIG, party=party) for party in PARTIES.values()}
 
 ANYONE = caller(user="20000002")
+SYSTEM_USER = "7b2e0a4c-5d3f-4c66-9a51-9a0000000011"
 
 
 def point(policies: Path | None = None) -> CedarDecisionPoint:
@@ -38,6 +39,10 @@ def point(policies: Path | None = None) -> CedarDecisionPoint:
         (caller(organisation="991825827"), []),
         (caller(user="20000003"), []),
         (caller(organisation="20000001"), []),
+        (caller(system_user=SYSTEM_USER), ["bakery"]),
+        (caller(system_user="7b2e0a4c-5d3f-4c66-9a51-9a0000000012"), []),
+        (caller(system_user="310000022"), []),
+        (caller(organisation=SYSTEM_USER), []),
         (caller(), []),
     ],
     ids=str,
@@ -151,7 +156,14 @@ async def test_owner_is_the_one_in_the_register(
     assert (development if is_owner is None else is_owner) == await decision_point.owns(principal, resource)
 
 
-@pytest.mark.parametrize("principal", [caller(user="20000001"), caller(organisation="310000022"), caller(), ANYONE])
+@pytest.mark.parametrize(
+    "principal",
+    [
+        *(caller(user="20000001"), caller(organisation="310000022"), caller(), ANYONE),
+        *(caller(system_user=SYSTEM_USER), caller(system_user="310000011")),
+    ],
+    ids=str,
+)
 async def test_relations_cover_every_party_that_the_default_policies_permit(principal: Principal) -> None:
     """Without a relation no decision would be yes. A party that does not exist has none."""
     policies = point()
@@ -170,3 +182,42 @@ async def test_other_policies_may_permit_a_party_without_a_relation(tmp_path: Pa
 
     assert QUESTIONS == await policies.allowed(ANYONE, QUESTIONS)
     assert await policies.has_relation(ANYONE, PARTIES["kari"])
+
+
+async def test_system_user_reads_its_customer_and_never_its_vendor(tmp_path: Path) -> None:
+    """The vendor's other customers are hidden as well, and so are clients of its own organisation."""
+    numbers = {"vendor": ("1", ["2", "3"]), "customer": ("2", ["4"]), "other": ("3", []), "client": ("4", [])}
+    organisations = [
+        {"number": party * 9, "party": party, "name": name, "acts_for": acts_for}
+        for name, (party, acts_for) in numbers.items()
+    ]
+    entries = {"a": ("222222222", []), "b": ("333333333", []), "c": ("222222222", ["4"])}
+    system_users = [
+        {"uuid": uuid_of(name), "organisation": organisation, "name": name, "acts_for": acts_for}
+        for name, (organisation, acts_for) in entries.items()
+    ]
+    file = tmp_path / "register.json"
+    file.write_bytes(msgspec.json.encode({"organisations": organisations, "people": [], "system_users": system_users}))
+    policies = CedarDecisionPoint(population_file(file), policies_file(None))
+    questions = {Question(resource=BOLIG, party=party) for party in "1234"}
+    readable = {
+        name: {each.party for each in await policies.allowed(caller(system_user=uuid_of(name)), questions)}
+        for name in entries
+    }
+
+    assert {"a": {"2"}, "b": {"3"}, "c": {"2", "4"}} == readable
+
+
+def uuid_of(name: str) -> str:
+    """Return the uuid of a system user."""
+    return f"7b2e0a4c-5d3f-4c66-9a51-9a{ord(name):010}"
+
+
+async def test_policies_may_name_system_users(tmp_path: Path) -> None:
+    """They are a type of their own, so a policy for organisations does not apply to them."""
+    file = tmp_path / "own.cedar"
+    file.write_text('permit (principal is SystemUser, action == Action::"read", resource);')
+    policies = point(file)
+
+    assert QUESTIONS == await policies.allowed(caller(system_user=SYSTEM_USER), QUESTIONS)
+    assert set() == await policies.allowed(caller(organisation="310000011"), QUESTIONS)

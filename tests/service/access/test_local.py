@@ -135,6 +135,28 @@ def test_duplicate_organisation_is_reported(tmp_path: Path, other: dict[str, obj
         load(write(tmp_path, {**BAKERY, "org": "bak"}, {"name": "Other", **other}))
 
 
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"organisation": "310000012"}, "a system user belongs to organisation 310000012, which does not exist"),
+        ({"acts_for": ["3"]}, "acts for party 3, which does not exist"),
+        ({"uuid": "7B2E0A4C-5d3f-4c66-9a51-9a0000000011"}, r"\$\.system_users\[1\]\.uuid"),
+        ({"uuid": "x"}, r"\$\.system_users\[1\]\.uuid"),
+        ({}, "system user 7b2e0a4c-5d3f-4c66-9a51-9a0000000011 occurs twice"),
+    ],
+    ids=str,
+)
+def test_invalid_system_user_is_reported(tmp_path: Path, changes: dict[str, object], fault: str) -> None:
+    """A system user belongs to an organisation of the file, and its uuid is unique."""
+    entry = {"uuid": "7b2e0a4c-5d3f-4c66-9a51-9a0000000011", "organisation": "310000011", "name": "System"}
+    file = tmp_path / "register.json"
+    entries = {"organisations": [BAKERY], "people": [], "system_users": [entry, {**entry, **changes}]}
+    file.write_bytes(msgspec.json.encode(entries))
+
+    with pytest.raises(SettingsError, match=fault):
+        load(file)
+
+
 def test_duplicate_person_is_reported_without_the_number(tmp_path: Path) -> None:
     """Number, user and party are reported together."""
     with pytest.raises(SettingsError) as error:

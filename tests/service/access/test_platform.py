@@ -65,6 +65,18 @@ async def test_owner_of_a_resource_is_unknown_to_the_platform(double: PlatformDo
     assert not await PlatformDecisionPoint(double.platform).owns(ttd, "urn:altinn:resource:dialog")
 
 
+async def test_system_user_is_the_only_attribute_of_the_subject(double: PlatformDouble) -> None:
+    """The platform's decision point takes no other beside it. The level is that of organisations."""
+    system_user = caller(system_user="7b2e0a4c-5d3f-4c66-9a51-9a0000000011", party="51000011", level=3)
+    double.decide = lambda _: result("Permit", level="4", organisations="3")
+    permitted_questions = await PlatformDecisionPoint(double.platform).allowed(system_user, FIFTY)
+
+    assert FIFTY == permitted_questions
+    assert [("urn:altinn:systemuser:uuid", "7b2e0a4c-5d3f-4c66-9a51-9a0000000011")] == [
+        (each["AttributeId"], each["Value"]) for each in double.last_request()["AccessSubject"][0]["Attribute"]
+    ]
+
+
 async def test_questions_above_the_maximum_of_a_call_are_split(
     double: PlatformDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:

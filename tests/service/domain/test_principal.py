@@ -1,11 +1,22 @@
 """Rights: whole scopes, from Maskinporten alone."""
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from eventfeed.domain.errors import InsufficientScope
 from eventfeed.domain.event import App
-from eventfeed.domain.principal import Method, Principal, require_app, require_scope
+from eventfeed.domain.principal import (
+    SCOPE_ADMIN,
+    SCOPE_REPORTEES,
+    SCOPE_SUBSCRIBE,
+    Method,
+    Principal,
+    require_app,
+    require_publisher,
+    require_scope,
+)
 
 APP = App(org="ttd", name="bolig")
 
@@ -57,9 +68,40 @@ def test_rights_of_two_callers_differ_in_everything_that_decisions_depend_on() -
     one = caller("a", "b")
     others = [
         msgspec.structs.replace(one, **change)
-        for change in ({"level": 4}, {"party": "5"}, {"organisation": "310000011"}, {"scopes": frozenset("a")})
+        for change in (
+            *({"level": 4}, {"party": "5"}, {"organisation": "310000011"}, {"scopes": frozenset("a")}),
+            *({"system_user": "one"}, {"system_user": "two"}),
+        )
     ]
 
-    assert 5 == len({each.rights for each in (one, *others)})
+    assert 7 == len({each.rights for each in (one, *others)})
+    assert 4 == len({each.caller for each in (one, *others)})
     assert one.rights == msgspec.structs.replace(one, token=b"other", expires=9).rights
     assert one.caller == msgspec.structs.replace(one, level=4).caller
+
+
+def test_scopes_of_a_system_user_count_for_feeds_of_resources_alone() -> None:
+    """They were granted to the vendor of its system. The refusal says so, and names the scope."""
+    granted = [SCOPE_SUBSCRIBE, SCOPE_ADMIN, SCOPE_REPORTEES, "altinn:events/ttd", "altinn:events.publish.admin"]
+    system_user = msgspec.structs.replace(caller(*granted, "altinn:events.publish"), org=None, system_user="uuid")
+    require_scope(system_user, SCOPE_SUBSCRIBE)
+    refusals: dict[str, Callable[[], None]] = {
+        SCOPE_ADMIN: lambda: require_scope(system_user, SCOPE_ADMIN),
+        SCOPE_REPORTEES: lambda: require_scope(system_user, SCOPE_REPORTEES),
+        "altinn:events/ttd/bolig": lambda: require_app(system_user, APP),
+        "altinn:events.publish": lambda: require_publisher(system_user),
+    }
+
+    for scope, require in refusals.items():
+        with pytest.raises(InsufficientScope, match="vendor") as refusal:
+            require()
+        assert scope == refusal.value.scope
+    assert (False, False) == (system_user.is_publisher, system_user.is_publish_admin)
+
+
+def test_system_user_without_the_scope_of_resources_is_refused_with_its_name() -> None:
+    """Its vendor can get the scope, so the detail is the usual one."""
+    with pytest.raises(InsufficientScope) as refusal:
+        require_scope(msgspec.structs.replace(caller(), system_user="uuid"), SCOPE_SUBSCRIBE)
+
+    assert "This needs the scope altinn:events.subscribe." == str(refusal.value)

@@ -19,7 +19,7 @@ AUDIENCE = "http://127.0.0.1:8080"
 PLATFORM_ISSUER = f"{AUDIENCE}/authentication/api/v1/openid/"
 
 TTD = {"org_number": "991825827", "scope": "a b"}
-SKD = {"org_number": "974761076"}
+UUID = "7b2e0a4c-5d3f-4c66-9a51-9a0000000011"
 
 
 @pytest.fixture
@@ -87,6 +87,45 @@ def test_invalid_organisation_number_is_rejected_with_its_parameter(issuer: Deve
         issuer.token({"org_number": number, "scope": "a"})
 
     assert (Fault(parameter="org_number", detail="must be an organisation number of 9 digits"),) == refusal.value.faults
+
+
+def test_development_token_of_a_system_user_has_the_claims_of_a_real_one(issuer: DevelopmentIssuer) -> None:
+    """The organisation is its vendor."""
+    form = {**TTD, "system_user": UUID, "system_user_org": "310000011"}
+    key = SigningKeys([rsa_key("development")]).key(key_id(token := issuer.token(form)))
+    assert key is not None
+    claims = msgspec.json.decode(signed_payload(token, key), type=dict[str, object])
+
+    assert {"authority": "iso6523-actorid-upis", "ID": "0192:991825827"} == claims["consumer"]
+    assert [
+        {
+            "type": "urn:altinn:systemuser",
+            "systemuser_id": [UUID],
+            "systemuser_org": {"authority": "iso6523-actorid-upis", "ID": "0192:310000011"},
+            "system_id": "991825827_development",
+        }
+    ] == claims["authorization_details"]
+
+
+@pytest.mark.parametrize(
+    ("form", "faults"),
+    [
+        ({"system_user": UUID}, ["system_user_org"]),
+        ({"system_user_org": "310000011"}, ["system_user"]),
+        ({"system_user": "x", "system_user_org": "x"}, ["system_user_org", "system_user"]),
+        ({"system_user": f"{UUID}\n", "system_user_org": "310000011"}, ["system_user"]),
+        ({"system_user": UUID, "system_user_org": "3100000111", "org_number": ""}, ["org_number", "system_user_org"]),
+    ],
+    ids=str,
+)
+def test_invalid_system_user_is_rejected_with_every_fault(
+    issuer: DevelopmentIssuer, form: dict[str, str], faults: list[str]
+) -> None:
+    """One without its organisation would be a token of the vendor."""
+    with pytest.raises(InvalidRequest) as refusal:
+        issuer.token({**TTD, **form})
+
+    assert faults == [fault.parameter for fault in refusal.value.faults]
 
 
 def id_porten_issuer() -> DevelopmentIssuer:

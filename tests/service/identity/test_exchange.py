@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventfeed.access.local import LocalRegister, population_file
-from eventfeed.domain.errors import Fault, InvalidRequest, SystemUserRefused, Unauthenticated, Unavailable
+from eventfeed.domain.errors import Fault, InvalidRequest, Unauthenticated, Unavailable
 from eventfeed.domain.ports import Organisation, Person
 from eventfeed.identity.exchange import LIFETIME_SECONDS, Exchange
 from eventfeed.identity.keys import SigningKeys
@@ -184,7 +184,7 @@ async def test_unusual_claims_are_passed_on_unchanged(double: ProviderDouble, pl
     assert b'"big":' + b"9" * 6_000 in signed_payload(token, key)
 
 
-@pytest.mark.parametrize("name", ["id-porten", "Maskinporten", "", "../maskinporten"])
+@pytest.mark.parametrize("name", ["id-porten", "Maskinporten ", "maskin-porten", "", "../maskinporten"])
 async def test_unknown_provider_is_rejected_with_its_parameter(
     double: ProviderDouble, platform_keys: SigningKeys, name: str
 ) -> None:
@@ -194,6 +194,20 @@ async def test_unknown_provider_is_rejected_with_its_parameter(
 
     assert (Fault(parameter="provider", detail="must be one of: maskinporten"),) == refusal.value.faults
     assert [] == double.requests
+
+
+@pytest.mark.parametrize("name", ["Maskinporten", "MASKINPORTEN", "maskinPorten"])
+async def test_provider_is_found_without_its_case(
+    double: ProviderDouble, platform_keys: SigningKeys, name: str
+) -> None:
+    """Clients of the platform write it in several ways. Metrics have one spelling."""
+    telemetry, register = Telemetry(), LocalRegister(population_file(None))
+    issuer = PlatformIssuer(ISSUER, platform_keys, lambda: NOW)
+    service = Exchange({"maskinporten": double.provider()}, register=register, issuer=issuer, telemetry=telemetry)
+    token = await service.exchange(name, double.token())
+
+    assert "ttd" == platform_claims(token, platform_keys)["urn:altinn:org"]
+    assert {("maskinporten", "given"): 1} == telemetry.counters["eventfeed.tokens"].series
 
 
 async def test_platform_token_is_not_exchanged_again(double: ProviderDouble, platform_keys: SigningKeys) -> None:
@@ -295,48 +309,3 @@ def test_every_other_claim_is_passed_on_unchanged(extra: dict[str, object], life
     times = {"iat": SECOND, "nbf": SECOND, "exp": SECOND + min(lifetime, LIFETIME_SECONDS)}
 
     assert {**other_claims, **OURS, **times, "iss": ISSUER} == platform
-
-
-SYSTEM_USER = {
-    "type": "urn:altinn:systemuser",
-    "systemuser_org": {"authority": "iso6523-actorid-upis", "ID": "0192:310000011"},
-    "systemuser_id": ["a_unique_identifier_for_the_systemuser"],
-    "system_id": "310000022_system",
-}
-
-
-@pytest.mark.parametrize(
-    "details",
-    [
-        [SYSTEM_USER],
-        SYSTEM_USER,
-        [{"type": "another"}, SYSTEM_USER],
-        [{**SYSTEM_USER, "type": "URN:altinn:SystemUser"}],
-        [{"type": ["urn:altinn:systemuser"]}],
-        [[SYSTEM_USER]],
-        "urn:altinn:systemuser",
-        msgspec.Raw(b'[{"type":"urn\\u003aaltinn:systemuser"}]'),
-        msgspec.Raw(b"[" * 90 + b"]" * 90),
-        [{"type": "another"}],
-        [{}],
-        {},
-        7,
-        "",
-        False,
-    ],
-    ids=lambda details: repr(bytes(details) if isinstance(details, msgspec.Raw) else details)[:40],
-)
-async def test_token_of_a_system_user_is_refused(
-    double: ProviderDouble, platform_keys: SigningKeys, details: object
-) -> None:
-    """Its consumer is the vendor of the system, who would get the rights of the vendor's whole organisation."""
-    with pytest.raises(SystemUserRefused, match="system users"):
-        await exchange(double, platform_keys, authorization_details=details)
-
-
-@pytest.mark.parametrize("details", [[], msgspec.Raw(b"null"), msgspec.Raw(b"[ ]")], ids=["list", "null", "blank"])
-async def test_token_without_authorization_details_is_exchanged(
-    double: ProviderDouble, platform_keys: SigningKeys, details: object
-) -> None:
-    """An empty list restricts nothing."""
-    assert "ttd" == (await exchange(double, platform_keys, authorization_details=details))["urn:altinn:org"]

@@ -70,6 +70,15 @@ async def test_platform_token_of_a_person_identifies_the_user(
     assert {**others, **ours} == await exchange(id_porten, platform_keys)
 
 
+@pytest.mark.parametrize("details", [[{"type": "urn:altinn:systemuser"}], [{"type": "another"}], {}, "x"], ids=str)
+async def test_token_of_a_person_with_authorization_details_is_rejected(
+    id_porten: ProviderDouble, platform_keys: SigningKeys, details: object
+) -> None:
+    """The person gave the token for something else than all of their rights (RFC 9396 §9.1)."""
+    with pytest.raises(Unauthenticated, match="authorization_details"):
+        await exchange(id_porten, platform_keys, authorization_details=details)
+
+
 async def test_platform_token_of_a_person_is_verified_without_scopes(
     id_porten: ProviderDouble, platform_keys: SigningKeys
 ) -> None:

@@ -10,12 +10,12 @@ from eventfeed.access.parties import Parties
 from eventfeed.access.publishers import Publishers
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
-from eventfeed.domain.errors import Fault, ForeignSource, InsufficientScope
+from eventfeed.domain.errors import Fault, ForeignSource
 from eventfeed.domain.event import Event
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.party import PREFIX
 from eventfeed.domain.ports import Clock
-from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_PUBLISH_ADMIN, Principal
+from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Principal, require_publisher
 from eventfeed.domain.publishing import Receipt, Submission
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.public_url import PublicUrl
@@ -130,7 +130,7 @@ async def _admit(
     """Return the publisher, and the media type or mode of the body."""
     principal = await authenticator.principal(request)
     if not principal.is_publisher:
-        raise InsufficientScope(f"Publishing needs the scope {SCOPE_PUBLISH}.", scope=SCOPE_PUBLISH)
+        require_publisher(principal)
     return principal, negotiate(request)
 
 
