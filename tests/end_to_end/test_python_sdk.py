@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event, to_binary_event, to_structured_event
 from cloudevents.core.v1.event import CloudEvent
 
+from eventfeed.client.stream import StreamParser
 from tests.support.feeds import app_feed_events
 from tests.support.publishing import BATCH_MEDIA_TYPE, EVENTS_PATH, PUBLISH_SCOPE
 from tests.support.service import RunningService, bearer
@@ -19,6 +21,7 @@ DATA = [
     (b"\x00\xff", "application/octet-stream"),
     ({"a": 1}, "text/x+json"),
 ]
+STRUCTURED = {"content-type": "application/cloudevents+json"}
 
 
 def sdk_event(app: str, data: object, media_type: str) -> CloudEvent:
@@ -53,8 +56,7 @@ def test_event_of_the_sdk_returns_as_it_was_published(
     batch = HTTPMessage({"content-type": BATCH_MEDIA_TYPE}, b"[%b]" % structured.body)
     post(service, {"structured": structured, "binary": to_binary_event(event), "batched": batch}[mode])
     (stored,) = app_feed_events(service, app)
-    message = HTTPMessage({"content-type": "application/cloudevents+json"}, json.dumps(stored).encode())
-    read = from_structured_event(message)
+    read = from_structured_event(HTTPMessage(STRUCTURED, json.dumps(stored).encode()))
 
     assert data == read.get_data()
     assert event.get_attributes() == {
@@ -71,3 +73,22 @@ def test_event_of_the_sdk_in_another_mode_is_a_repeat(
     receipts = [post(service, message).json() for message in (to_structured_event(event), to_binary_event(event))]
 
     assert [False, True] == [receipt["duplicate"] for receipt in receipts]
+
+
+def test_sdk_reads_a_stream(service: RunningService, app: str) -> None:
+    """The data of each message is an event in structured mode."""
+    events = [sdk_event(app, data, media_type) for data, media_type in DATA]
+    for event in events:
+        post(service, to_structured_event(event))
+    parser, received = StreamParser(), list[BaseCloudEvent]()
+    headers = {**bearer(service.token("altinn:events/ttd")), "Accept": "text/event-stream"}
+    with service.client.stream("GET", f"/events/api/v1/app/ttd/{app}?after=0", headers=headers) as response:
+        for chunk in response.iter_bytes():
+            messages = (HTTPMessage(STRUCTURED, each.data) for each in parser.feed(chunk) if each.data)
+            received += [from_structured_event(each) for each in messages]
+            if len(received) >= len(events):
+                break
+
+    assert [(each.get_id(), each.get_data()) for each in events] == [
+        (each.get_id(), each.get_data()) for each in received
+    ]
