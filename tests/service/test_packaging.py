@@ -95,7 +95,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 def test_base_package_requires_httpx_and_msgspec_only() -> None:
     """The base is the client. Each other part of the service is an extra."""
     assert {"httpx", "msgspec"} == names(PROJECT["dependencies"])
-    assert {"cli", "server", "cosmos", "devtools"} == EXTRAS.keys()
+    assert {"cli", "server", "cosmos", "devtools", "migrate"} == EXTRAS.keys()
     assert "eventfeed[cli]" in EXTRAS["server"]
 
 

@@ -47,12 +47,19 @@ class Engines(NamedTuple):
 class Store:
     """The engines that the settings name, and tail, retention and appender: one of each in a process."""
 
-    def __init__(self, settings: Settings, telemetry: Telemetry, *, segment_entries: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        telemetry: Telemetry,
+        *,
+        segment_entries: int | None = None,
+        for_import: bool = False,
+    ) -> None:
         clock = self.clock = MachineClock(time.time_ns)
         # Cosmos DB has a clock of its own.
         self._reference = None if settings.cosmos else ClockReference(settings.clock_path, clock)
         if settings.cosmos is None:
-            engines = _sqlite_engines(settings)
+            engines = _sqlite_engines(settings, for_import=for_import)
         else:
             engines = _cosmos_engines(settings, telemetry, clock=self.clock, segment_entries=segment_entries)
         self.log, self.records, self._database = engines
@@ -130,9 +137,9 @@ def require_no_lost_log(settings: Settings) -> None:
         )
 
 
-def _sqlite_engines(settings: Settings) -> Engines:
+def _sqlite_engines(settings: Settings, *, for_import: bool) -> Engines:
     require_sound_library(apsw.sqlite_lib_version())
-    log = SqliteLog(settings.sqlite_path, new_name=new_log_name)
+    log = SqliteLog(settings.sqlite_path, new_name=new_log_name, for_import=for_import)
     return Engines(log, SqliteRecords(settings.access_path), None)
 
 

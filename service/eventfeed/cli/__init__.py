@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from eventfeed.network import EnvironmentVariableError
 
 # The extra that installs a package; `server` installs all others.
-_EXTRAS = {"aiohttp": "cosmos", "azure": "cosmos", "chartkick": "devtools", "click": "cli", "rich": "cli"}
+_EXTRAS = {
+    "aiohttp": "cosmos",
+    "asyncpg": "migrate",
+    "azure": "cosmos",
+    "chartkick": "devtools",
+    "click": "cli",
+    "rich": "cli",
+}
 # After a wrong use, and after an interrupt from the keyboard (128 + SIGINT).
 _USAGE_EXIT_CODE, INTERRUPT_EXIT_CODE = 2, 130
 

@@ -4,16 +4,12 @@ A line without an id gets one from the digest of the whole file and the line num
 """
 
 import codecs
-import gzip
 import hashlib
-import shutil
 import sys
-import tempfile
 import time
 import zlib
 from collections import deque
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO
 
 import click
@@ -22,12 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Command
+from eventfeed.cli.input_file import open_content
 from eventfeed.cli.options import TTD, plain_errors, service_url, tokens_here, url_option
 from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import Batch, Publisher, development_organisation
 from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN
 
-_GZIP = b"\x1f\x8b"
 _BLOCK_BYTES = 1 << 20
 # A longer line is no event, and a small gzip file may have a very long one.
 LINE_BYTES_MAX = 1024 * 1024
@@ -100,7 +96,7 @@ def publish(file: str, url: str | None) -> None:
 
 def _publish_file(file: str, service: str, *, tally: Tally) -> None:
     tokens = tokens_here(development_organisation(TTD, scope=SCOPE_PUBLISH_ADMIN))
-    with Publisher(service, tokens=tokens) as publisher, _open(file) as content:
+    with Publisher(service, tokens=tokens) as publisher, open_content(file) as content:
         digest, count = _digest(content)
         content.seek(0)
         with plain_errors(service), _progress(count) as progress:
@@ -116,19 +112,6 @@ def _publish(publisher: Publisher, lines: Lines, *, tally: Tally, progress: Prog
             line = f"line {numbers[rejection.position - batch.positions.start]}: {reasons}"
             progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         progress.update(progress.task_ids[0], completed=numbers[-1])
-
-
-def _open(file: str) -> IO[bytes]:
-    """Return the content, decompressed and seekable. Standard input and pipes are copied to a temporary file."""
-    raw: IO[bytes] = sys.stdin.buffer if file == "-" else Path(file).open("rb")  # noqa: SIM115  # the caller closes it
-    if file == "-" or not raw.seekable():
-        copy = tempfile.TemporaryFile()  # noqa: SIM115  # as above
-        shutil.copyfileobj(raw, copy)
-        copy.seek(0)
-        raw = copy
-    is_gzip = raw.read(len(_GZIP)) == _GZIP
-    raw.seek(0)
-    return gzip.GzipFile(fileobj=raw) if is_gzip else raw  # type: ignore[return-value]  # it reads and seeks like one
 
 
 def _digest(content: IO[bytes]) -> tuple[str, int]:

@@ -124,6 +124,25 @@ class EventLog(Protocol):
         ...
 
 
+class ImportLog(EventLog, Protocol):
+    """A log that takes events of another system."""
+
+    # The most entries in one append of an import.
+    import_entries_max: int
+
+    def find_identities(self, identities: Sequence[Identity]) -> Awaitable[Mapping[Identity, StoredEvent]]:
+        """Look up these identities among all entries in the store, however old."""
+        ...
+
+    def begin_import(self) -> Awaitable[None]:
+        """Prepare the log for many appends in a row. Until `end_import` no feed of it may be read."""
+        ...
+
+    def end_import(self) -> Awaitable[None]:
+        """Make the log ready for a service again."""
+        ...
+
+
 class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     """An organisation in the register: number (9 digits), party, and the short name of an owner of apps."""
 

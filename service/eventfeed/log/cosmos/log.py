@@ -74,6 +74,7 @@ class CosmosLog:
 
     batch_entries_max = 100
     batch_bytes_max = 1_400_000
+    import_entries_max = 100
     engine = "cosmos"
     end_ages = True
 
@@ -175,9 +176,23 @@ class CosmosLog:
         """See `EventLog.find`."""
         identities = {identity_of(event.identity): event.identity for event in events}
         instances = sorted({event.instance for event in events if event.instance is not None})
-        stored_events, owners = await asyncio.gather(self._find_identities(identities), self._find_owners(instances))
+        since = self._database.clock() // 1_000 - self._identity_keep
+        stored_events, owners = await asyncio.gather(
+            self._find_identities(identities, since=since), self._find_owners(instances)
+        )
         new = {event.instance for event in events if event.identity not in stored_events}
         return Lookup(identities=stored_events, owners={name: app for name, app in owners.items() if name in new})
+
+    @with_deadline
+    async def find_identities(self, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
+        """See `EventLog.find_identities`."""
+        return await self._find_identities({identity_of(each): each for each in identities}, since=0)
+
+    async def begin_import(self) -> None:
+        """Do nothing: Cosmos DB needs no preparation, and a service may read meanwhile."""
+
+    async def end_import(self) -> None:
+        """Do nothing: see `begin_import`."""
 
     @with_deadline
     async def seek(self, time: int) -> int:
@@ -235,8 +250,9 @@ class CosmosLog:
         if batch:
             yield batch
 
-    async def _find_identities(self, identities: Mapping[str, Identity]) -> Mapping[Identity, StoredEvent]:
-        since = self._database.clock() // 1_000 - self._identity_keep
+    async def _find_identities(
+        self, identities: Mapping[str, Identity], *, since: int
+    ) -> Mapping[Identity, StoredEvent]:
         names, values = value_list("identity", list(identities))
         documents = await self._segments.query_all(
             "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({names})", values=values

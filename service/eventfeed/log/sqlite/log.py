@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 
 from eventfeed.domain.errors import LogDamaged, StoreUnusable, TailMoved
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
+from eventfeed.domain.ports import Head, Lookup, Scan
 from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
 from eventfeed.log.sqlite.files import StoreFiles
-from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each
+from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities, is_importing, schema
+from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
 from eventfeed.log.sqlite.statements import Search, plan_searches, reach_statement, scan_statement
 
 SCHEMA_VERSION = 2
@@ -33,7 +33,6 @@ EXAMINE_ENTRIES_MAX = 20_000
 EXPIRE_ENTRIES_MAX = 5_000
 
 _FOLLOW = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
-_ENTRIES = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
 _OWNERS = """
 SELECT wanted.column1, entry.org, entry.app FROM (VALUES {}) AS wanted JOIN entry ON entry.sequence = (
   SELECT sequence FROM entry INDEXED BY entry_instance
@@ -50,12 +49,14 @@ class SqliteLog:
 
     batch_entries_max = 1_000
     batch_bytes_max = 8 * 1024 * 1024
+    import_entries_max = 5_000
     engine = "sqlite"
     end_ages = False
 
-    def __init__(self, path: Path, *, new_name: Callable[[], str]) -> None:
+    def __init__(self, path: Path, *, new_name: Callable[[], str], for_import: bool = False) -> None:
+        """Take the file at `path`. Only `for_import` may it be in the state of an import: see `importing`."""
         files = self._files = StoreFiles(path)
-        self._new_name = new_name
+        self._new_name, self._for_import = new_name, for_import
         writer = self._writer = ConnectionPool(files, count=1, writes=True, cache_kib=WRITER_CACHE_KIB)
         follower = self._follower = ConnectionPool(files, count=1, writes=False)
         readers = self._readers = ConnectionPool(files, count=READER_THREADS, writes=False)
@@ -64,6 +65,8 @@ class SqliteLog:
         self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
         self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
         self.probe = prober.bind(_probe)
+        self.find_identities = writer.bind(find_identities)
+        self.begin_import, self.end_import = writer.bind(begin_import), writer.bind(end_import)
 
     async def create(self) -> None:
         """Create the log if there is none, then open it."""
@@ -74,7 +77,7 @@ class SqliteLog:
     async def open(self) -> None:
         """Open a log that exists. Raises `LogDamaged` if its ends contradict each other."""
         await asyncio.to_thread(self._files.require_created)
-        await self._writer.bind(_open)()
+        await self._writer.bind(_open)(for_import=self._for_import)
         await self.head()
 
     async def rename(self) -> str:
@@ -95,11 +98,11 @@ def _create(db: StoreConnection, name: str) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     with transaction(db, writes=True):
         if _number(db, "PRAGMA user_version") == 0:
-            db.execute(resources.files(__package__).joinpath("schema.sql").read_text())
+            db.execute(schema())
             db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
 
 
-def _open(db: StoreConnection) -> None:
+def _open(db: StoreConnection, *, for_import: bool) -> None:
     """Upgrade the file to this release's layout, and remember it as the store's. A backup has no write-ahead log."""
     db.execute("PRAGMA journal_mode = WAL")
     while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
@@ -109,6 +112,8 @@ def _open(db: StoreConnection) -> None:
                     db.execute(statement)
     if version != SCHEMA_VERSION:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
+    if is_importing(db) and not for_import:
+        raise StoreUnusable("An import into this store has not ended. Run the same eventfeed migrate again.")
     db.files.restrict()
     db.files.remember()
 
@@ -179,10 +184,7 @@ def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
     with transaction(db, writes=False):
-        entries = {
-            row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
-            for row in select_each(db, _ENTRIES, values=list(identities), each="?")
-        }
+        entries = select_stored_events(db, list(identities))
         # Two events with one identity may name different instances.
         new = (event for digest, event in zip(digests, events, strict=True) if digest not in entries)
         instances = {event.instance for event in new if event.instance is not None}

@@ -9,10 +9,14 @@ import apsw
 
 from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import PAGE_BYTES_MAX
+from eventfeed.domain.ports import StoredEvent
 
 COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
+STORED_EVENTS = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
 # The order of `_entry_row`.
 _INSERT_COLUMNS = f"identity, {COLUMNS}"
+# The most rows of one statement, which has fewer variables than SQLite allows.
+_STATEMENT_ROWS_MAX = 512
 
 
 def read_entries(
@@ -35,7 +39,7 @@ def read_entries(
 def insert_entries(db: apsw.Connection, entries: Sequence[Entry]) -> None:
     """Insert entries in order. Statements have few forms, each short enough for apsw (16 KiB) to compile it once."""
     rows, start = [_entry_row(entry) for entry in entries], 0
-    for count in _powers_of_two(len(rows)):
+    for count in _statement_rows(len(rows)):
         row = f"({_repeat('?', len(rows[0]))})"
         statement = f"INSERT INTO entry ({_INSERT_COLUMNS}) VALUES {_repeat(row, count)}"  # noqa: S608  # constants
         db.execute(statement, list(chain.from_iterable(rows[start : start + count])))
@@ -48,6 +52,14 @@ def select_each(db: apsw.Connection, sql: str, *, values: Sequence[object], each
         return ()
     count = 1 << (len(values) - 1).bit_length()
     return db.execute(sql.format(_repeat(each, count)), [*values, *[None] * (count - len(values))]).fetchall()
+
+
+def select_stored_events(db: apsw.Connection, digests: Sequence[bytes]) -> Mapping[bytes, StoredEvent]:
+    """Return the stored events with these digests of identities."""
+    return {
+        row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
+        for row in select_each(db, STORED_EVENTS, values=digests, each="?")
+    }
 
 
 def _entry_row(entry: Entry) -> tuple[object, ...]:
@@ -79,8 +91,10 @@ def _repeat(each: str, count: int) -> str:
     return ",".join([each] * count)
 
 
-def _powers_of_two(number: int) -> Iterator[int]:
-    """Yield the powers of two that add up to a number, the largest first."""
-    for bit in reversed(range(number.bit_length())):
-        if number & 1 << bit:
+def _statement_rows(number: int) -> Iterator[int]:
+    """Yield powers of two that add up to a number, the largest first, none over the most rows of one statement."""
+    whole, rest = divmod(number, _STATEMENT_ROWS_MAX)
+    yield from [_STATEMENT_ROWS_MAX] * whole
+    for bit in reversed(range(rest.bit_length())):
+        if rest & 1 << bit:
             yield 1 << bit

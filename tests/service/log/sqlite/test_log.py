@@ -24,6 +24,7 @@ from eventfeed.domain.feed import (
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import translate_error
 from eventfeed.log.sqlite.log import SqliteLog
+from eventfeed.log.sqlite.rows import STORED_EVENTS
 from eventfeed.log.sqlite.statements import plan_searches, scan_statement
 from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
@@ -111,7 +112,7 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
     with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
-            for sql, values in ((sqlite._ENTRIES, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
+            for sql, values in ((STORED_EVENTS, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
     steps = [[step for step in plan if "entry" in step] for plan in plans]
 

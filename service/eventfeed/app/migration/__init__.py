@@ -1,0 +1,1 @@
+"""The import of the events of the replaced platform, Altinn 3, from its table."""

@@ -1,0 +1,198 @@
+"""The import of a table into a log that holds imports alone.
+
+The write id of an imported entry names its table and row. So the last entry says where an interrupted import goes on,
+in the same commit as the rows, and whether the log holds imports alone: an event that is published ends this for good.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from eventfeed.access.parties import Parties
+from eventfeed.app.migration.parsing import Candidate, parse_rows, resolve_parties
+from eventfeed.app.migration.rows import TIMES, Row, Table, TableName
+from eventfeed.backoff import Backoff
+from eventfeed.domain.errors import LogDamaged, StoreUnusable, Unavailable
+from eventfeed.domain.event import Entry, Identity
+from eventfeed.domain.moment import format_moment
+from eventfeed.domain.ports import Clock, ImportLog, StoredEvent
+from eventfeed.log.clock import CLOCK_SKEW_MAX
+
+_WRITE_ID = re.compile(r"import\.(events|events_app)\.([0-9]+)")
+# Indexes are made again if the rows to import are more than this part of the log: see `begin_import`.
+_REBUILD_PART = 10
+# Attempts of an append whose outcome is unknown, and the delays between them (s).
+APPEND_TRIES_MAX = 8
+BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 0.1, 10.0
+
+
+class ImportRefusedError(Exception):
+    """An import that the log or the retention does not allow. The message says why, and the way out."""
+
+
+class Retention(NamedTuple):
+    """The time that events are kept (µs), and whether rows that are older are left out instead of refused."""
+
+    keep: int
+    skip_expired: bool
+
+
+class Step(NamedTuple):
+    """The rows of a step, and the entries that were written for them."""
+
+    rows: int
+    entries: int
+
+
+class ImportedRow(NamedTuple):
+    """The table and the number of an imported row."""
+
+    table: str
+    number: int
+
+
+def write_id(table: TableName, row: Row) -> str:
+    """Return the write id of an imported entry."""
+    return f"import.{table}.{row.number}"
+
+
+def imported_row(entry: Entry) -> ImportedRow | None:
+    """Return the row of an entry, None if it was not imported."""
+    match = _WRITE_ID.fullmatch(entry.write_id)
+    return ImportedRow(match[1], int(match[2])) if match else None
+
+
+def registration(row: Row, *, newest: int, now: int) -> int:
+    """Return the time of registration in the log (µs): the latest so far, without those in the future."""
+    if row.time is None or row.time > now + CLOCK_SKEW_MAX // 1_000:
+        return newest
+    return max(newest, min(row.time, now))
+
+
+class Import:
+    """An import. `steps` may be called once."""
+
+    def __init__(self, log: ImportLog, table: Table, *, parties: Parties, clock: Clock, retention: Retention) -> None:
+        self._log, self._table, self._parties, self._clock = log, table, parties, clock
+        self._retention = retention
+        self._end = self._newest = self._last_number = self._rows_left = 0
+        self._has_begun = False
+
+    async def start(self) -> int:
+        """Return the number of rows to import. Raises `ImportRefusedError`."""
+        head = await self._log.head()
+        self._end, self._newest = head.end_offset, head.time
+        self._last_number = await self._last_imported()
+        self._rows_left = await self._table.count(after=self._last_number)
+        return self._rows_left
+
+    async def steps(self) -> AsyncGenerator[Step, None]:
+        """Import the rows, and yield each step when it is durable. The next step is parsed meanwhile."""
+        writing: asyncio.Task[Step] | None = None
+        chunks = self._table.rows(after=self._last_number, limit=self._log.import_entries_max)
+        try:
+            async with aclosing(chunks):
+                async for rows in chunks:
+                    candidates = await asyncio.to_thread(parse_rows, rows)
+                    await resolve_parties(candidates, self._parties)
+                    if writing is not None:
+                        yield await writing
+                    writing = asyncio.create_task(self._write(candidates))
+            if writing is not None:
+                yield await writing
+            await self._log.end_import()
+        finally:
+            if writing is not None:
+                await asyncio.gather(writing, return_exceptions=True)
+
+    async def _last_imported(self) -> int:
+        """Return the number of the last row of this table that the log has, 0 if it has none."""
+        if not self._end:
+            return 0
+        (last,) = await self._log.follow(after=self._end - 1, limit=1)
+        row = imported_row(last)
+        if row is None:
+            raise ImportRefusedError(
+                f"Sequence {last.sequence} was published, so the log takes no more imports: they would be new events "
+                "for its consumers. Import into an empty log, before the service takes events."
+            )
+        tables = list(TIMES)
+        if tables.index(row.table) < tables.index(self._table.name):  # type: ignore[arg-type]  # a name of a table
+            raise ImportRefusedError(
+                "The log has rows of events.events. Rows of events.events_app are older: import them first."
+            )
+        return row.number if row.table == self._table.name else 0
+
+    async def _write(self, candidates: Sequence[Candidate]) -> Step:
+        identities = [each.event.identity for each in candidates if each.event is not None]
+        entries = list(self._entries(candidates, await self._log.find_identities(identities)))
+        if entries:
+            await self._begin()
+            await self._append(entries)
+        return Step(len(candidates), len(entries))
+
+    def _entries(self, candidates: Sequence[Candidate], matches: Mapping[Identity, StoredEvent]) -> Iterator[Entry]:
+        """Yield the entries of the rows that are new, at the next positions."""
+        now, identities, end = self._clock() // 1_000, set[Identity](), self._end
+        for row, event, _ in candidates:
+            if event is None or event.identity in matches or event.identity in identities:
+                continue
+            time = registration(row, newest=self._newest, now=now)
+            if time < now - self._retention.keep:
+                self._require_skip(row, time)
+                continue
+            identities.add(event.identity)
+            end += 1
+            self._newest = time
+            yield Entry(sequence=end, time=time, write_id=write_id(self._table.name, row), event=event.registered(time))
+
+    def _require_skip(self, row: Row, time: int) -> None:
+        if not self._retention.skip_expired:
+            raise ImportRefusedError(
+                f"{row} was registered at {format_moment(time)}, before the retention of the log: the service would "
+                "delete it at once. Leave such rows out with --skip-expired, or raise EVENTFEED_RETENTION_DAYS."
+            )
+
+    async def _begin(self) -> None:
+        if not self._has_begun and self._rows_left > self._end // _REBUILD_PART:
+            await self._log.begin_import()
+        self._has_begun = True
+
+    async def _append(self, entries: Sequence[Entry]) -> None:
+        """Append entries. If the outcome is unknown, read how many are stored, and append the rest."""
+        backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=_longest)
+        for tries_left in reversed(range(APPEND_TRIES_MAX)):
+            try:
+                await self._log.append(entries, after=self._end)
+                count = len(entries)
+            except (StoreUnusable, LogDamaged):
+                raise
+            except Unavailable:
+                count = await self._count_stored(entries)
+                if not count and not tries_left:
+                    raise
+            self._end += count
+            entries = entries[count:]
+            if not entries:
+                return
+            await asyncio.sleep(backoff.next_delay())
+
+    async def _count_stored(self, entries: Sequence[Entry]) -> int:
+        """Return how many of these entries are stored. Raises `ImportRefusedError` if others have their positions."""
+        try:
+            actual = await self._log.follow(after=self._end, limit=len(entries))
+        except Unavailable:
+            return 0
+        for entry, other in zip(entries, actual, strict=False):
+            if entry.write_id != other.write_id:
+                raise ImportRefusedError(
+                    f"Sequence {other.sequence} was written by another process during the import. Stop the service, "
+                    "and import into an empty log."
+                )
+        return len(actual)
+
+
+def _longest() -> float:
+    return 1.0

@@ -1,0 +1,110 @@
+"""`eventfeed migrate`: the events of the replaced platform, from its table, into an empty log."""
+
+import asyncio
+import sys
+import time
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from eventfeed.cli import INTERRUPT_EXIT_CODE
+from eventfeed.cli.arguments import Command
+from eventfeed.cli.input_file import open_content
+from eventfeed.cli.options import plain_failures, settings_here
+from eventfeed.cli.terminal import escape_controls
+
+if TYPE_CHECKING:
+    from eventfeed.app.migration.importing import Import
+    from eventfeed.app.migration.verification import Verification
+
+POSTGRES_SCHEMES = ("postgresql://", "postgres://")
+_AGAIN = "Run the same command again: it goes on after the last row in the log."
+
+
+@click.command(cls=Command)
+@click.argument("source")
+@click.option(
+    "--table",
+    default="events.events",
+    metavar="SCHEMA.NAME",
+    help="The table in PostgreSQL. Default: events.events.",
+)
+@click.option("--skip-expired", is_flag=True, help="Leave out rows that are older than the retention.")
+def migrate(source: str, table: str, *, skip_expired: bool) -> None:
+    """Import the events of the replaced platform from SOURCE into the store, and compare them.
+
+    SOURCE is a CSV file with a header, also gzipped, - for standard input, or a postgresql:// URL. The log must be
+    empty, or have imports alone.
+    """
+    start = time.monotonic()
+    try:
+        with plain_failures():
+            verification = asyncio.run(_migrate(source, table, skip_expired=skip_expired))
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. {_AGAIN}", err=True)
+        sys.exit(INTERRUPT_EXIT_CODE)
+    counts = verification.counts
+    click.echo(f"{counts}, in {time.monotonic() - start:.1f} s")
+    if counts.late_rows:
+        click.echo(f"{counts.late_rows} rows have a registration in the future; the log has that of the row before.")
+    if verification.faults:
+        raise click.ClickException(f"The log differs from the table in {verification.faults} places.")
+    if counts.refusals:
+        sys.exit(1)
+
+
+async def _migrate(source: str, table: str, *, skip_expired: bool) -> "Verification":
+    """Import and verify. Turn refusals of the table and of the log into one message (exit code 1)."""
+    # Not at the top: other commands start faster without the service, and do not need it.
+    from eventfeed.app.migration.importing import ImportRefusedError  # noqa: PLC0415
+    from eventfeed.app.migration.rows import TableError  # noqa: PLC0415
+    from eventfeed.app.migration.running import open_migration, open_table  # noqa: PLC0415
+
+    try:
+        async with AsyncExitStack() as stack:
+            content = source if source.startswith(POSTGRES_SCHEMES) else stack.enter_context(_open_file(source))
+            rows = await stack.enter_async_context(open_table(content, name=table))
+            migration = await stack.enter_async_context(
+                open_migration(settings_here(), rows, skip_expired=skip_expired)
+            )
+            await _import(migration.importing)
+            await _verify(migration.verification, rows=await rows.count(after=0))
+            return migration.verification
+    except (TableError, ImportRefusedError) as failure:
+        raise click.ClickException(str(failure)) from None
+
+
+def _open_file(name: str) -> IO[bytes]:
+    if name != "-" and not Path(name).is_file():
+        raise click.UsageError(f"{name} is no file and no postgresql:// URL.")
+    return open_content(name)
+
+
+async def _import(importing: "Import") -> None:
+    with _progress("importing", rows=await importing.start()) as progress:
+        async with aclosing(importing.steps()) as steps:
+            async for step in steps:
+                progress.advance(progress.task_ids[0], step.rows)
+
+
+async def _verify(verification: "Verification", *, rows: int) -> None:
+    """Print each row that was not imported, and each difference."""
+    with _progress("verifying", rows=rows) as progress:
+        async with aclosing(verification.messages()) as steps:
+            async for messages in steps:
+                progress.update(progress.task_ids[0], completed=verification.counts.rows)
+                for message in messages:
+                    line = escape_controls(message)
+                    progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _progress(name: str, *, rows: int) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, disable=not console.is_terminal)
+    progress.add_task(name, total=rows)
+    return progress

@@ -1,0 +1,191 @@
+"""`eventfeed migrate` from files and from a PostgreSQL server, into a store of each engine."""
+
+import contextlib
+import gzip
+import json
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import apsw
+import pytest
+
+from tests.support.altinn_rows import altinn_event, altinn_row, csv_file
+from tests.support.postgres import Postgres, running_postgres
+from tests.support.service import COMMAND, bearer, clean_environment, free_port, run_with_store, running_service
+from tests.support.waiting import WAIT_SECONDS_MAX, wait_until
+
+ROWS = 3_000
+# The rows of the tests are of the past: they stay retained.
+KEEP = {"EVENTFEED_RETENTION_DAYS": "36500"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A PostgreSQL server."""
+    with running_postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def postgres(server: Postgres) -> Postgres:
+    """A PostgreSQL server with empty tables of events."""
+    server.create_tables()
+    return server
+
+
+def migrate(
+    folder: Path, source: str, *options: str, store: str = "", stdin: bytes = b"", **settings: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `eventfeed migrate`."""
+    return subprocess.run(
+        [COMMAND, "migrate", source, *options],
+        cwd=folder,
+        env=clean_environment(**{**KEEP, **({"EVENTFEED_STORE": store} if store else {}), **settings}),
+        input=stdin,
+        capture_output=True,
+        timeout=WAIT_SECONDS_MAX,
+        check=False,
+    )
+
+
+def imported_rows(folder: Path) -> int:
+    """The number of entries in the log, as of the last commit; 0 before there is one."""
+    with contextlib.suppress(apsw.Error), contextlib.closing(apsw.Connection(str(folder / ".eventfeed/log.db"))) as db:
+        return next(int(str(position)) for (position,) in db.execute("SELECT position FROM log"))
+    return 0
+
+
+def events_of_app(folder: Path, name: str, *, store: str = "") -> Sequence[dict[str, object]]:
+    """The events of an app of `ttd`, read from a service on the store."""
+    settings = {**KEEP, **({"EVENTFEED_STORE": store} if store else {})}
+    with running_service(folder, **settings) as service:
+        headers = bearer(service.token(f"altinn:events/ttd/{name}"))
+        events, after = [], "0"
+        while True:
+            query = {"after": after, "size": "1000"}
+            page = service.client.get(f"/events/api/v1/app/ttd/{name}", params=query, headers=headers)
+            events += page.raise_for_status().json()
+            after = page.headers["feed-cursor"]
+            if page.headers["feed-more"] == "false":
+                return events
+
+
+def test_table_in_postgresql_is_imported_and_served(postgres: Postgres, tmp_path: Path) -> None:
+    """A service on the store returns the events of the table in its order, with its ids and times."""
+    postgres.fill(ROWS)
+    rows = postgres.query(
+        "SELECT cloudevent->>'id', cloudevent->>'time' FROM events.events "
+        "WHERE cloudevent->>'resource' = 'urn:altinn:resource:app_ttd_app-7' ORDER BY sequenceno"
+    )
+
+    result = migrate(tmp_path, postgres.url)
+    events = events_of_app(tmp_path, "app-7")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert f"{ROWS} rows: imported {ROWS}, repeats 0, expired 0, not imported 0, in " in result.stdout.decode()
+    assert rows == [(event["id"], event["time"]) for event in events]
+
+
+def test_file_is_imported_into_a_store_of_each_engine(tmp_path: Path, new_store: str) -> None:
+    """The same file, and a repeat that adds nothing."""
+    (tmp_path / "events.csv").write_bytes(csv_file(altinn_row(number) for number in range(1, 251)))
+    if new_store.startswith("cosmos:"):
+        assert run_with_store(tmp_path, "store", "create", store=new_store, **KEEP).returncode == 0
+
+    first = migrate(tmp_path, "events.csv", store=new_store)
+    again = migrate(tmp_path, "events.csv", store=new_store)
+    events = events_of_app(tmp_path, "apps-test", store=new_store)
+
+    assert [(0, b""), (0, b"")] == [(each.returncode, each.stderr) for each in (first, again)]
+    assert [altinn_event(number) for number in range(1, 251)] == [
+        {name: value for name, value in event.items() if name != "sequence"} for event in events
+    ]
+
+
+def test_copy_of_psql_is_imported_from_a_file_and_from_standard_input(postgres: Postgres, tmp_path: Path) -> None:
+    """A copy of a whole table, as it lies on the disk, plain or gzipped."""
+    postgres.fill(100)
+    postgres.psql("DELETE FROM events.events WHERE sequenceno % 3 = 0")
+    postgres.psql("UPDATE events.events SET registeredtime = registeredtime WHERE sequenceno < 20")
+    content = postgres.psql("\\copy events.events to stdout csv header")
+    (tmp_path / "events.csv.gz").write_bytes(gzip.compress(content))
+
+    results = [
+        migrate(tmp_path, "events.csv.gz"),
+        migrate(tmp_path, "-", stdin=content),
+        migrate(tmp_path, postgres.url),
+    ]
+
+    assert [(0, b"")] * 3 == [(each.returncode, each.stderr) for each in results]
+    assert [b"67 rows: imported 67"] * 3 == [each.stdout[:20] for each in results]
+
+
+def test_older_table_is_imported_by_its_times(postgres: Postgres, tmp_path: Path) -> None:
+    """`events_app` has its own columns; its times are those of registration."""
+    values = [
+        (event["id"], event["source"], event["subject"], event["type"], json.dumps(event))
+        for event in map(altinn_event, range(1, 11))
+    ]
+    postgres.insert(
+        "INSERT INTO events.events_app (id, source, subject, type, time, cloudevent) "
+        "VALUES ($1, $2, $3, $4, now(), $5)",
+        values,
+    )
+
+    result = migrate(tmp_path, postgres.url, "--table", "events.events_app")
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b"10 rows: imported 10" in result.stdout
+
+
+def test_import_continues_after_a_kill(postgres: Postgres, tmp_path: Path) -> None:
+    """No row is lost or imported twice, and no service starts on the part."""
+    postgres.fill(40_000)
+    command = [COMMAND, "migrate", postgres.url]
+    environment = clean_environment(**KEEP)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        wait_until(lambda: process.poll() is not None or imported_rows(tmp_path) > 0, timeout=WAIT_SECONDS_MAX)
+        process.send_signal(signal.SIGKILL)
+    part = imported_rows(tmp_path)
+    store = f"sqlite:///{tmp_path}/.eventfeed/log.db"
+    refused = run_with_store(tmp_path, "serve", "--port", str(free_port()), store=store)
+
+    result = migrate(tmp_path, postgres.url)
+
+    assert 0 < part < 40_000
+    assert refused.returncode != 0
+    assert b"Run the same eventfeed migrate again" in refused.stderr
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b"40000 rows: imported 40000, repeats 0, expired 0, not imported 0" in result.stdout
+
+
+def test_import_is_refused_while_a_service_runs(tmp_path: Path) -> None:
+    """Its consumers would get history as new events."""
+    (tmp_path / "events.csv").write_bytes(csv_file([altinn_row(1)]))
+    with running_service(tmp_path, **KEEP):
+        result = migrate(tmp_path, "events.csv")
+
+    assert result.returncode == 1
+    assert b"A service runs on" in result.stderr
+
+
+def test_rows_that_are_no_events_are_listed_with_exit_code_1(tmp_path: Path) -> None:
+    """The others are imported."""
+    (tmp_path / "events.csv").write_bytes(csv_file([altinn_row(1), altinn_row(2, type=None), altinn_row(3)]))
+
+    result = migrate(tmp_path, "events.csv")
+
+    assert (1, b"line 3, sequenceno 2 was not imported: type is required\n") == (result.returncode, result.stderr)
+    assert result.stdout.startswith(b"3 rows: imported 2, repeats 0, expired 0, not imported 1, in ")
+
+
+def test_table_of_another_kind_is_refused(postgres: Postgres, tmp_path: Path) -> None:
+    """The message names the columns."""
+    postgres.psql("CREATE TABLE events.other (id int)")
+
+    results = [migrate(tmp_path, postgres.url, "--table", f"events.{name}") for name in ("other", "missing")]
+
+    assert [1, 1] == [each.returncode for each in results]
+    assert all(b"must have the columns sequenceno, cloudevent" in each.stderr for each in results)
