@@ -234,9 +234,24 @@ def test_every_error_in_a_body_has_a_pointer(
     )
 
 
+@pytest.mark.parametrize("path", [PARTY_PATH, f"{PARTY_PATH}/", f"{PARTY_PATH}?size=1000"])
+def test_post_without_a_body_reads_the_own_party_from_the_beginning(
+    service: RunningService, party_events: Mapping[str, list[str]], path: str
+) -> None:
+    """As existing clients send it. An empty object needs a start."""
+    token, ids = bearer(service.person_token(KARI)), list[str]()
+    response = service.client.post(path, headers=token)
+    while events := event_ids(response):
+        ids += events
+        response = service.client.post(response.headers["next"], headers=token)
+
+    assert party_events[KARIS_PARTY] == [id_ for id_ in ids if id_ in party_events[KARIS_PARTY]]
+    assert_problem(service.client.post(path, json={}, headers=token), 400, "invalid-request")
+
+
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain"])
 def test_body_that_is_no_json_is_rejected_with_415(service: RunningService, media_type: str) -> None:
-    """A request without a body counts as an empty object."""
+    """The type of a request without a body is not checked."""
     headers = {**bearer(service.person_token(KARI)), "Content-Type": media_type}
 
     assert_problem(service.client.post(PARTY_PATH, content=b"after=0", headers=headers), 415, "unsupported-media-type")

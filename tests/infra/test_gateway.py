@@ -253,6 +253,31 @@ def test_cors_allows_exactly_the_configured_origins(session_runs: SessionRuns) -
         assert {"*"}.isdisjoint(each.text for each in cors.iter())
 
 
+def test_cors_names_the_headers_of_the_imported_document(session_runs: SessionRuns) -> None:
+    """A browser sends no other request header than these, and shows a page no other response header."""
+    run = session_runs.get("dev", {"corsOrigins": "https://a.example.no https://b.example.no"})
+    document = json.loads(run.one("apimanagement:Api").plain["value"])
+    (cors,) = api_policy(run).iter("cors")
+    allowed, exposed = (
+        {each.text for part in cors.iter(name) for each in part} for name in ("allowed-headers", "expose-headers")
+    )
+    parameters = document["components"]["parameters"].values()
+    request_headers = {each["name"].lower() for each in parameters if each["in"] == "header"}
+
+    assert request_headers - {"ce-id"} | {"accept", "authorization", "content-type", "traceparent"} == allowed
+    assert set(response_headers(document)) == exposed
+
+
+def response_headers(document: object) -> Iterator[str]:
+    """Yield the name, in lower case, of each response header in a part of the document."""
+    if isinstance(document, dict):
+        headers = document.get("headers")
+        if "description" in document and isinstance(headers, dict):
+            yield from map(str.lower, headers)
+        for each in document.values():
+            yield from response_headers(each)
+
+
 def test_cors_is_absent_without_configured_origins(run: MockRun) -> None:
     """The files of both stacks configure no origin."""
     assert [] == statements_named(run, "cors")

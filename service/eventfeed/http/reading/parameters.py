@@ -269,10 +269,12 @@ def parse_body(
     headers: Mapping[str, str] = NO_HEADERS,
     parameter_set: ParameterSet = ANY_FEED,
 ) -> Parameters:
-    """Parse the parameters of a POST: a JSON object, or nothing; `after` and `size` in the query replace its members.
+    """Parse the parameters of a POST: a JSON object; `after` and `size` in the query replace its members.
 
-    The last id of a stream replaces both. Raises `InvalidRequest` with every fault.
+    The last id of a stream replaces both. Without a body, reading starts at the beginning. Raises `InvalidRequest` with
+    every fault.
     """
+    parameter_set = parameter_set if body else parameter_set._replace(needs_start=False)
     pairs, faults = query_pairs(query), list[Fault]()
     for name in sorted({name for name, _ in pairs} - _LINK_NAMES):
         detail = "belongs in the body" if name in parameter_set.names else "is no parameter of this feed"
