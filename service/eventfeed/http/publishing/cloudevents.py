@@ -23,6 +23,7 @@ from eventfeed.domain.event import Event, Identity
 from eventfeed.domain.moment import parse_moment
 from eventfeed.http.header_text import decode_header
 from eventfeed.http.json_object import BYTE_ORDER_MARKS, PARSE_ERRORS, escape, json_fault, parse_fault, repeated_member
+from eventfeed.http.response import parse_media_type
 
 # CloudEvents JSON format 1.0.2 §3.1: the subtype is json, or ends in +json.
 _JSON_TYPE = re.compile(r"[^/]+/(?:[^/]*\+)?json")
@@ -261,7 +262,7 @@ def _data(body: bytes, content_type: str) -> Mapping[str, object]:
                 raise _invalid(f"The data is not JSON: {fault}.", pointer="/data")
             msgspec.json.decode(body)
             return {"data": Raw(body)}
-        if media_type.startswith("text/") and "charset" not in content_type.lower().replace("charset=utf-8", ""):
+        if media_type.startswith("text/") and parse_media_type(content_type) == media_type:  # no other charset
             text = body.decode()
             if len(msgspec.json.encode(text)) <= len(body) * 4 // 3 + len(body) % 3 + 4:
                 return {"data": text}
