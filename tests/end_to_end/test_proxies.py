@@ -1,8 +1,9 @@
 """A service behind nginx and haproxy with their usual limits: pages, waits, streams, publishes, and a restart."""
 
+import gzip
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from eventfeed.client.stream import Message, StreamParser
 from tests.support.feeds import assert_problem, event_ids
-from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, cloud_event
+from tests.support.publishing import APP_PATH, EVENTS_PATH, PUBLISH_SCOPE, cloud_event
 from tests.support.reverse_proxy import ReverseProxy
 from tests.support.service import (
     COMMAND,
@@ -39,6 +40,12 @@ class Behind(NamedTuple):
     def publish(self, *events: dict[str, object]) -> httpx.Response:
         """Publish through the proxy."""
         return self.client.post(APP_PATH, json=events, headers=bearer(self.service.token(PUBLISH_SCOPE)))
+
+    def post(self, path: str, content: bytes | Iterator[bytes], **headers: str) -> httpx.Response:
+        """Post a body in gzip, unless the headers name another coding, through the proxy."""
+        own = {name.replace("_", "-"): value for name, value in headers.items()}
+        token = bearer(self.service.token(PUBLISH_SCOPE))
+        return self.client.post(path, content=content, headers={"Content-Encoding": "gzip", **own, **token})
 
     def reader(self) -> dict[str, str]:
         """Return the header of a reader of all apps of `ttd`."""
@@ -81,6 +88,69 @@ def test_largest_publish_passes_a_proxy(behind: Behind, app: str) -> None:
 
     assert 201 == response.status_code, response.text
     assert [event["id"] for event in events] == event_ids(page)
+
+
+def in_parts(content: bytes) -> Iterator[bytes]:
+    """Yield a body in parts, which a client sends without a length."""
+    for start in range(0, len(content), 1_000):
+        yield content[start : start + 1_000]
+
+
+@pytest.mark.parametrize("frame", [bytes, in_parts], ids=["length", "chunks"])
+def test_compressed_publish_passes_a_proxy(
+    behind: Behind, app: str, frame: Callable[[bytes], bytes | Iterator[bytes]]
+) -> None:
+    """The proxy changes neither the coding nor the bytes, with and without a length."""
+    events = [cloud_event(app, data={"text": "x" * 20_000}) for _ in range(100)]
+    response = behind.post(APP_PATH, frame(gzip.compress(json.dumps(events).encode())), Content_Type="application/json")
+    page = behind.client.get(f"{FEED.format(app)}&size=100", headers=behind.reader())
+
+    assert 201 == response.status_code, response.text
+    assert [event["id"] for event in events] == event_ids(page)
+
+
+@pytest.mark.parametrize(
+    ("coding", "content", "status", "code"),
+    [
+        ("gzip", gzip.compress(bytes(3 * 1024 * 1024), mtime=0), 413, "too-large"),
+        ("gzip", b"no gzip", 400, "invalid-request"),
+        ("br", b"[]", 415, "unsupported-media-type"),
+    ],
+)
+def test_refused_coding_has_the_problem_of_the_service(
+    behind: Behind, coding: str, content: bytes, status: int, code: str
+) -> None:
+    """The accepted codings pass the proxy too."""
+    response = behind.post(APP_PATH, content, Content_Type="application/json", Content_Encoding=coding)
+
+    assert_problem(response, status, code)
+    assert ("gzip, identity" if status == 415 else None) == response.headers.get("accept-encoding")
+
+
+def test_event_in_headers_passes_a_proxy(behind: Behind, app: str) -> None:
+    """Debian's defaults add headers of the client's address, and keep attributes, quotes and escapes."""
+    event = cloud_event(app)
+    headers = {f"ce-{name}": str(value) for name, value in event.items()}
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    own = {"ce-note": '"a \\"quoted\\" %C3%B8"', "ce-traceparent": trace, "Expect": "100-continue"}
+    response = behind.post(EVENTS_PATH, gzip.compress(b"bl\xc3\xa5"), **headers, **own, Content_Type="text/plain")
+    (stored,) = behind.client.get(FEED.format(app), headers=behind.reader()).json()
+
+    assert 200 == response.status_code, response.text
+    expected = {**event, "note": 'a "quoted" ø', "traceparent": trace, "data": "blå", "datacontenttype": "text/plain"}
+    assert expected == {name: stored[name] for name in expected}
+
+
+def test_headers_of_a_reader_pass_a_proxy(behind: Behind, app: str) -> None:
+    """A filter by a header selects the same events, and a cursor of a stream resumes."""
+    events = [cloud_event(app, alternativesubject=f"/person/0183801234{each}") for each in (5, 6)]
+    behind.publish(*events).raise_for_status()
+    headers = {**behind.reader(), "Altinn-AlternativeSubject": "/person/01838012346"}
+    page = behind.client.get(FEED.format(app), headers=headers)
+    cursor = behind.client.get(f"{FEED.format(app)}&size=1", headers=behind.reader()).headers["feed-cursor"]
+    resumed = behind.client.get(FEED.format(app), headers={**behind.reader(), "Last-Event-ID": cursor})
+
+    assert [events[1]["id"]] == event_ids(page) == event_ids(resumed)
 
 
 def test_wait_through_a_proxy_is_held_until_the_event(behind: Behind, app: str) -> None:
