@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Mapping
 
 import httpx
 
@@ -30,6 +31,12 @@ def party_event(app: str, party: str, **changes: object) -> dict[str, object]:
     source = f"https://ttd.apps.example.no/ttd/{app}/instances/{party}/{uuid.uuid4()}"
     base = {"id": str(uuid.uuid4()), "source": source, "specversion": "1.0", "type": "instance.created"}
     return {**base, "subject": f"/party/{party}", **changes}
+
+
+def implied(event: Mapping[str, object]) -> dict[str, object]:
+    """The attributes that the source of an app's event implies, which the service adds."""
+    org, app, _, party, guid = str(event["source"]).split("/")[3:]
+    return {"resource": f"urn:altinn:resource:app_{org}_{app}", "resourceinstance": f"{party}/{guid}"}
 
 
 def post_events(

@@ -156,13 +156,12 @@ def _event(text: bytes, attributes: Mapping[str, object], *, content: bytes, def
         members = {name: value for name, value in members.items() if name in attributes}
     fields = msgspec.convert(attributes, _Attributes)
     id_ = fields.id or str(defaults.new_id())
-    if fields.id is None:
-        members["id"] = Raw(msgspec.json.encode(id_))
-    if "time" not in members:
-        members["time"] = Raw(msgspec.json.encode(defaults.time))
-    if defaults.traceparent and "traceparent" not in members:
-        members["traceparent"] = Raw(msgspec.json.encode(defaults.traceparent))
+    added = {"id": id_, "time": defaults.time}
     app_source = parse_app_source(fields.source)
+    if app_source:
+        added |= {"resource": app_source.resource, "resourceinstance": app_source.resourceinstance}
+    if defaults.traceparent:
+        added["traceparent"] = defaults.traceparent
     return Event(
         identity=Identity(source=fields.source, id=id_),
         type=fields.type,
@@ -171,7 +170,7 @@ def _event(text: bytes, attributes: Mapping[str, object], *, content: bytes, def
         instance=app_source.instance if app_source else instance_of(fields.resourceinstance),
         resource=app_source.resource if app_source else fields.resource,
         content=hashlib.sha256(content).digest(),
-        body=msgspec.json.encode(members),
+        body=msgspec.json.encode(members | {name: value for name, value in added.items() if name not in members}),
         future_time=_future_time(fields.time, now=defaults.now),
     )
 

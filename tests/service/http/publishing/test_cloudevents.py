@@ -38,7 +38,7 @@ def text(**changes: object) -> bytes:
 
 
 def test_event_is_stored_as_the_publisher_wrote_it() -> None:
-    """Members keep their order and numbers their spelling. Only white space is removed."""
+    """Members keep their order and numbers their spelling. Only white space is removed, and additions come last."""
     source = SOURCE.encode()
     body = (
         b'{ "type":"t", "data":{"a": 1.10},"specversion":"1.0","id":"1" ,"time":"2026-01-31T12:00:00Z",\n"source":"%b"}'
@@ -48,7 +48,10 @@ def test_event_is_stored_as_the_publisher_wrote_it() -> None:
     )
     (event,) = parse(body % source)
 
-    assert stored_body % source == event.body
+    assert event.body.startswith(stored_body[:-1] % source)
+    assert {"resource", "resourceinstance"} == msgspec.json.decode(event.body).keys() - msgspec.json.decode(
+        body % source
+    ).keys()
 
 
 def test_app_event_without_id_and_time_gets_defaults() -> None:
@@ -57,6 +60,40 @@ def test_app_event_without_id_and_time_gets_defaults() -> None:
     members = msgspec.json.decode(event.body)
 
     assert ("new-1", "new-1", "1970-01-01T00:00:00.000000Z") == (event.identity.id, members["id"], members["time"])
+
+
+@pytest.mark.parametrize("from_app", [True, False])
+@pytest.mark.parametrize("value", [{}, {"resource": None}, {"resourceinstance": None}])
+def test_event_of_an_app_gets_the_resource_and_instance_of_its_source(
+    value: dict[str, str | None], *, from_app: bool
+) -> None:
+    """This holds on both routes. An attribute with the value null is absent."""
+    guid = SOURCE.rpartition("/")[2].upper()
+    body = msgspec.json.encode({**VALID, "source": f"{PREFIX}/50000001/{guid}", **value})
+    (event,) = parse(body, from_app=from_app)
+    members = msgspec.json.decode(event.body)
+
+    assert "urn:altinn:resource:app_ttd_bolig" == members["resource"] == event.resource
+    assert f"50000001/{guid}" == members["resourceinstance"]
+
+
+def test_resource_and_instance_from_the_publisher_are_kept() -> None:
+    """They occur once, where the publisher wrote them, also for a resource of no app."""
+    resource = "urn:altinn:resource:app_ttd_bolig"
+    (of_app,) = parse(text(resource=resource, resourceinstance=SOURCE.partition("/instances/")[2], ext="x"))
+    (other,) = parse(text(source="https://host/skd/x", resource="urn:altinn:resource:other"))
+
+    assert 1 == of_app.body.count(b'"resource":') == of_app.body.count(b'"resourceinstance":')
+    assert of_app.body.index(b'"resource":') < of_app.body.index(b'"ext":')
+    assert "resourceinstance" not in msgspec.json.decode(other.body)
+
+
+def test_added_attributes_are_no_part_of_the_content() -> None:
+    """An event that came without them is repeated without them. With them it is another event, as before."""
+    (first, repeat) = (parse(text())[0] for _ in range(2))
+    (other,) = parse(text(resource="urn:altinn:resource:app_ttd_bolig"))
+
+    assert first.content == repeat.content != other.content
 
 
 def test_app_and_instance_are_those_of_the_source_or_else_of_the_resource() -> None:
@@ -316,6 +353,18 @@ def test_stored_event_is_at_most_twice_as_large(character: str) -> None:
     quoted = len(of_binary(b"", "", ext=("%22" if character == '"' else "x") * (63 * 1024 // 3)).body)
 
     assert max(*sizes, quoted) <= STORED_BYTES_MAX
+
+
+def test_added_attributes_are_within_the_size_of_a_stored_event() -> None:
+    """The longest names of organisation and app, with every attribute that the service adds."""
+    source = f"https://a.no/{'o' * 200}/{'a' * 200}/instances/{'9' * 10}/{SOURCE.rpartition('/')[2]}"
+    sent = text(source=source, id=None, time=None)
+    defaults = EventDefaults(lambda: "0" * 36, 0, format_moment(0), traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+    (event,) = parse_events(json_events(sent, batch=None), defaults, from_app=True)
+    added = msgspec.json.decode(event.body).keys() - msgspec.json.decode(sent).keys()
+
+    assert {"id", "time", "resource", "resourceinstance", "traceparent"} == added
+    assert len(event.body) - len(sent) <= STORED_BYTES_MAX - 2 * EVENT_BYTES_MAX
 
 
 @pytest.mark.parametrize(

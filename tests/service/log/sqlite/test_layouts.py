@@ -110,6 +110,8 @@ async def test_repeated_publish_to_an_earlier_layout_is_a_duplicate(log: SqliteL
     async with running_appender(log, clock=ManualClock(population[-1].time + 1)) as (appender, _):
         (receipt,) = await appender.publish(Submission(events=events, pointers=[""], admin=True))
 
+    assert events[0].body != first.event.body  # today's events have the resource of their app
+    assert [first] == await log.follow(after=first.sequence - 1, limit=1)
     assert (first.sequence, first.time, True) == (receipt.sequence, receipt.time, receipt.duplicate)
 
 
