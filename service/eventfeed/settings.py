@@ -90,6 +90,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idporten_audiences: Annotated[str, "Audiences or client ids accepted in ID-porten tokens, separated by spaces."] = (
         ""
     )
+    app_token_keys: Annotated[
+        str,
+        "The directory or https address with the public keys of app tokens: {issuer}.jwks.json or {issuer}.pem. "
+        "Empty: the header PlatformAccessToken is ignored.",
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         "The least severe level that is logged. `info` logs a line for each request.",
@@ -128,6 +133,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "by spaces. Empty: requests need no secret.",
     ] = ""
     token: Annotated[Ascii, "The platform token that the command line sends. Empty: a development token."] = ""
+
+    @property
+    def app_token_keys_url(self) -> str:
+        """The address of the keys of app tokens; "" if a directory has them, or none are set."""
+        return self.app_token_keys if "://" in self.app_token_keys else ""
 
     @property
     def development(self) -> bool:
@@ -293,7 +303,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 def _invalid_urls(settings: Settings) -> Iterator[str]:
     names = ("public_url", "platform_url", "platform_orgs_url", "maskinporten_issuer", "idporten_issuer")
-    urls = {name: getattr(settings, name) for name in names}
+    urls = {**{name: getattr(settings, name) for name in names}, "app_token_keys": settings.app_token_keys_url}
     for name, url in {**urls, "store": f"//{settings.cosmos.host}" if settings.cosmos else ""}.items():
         try:
             _ = urlsplit(url).port
@@ -318,6 +328,11 @@ def _platform_contradictions(settings: Settings) -> Iterator[str]:
         parts = urlsplit(getattr(settings, name))
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             yield f"{PREFIX}{name.upper()}: must be https: requests carry a token"
+    if url := settings.app_token_keys_url:
+        parts = urlsplit(url)
+        is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+        if not (is_private and parts.hostname) or any(each in url for each in "@?# "):
+            yield f"{PREFIX}APP_TOKEN_KEYS: must be a directory, or an https address without user information and query"
     if settings.platform_url and not settings.platform_orgs_url:
         yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: it lists the short names"
     if settings.maskinporten_issuer and not (settings.platform_url or settings.register):

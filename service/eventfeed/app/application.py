@@ -70,7 +70,6 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
     authenticator = Authenticator(identity.issuer)
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
-    problems = reading.problems
     publishing = Publishing(
         store.appender,
         access.parties,
@@ -81,26 +80,35 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     )
     routes: Sequence[HTTPRouteHandler] = [
         *reading.routes(store, reader, authenticator=authenticator, access=access),
-        *publish_routes(publishing, store.tail, authenticator=authenticator, public_url=public_url),
+        *publish_routes(
+            publishing,
+            store.tail,
+            authenticator=authenticator,
+            app_tokens=identity.app_tokens(),
+            public_url=public_url,
+        ),
         *identity.routes(access.register),
         *health_routes(reader, store.appender, retention=store.retention, records=store.records_usability),
         *schema_routes(public_url),
     ]
-    # `request_class` makes each request an `HttpRequest`.
-    handlers: dict[int | type[Exception], Callable[[Any, Any], Response[bytes]]] = {
-        Failure: problems.on_failure,
-        HTTPException: problems.on_refusal,
-        Exception: problems.on_defect,
-    }
     return Litestar(
         route_handlers=[*options_routes(routes), *routes],
-        exception_handlers=handlers,
+        exception_handlers=_exception_handlers(reading.problems),
         lifespan=[functools.partial(_run, identity, store, telemetry=telemetry)],
         request_max_body_size=REQUEST_BYTES_MAX,
         openapi_config=None,
         request_class=HttpRequest,
         logging_config=None,
     )
+
+
+def _exception_handlers(problems: Problems) -> dict[int | type[Exception], Callable[[Any, Any], Response[bytes]]]:
+    """Return the handler of each kind of exception. `request_class` makes each request an `HttpRequest`."""
+    return {
+        Failure: problems.on_failure,
+        HTTPException: problems.on_refusal,
+        Exception: problems.on_defect,
+    }
 
 
 @contextlib.asynccontextmanager

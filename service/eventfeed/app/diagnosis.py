@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import httpx
+
 from eventfeed.access.local import population_file
 from eventfeed.access.policies import policies_file
 from eventfeed.app.identity import require_private_development
 from eventfeed.app.store import Store
-from eventfeed.domain.errors import Failure
+from eventfeed.bounded_fetch import EnvironmentTransport, fetch
+from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.moment import format_moment
+from eventfeed.identity.app_keys import is_issuer, issuer_of, parse_keys, read_key_file
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.clock import CLOCK_SKEW_MAX, MachineClock
 from eventfeed.log.sqlite.clock_reference import ClockReference
@@ -120,6 +124,52 @@ def key_findings(settings: Settings) -> Iterator[Finding]:
     remedy = "Rotate it: see docs/operating.md, Rotate signing keys." if age > KEY_DAYS_MAX else ""
     yield Finding("keys", state, remedy)
     yield from _permission_findings("keys", files)
+
+
+async def app_key_findings(settings: Settings) -> list[Finding]:
+    """Check that the public keys of app tokens can be read, if the settings name a source of them."""
+    if not settings.app_token_keys:
+        return []
+    if url := settings.app_token_keys_url:
+        return [await _address_finding(url)]
+    return list(_directory_findings(Path(settings.app_token_keys)))
+
+
+def _directory_findings(directory: Path) -> Iterator[Finding]:
+    try:
+        names = sorted(each.name for each in directory.iterdir() if issuer_of(each.name) is not None)
+    except OSError as failure:
+        remedy = "Make the directory, or let the user of the service read it."
+        yield Finding("app keys", f"{directory} cannot be read: {failure.strerror}.", remedy)
+        return
+    if not names:
+        remedy = "Put a file {issuer}.jwks.json or {issuer}.pem there for each organisation whose apps publish."
+        yield Finding("app keys", f"{directory} has no keys.", remedy)
+    yield from (_key_file_finding(directory / name) for name in names)
+
+
+async def _address_finding(url: str) -> Finding:
+    async with httpx.AsyncClient(transport=EnvironmentTransport([url]), trust_env=False) as client:
+        try:
+            document = await fetch(client, client.build_request("GET", f"{url.rstrip('/')}/"), service=url)
+        except Unavailable as failure:
+            return Finding("app keys", str(failure), "Correct EVENTFEED_APP_TOKEN_KEYS, or the network of the service.")
+    is_wrong = httpx.codes.is_server_error(document.status)
+    return Finding(
+        "app keys", f"{url} responds with status {document.status}.", "Ask its operator." if is_wrong else ""
+    )
+
+
+def _key_file_finding(file: Path) -> Finding:
+    issuer = issuer_of(file.name) or ""
+    if not is_issuer(issuer):
+        remedy = "Begin its name with the short name of an organisation: 2 to 20 lower-case letters and digits."
+        return Finding("app keys", f"{file} is never read.", remedy)
+    try:
+        keys = parse_keys(file.name, read_key_file(file) or b"", now=time.time_ns())
+    except (OSError, ValueError) as fault:
+        return Finding("app keys", f"{file} cannot be used: {fault}.", "Replace the file.")
+    return Finding("app keys", f"{file} has keys of {issuer}: {len(keys)}.")
 
 
 def _permission_findings(subject: str, files: list[Path]) -> Iterator[Finding]:

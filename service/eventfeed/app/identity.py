@@ -20,6 +20,8 @@ from eventfeed.bounded_fetch import EnvironmentTransport
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import Clock, DecisionPoint, Register, Relations
 from eventfeed.http.identity_routes import development_routes, identity_routes
+from eventfeed.identity.app_keys import KeyAddress, KeyDirectory, KeyFiles
+from eventfeed.identity.app_tokens import AppTokens
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
 from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
@@ -70,6 +72,13 @@ class Identity:
         local = LocalRegister(population)
         return Access(local, Parties(local), Decisions(point, telemetry=telemetry), point)
 
+    def app_tokens(self) -> AppTokens | None:
+        """Return the verification of app tokens, None without a source of keys. Raises `SettingsError`."""
+        settings = self._settings
+        if not settings.app_token_keys:
+            return None
+        return AppTokens(app_key_files(settings, self.client, telemetry=self._telemetry), clock=self._clock)
+
     def routes(self, register: Register) -> Sequence[HTTPRouteHandler]:
         """Return the routes of the exchange, and in development those of the issuers."""
         settings = self._settings
@@ -102,6 +111,19 @@ class Identity:
         return DevelopmentIssuer(provider, _development_url(settings, provider), settings.own_url, keys, self._clock)
 
 
+def app_key_files(settings: Settings, client: httpx.AsyncClient, *, telemetry: Telemetry) -> KeyFiles:
+    """Return the files with the keys of app tokens. Raises `SettingsError` if they have no directory."""
+    if settings.app_token_keys_url:
+        return KeyAddress(settings.app_token_keys_url, client, telemetry=telemetry)
+    directory = Path(settings.app_token_keys)
+    if not directory.is_dir():
+        raise SettingsError(
+            f"EVENTFEED_APP_TOKEN_KEYS={settings.app_token_keys}: is no directory. Make it, or name the directory or "
+            "https address that holds the public keys of app tokens."
+        )
+    return KeyDirectory(directory)
+
+
 def first_approvals(settings: Settings) -> Sequence[Approval]:
     """Return the approvals in the register's file: the first ones of their organisations. Raises `SettingsError`."""
     return list(population_file(_path(settings.register)).value.first_approvals())
@@ -118,6 +140,7 @@ def _http_client(settings: Settings) -> httpx.AsyncClient:
         settings.idporten_issuer,
         settings.platform_url,
         settings.platform_orgs_url,
+        settings.app_token_keys_url,
     )
     # In development all of them are on this machine: proxies are for others.
     transport = None if settings.development and not any(urls) else EnvironmentTransport(filter(None, urls))

@@ -12,6 +12,7 @@ import msgspec
 
 from eventfeed.app.diagnosis import (
     Finding,
+    app_key_findings,
     disk_findings,
     key_findings,
     settings_findings,
@@ -37,6 +38,7 @@ def findings(*, host: str | None, port: int | None) -> Iterator[Finding]:
     yield from asyncio.run(store_findings(settings))
     yield from disk_findings(settings)
     yield from key_findings(settings)
+    yield from asyncio.run(app_key_findings(settings))
     yield from _port_findings(settings)
     yield _limit_finding(settings)
 

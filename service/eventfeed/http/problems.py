@@ -69,7 +69,8 @@ KINDS: Mapping[str, Kind] = {
         401,
         "A valid token is required",
         "The request has no token, or one that has expired or was not issued here. Exchange a token of Maskinporten or "
-        "ID-porten at /authentication/api/v1/exchange/{provider} and send the platform token as bearer.",
+        "ID-porten at /authentication/api/v1/exchange/{provider} and send the platform token as bearer. If `detail` "
+        "names the header PlatformAccessToken, get a new token of the app.",
     ),
     "insufficient-scope": Kind(
         403,
@@ -87,8 +88,8 @@ KINDS: Mapping[str, Kind] = {
         403,
         "The event belongs to another publisher",
         "A publisher may send events about its own organisation's apps and their instances, whose source begins with "
-        "its short name, and events of resources that it owns or is permitted to publish. `errors` lists the other "
-        "events. Nothing was written.",
+        "its short name, and events of resources that it owns or is permitted to publish. The token of an app "
+        "permits events of that app. `errors` lists the other events. Nothing was written.",
     ),
     "not-through-the-gateway": Kind(
         403,

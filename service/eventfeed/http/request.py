@@ -42,7 +42,17 @@ _CACHED = ("accept", "accept-encoding", "content-type")
 _HOST_LENGTH_MAX = 300
 # Headers that are lists, and headers with a single value.
 _LISTS = frozenset({"accept", "accept-encoding", "content-encoding", "if-none-match", "prefer"})
-_SINGLE = frozenset({"altinn-alternativesubject", "authorization", "content-type", "host", "last-event-id", "person"})
+_SINGLE = frozenset(
+    {
+        "altinn-alternativesubject",
+        "authorization",
+        "content-type",
+        "host",
+        "last-event-id",
+        "person",
+        "platformaccesstoken",
+    }
+)
 
 
 class HttpRequest(Request[None, None, State]):

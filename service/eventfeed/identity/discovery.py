@@ -38,7 +38,7 @@ class Discovery(Metadata, frozen=True, kw_only=True):
     id_token_signing_alg_values_supported: Sequence[str] = ("RS256",)
 
 
-class _KeySet(msgspec.Struct, frozen=True, kw_only=True):
+class KeySet(msgspec.Struct, frozen=True, kw_only=True):
     """A JSON Web Key Set (RFC 7517 §5)."""
 
     keys: Sequence[dict[str, object]]
@@ -50,7 +50,7 @@ async def fetch_keys(issuer: str, client: httpx.AsyncClient, *, telemetry: Telem
         metadata = _decode(await _fetch_metadata(issuer, client), Metadata)
         if metadata.issuer != issuer:
             raise _unavailable("The token provider's discovery document names another issuer.")
-        jwks = _decode(await _fetch(metadata.jwks_uri, client), _KeySet).keys[:KEYS_MAX]
+        jwks = _decode(await _fetch(metadata.jwks_uri, client), KeySet).keys[:KEYS_MAX]
     keys = {kid: key for jwk in jwks if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
     if not keys:
         raise _unavailable("The token provider publishes no usable key.")

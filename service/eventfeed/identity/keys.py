@@ -1,11 +1,12 @@
 """Keys: our signing keys in a directory, and a provider's public keys, cached for a while."""
 
 import asyncio
+import functools
 import hashlib
 import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -79,14 +80,15 @@ class SigningKeys:
         return self._verifying.get(kid)
 
 
-class ProviderKeys:
-    """A provider's keys: cached for an hour, refreshed sooner for an unknown key id.
+class CachedKeys:
+    """The public keys of an issuer: cached for `seconds`, refreshed sooner for an unknown key id.
 
-    Concurrent callers share a refresh. While refreshes fail, the cached keys count.
+    `fetch` returns them by their ids, or raises `Unavailable`. Concurrent callers share a refresh. While refreshes
+    fail, the cached keys count.
     """
 
-    def __init__(self, issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> None:
-        self._issuer, self._client, self._telemetry = issuer, client, telemetry
+    def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, VerifyingKey]]], *, seconds: float) -> None:
+        self._fetch, self._seconds = fetch, seconds
         self._keys: Mapping[str, VerifyingKey] = {}
         self._refresh_time = self._next_refresh = float("-inf")
         self._failure: Unavailable | None = None
@@ -94,26 +96,41 @@ class ProviderKeys:
 
     async def key(self, kid: str) -> VerifyingKey:
         """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if unknown."""
-        needs_refresh = self._needs_refresh(kid)
-        if needs_refresh:
-            refresh = asyncio.create_task(self._refreshing.run(self._refresh))
-            # A cached key need not wait for a provider that failed the last time.
-            if kid not in self._keys or self._failure is None:
-                await refresh
+        has_refreshed = await self._refresh_for(kid)
         if (key := self._keys.get(kid)) is not None:
             return key
-        if self._failure is not None:
-            raise Unavailable(str(self._failure), retry_seconds=self._failure.retry_seconds)
-        if not needs_refresh:  # the key may be newer than the last refresh
+        self._require_success()
+        if not has_refreshed:  # the key may be newer than the last refresh
             raise Unavailable(
                 "The token's key was not among its issuer's keys a moment ago, and they are not read again yet.",
                 retry_seconds=self._seconds_to_refresh(),
             )
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
 
-    def _needs_refresh(self, kid: str) -> bool:
+    async def candidates(self, kid: str) -> Sequence[VerifyingKey]:
+        """Return the key with this id, or else all keys. A source of keys without ids has one with the id "".
+
+        Raises `Unavailable` if the keys are unknown.
+        """
+        await self._refresh_for("" if "" in self._keys else kid)
+        if not self._keys:
+            self._require_success()
+        return [self._keys[kid]] if kid and kid in self._keys else list(self._keys.values())
+
+    async def _refresh_for(self, kid: str) -> bool:
+        """Refresh the keys if that is due, or if this id is unknown. True if it was done."""
         now = asyncio.get_running_loop().time()
-        return now >= self._next_refresh and (kid not in self._keys or now >= self._refresh_time + KEYS_SECONDS)
+        if now < self._next_refresh or (kid in self._keys and now < self._refresh_time + self._seconds):
+            return False
+        refresh = asyncio.create_task(self._refreshing.run(self._refresh))
+        # A cached key need not wait for a source that failed the last time.
+        if kid not in self._keys or self._failure is None:
+            await refresh
+        return True
+
+    def _require_success(self) -> None:
+        if self._failure is not None:
+            raise Unavailable(str(self._failure), retry_seconds=self._failure.retry_seconds)
 
     def _seconds_to_refresh(self) -> int:
         return max(1, math.ceil(self._next_refresh - asyncio.get_running_loop().time()))
@@ -121,12 +138,20 @@ class ProviderKeys:
     async def _refresh(self) -> None:
         clock, pause = asyncio.get_running_loop().time, REFRESH_SECONDS_MIN
         try:
-            self._keys = await fetch_keys(self._issuer, self._client, telemetry=self._telemetry)
+            self._keys = await self._fetch()
             self._failure, self._refresh_time = None, clock()
         except Unavailable as failure:
             self._failure, pause = failure, RETRY_SECONDS_MIN
         finally:
             self._next_refresh = clock() + pause
+
+
+class ProviderKeys(CachedKeys):
+    """A provider's keys, found through its discovery document and cached for an hour."""
+
+    def __init__(self, issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> None:
+        fetch = functools.partial(fetch_keys, issuer, client, telemetry=telemetry)
+        super().__init__(fetch, seconds=KEYS_SECONDS)
 
 
 def _make_first(directory: Path) -> None:

@@ -78,11 +78,19 @@ def _number(text: str, *, bits_max: int) -> int:
 
 
 def key_id(token: str) -> str:
-    """Return the key id in a token's header. Raises `Unauthenticated` unless that is the header of an access token."""
+    """Return the key id in a token's header. Raises `Unauthenticated` as `token_header` does, or if there is none."""
+    kid = token_header(token).get("kid")
+    if not isinstance(kid, str):
+        raise Unauthenticated("The token's header has no key id.")
+    return kid
+
+
+def token_header(token: str) -> Mapping[str, object]:
+    """Return the header of a token. Raises `Unauthenticated` unless that is the header of an access token."""
     if len(token) > TOKEN_BYTES_MAX:
         raise Unauthenticated("The token is too long.")
     try:
-        header = jwt.get_unverified_header(token)
+        header: Mapping[str, object] = jwt.get_unverified_header(token)
     except (jwt.PyJWTError, ValueError, RecursionError):
         raise Unauthenticated("The token is not a JSON Web Token.") from None
     if header.get("alg") not in _ALGORITHMS:
@@ -90,10 +98,7 @@ def key_id(token: str) -> str:
     # RFC 9068 §2.1: the type of an access token is `at+jwt`; many issuers write `JWT` or nothing.
     if str(header.get("typ", "JWT")).lower().removeprefix("application/") not in ("jwt", "at+jwt"):
         raise Unauthenticated("The token is not an access token.")
-    kid = header.get("kid")
-    if not isinstance(kid, str):
-        raise Unauthenticated("The token's header has no key id.")
-    return kid
+    return header
 
 
 def unverified_payload(token: str) -> bytes:

@@ -59,7 +59,7 @@ class ExternalToken(msgspec.Struct, frozen=True, kw_only=True):
     expires: int
 
 
-class _RegisteredClaims(msgspec.Struct, frozen=True, kw_only=True):
+class RegisteredClaims(msgspec.Struct, frozen=True, kw_only=True):
     """The claims that every token is checked by (RFC 7519 §4.1)."""
 
     iss: str
@@ -68,14 +68,14 @@ class _RegisteredClaims(msgspec.Struct, frozen=True, kw_only=True):
     scope: str = ""
 
 
-class _ExternalClaims(_RegisteredClaims, frozen=True, kw_only=True):
+class _ExternalClaims(RegisteredClaims, frozen=True, kw_only=True):
     """The claims of an external token that it is verified by; the exchange reads the others."""
 
     aud: str | Sequence[str] = ()
     client_id: str | None = None
 
 
-class _PlatformClaims(_RegisteredClaims, frozen=True, kw_only=True):
+class _PlatformClaims(RegisteredClaims, frozen=True, kw_only=True):
     """The claims of a platform token."""
 
     method: Method = msgspec.field(name="urn:altinn:authenticatemethod")
@@ -92,11 +92,11 @@ async def verify_external_token(token: str, provider: Provider, *, now: int) -> 
     kid = key_id(token)
     # Before the keys: a token of another issuer, or an old one, must not make anybody wait for them.
     with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        unverified = msgspec.json.decode(unverified_payload(token), type=_RegisteredClaims)
-        _require_current(unverified, provider.issuer, now=now)
+        unverified = msgspec.json.decode(unverified_payload(token), type=RegisteredClaims)
+        require_current(unverified, provider.issuer, now=now)
     payload = signed_payload(token, await provider.keys.key(kid))
-    claims, registered = _decode(payload, dict[str, msgspec.Raw]), _decode(payload, _ExternalClaims)
-    _require_current(registered, provider.issuer, now=now)
+    claims, registered = decode_claims(payload, dict[str, msgspec.Raw]), decode_claims(payload, _ExternalClaims)
+    require_current(registered, provider.issuer, now=now)
     _require_access_token(claims)
     _require_audience(registered, provider.audiences)
     return ExternalToken(claims=claims, expires=int(registered.exp))
@@ -107,8 +107,8 @@ def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
     key = issuer.keys.key(key_id(token))
     if key is None:
         raise Unauthenticated("The token is not a platform token of this service: exchange it first.")
-    claims = _decode(signed_payload(token, key), _PlatformClaims)
-    _require_current(claims, issuer.url, now=issuer.clock())
+    claims = decode_claims(signed_payload(token, key), _PlatformClaims)
+    require_current(claims, issuer.url, now=issuer.clock())
     return Principal(
         method=claims.method,
         level=claims.level,
@@ -123,7 +123,8 @@ def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
     )
 
 
-def _decode(payload: bytes, kind: type[C]) -> C:
+def decode_claims(payload: bytes, kind: type[C]) -> C:
+    """Return the claims of a token's payload. Raises `Unauthenticated` if a required one is missing or invalid."""
     try:
         return msgspec.json.decode(payload, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -131,7 +132,8 @@ def _decode(payload: bytes, kind: type[C]) -> C:
         raise Unauthenticated("A required claim of the token is missing or cannot be read.") from None
 
 
-def _require_current(claims: _RegisteredClaims, issuer: str, *, now: int) -> None:
+def require_current(claims: RegisteredClaims, issuer: str, *, now: int) -> None:
+    """Raise `Unauthenticated` unless the token is of this issuer and valid at `now` (ns)."""
     if claims.iss != issuer:
         raise Unauthenticated("The token has another issuer.")
     if now >= int(claims.exp) * CLOCK_SECOND:

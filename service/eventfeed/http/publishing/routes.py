@@ -11,7 +11,7 @@ from eventfeed.access.publishers import Publishers
 from eventfeed.domain.app_source import may_publish
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Fault, ForeignSource
-from eventfeed.domain.event import Event
+from eventfeed.domain.event import App, Event
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.party import PREFIX
 from eventfeed.domain.ports import Clock
@@ -22,6 +22,7 @@ from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, binary_event, json_events, parse_events
 from eventfeed.http.request import HttpRequest, post
 from eventfeed.http.response import CLOUDEVENT, CLOUDEVENT_BATCH, JSON, BytesResponse, Header
+from eventfeed.identity.app_tokens import AppTokens
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
@@ -35,6 +36,24 @@ class ReceiptResponse(msgspec.Struct, frozen=True, kw_only=True):
     sequence: str
     time: str
     duplicate: bool
+
+
+class Publisher:
+    """The caller of a publish, and the app whose token the request carries in the header PlatformAccessToken, if any.
+
+    The token is verified when the caller's own scopes are not enough.
+    """
+
+    def __init__(self, principal: Principal, *, app_tokens: AppTokens | None, app_token: str | None) -> None:
+        self.principal = principal
+        self._app_tokens, self._app_token = app_tokens, app_token
+        self._app: App | None = None
+
+    async def app(self) -> App | None:
+        """Return the app, None without a token or without keys of apps. Raises as `AppTokens.app` does."""
+        if self._app is None and self._app_tokens is not None and self._app_token is not None:
+            self._app = await self._app_tokens.app(self._app_token)
+        return self._app
 
 
 class Publishing:
@@ -54,26 +73,26 @@ class Publishing:
         self._clock, self._new_id, self._telemetry = clock, new_id, telemetry
 
     async def publish(
-        self, publisher: Principal, raw: RawEvents, *, from_app: bool, traceparent: str
+        self, publisher: Publisher, raw: RawEvents, *, from_app: bool, traceparent: str
     ) -> Sequence[tuple[Event, Receipt]]:
         """Return each event with its receipt, in order. Raises what its steps raise."""
         if not raw.texts:
             return ()
-        telemetry = self._telemetry
+        principal, telemetry = publisher.principal, self._telemetry
         origin, trace = telemetry.event_traceparent(traceparent), telemetry.request_traceparent()
         now = self._clock() // 1_000
         defaults = EventDefaults(new_id=self._new_id, now=now, time=format_moment(now), traceparent=origin)
         pointers, events = raw.pointers(), parse_events(raw, defaults, from_app=from_app)
-        if not publisher.is_publish_admin:
-            _require_own_apps(publisher, events, pointers=pointers)
+        if not principal.is_publish_admin:
+            await _require_own_apps(publisher, events, pointers=pointers)
         if any(event.subject and not event.subject.startswith(PREFIX) for event in events):
             events = await self._parties.resolve(events)
-        if not publisher.is_publish_admin and any(event.app is None for event in events):
-            await self._require_resources(publisher, events, pointers=pointers)
-        submission = Submission(events=events, pointers=pointers, admin=publisher.is_publish_admin, traceparent=trace)
+        if not principal.is_publish_admin and any(event.app is None for event in events):
+            await self._require_resources(principal, events, pointers=pointers)
+        submission = Submission(events=events, pointers=pointers, admin=principal.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:
-            org = event.app.org if event.app else publisher.org or ""
+            org = event.app.org if event.app else principal.org or ""
             telemetry.event_published(org, is_duplicate=receipt.duplicate)
         return receipts
 
@@ -97,13 +116,26 @@ class Publishing:
 
 
 def publish_routes(
-    publishing: Publishing, tail: Tail, *, authenticator: Authenticator, public_url: PublicUrl
+    publishing: Publishing,
+    tail: Tail,
+    *,
+    authenticator: Authenticator,
+    app_tokens: AppTokens | None,
+    public_url: PublicUrl,
 ) -> list[HTTPRouteHandler]:
-    """Return the routes that publish."""
+    """Return the routes that publish. Without `app_tokens` the tokens of apps are not read."""
+
+    async def admit(request: HttpRequest) -> Publisher:
+        principal = await authenticator.principal(request)
+        app_token = request.fields.get("platformaccesstoken")
+        publisher = Publisher(principal, app_tokens=app_tokens, app_token=app_token)
+        if not principal.is_publisher and await publisher.app() is None:
+            require_publisher(principal)
+        return publisher
 
     @post("/events/api/v1/app")
     async def publish_app_events(request: HttpRequest) -> BytesResponse:
-        publisher, media_type = await _admit(request, authenticator, negotiate=_app_media_type)
+        publisher, media_type = await admit(request), _app_media_type(request)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         raw = json_events(body, batch=None if media_type == JSON else media_type == CLOUDEVENT_BATCH)
         if not raw.texts:
@@ -114,7 +146,7 @@ def publish_routes(
 
     @post("/events/api/v1/events")
     async def publish_events(request: HttpRequest) -> BytesResponse:
-        publisher, mode = await _admit(request, authenticator, negotiate=_mode)
+        publisher, mode = await admit(request), _mode(request)
         body = await request.read(bytes_max=REQUEST_BYTES_MAX)
         headers = request.headers.multi_items()
         raw = json_events(body, batch=mode == CLOUDEVENT_BATCH) if mode else binary_event(body, headers)
@@ -122,16 +154,6 @@ def publish_routes(
         return _receipt_response(receipts, batch=raw.batch, status=200, headers=[])
 
     return [publish_app_events, publish_events]
-
-
-async def _admit(
-    request: HttpRequest, authenticator: Authenticator, *, negotiate: Callable[[HttpRequest], str]
-) -> tuple[Principal, str]:
-    """Return the publisher, and the media type or mode of the body."""
-    principal = await authenticator.principal(request)
-    if not principal.is_publisher:
-        require_publisher(principal)
-    return principal, negotiate(request)
 
 
 def _mode(request: HttpRequest) -> str:
@@ -155,15 +177,34 @@ def _traceparent(request: HttpRequest) -> str:
     return request.fields.get("traceparent", "")
 
 
-def _require_own_apps(publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
-    faults = [
-        Fault(pointer=f"{pointer}/source", detail="does not belong to the token's organisation")
+async def _require_own_apps(publisher: Publisher, events: Sequence[Event], *, pointers: Sequence[str]) -> None:
+    """Refuse events of apps that neither the caller's scope nor its app token permits, and others without a scope."""
+    principal = publisher.principal
+    foreign = [
+        (event, pointer)
         for event, pointer in zip(events, pointers, strict=True)
-        if event.app is not None and not may_publish(publisher.org, source=event.identity.source, app=event.app)
+        if not (principal.is_publisher and (event.app is None or _is_of_organisation(event, principal.org)))
     ]
-    if faults:
-        detail = "A publisher may send events of its own organisation's apps only."
-        raise ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
+    if not foreign:
+        return
+    if (app := await publisher.app()) is not None:
+        foreign = [each for each in foreign if each[0].app != app or not _is_of_organisation(each[0], app.org)]
+    if foreign:
+        raise _foreign_source([pointer for _, pointer in foreign], app)
+
+
+def _is_of_organisation(event: Event, org: str | None) -> bool:
+    return event.app is not None and may_publish(org, source=event.identity.source, app=event.app)
+
+
+def _foreign_source(pointers: Sequence[str], app: App | None) -> ForeignSource:
+    if app is None:
+        detail, reason = "A publisher may send events of its own organisation's apps only.", "the token's organisation"
+    else:
+        name = f"the app {app.org}/{app.name}"
+        detail, reason = f"The token in the header PlatformAccessToken permits events of {name} only.", name
+    faults = [Fault(pointer=f"{pointer}/source", detail=f"does not belong to {reason}") for pointer in pointers]
+    return ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
 
 
 def _location(event: Event, receipt: Receipt, *, log: str) -> str:

@@ -1,0 +1,170 @@
+"""Tokens of apps: signature, times, issuer and app."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jwt
+import msgspec
+import pytest
+
+from eventfeed.domain.errors import Unauthenticated, Unavailable
+from eventfeed.domain.event import App
+from eventfeed.identity import keys as cache
+from eventfeed.identity.app_keys import KeyDirectory
+from eventfeed.identity.app_tokens import AppTokens
+from tests.service.identity.provider_double import PrivateKey, curve_key, jwk_of, rsa_key
+from tests.support.altinn_app import AltinnApp, Certificate
+
+NOW = int(time.time())
+CERTIFICATE = Certificate.make("ttd")
+APP = AltinnApp("ttd", "bolig", CERTIFICATE)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> AppTokens:
+    """The verification with the certificate of `ttd`."""
+    (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    return AppTokens(KeyDirectory(tmp_path), clock=lambda: NOW * 1_000_000_000)
+
+
+def signed(payload: object, *, key: PrivateKey | str = CERTIFICATE.key, algorithm: str = "RS256", **header: str) -> str:
+    """A token of any payload."""
+    return jwt.PyJWS().encode(msgspec.json.encode(payload), key, algorithm, headers=header)
+
+
+def app_token(**changes: object) -> str:
+    """The token of the app, made at the time of the verification."""
+    return APP.app_token(NOW, **changes)
+
+
+def claims(**changes: object) -> dict[str, object]:
+    """Claims of a token that is valid, without those that are None."""
+    base: dict[str, object] = {"iss": "ttd", "urn:altinn:app": "bolig", "exp": NOW + 300, "nbf": NOW - 5}
+    return {name: value for name, value in {**base, **changes}.items() if value is not None}
+
+
+async def test_token_of_an_app_names_it(tokens: AppTokens) -> None:
+    """The issuer is the organisation."""
+    assert App(org="ttd", name="bolig") == await tokens.app(app_token())
+
+
+@pytest.mark.parametrize("header", [{}, {"kid": "another"}, {"kid": CERTIFICATE.digest.hex().upper()}])
+async def test_key_id_is_a_hint(tokens: AppTokens, header: dict[str, str]) -> None:
+    """A token without the id of a key is verified with each key of its issuer."""
+    assert App(org="ttd", name="bolig") == await tokens.app(signed(claims(), **header))
+
+
+async def test_each_kind_of_key_verifies(tmp_path: Path, tokens: AppTokens) -> None:
+    """A key set may have keys with and without ids."""
+    (tmp_path / "skd.jwks.json").write_bytes(
+        msgspec.json.encode({"keys": [jwk_of(rsa_key("one"), kid="one"), jwk_of(curve_key("ES256"))]})
+    )
+    for key, algorithm in ((rsa_key("one"), "PS256"), (curve_key("ES256"), "ES256")):
+        token = signed(claims(iss="skd"), key=key, algorithm=algorithm)
+        assert App(org="skd", name="bolig") == await tokens.app(token)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        (lambda: "", "not a JSON Web Token"),
+        (lambda: "x", "not a JSON Web Token"),
+        (lambda: f"Bearer {app_token()}", "not a JSON Web Token"),
+        (lambda: "\xf8.\xf8.\xf8", "not a JSON Web Token"),
+        (lambda: "x" * 20_000, "too long"),
+        (lambda: app_token(exp=NOW), "has expired"),
+        (lambda: app_token(nbf=NOW + 60), "not valid yet"),
+        (lambda: signed(claims(exp=None)), "claim"),
+        (lambda: signed(claims(iss=None)), "claim"),
+        (lambda: signed(claims(**{"urn:altinn:app": None})), "claim"),
+        (lambda: signed(claims(**{"urn:altinn:app": 5})), "claim"),
+        (lambda: signed([]), "claim"),
+        (lambda: signed(claims(**{"urn:altinn:app": "ttd/bolig"})), "urn:altinn:app"),
+        (lambda: signed(claims(**{"urn:altinn:app": ""})), "urn:altinn:app"),
+        (lambda: signed(claims(**{"urn:altinn:app": "../x"})), "urn:altinn:app"),
+        (lambda: signed(claims(iss="skd")), "no keys of its issuer, skd"),
+        (lambda: signed(claims(iss="../ttd")), "issuer is not the short name"),
+        (lambda: signed(claims(iss="TTD")), "issuer is not the short name"),
+        (lambda: signed(claims(iss="t")), "issuer is not the short name"),
+        (lambda: signed(claims(iss="t" * 21)), "issuer is not the short name"),
+        (lambda: signed(claims(iss="ttd\n")), "issuer is not the short name"),
+        (lambda: signed(claims(), key=rsa_key("other")), "signature"),
+        (lambda: signed(claims(), key="a shared secret of 32 characters", algorithm="HS256"), "algorithm"),
+        (lambda: signed(claims(), key="", algorithm="none"), "algorithm"),
+        (lambda: f"{app_token().rpartition('.')[0]}.{app_token(iat=1).rpartition('.')[2]}", "signature"),
+    ],
+)
+async def test_invalid_token_is_unauthenticated(tokens: AppTokens, token: Callable[[], str], words: str) -> None:
+    """The message names the header and the reason."""
+    with pytest.raises(Unauthenticated, match=f"in the header PlatformAccessToken is invalid.*{words}"):
+        await tokens.app(token())
+
+
+async def test_token_expires_while_its_keys_are_cached(tmp_path: Path) -> None:
+    """The clock counts for each request."""
+    (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    moment = [NOW]
+    tokens = AppTokens(KeyDirectory(tmp_path), clock=lambda: moment[0] * 1_000_000_000)
+    token = app_token(exp=NOW + 300)
+    await tokens.app(token)
+    moment[0] += 300
+    with pytest.raises(Unauthenticated, match="expired"):
+        await tokens.app(token)
+
+
+async def test_keys_are_read_again_after_five_minutes(
+    tmp_path: Path, tokens: AppTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A certificate that is gone then counts no more. Until then the files are not read."""
+    await tokens.app(app_token())
+    (tmp_path / "ttd.pem").unlink()
+    await tokens.app(app_token())
+    keys = tokens._keys["ttd"]
+    monkeypatch.setattr(keys, "_refresh_time", keys._refresh_time - 301)
+    monkeypatch.setattr(keys, "_next_refresh", 0.0)
+
+    with pytest.raises(Unauthenticated, match="no keys"):
+        await tokens.app(app_token())
+
+
+async def test_new_certificate_is_read_when_a_token_names_it(
+    tmp_path: Path, tokens: AppTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most once in ten seconds, so that invented tokens cause no more requests."""
+    monkeypatch.setattr(cache, "REFRESH_SECONDS_MIN", 3_600.0)
+    await tokens.app(app_token())
+    new = Certificate.make("new")
+    (tmp_path / "ttd.pem").write_bytes(new.pem)
+    token = AltinnApp("ttd", "bolig", new).app_token(NOW)
+    with pytest.raises(Unauthenticated):
+        await tokens.app(token)
+    monkeypatch.setattr(tokens._keys["ttd"], "_next_refresh", 0.0)
+
+    assert App(org="ttd", name="bolig") == await tokens.app(token)
+
+
+async def test_source_of_keys_that_is_away_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, not 401: the app may try again. Keys that are cached still count."""
+    monkeypatch.setattr(cache, "REFRESH_SECONDS_MIN", 0.0)
+    monkeypatch.setattr(cache, "RETRY_SECONDS_MIN", 0.0)
+    tokens = AppTokens(KeyDirectory(tmp_path / "keys"), clock=lambda: NOW * 1_000_000_000)
+    with pytest.raises(Unavailable) as failure:
+        await tokens.app(app_token())
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    await tokens.app(app_token())
+    (tmp_path / "keys").rename(tmp_path / "away")
+
+    assert failure.value.retry_seconds >= 1
+    assert App(org="ttd", name="bolig") == await tokens.app(signed(claims(), kid="unknown"))
+
+
+async def test_invented_issuers_are_bounded(tokens: AppTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They use no more memory than this."""
+    monkeypatch.setattr(tokens._keys, "_Cache__maxsize", 5)
+    for number in range(20):
+        with pytest.raises(Unauthenticated):
+            await tokens.app(signed(claims(iss=f"org{number}")))
+
+    assert 5 == len(tokens._keys)
