@@ -31,7 +31,7 @@ class FaultyLog:
         self.end_ages = log.end_ages
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.append_started = asyncio.Event()
-        self.follows = 0
+        self.follows = self.scans = 0
         self._late: tuple[int, Sequence[Entry]] | None = None
 
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
@@ -74,6 +74,7 @@ class FaultyLog:
 
     async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
+        self.scans += 1
         return await self._log.scan(feed, after=after, through=through, limit=limit)
 
     async def find(self, events: Sequence[Event]) -> Lookup:

@@ -19,7 +19,7 @@ from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId, cursor
 from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
 from eventfeed.domain.event import Entry, Event, sequence_of
-from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, Feed, Page, PageBounds
+from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, ByScope, Feed, Page, PageBounds
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.domain.principal import Principal
 from eventfeed.log.memory.tail import Tail
@@ -32,6 +32,8 @@ SCANS_MAX = 10
 SCANS_SECONDS_MAX = 4.0
 # Cursors of entries that are not in memory, kept until their consumers return.
 CURSORS_MAX = 4_096
+# Positions of event ids, kept until their consumers return: at most 16 KiB each, and mostly 1 KiB.
+IDS_MAX = 1_000
 # This number of entries cannot exceed the bytes of a page, even if each event has the maximum size.
 UNMEASURED_ENTRIES_MAX = PAGE_BYTES_MAX // STORED_BYTES_MAX
 # The smallest limit of a scan that follows a scan with hidden entries: the next visible entry may be far away.
@@ -78,6 +80,7 @@ class Reader:
         self._log, self._tail, self._retention = log, tail, retention
         self._decisions, self._telemetry = decisions, telemetry
         self._cursors = LRUCache[tuple[str, int], Cursor](CURSORS_MAX)
+        self._id_positions = LRUCache[tuple[str, Feed], int](IDS_MAX)
 
     @property
     def is_stopping(self) -> bool:
@@ -172,9 +175,15 @@ class Reader:
         if not isinstance(after, EventId) or needs is NeedsLookup.EXPIRED:
             raise await self._expiry_failure(head)
         by_id = feed.without_filters().where(Equal("id", after.id))
+        position = self._id_positions.get((head.log, by_id), 0)
+        if position > head.log_start:
+            return position
         scan = await self._collect(by_id, after=head.log_start, through=head.end_offset, bounds=_ONE)
         if scan.entries:
-            return scan.entries[0].sequence
+            position = scan.entries[0].sequence
+            if isinstance(feed.visibility, ByScope):  # no right to the event can end
+                self._id_positions[head.log, by_id] = position
+            return position
         if scan.examined < head.end_offset:
             raise Unavailable("The search for this event id took too long. Use a cursor instead.")
         fault = "is neither a cursor nor the id of an event in this feed"

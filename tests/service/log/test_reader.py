@@ -198,6 +198,32 @@ async def test_cursors_outside_memory_cost_one_lookup(log: EventLog, clock: Manu
     assert [1, 0, 0] == lookups
 
 
+async def test_event_id_is_looked_up_in_the_store_once(log: EventLog, clock: ManualClock) -> None:
+    """A poller that has caught up repeats it. Memory has no index of ids, so a search there would block others."""
+    faulty = FaultyLog(log)
+    reader, scans, sequences = await new_reader(faulty, clock), list[int](), list[list[int]]()
+    await log.append([entry(1), entry(2, of=event("here")), entry(3)], after=0)
+    for after in [EventId(id="here"), EventId(id="here")]:
+        before = faulty.scans
+        page = await read_page(reader, FEED, size=9, after=after)
+        scans.append(faulty.scans - before)
+        sequences.append([each.sequence for each in page.entries])
+
+    assert [[3], [3]] == sequences
+    assert [1, 0] == scans
+
+
+async def test_event_id_of_an_expired_event_is_looked_up_again(log: EventLog, clock: ManualClock) -> None:
+    """It means the first event with this id that is kept."""
+    reader = await new_reader(log, clock)
+    await log.append([entry(1, of=event("here")), entry(2), entry(3, of=event("here")), entry(4)], after=0)
+    first = await read_page(reader, FEED, size=9, after=EventId(id="here"))
+    clock.now = 2_500_000 + KEEP
+    second = await read_page(reader, FEED, size=9, after=EventId(id="here"))
+
+    assert [[2, 3, 4], [4]] == [[each.sequence for each in page.entries] for page in (first, second)]
+
+
 async def test_cursor_at_the_end_does_not_expire(log: EventLog, clock: ManualClock) -> None:
     """The cursor is valid even if the retention period of every entry has ended."""
     await log.append(entries(1, 9), after=0)

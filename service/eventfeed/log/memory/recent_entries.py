@@ -50,7 +50,12 @@ def event_keys(event: Event) -> Sequence[Key]:
 
 @functools.lru_cache(maxsize=FEEDS_MAX)
 def feed_keys(feed: Feed) -> tuple[Sequence[Key], Sequence[Condition]]:
-    """Return keys of which each event of the feed has exactly one, and the conditions left to check."""
+    """Return keys of which each event of the feed has exactly one, and the conditions left to check.
+
+    Without keys, the feed selects an event by its id: the store has an index for that.
+    """
+    if any(condition.field == "id" for condition in (*feed.conditions, *feed.filters)):
+        return (), ()
     plan = plan_lookup(feed, INDEXES)
     return [(plan.fields, values if len(values) > 1 else values[0]) for values in plan.keys], plan.rest
 
@@ -114,10 +119,12 @@ class RecentEntries:
         return self._entries[position + 1 - self._entries[0].sequence :] if self._reaches(position) else None
 
     def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan | None:
-        """See `EventLog.scan`; None if memory does not reach back to `after`."""
+        """See `EventLog.scan`; None if memory does not reach back to `after`, or has no index for the feed."""
         if not self._reaches(after):
             return None
         keys, rest = feed_keys(feed)
+        if not keys:
+            return None
         most = EXAMINED_MAX if rest else limit
         if len(keys) > 1:  # most keys of a feed have no entries, and one key is faster
             keys = [key for key in keys if key in self._runs] or keys[:1]
