@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.altinn_rows import altinn_event, altinn_row, csv_file
 from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, party_event
-from tests.support.service import KARI, KARIS_PARTY, RunningService, bearer, running_service
+from tests.support.service import KARI, KARIS_PARTY, RunningService, bearer, run_with_store, running_service
 
 EVENTS, REQUEST_EVENTS = 10_000, 100
 APP = "apps-test"
@@ -149,3 +150,19 @@ def test_poller_before_2500_hidden_events_advances_by_next_only(tmp_path: Path) 
     assert [([], "true")] * 2 == [(each.json(), each.headers["feed-more"]) for each in (first, again)]
     assert first.headers["feed-cursor"] == again.headers["feed-cursor"]
     assert [events[-1]["id"]] == [event["id"] for event in page.json()]
+
+
+def test_poller_continues_from_the_id_of_an_imported_event(tmp_path: Path) -> None:
+    """A poller of the replaced platform sends the id that it stored there, and gets each later event once."""
+    (tmp_path / "events.csv").write_bytes(csv_file(altinn_row(number) for number in range(1, 251)))
+    keep = {"EVENTFEED_RETENTION_DAYS": "36500"}
+    imported = run_with_store(tmp_path, "migrate", "events.csv", store=f"sqlite:///{tmp_path}/log.db", **keep)
+    with running_service(tmp_path, EVENTFEED_STORE=f"sqlite:///{tmp_path}/log.db", **keep) as service:
+        newest = party_event(APP, KARIS_PARTY)
+        published = service.client.post(APP_PATH, json=newest, headers=bearer(service.token(PUBLISH_SCOPE)))
+        token = bearer(service.token(f"altinn:events/ttd/{APP}"))
+        url = f"{OWNER_FEED}?after={altinn_event(200)['id']}&size=1000"
+        ids = [event["id"] for event in service.client.get(url, headers={**token, **ACCEPT}).json()]
+
+    assert (0, 201) == (imported.returncode, published.status_code)
+    assert [*(altinn_event(number)["id"] for number in range(201, 251)), newest["id"]] == ids

@@ -66,8 +66,13 @@ class InvalidEvent(Refused, code="invalid-event"):
 class InvalidCursor(Refused, code="invalid-cursor"):
     """A cursor that is malformed, ahead of the log, or an event id that this feed does not have."""
 
-    def __init__(self, detail: str, *, fault: str) -> None:
-        super().__init__(detail, faults=[Fault(parameter="after", detail=fault)])
+    def __init__(self, detail: str, *, fault: str, parameter: str = "after") -> None:
+        super().__init__(detail, faults=[Fault(parameter=parameter, detail=fault)])
+        self._fault = fault
+
+    def named(self, parameter: str) -> "InvalidCursor":
+        """Return the error for the name by which the client has sent the cursor."""
+        return InvalidCursor(str(self), fault=self._fault, parameter=parameter)
 
 
 class CursorExpired(Refused, code="cursor-expired"):

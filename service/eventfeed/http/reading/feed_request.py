@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from eventfeed.domain.cursor import After, BareSequence, Cursor
-from eventfeed.domain.errors import Unauthenticated
+from eventfeed.domain.errors import InvalidCursor, Unauthenticated
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page, PageBounds
 from eventfeed.domain.ports import CLOCK_SECOND
@@ -75,10 +75,13 @@ class ReadingServices(NamedTuple):
 
     async def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Page:
         """Return the page after a cursor. Raises the errors of `Reader.read`, `Unavailable` without memory for it."""
-        if bounds.size <= SMALL_PAGE_EVENTS:
-            return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
-        async with self.limits.large_read(request.reader):
-            return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
+        try:
+            if bounds.size <= SMALL_PAGE_EVENTS:
+                return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
+            async with self.limits.large_read(request.reader):
+                return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
+        except InvalidCursor as failure:
+            raise failure.named(request.parameters.after_name) from None
 
     async def require(self, request: FeedRequest) -> None:
         """Raise the reason if the right to read has ended."""

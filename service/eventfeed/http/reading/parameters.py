@@ -74,7 +74,7 @@ INSTANCE_FEED = ParameterSet(_EVERYWHERE, needs_start=False)
 class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     """The parameters of one request. `rest` follows `after` in the query of its next link, percent-encoded.
 
-    `timeout` is the time to wait for an event (s).
+    `timeout` is the time to wait for an event (s), `after_name` the name by which `after` came.
     """
 
     rest: str
@@ -88,6 +88,7 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     alternative_subject: str | None
     resource: str | None
     timeout: float | None = None
+    after_name: str = "after"
 
     @functools.cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -209,6 +210,7 @@ class _Fields:
             alternative_subject=self.single("alternativeSubject", convert_text),
             resource=self.single("resource", convert_resource),
             timeout=self.single("timeout", convert_timeout),
+            after_name="lastEventId" if "lastEventId" in self._values else "after",
             size=size,
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
