@@ -95,32 +95,11 @@ def test_wrong_clock_of_one_process_harms_no_event(store: str, tmp_path: Path) -
     assert log.count("s ahead of the store's, so") in (4, 5)
 
 
-def test_wrong_clock_of_the_only_process_deletes_nothing_early(tmp_path: Path) -> None:
-    """Nothing shows that the clock is wrong, so the service is ready. A notice and a line of the log name a command."""
-    store = f"sqlite:///{tmp_path}/log.db"
-    asyncio.run(_fill(store))
-    clock = FakeClock(tmp_path / "clock", ahead=STEPS[-1])
-    with running_service(tmp_path, EVENTFEED_STORE=store, EVENTFEED_RETENTION_DAYS="2", **clock.environment) as service:
-        notice = wait_until(lambda: service.client.get("/health/ready").json().get("notice"))
-        ids = event_ids(read_app_feed(service, "bolig", "after=0"))
-
-    assert "eventfeed store trim --before 20" in notice
-    assert log_of(service).count("eventfeed store trim") in (1, 2)  # also of the process that starts the workers
-    # The newest event shows that the first one has expired.
-    assert ([], AGES[1:]) == (ids, [age_of(entry) for entry in asyncio.run(_entries(store))])
-
-
-def test_process_that_starts_the_workers_holds_the_reference(tmp_path: Path) -> None:
+def test_process_that_starts_the_workers_holds_the_reference(service: RunningService) -> None:
     """A worker that starts again after a crash is compared with the clock of its predecessor."""
-    with running_service(tmp_path) as service:
-        files = [each.resolve() for each in Path(f"/proc/{service.process.pid}/fd").iterdir()]
+    files = [each.resolve() for each in Path(f"/proc/{service.process.pid}/fd").iterdir()]
 
-    assert (tmp_path / ".eventfeed/log.clock").resolve() in files
-
-
-def age_of(entry: Entry) -> int:
-    """The age of an entry in full hours."""
-    return (time.time_ns() // 1_000 - entry.time) // (HOUR * 1_000_000)
+    assert (service.folder / ".eventfeed/log.clock").resolve() in files
 
 
 def feed_has(service: RunningService, ids: list[str]) -> bool:

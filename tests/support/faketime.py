@@ -33,11 +33,15 @@ class FakeClock:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment of the process. Its monotonic clock is the machine's."""
+        """The environment of the process. Its monotonic clock is the machine's, and so are the times of files.
+
+        With other times of files, Python would compile every module again.
+        """
         return {
             "LD_PRELOAD": faketime_library(),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
         }

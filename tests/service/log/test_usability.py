@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from eventfeed.domain.errors import LogDamaged, StoreUnusable, TailMoved, Unavailable
 from eventfeed.domain.event import Entry
-from eventfeed.domain.ports import EventLog, Head
+from eventfeed.domain.ports import CLOCK_SECOND, EventLog, Head
 from eventfeed.domain.publishing import Submission
 from eventfeed.log import usability
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
+from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.usability import Usability, usability_of_log
@@ -81,6 +82,59 @@ def test_readiness_responds_within_a_second_to_a_change() -> None:
 def test_probe_waits_for_a_lock_as_long_as_an_append() -> None:
     """Only then it is a fault: a publish during a shorter lock gets its receipt."""
     assert usability.PROBE_SECONDS_MAX > BUSY_MILLISECONDS / 1_000
+
+
+HOUR = 3_600_000_000
+STEPS = [-5 * HOUR, 3 * HOUR, 60 * HOUR, 91 * 24 * HOUR]
+
+
+def compare_with_process(clock: ManualClock, folder: Path, *, elapsed: int) -> None:
+    """Give the clock the reference of a process that runs on the same SQLite file."""
+    right = ManualClock()
+    right.advance(elapsed)
+    references = [ClockReference(folder / "log.clock", each) for each in (right, clock)]
+    for reference in references:
+        reference.open(newest=0)
+    for reference in references:
+        reference.close()
+
+
+def compare_with_store(clock: ManualClock, _: Path, *, elapsed: int) -> None:
+    """Give the clock the reference of a store that has a clock of its own, which shows seconds."""
+    right = ManualClock()
+    right.advance(elapsed)
+    clock.set_reference(earliest=right.offset, latest=right.offset + CLOCK_SECOND)
+
+
+@pytest.mark.parametrize("compare", [compare_with_process, compare_with_store])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("is_wrong_at_start", [False, True])
+async def test_wrong_clock_is_unready_within_a_minute_of_its_own_time(
+    log: SqliteLog, tmp_path: Path, compare: Callable[..., None], step: int, *, is_wrong_at_start: bool
+) -> None:
+    """The time since boot counts, so a busy machine changes nothing. Readiness asks once a second."""
+    clock = ManualClock()
+    clock.advance(HOUR)
+    clock.now += step * is_wrong_at_start
+    compare(clock, tmp_path, elapsed=HOUR)
+    async with running_appender(log, clock=clock) as (appender, _):
+        for _ in range(10 * (not is_wrong_at_start)):
+            clock.advance(1_000_000)
+            await appender.require_usable()
+        clock.now += step * (not is_wrong_at_start)
+        assert await seconds_until_unready(appender, clock) <= 60
+
+
+async def seconds_until_unready(appender: Appender, clock: ManualClock) -> int:
+    """Let seconds pass until readiness says that the clock is wrong, and return their number; 61 if it never does."""
+    for second in range(61):
+        try:
+            await appender.require_usable()
+        except Unavailable as refusal:
+            assert "clock of this machine" in str(refusal)  # noqa: PT017  # of a loop
+            return second
+        clock.advance(1_000_000)
+    return 61
 
 
 class SlowStore:
