@@ -13,7 +13,7 @@ from msgspec import Meta
 from eventfeed.network import is_loopback
 
 PREFIX = "EVENTFEED_"
-SECRETS = frozenset({"token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
+SECRETS = frozenset({"token", "old_token", "platform_subscription_key", "cosmos_key", "gateway_secret"})
 
 _SQLITE = "sqlite:///"
 _COSMOS = re.compile(r"cosmos://(?P<host>[A-Za-z0-9.:\[\]-]+)/(?P<database>[A-Za-z0-9_-]{1,200})")
@@ -133,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "by spaces. Empty: requests need no secret.",
     ] = ""
     token: Annotated[Ascii, "The platform token that the command line sends. Empty: a development token."] = ""
+    old_token: Annotated[Ascii, "The token that `eventfeed compare` sends to the replaced platform."] = ""
 
     @property
     def app_token_keys_url(self) -> str:
