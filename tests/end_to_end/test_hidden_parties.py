@@ -46,7 +46,8 @@ STEPS: Sequence[tuple[type, str]] = [
     (LocalRegister, "person"),
     (Decisions, "allowed"),
     (CedarDecisionPoint, "allowed"),
-    (CedarDecisionPoint, "has_relation"),
+    (LocalRegister, "subunits"),
+    (CedarDecisionPoint, "with_relation"),
 ]
 # They describe the request, or the moment.
 OWN_HEADERS = frozenset({"etag", "link", "next", "date"})
@@ -125,6 +126,8 @@ async def test_party_without_a_relation_is_answered_like_an_unknown_one(service:
             body = {"after": "0", "size": rng.choice([1, 7, 50, 1_000])}
             if rng.random() < 0.5:
                 body["type"] = rng.choice(["instance.created", "other"])
+            if name != "person" and rng.random() < 0.5:
+                body["includeSubunits"] = True
             answers = [
                 await service.ask(caller, "POST", PARTY, json={**body, name: each}) for each in (hidden, unknown)
             ]
@@ -144,7 +147,7 @@ async def test_relation_shows_the_events_of_a_party(service: Service) -> None:
     assert isinstance(headers, dict)
     assert "true" == headers["feed-more"]
     assert isinstance(steps, dict)
-    assert 1 == steps["CedarDecisionPoint.has_relation"]
+    assert 1 == steps["CedarDecisionPoint.with_relation"]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from eventfeed.log.memory.recent_entries import RecentEntries
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite.statements import plan_searches, scan_statement
+from eventfeed.log.sqlite.statements import plan_search, scan_statement
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.running import open_new_log
 from tests.support.conditions import conditions
@@ -161,16 +161,16 @@ async def test_sqlite_finds_exactly_the_events_of_a_toy_feed_with_filters(tmp_pa
 )
 async def test_sqlite_searches_an_index_for_a_toy_feed(tmp_path: Path, feed: Feed, index: str) -> None:
     """No step of the plan reads the whole table."""
-    searches = plan_searches(feed)
-    sql, values = scan_statement(searches)
+    search = plan_search(feed)
+    sql, values = scan_statement(search)
     async with open_sqlite_log(tmp_path / "log.db"):
         pass
     with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
         bindings = {**values, "after": 0, "through": 9, "limit": 5}
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
 
-    assert {index} == {search.index_name for search in searches}
-    assert len(searches) == sum(index in step for step in plan)
+    assert index == search.index_name
+    assert 1 == sum(index in step for step in plan)
     assert [] == [step for step in plan if step.startswith("SCAN entry")]
 
 

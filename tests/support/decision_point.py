@@ -38,13 +38,14 @@ def result(decision: str, *, level: str | None = None, organisations: str | None
 class PlatformDouble:
     """A platform: `decide` makes the decisions, `respond` the responses, and `parties` are the register by URN.
 
-    `decide` gets the attributes of resource and action.
+    `decide` gets the attributes of resource and action. `units` has the parties directly below each known party.
     """
 
     def __init__(self) -> None:
         self.decide: Callable[[Attributes], Json | None] = lambda _: result("Permit", level="3")
-        self.respond: Callable[[httpx.Request, Json], httpx.Response] = lambda _, body: httpx.Response(200, json=body)
+        self.respond: Callable[[httpx.Request, Any], httpx.Response] = lambda _, body: httpx.Response(200, json=body)
         self.parties: dict[str, Json] = {}
+        self.units: dict[int, list[int]] = {}
         self.names = httpx.Response(200, json={"orgs": {"ttd": {"orgnr": "991825827"}, "old": {"orgnr": None}}})
         self.requests: list[httpx.Request] = []
         self.platform = Platform(
@@ -68,10 +69,21 @@ class PlatformDouble:
         self.requests.append(request)
         if str(request.url) == NAMES_URL:
             return self.names
+        if request.url.path == "/register/api/v1/parties/partylist":
+            return self._units(request)
         if request.url.path.startswith("/register/"):
             urns = json.loads(request.content)["data"]
             return self.respond(request, {"data": [self.parties[urn] for urn in urns if urn in self.parties]})
         return self.respond(request, {"Response": self._decisions(json.loads(request.content)["Request"])})
+
+    def _units(self, request: httpx.Request) -> httpx.Response:
+        """Return parties with those directly below them, as Altinn/altinn-register's PartiesController.cs does."""
+        known_parties = [
+            {"partyId": party, "childParties": [{"partyId": child} for child in self.units[party]] or None}
+            for party in json.loads(request.content)
+            if party in self.units
+        ]
+        return self.respond(request, known_parties) if known_parties else httpx.Response(404)
 
     def _decisions(self, request: Json) -> list[Json]:
         """Return a result for each reference, in random order: the profile promises none."""

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from eventfeed.domain.event import App, Entry
-from eventfeed.domain.feed import Feed, app_feed, instance_feed, party_feed, reportee_feed, resource_feed
+from eventfeed.domain.feed import Feed, app_feed, instance_feed, party_feed, reportee_feed, resource_feed, unit_feed
 from tests.support.conditions import conditions
 from tests.support.events import TTD, caller, entry, event, guid
 
@@ -19,6 +19,7 @@ SOURCE_PREFIXES = ["https://ttd.", "https://ttd.apps.example.no/ttd/b", "https:/
 FEEDS: list[Feed] = [
     *(app_feed(app) for app in APPS),
     *(party_feed(f"/party/{party}", caller(user="1")) for party in [*PARTIES, 3]),
+    unit_feed(frozenset(SUBJECTS), caller(user="1")),
     *(resource_feed(resource, caller(user="1")) for resource in [*RESOURCES, OTHER_RESOURCE]),
     reportee_feed(frozenset(TYPES[:1])),
     reportee_feed(frozenset(TYPES)),

@@ -59,11 +59,13 @@ class CedarDecisionPoint:
             await asyncio.sleep(0)
         return permits
 
-    async def has_relation(self, principal: Principal, party: str | None) -> bool:
-        """See `Relations.has_relation`. The built-in policies permit a caller's parties, others perhaps more."""
+    async def with_relation(self, principal: Principal, parties: AbstractSet[str | None]) -> AbstractSet[str | None]:
+        """See `Relations.with_relation`. The built-in policies permit a caller's parties, others perhaps more."""
         await self._refresh()
-        is_open = self._development and party is not None and party not in self._parties
-        return is_open or not self._policies.is_builtin or party in self._acts_for.get(_caller_name(principal), ())
+        if not self._policies.is_builtin:
+            return parties
+        unknown = parties - self._parties - {None} if self._development else frozenset[str]()
+        return unknown | (parties & self._acts_for.get(_caller_name(principal), frozenset()))
 
     async def owns(self, principal: Principal, resource: str) -> bool:
         """See `Relations.owns`. In development each organisation with a short name owns the resources without owner."""

@@ -1,9 +1,11 @@
-"""The register as a local file: organisations, people, system users, who may act for whom, and first approvals."""
+"""The register as a local file: organisations and their units, people, system users, rights, and first approvals."""
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -77,12 +79,20 @@ class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     owner: ShortName
 
 
+class UnitEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sub-unit, and the unit that it belongs to: the numbers of two organisations."""
+
+    organisation: OrganisationNumber
+    parent: OrganisationNumber
+
+
 class Population(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All entries of a file."""
 
     organisations: Sequence[OrganisationEntry]
     people: Sequence[PersonEntry]
     system_users: Sequence[SystemUserEntry] = ()
+    units: Sequence[UnitEntry] = ()
     resources: Sequence[ResourceEntry] = ()
     approvals: Sequence[ApprovalEntry] = ()
 
@@ -109,6 +119,8 @@ class LocalRegister:
         self._organisations: Mapping[str, Organisation] = {}
         self._people: Mapping[str, Person] = {}
         self._parties: Mapping[str | None, str] = {}
+        # The parties directly below a unit's.
+        self._subunits: Mapping[str | None, Sequence[str]] = {}
 
     async def organisation(self, number: str) -> Organisation | None:
         """See `Register.organisation`."""
@@ -125,6 +137,15 @@ class LocalRegister:
         await self._refresh()
         return self._parties.get(uuid)
 
+    async def subunits(self, party: str | None) -> AbstractSet[str]:
+        """See `Register.subunits`."""
+        await self._refresh()
+        parties, rest = set[str](), [*self._subunits.get(party, ())]
+        while rest:
+            parties.add(unit := rest.pop())
+            rest += self._subunits.get(unit, ())
+        return parties
+
     async def _refresh(self) -> None:
         population = await self._file.current()
         if population is not self._source:
@@ -135,6 +156,7 @@ class LocalRegister:
             self._people = {entry.number: Person(user=entry.user, party=entry.party) for entry in population.people}
             entries: Sequence[OrganisationEntry | PersonEntry] = [*population.organisations, *population.people]
             self._parties = {entry.uuid: entry.party for entry in entries}
+            self._subunits = _subunits(population)
             self._source = population
 
 
@@ -146,7 +168,7 @@ def _population(text: bytes) -> Population:
         raise ValueError("the JSON is nested too deeply; correct the file") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as failure:
         raise ValueError(f"{_mask(str(failure))}; correct the file") from None
-    contradictions = (_contradictions, _system_user_contradictions, _owner_contradictions)
+    contradictions = (_contradictions, _system_user_contradictions, _owner_contradictions, _unit_contradictions)
     if faults := [fault for find in contradictions for fault in find(population)]:
         raise ValueError("\n".join(map(_mask, faults)))
     return population
@@ -193,6 +215,27 @@ def _owner_contradictions(population: Population) -> Iterator[str]:
         {entry.owner for entry in population.resources} - {each.org for each in population.organisations}
     ):
         yield f"a resource belongs to {name}, which is no organisation's short name; add the organisation"
+
+
+def _unit_contradictions(population: Population) -> Iterator[str]:
+    """Yield the units that do not exist, that have two parents, or that are below themselves."""
+    units, numbers = population.units, {entry.number for entry in population.organisations}
+    for number in sorted({each for entry in units for each in (entry.organisation, entry.parent)} - numbers):
+        yield f"a unit names organisation {number}, which does not exist; add the organisation or remove the unit"
+    for number in _duplicates(entry.organisation for entry in units):
+        yield f"organisation {number} occurs twice in units; keep one"
+    try:
+        TopologicalSorter({entry.organisation: [entry.parent] for entry in units}).prepare()
+    except CycleError as failure:
+        yield f"organisation {failure.args[1][0]} is a unit below itself; correct its parent"
+
+
+def _subunits(population: Population) -> Mapping[str | None, Sequence[str]]:
+    parties = {entry.number: entry.party for entry in population.organisations}
+    subunits = defaultdict[str | None, list[str]](list)
+    for entry in population.units:
+        subunits[parties[entry.parent]].append(parties[entry.organisation])
+    return dict(subunits)
 
 
 def _duplicates(values: Iterable[str]) -> Sequence[str]:

@@ -5,6 +5,7 @@ with the key of the platform tokens.
 """
 
 import asyncio
+import http
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -31,6 +32,10 @@ CALLS_WITHOUT_DECISION_MAX = 10
 NAMES_SECONDS = 3_600.0
 
 PARTIES = "/register/api/v1/access-management/parties/query?fields=identifiers,user"
+# Altinn/altinn-register, PartiesController.cs: the body is an array of party ids.
+UNITS = "/register/api/v1/parties/partylist?fetchSubUnits=true"
+# There a party id is a signed 32-bit number.
+UNIT_PARTY_MAX = 2**31 - 1
 AUTHORIZE = "/authorization/api/v1/authorize"
 _PERSON = "urn:altinn:person:identifier-no"
 
@@ -47,14 +52,17 @@ class Platform(NamedTuple):
     subscription_key: str
     token: Callable[[], str]
 
-    async def post(self, path: str, body: object) -> bytes:
-        """Return the body of the platform's response. Raises `Unavailable` if that is no success."""
+    async def post(self, path: str, body: object, *, if_missing: bytes | None = None) -> bytes:
+        """Return the body of the platform's response; `if_missing`, if set, for a 404.
+
+        Raises `Unavailable` if the response is no success.
+        """
         token = self.token()
         headers = {"Authorization": f"Bearer {token}", "PlatformAccessToken": token, "Content-Type": "application/json"}
         if self.subscription_key:
             headers["Ocp-Apim-Subscription-Key"] = self.subscription_key
         request = self.client.build_request("POST", self.url + path, content=msgspec.json.encode(body), headers=headers)
-        return await _send(self.client, request)
+        return await _send(self.client, request, if_missing=if_missing)
 
 
 class _User(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +76,11 @@ class _Party(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Parties(msgspec.Struct, frozen=True, kw_only=True):
     data: Sequence[_Party]
+
+
+class _Unit(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    party_id: _Id
+    child_parties: "Sequence[_Unit] | None" = None
 
 
 class _Org(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +119,14 @@ class PlatformRegister:
         party = await self._party(f"urn:altinn:party:uuid:{uuid}")
         return None if party is None else str(party.party_id)
 
+    async def subunits(self, party: str | None) -> AbstractSet[str]:
+        """See `Register.subunits`. The platform returns those directly below a unit."""
+        if party is None or not 0 < int(party) <= UNIT_PARTY_MAX:
+            return frozenset()
+        body = await self._platform.post(UNITS, [int(party)], if_missing=b"[]")
+        units = _decode(body, list[_Unit])
+        return frozenset(str(child.party_id) for unit in units for child in unit.child_parties or ())
+
     async def _party(self, urn: str) -> _Party | None:
         parties = _decode(await self._platform.post(PARTIES, {"data": [urn]}), _Parties).data
         return parties[0] if len(parties) == 1 else None
@@ -140,9 +161,13 @@ class PlatformDecisionPoint:
             raise Undecided(verdicts)
         return {question for question, verdict in verdicts.items() if verdict}
 
-    async def has_relation(self, principal: Principal, party: str | None) -> bool:  # noqa: ARG002  # see the port
-        """See `Relations.has_relation`. A policy of the platform may permit anybody, so only decisions tell."""
-        return True
+    async def with_relation(
+        self,
+        principal: Principal,  # noqa: ARG002  # see the port
+        parties: AbstractSet[str | None],
+    ) -> AbstractSet[str | None]:
+        """See `Relations.with_relation`. A policy of the platform may permit anybody, so only decisions tell."""
+        return parties
 
     async def owns(self, principal: Principal, resource: str) -> bool:  # noqa: ARG002  # see the port
         """See `Relations.owns`. The platform's register names no owners."""
@@ -179,9 +204,11 @@ def _calls_max(verdicts: Verdicts) -> int:
     return CALLS_MAX if has_decision else CALLS_WITHOUT_DECISION_MAX
 
 
-async def _send(client: httpx.AsyncClient, request: httpx.Request) -> bytes:
+async def _send(client: httpx.AsyncClient, request: httpx.Request, *, if_missing: bytes | None = None) -> bytes:
     """Return the body of a success. Raises `Unavailable` for anything else, without details of the request."""
     document = await fetch(client, request, service="The platform")
+    if document.status == http.HTTPStatus.NOT_FOUND and if_missing is not None:
+        return if_missing
     if not document.is_success:
         raise Unavailable(f"The platform responded with {document.status}.", retry_seconds=RETRY_SECONDS)
     return document.body

@@ -124,12 +124,16 @@ def read_app(name: str, since: str | None, *, types: Sequence[str], **options: o
 
 @read.command(name="party")
 @click.argument("party", metavar="ID")
+@click.option("--include-subunits", is_flag=True, help="Also the events of the sub-units of the organisation.")
 @feed_options
-def read_party(party: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
+def read_party(
+    party: str, since: str | None, *, include_subunits: bool, types: Sequence[str], **options: object
+) -> None:
     """Read the events of a party: a person or an organisation, by its party id."""
     if not party.isdecimal():
         raise click.UsageError(f"{party} is not a party id: write its digits, such as 50000001.")
-    run(feeds.party_feed(party=party, types=types, since=since), _tokens_of_party(party), options=options)
+    feed = feeds.party_feed(party=party, types=types, include_subunits=include_subunits, since=since)
+    run(feed, _tokens_of_party(party), options=options)
 
 
 @read.command(name="instance")

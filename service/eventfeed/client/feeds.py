@@ -6,6 +6,9 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
+# A boolean in a body, and `true` in a query.
+_SUBUNITS = "includeSubunits"
+
 
 class Feed(NamedTuple):
     """A feed: its path, and its filters with the service's names. A person number is only ever sent in a body."""
@@ -30,8 +33,12 @@ class Feed(NamedTuple):
         """Return the body of the request."""
         if not self.filters_in_body:
             return b""
-        types = [value for name, value in self.filters if name == "eventType"]
-        return msgspec.json.encode({**dict(self.filters), **({"eventType": types} if types else {})})
+        members: dict[str, object] = {
+            name: value == "true" if name == _SUBUNITS else value for name, value in self.filters
+        }
+        if types := [value for name, value in self.filters if name == "eventType"]:
+            members["eventType"] = types
+        return msgspec.json.encode(members)
 
 
 def app_feed(org: str, app: str, *, types: Sequence[str] = (), **filters: str | None) -> Feed:
@@ -39,8 +46,12 @@ def app_feed(org: str, app: str, *, types: Sequence[str] = (), **filters: str | 
     return Feed(f"/events/api/v1/app/{quote(org, safe='')}/{quote(app, safe='')}", _filters(types, filters))
 
 
-def party_feed(*, types: Sequence[str] = (), **filters: str | None) -> Feed:
-    """Return the feed of a party: `party` (its id), `unit` (9 digits) or `person` (11 digits); `source`, `since`."""
+def party_feed(*, types: Sequence[str] = (), include_subunits: bool = False, **filters: str | None) -> Feed:
+    """Return the feed of a party: `party` (its id), `unit` (9 digits) or `person` (11 digits); `source`, `since`.
+
+    With `include_subunits` the sub-units of the party or unit are in it.
+    """
+    filters[_SUBUNITS] = "true" if include_subunits else None
     return Feed("/events/api/v1/party", _filters(types, filters), filters_in_body=True)
 
 
@@ -55,8 +66,14 @@ def reportee_feed(types: Sequence[str], **filters: str | None) -> Feed:
     return Feed("/events/api/v1/reportees", _filters(types, filters))
 
 
-def resource_feed(resource: str, *, types: Sequence[str] = (), **filters: str | None) -> Feed:
-    """Return the feed of a resource, by its URN. Filters: `source`, `party`, `since`."""
+def resource_feed(
+    resource: str, *, types: Sequence[str] = (), include_subunits: bool = False, **filters: str | None
+) -> Feed:
+    """Return the feed of a resource, by its URN. Filters: `source`, `party`, `unit`, `since`.
+
+    With `include_subunits` the sub-units of the party or unit are in it.
+    """
+    filters[_SUBUNITS] = "true" if include_subunits else None
     return Feed("/events/api/v1/events", [("resource", resource), *_filters(types, filters)])
 
 

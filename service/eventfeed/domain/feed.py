@@ -27,9 +27,11 @@ PAGE_BYTES_MAX = 8 * 1024 * 1024
 TYPES_MAX = 50
 # Each is compared with the source of each event.
 SOURCES_MAX = 20
+# A unit and its sub-units. Each is an index lookup of its own, and may need a decision.
+SUBJECTS_MAX = 500
 # Values that a scan excludes by name; it reads the rest and decides on each.
 EXCLUSIONS_MAX = 500
-# Feeds that are kept for the next request; one that excludes many values has some 50 KB.
+# Feeds that are kept for the next request; one with many values has some 100 KB.
 FEEDS_MAX = 256
 # The subject of no event. It stands for an unknown person or organisation.
 NOBODY = ""
@@ -40,10 +42,13 @@ class ByScope(msgspec.Struct, frozen=True):
 
 
 class ByDecision(msgspec.Struct, frozen=True):
-    """Visibility by the decision point, for `reader`, resource and party. `varies` is the field that differs."""
+    """Visibility by the decision point, for `reader`, resource and party.
+
+    `varies` is the field that differs among the events of the feed; None if both do.
+    """
 
     reader: Principal
-    varies: Literal["resource", "subject"]
+    varies: Literal["resource", "subject"] | None
 
 
 class Feed(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +77,9 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
 
     def without(self, hidden: Sequence[Event]) -> "Feed":
         """Return this feed without events that get the same decisions as these."""
-        if not isinstance(self.visibility, ByDecision):
+        field = self.visibility.varies if isinstance(self.visibility, ByDecision) else None
+        if field is None:
             return self
-        field = self.visibility.varies
         values = {value_of(event, field) or "" for event in hidden}
         others = list[Condition]()
         for condition in self.filters:
@@ -95,8 +100,22 @@ def app_feed(app: App) -> Feed:
 
 def party_feed(subject: str, reader: Principal) -> Feed:
     """Return the feed of one party's events. Decisions need a resource, so events without one are not in it."""
-    conditions = (Equal("subject", subject), NoneOf("resource", frozenset({""})))
-    return Feed(name="party", conditions=conditions, visibility=ByDecision(reader, "resource"))
+    return unit_feed(frozenset({subject}), reader)
+
+
+def unit_feed(subjects: frozenset[str], reader: Principal) -> Feed:
+    """Return the feed of the events of a party and of others, such as a unit and its sub-units."""
+    conditions = (subject_condition(subjects), NoneOf("resource", frozenset({""})))
+    visibility = ByDecision(reader, "resource" if len(subjects) == 1 else None)
+    return Feed(name="party", conditions=conditions, visibility=visibility)
+
+
+def subject_condition(subjects: frozenset[str]) -> Equal | AnyOf:
+    """Return the condition that an event has one of these subjects."""
+    if len(subjects) == 1:
+        (subject,) = subjects
+        return Equal("subject", subject)
+    return AnyOf("subject", subjects)
 
 
 def reportee_feed(types: Collection[str]) -> Feed:

@@ -176,6 +176,13 @@ class Register(Protocol):
         """Return the id of the party with this uuid (lower case), None if there is none."""
         ...
 
+    async def subunits(self, party: str | None) -> AbstractSet[str]:
+        """Return the parties of all sub-units of a party's unit, at every depth.
+
+        None stands for a party that does not exist: it takes the same steps.
+        """
+        ...
+
 
 class DecisionPoint(Protocol):
     """Decisions about who may read or publish what. Safe to repeat."""
@@ -191,8 +198,8 @@ class DecisionPoint(Protocol):
 class Relations(Protocol):
     """Relations between callers and parties or resources, known without their events."""
 
-    async def has_relation(self, principal: Principal, party: str | None) -> bool:
-        """True unless it is certain that the caller may read no event of the party.
+    async def with_relation(self, principal: Principal, parties: AbstractSet[str | None]) -> AbstractSet[str | None]:
+        """Return the parties, without those of which it is certain that the caller may read no event.
 
         None stands for a party that does not exist: it takes the same steps.
         """

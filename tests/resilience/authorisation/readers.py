@@ -23,6 +23,7 @@ from eventfeed.domain.feed import (
     party_feed,
     reportee_feed,
     resource_feed,
+    unit_feed,
 )
 from eventfeed.log import reader as reader_module
 from eventfeed.log.memory.tail import Tail
@@ -64,6 +65,7 @@ class Content(NamedTuple):
 
     app: App | None = None
     party: str | None = None
+    parties: frozenset[str] | None = None
     resource: str | None = None
     types: frozenset[str] | None = None
     guid: str | None = None
@@ -77,6 +79,7 @@ class Content(NamedTuple):
         return (
             self.app in (None, facts.app)
             and self.party in (None, facts.party)
+            and (self.parties is None or facts.party in self.parties)
             and self.resource in (None, facts.resource)
             and (self.types is None or facts.type in self.types)
             and self.guid in (None, facts.guid)
@@ -193,7 +196,7 @@ def _random_case(rng: random.Random, world: World) -> Case:
 
 
 def _random_filters(rng: random.Random, content: Content) -> Content:
-    takes_party = content.party is None and content.guid is None
+    takes_party = content.party is None and content.parties is None and content.guid is None
     takes_types = content.types is None
     return content._replace(
         filter_types=frozenset(rng.sample(TYPES, rng.choice([0, 0, 1, 2]))) if takes_types else frozenset(),
@@ -207,15 +210,18 @@ def _random_feed(rng: random.Random, caller: Caller) -> tuple[Feed, Content]:
     resource = rng.choice([*OTHER_RESOURCES, f"urn:altinn:resource:app_{app.org}_{app.name}"])
     party, types = rng.choice(PARTIES), frozenset(rng.sample(TYPES, rng.choice([1, 2])))
     instance, instance_party = guid(rng.randrange(1, 6)), rng.choice([None, *PARTIES])
+    units = frozenset(rng.sample(PARTIES, rng.choice([2, 3])))
+    of_units = unit_feed(frozenset(f"/party/{unit}" for unit in units), caller.principal)
     feeds = [
         (party_feed(f"/party/{party}", caller.principal), Content(party=party, needs_decision=True)),
         (resource_feed(resource, caller.principal), Content(resource=resource, needs_decision=True)),
+        (of_units, Content(parties=units, needs_decision=True)),
         (app_feed(app), Content(app=app)),
         (reportee_feed(types), Content(types=types)),
         (instance_feed(instance, instance_party), Content(guid=instance, party=instance_party)),
     ]
     # Feeds with decisions come more often.
-    return rng.choice([*feeds, *feeds[:2], *feeds[:2]])
+    return rng.choice([*feeds, *feeds[:3], *feeds[:3]])
 
 
 def _correct_sequences(world: World, case: Case) -> Sequence[int]:

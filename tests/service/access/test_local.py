@@ -226,6 +226,49 @@ async def test_register_finds_parties_by_uuid(tmp_path: Path) -> None:
     assert ("51000011", None) == (await register.party(uuid), await register.party(uuid[::-1]))
 
 
+UNITS = [{"organisation": f"31000001{unit}", "parent": f"31000001{parent}"} for unit, parent in ("21", "31", "43")]
+
+
+def write_units(folder: Path, units: object, *, organisations: int = 5) -> Path:
+    """Write a register file of organisations with the numbers from 310000011 and the parties from 11, and units."""
+    entries = [
+        {"number": str(310000011 + index), "party": str(11 + index), "name": "U"} for index in range(organisations)
+    ]
+    file = folder / "register.json"
+    file.write_bytes(msgspec.json.encode({"organisations": entries, "people": [], "units": units}))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("party", "subunits"),
+    [("11", {"12", "13", "14"}), ("13", {"14"}), ("12", set()), ("15", set()), ("99", set()), (None, set())],
+)
+async def test_register_finds_the_subunits_of_a_unit(tmp_path: Path, party: str | None, subunits: set[str]) -> None:
+    """Those of a sub-unit are among them. A unit of no other, or one that does not exist, has none."""
+    assert subunits == await load(write_units(tmp_path, UNITS)).subunits(party)
+
+
+@pytest.mark.parametrize(
+    ("units", "message"),
+    [
+        ([{**UNITS[0], "parent": "999999999"}], "a unit names organisation 999999999, which does not exist"),
+        ([{**UNITS[0], "organisation": "999999999"}], "a unit names organisation 999999999, which does not exist"),
+        ([UNITS[0], UNITS[0]], "organisation 310000012 occurs twice in units; keep one"),
+        ([UNITS[0], {**UNITS[0], "parent": "310000013"}], "organisation 310000012 occurs twice in units; keep one"),
+        ([{**UNITS[0], "parent": "310000012"}], "organisation 310000012 is a unit below itself"),
+        ([*UNITS, {"organisation": "310000011", "parent": "310000014"}], "is a unit below itself; correct its parent"),
+        ([{"organisation": "310000012"}], "missing required field `parent`"),
+        ([{**UNITS[0], "parent": 310000011}], r"$.units[0].parent"),
+        ([{**UNITS[0], "name": "x"}], "unknown field `name`"),
+        ({}, r"$.units"),
+    ],
+)
+def test_contradictory_units_are_rejected(tmp_path: Path, units: object, message: str) -> None:
+    """Both organisations exist, a unit has one parent, and no unit is below itself."""
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        load(write_units(tmp_path, units))
+
+
 @pytest.mark.parametrize(
     ("resources", "message"),
     [

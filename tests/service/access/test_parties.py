@@ -1,5 +1,7 @@
 """Parties of events: found in the register once, for a while."""
 
+from collections.abc import Set as AbstractSet
+
 import pytest
 from msgspec.structs import replace
 
@@ -35,9 +37,9 @@ class CountingRegister:
         self._count()
         return uuid[:0] or None
 
-    async def owner(self, resource: str) -> str | None:
-        """Return no owner."""
-        return resource[:0] or None
+    async def subunits(self, party: str | None) -> AbstractSet[str]:
+        """Return no sub-units."""
+        return {party} - {party} if party else frozenset()
 
     def _count(self) -> None:
         self.calls += 1

@@ -16,7 +16,7 @@ from eventfeed.bounded_fetch import DOCUMENT_BYTES_MAX
 from eventfeed.domain.decision import Question, Undecided
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import Organisation, Person
-from tests.support.decision_point import NAMES_URL, Attributes, Json, PlatformDouble, result
+from tests.support.decision_point import NAMES_URL, URL, Attributes, Json, PlatformDouble, result
 from tests.support.events import caller
 
 KARI, BANK = caller(user="20000001"), caller(organisation="310000033", level=3)
@@ -299,6 +299,32 @@ async def test_register_finds_a_party_by_uuid(double: PlatformDouble) -> None:
     assert ("51000011", None) == (await register.party(uuid), await register.party(uuid[::-1]))
 
 
+async def test_register_finds_the_subunits_of_a_party(double: PlatformDouble) -> None:
+    """The request has the shape that the platform's register documents: an array of party ids."""
+    double.units = {7: [8, 9]}
+    subunits = await PlatformRegister(double.platform, names_url=NAMES_URL).subunits("7")
+    (request,) = double.requests
+
+    assert {"8", "9"} == subunits
+    assert "/register/api/v1/parties/partylist?fetchSubUnits=true" == str(request.url).removeprefix(URL)
+    assert [7] == json.loads(request.content)
+
+
+async def test_party_without_subunits_has_none(double: PlatformDouble) -> None:
+    """The platform's register has a 404 for parties that it does not know."""
+    double.units = {7: []}
+    register = PlatformRegister(double.platform, names_url=NAMES_URL)
+
+    assert (set(), set()) == (await register.subunits("7"), await register.subunits("8"))
+
+
+@pytest.mark.parametrize("party", [None, "0", str(2**31), "9" * 18])
+async def test_party_id_that_the_platform_cannot_have_is_not_sent(double: PlatformDouble, party: str | None) -> None:
+    """It would refuse the request."""
+    assert set() == await PlatformRegister(double.platform, names_url=NAMES_URL).subunits(party)
+    assert [] == double.requests
+
+
 async def test_register_returns_none_for_unknown_numbers(double: PlatformDouble) -> None:
     """A person who has never used the platform has a party but no user. The list of short names is requested once."""
     double.parties = {PERSON: {"partyId": 50000001, "user": None}, ORGANISATION: {"partyId": 7}}
@@ -419,6 +445,10 @@ async def test_unreadable_register_response_is_unavailable(double: PlatformDoubl
     """The person does not count as unknown."""
     double.parties, double.respond = {PERSON: {"partyId": 1, "user": {"userId": 2}}}, BAD_RESPONSES[name]
 
+    double.units = {7: [8]}
+    register = PlatformRegister(double.platform, names_url=NAMES_URL)
     with pytest.raises(Unavailable) as failure:
-        await PlatformRegister(double.platform, names_url=NAMES_URL).person("01838012345")
+        await register.person("01838012345")
     assert "01838012345" not in str(failure.value)
+    with pytest.raises(Unavailable):
+        await register.subunits("7")

@@ -13,6 +13,7 @@ from eventfeed.client import (
     UnreachableError,
     app_feed,
     party_feed,
+    resource_feed,
 )
 from eventfeed.client.following import Following
 from eventfeed.client.steps import Actions, ConnectionFailure, Outcome, Response, StreamStart
@@ -290,6 +291,19 @@ def test_person_number_is_sent_in_the_body_only() -> None:
     assert ("POST", "/events/api/v1/party?after=0&size=7") == (request.method, request.target)
     assert b'{"person":"01838012345","from":"2026-01-01T00:00:00Z","eventType":["a"]}' == request.content
     assert "Authorization" not in request.headers
+
+
+@pytest.mark.parametrize(("include_subunits", "member"), [(True, b',"includeSubunits":true'), (False, b"")])
+def test_feed_of_a_unit_includes_its_subunits_on_request(*, include_subunits: bool, member: bytes) -> None:
+    """The parameter is a boolean in a body, and a text in a query."""
+    of_party = party_feed(unit="310000011", types=["a"], include_subunits=include_subunits)
+    of_resource = resource_feed("urn:x", unit="310000011", include_subunits=include_subunits)
+    query = "&includeSubunits=true" if include_subunits else ""
+
+    assert b'{"unit":"310000011"%b,"eventType":["a"]}' % member == of_party.content()
+    assert f"/events/api/v1/events?after=0&resource=urn%3Ax&unit=310000011{query}" == of_resource.target(
+        [("after", "0")]
+    )
 
 
 START = "2026-01-31T12:00:00.000000Z"

@@ -13,6 +13,7 @@ from eventfeed.domain.feed import (
     plan_lookup,
     reportee_feed,
     resource_feed,
+    unit_feed,
 )
 from tests.support.conditions import conditions
 from tests.support.events import TTD, caller, event, guid
@@ -73,6 +74,17 @@ def test_hidden_events_are_excluded_by_resource_or_subject() -> None:
     assert (NoneOf("resource", frozenset({BOLIG, "urn:altinn:resource:app_ttd_b", ""})),) == of_party.filters
     assert (NoneOf("subject", frozenset({"/party/50000001", "/party/2"})),) == of_resource.filters
     assert of_app == of_app.without(hidden_events)
+
+
+def test_feed_of_several_parties_has_the_events_of_each() -> None:
+    """A decision on one party's events is none on another's, so hidden events exclude nothing."""
+    feed = unit_feed(frozenset({"/party/50000001", "/party/50000002"}), KARI)
+    events = [event(), event(party=50000002), event(party=50000003), event(app=None)]
+
+    assert [True, True, False, False] == [feed.matches(each) for each in events]
+    assert feed == feed.without([event()])
+    assert [("/party/50000001",), ("/party/50000002",)] == plan_lookup(feed, INDEXES).keys
+    assert party_feed("/party/1", KARI) == unit_feed(frozenset({"/party/1"}), KARI)
 
 
 def test_later_exclusions_join_the_earlier_ones() -> None:

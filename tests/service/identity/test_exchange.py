@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Set as AbstractSet
 
 import msgspec
 import pytest
@@ -252,6 +253,10 @@ class UnavailableRegister:
     async def party(self, uuid: str) -> str | None:
         """Raise `Unavailable`."""
         raise Unavailable(f"The register does not respond for {len(uuid)} characters.")
+
+    async def subunits(self, party: str | None) -> AbstractSet[str]:
+        """Raise `Unavailable`."""
+        raise Unavailable(f"The register does not respond for {party}.")
 
     async def owner(self, resource: str) -> str | None:
         """Raise `Unavailable`."""

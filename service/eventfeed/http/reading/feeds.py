@@ -10,9 +10,20 @@ from msgspec.structs import replace
 
 from eventfeed.access.parties import Parties
 from eventfeed.domain.app_source import app_of, parse_app, party_of_subject
-from eventfeed.domain.conditions import Condition, Equal
-from eventfeed.domain.feed import NOBODY, ByDecision, Feed, app_feed, party_feed, resource_feed
+from eventfeed.domain.errors import Fault, InvalidRequest
+from eventfeed.domain.feed import (
+    NOBODY,
+    SUBJECTS_MAX,
+    ByDecision,
+    Feed,
+    app_feed,
+    party_feed,
+    resource_feed,
+    subject_condition,
+    unit_feed,
+)
 from eventfeed.domain.moment import format_moment
+from eventfeed.domain.party import PREFIX
 from eventfeed.domain.ports import Head, Register, Relations
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
 from eventfeed.http.authentication import Authenticator
@@ -21,6 +32,7 @@ from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import (
     ANY_FEED,
     HTTP_FEED,
+    PARTY_FEED,
     RESOURCE_FEED,
     Parameters,
     ParameterSet,
@@ -58,13 +70,14 @@ class Feeds(NamedTuple):
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
     ) -> HttpResponse:
         """Respond with a feed and its filters, and filter it by party."""
-        subject = await find_subject(parameters, self.register)
-        if isinstance(feed.visibility, ByDecision):
-            if subject is None and party_of_subject(parameters.subject):  # named by the filter alone
-                subject = parameters.subject
-            if subject is not None:
-                subject = await self._related_subject(subject, principal)
-        feed = feed if subject is None else feed.where(*party_condition(subject))
+        subject, is_decided = await find_subject(parameters, self.register), isinstance(feed.visibility, ByDecision)
+        if subject is None and is_decided and party_of_subject(parameters.subject):  # named by the filter alone
+            subject = parameters.subject
+        if subject is not None:
+            subjects = await self._with_subunits(subject, parameters)
+            if is_decided:
+                subjects = await self._with_relation(subjects, principal)
+            feed = feed.where(subject_condition(_require_few(subjects)))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
@@ -73,19 +86,27 @@ class Feeds(NamedTuple):
         """Respond with a party's feed; with the caller's own if the request names no party."""
         subject = await find_subject(parameters, self.register)
         if subject is None:
-            subject = NOBODY if principal.party is None else f"/party/{principal.party}"
+            feed = party_feed(NOBODY if principal.party is None else f"{PREFIX}{principal.party}", principal)
         else:
-            subject = await self._related_subject(subject, principal)
-        feed = party_feed(subject, principal).where(*parameters.conditions)
+            subjects = await self._with_relation(await self._with_subunits(subject, parameters), principal)
+            feed = unit_feed(_require_few(subjects), principal)
+        feed = feed.where(*parameters.conditions)
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
-    async def _related_subject(self, subject: str, principal: Principal) -> str:
-        """Return the subject, or `NOBODY` for a party to which the caller has no relation: nothing is scanned then.
+    async def _with_subunits(self, subject: str, parameters: Parameters) -> frozenset[str]:
+        """Return the subject, and those of its sub-units if the request includes them."""
+        if not parameters.include_subunits:
+            return frozenset({subject})
+        parties = await self.register.subunits(party_of_subject(subject))
+        return frozenset({subject, *(f"{PREFIX}{party}" for party in parties)})
+
+    async def _with_relation(self, subjects: frozenset[str], principal: Principal) -> frozenset[str]:
+        """Return the subjects of parties to which the caller has a relation, or `NOBODY`: nothing is scanned then.
 
         A party that does not exist takes the same steps, so that neither an answer nor its time tells which one it is.
         """
-        has_relation = await self.relations.has_relation(principal, party_of_subject(subject))
-        return subject if has_relation else NOBODY
+        parties = await self.relations.with_relation(principal, {party_of_subject(each) for each in subjects})
+        return frozenset(each for each in subjects if party_of_subject(each) in parties) or frozenset({NOBODY})
 
 
 def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
@@ -94,13 +115,13 @@ def feed_routes(feeds: Feeds, reader: Reader) -> list[HTTPRouteHandler]:
     @get("/events/api/v1/app/party")
     async def read_own_party_feed(request: HttpRequest) -> HttpResponse:
         principal = await feeds.authenticator.principal(request)
-        parameters = await with_party(query_parameters(request), feeds.parties)
+        parameters = await with_party(query_parameters(request, parameter_set=PARTY_FEED), feeds.parties)
         return await feeds.respond_party(request, parameters, principal=principal)
 
     @post("/events/api/v1/party")
     async def read_party_feed(request: HttpRequest) -> HttpResponse:
         principal = await feeds.authenticator.principal(request)
-        parameters = await with_party(await body_parameters(request), feeds.parties)
+        parameters = await with_party(await body_parameters(request, parameter_set=PARTY_FEED), feeds.parties)
         return await feeds.respond_party(request, parameters, principal=principal)
 
     @get("/events/api/v1/events")
@@ -138,6 +159,16 @@ def _app_route(feeds: Feeds, path: str, *, parameter_set: ParameterSet) -> HTTPR
     return read_app_feed
 
 
+def _require_few(subjects: frozenset[str]) -> frozenset[str]:
+    """Return the subjects. Raises `InvalidRequest` for more than a request may read."""
+    if len(subjects) > SUBJECTS_MAX:
+        detail = f"includes {len(subjects)} units, more than {SUBJECTS_MAX}: read the sub-units on their own"
+        raise InvalidRequest(
+            "The unit has too many sub-units.", faults=[Fault(parameter="includeSubunits", detail=detail)]
+        )
+    return subjects
+
+
 def _head_response(cursor: str, head: Head) -> Response[bytes]:
     body = HeadResponse(cursor=cursor, time=format_moment(head.time) if head.end_offset else None)
     return Response(msgspec.json.encode(body), media_type=JSON, headers={"Cache-Control": "private, no-cache"})
@@ -162,9 +193,4 @@ async def find_subject(parameters: Parameters, register: Register) -> str | None
         parties.append(person.party if person else None)
     if not parties:
         return None
-    return f"/party/{parties[0]}" if None not in parties and len(set(parties)) == 1 else NOBODY
-
-
-def party_condition(subject: str | None) -> tuple[Condition, ...]:
-    """Return the condition on the subject of a request, if it names one."""
-    return () if subject is None else (Equal("subject", subject),)
+    return f"{PREFIX}{parties[0]}" if None not in parties and len(set(parties)) == 1 else NOBODY

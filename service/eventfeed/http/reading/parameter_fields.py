@@ -16,6 +16,8 @@ ALIASES = {"type": "eventType"}
 _TIMES = frozenset({"from", "to"})
 # Repeatable parameters, which may be a list in a body.
 _LISTS = frozenset({"eventType", "source"})
+# Parameters that are true or false, as a text or as JSON.
+_BOOLEANS = frozenset({"includeSubunits"})
 # A position to read after, and its name in HTTP Feeds.
 START_NAMES = frozenset({"after", "lastEventId"})
 # Headers of a GET with data about people, by their parameters. A URL ends up in logs.
@@ -92,6 +94,8 @@ def body_members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
                     pass
                 case str():
                     yield name, each
+                case bool() if name in _BOOLEANS:
+                    yield name, "true" if each else "false"
                 case int() if not isinstance(each, bool):
                     yield name, str(each)
                 case _:

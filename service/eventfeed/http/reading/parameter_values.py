@@ -80,6 +80,11 @@ def _of(grammar: Grammar) -> Callable[[str], str]:
     return _grammar(grammar.accepts, grammar.fault)
 
 
+def convert_boolean(text: str) -> bool:
+    """Return true or false."""
+    return _boolean(text) == "true"
+
+
 def convert_timeout(text: str) -> float:
     """Return the seconds of a timeout in milliseconds, at most `WAIT_SECONDS_MAX`."""
     return min(int(_milliseconds(text)) / 1_000, WAIT_SECONDS_MAX)
@@ -87,6 +92,7 @@ def convert_timeout(text: str) -> float:
 
 _SIZE_FAULT = f"must be a number from 1 to {PAGE_EVENTS_MAX}"
 _digits = _pattern(r"[0-9]{1,100}", _SIZE_FAULT)
+_boolean = _pattern("true|false", "must be true or false")
 _milliseconds = _pattern(r"[0-9]{1,100}", "must be a whole number of milliseconds")
 # A person number in place of a party id would travel in links.
 convert_party = _pattern(r"(?![0-9]{11}$)[0-9]{1,18}", "must be a party id in digits, and not a person number")

@@ -26,6 +26,7 @@ from eventfeed.http.reading.parameter_fields import (
     resume,
 )
 from eventfeed.http.reading.parameter_values import (
+    convert_boolean,
     convert_exact_type,
     convert_moment,
     convert_party,
@@ -66,7 +67,8 @@ _HTTP_FEEDS = frozenset({"lastEventId", "timeout"})
 _PARTIES = frozenset({"party", "unit", "person", "subject", "alternativeSubject"})
 ANY_FEED = ParameterSet(_EVERYWHERE | _PARTIES)
 REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}), has_wildcards=False)
-RESOURCE_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
+PARTY_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"includeSubunits"})
+RESOURCE_FEED = PARTY_FEED._replace(names=PARTY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
 HTTP_FEED = ANY_FEED._replace(needs_start=False)
 INSTANCE_FEED = ParameterSet(_EVERYWHERE, needs_start=False)
 
@@ -87,6 +89,7 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     subject: str | None
     alternative_subject: str | None
     resource: str | None
+    include_subunits: bool = False
     timeout: float | None = None
     after_name: str = "after"
 
@@ -209,12 +212,15 @@ class _Fields:
             subject=self.single("subject", convert_text),
             alternative_subject=self.single("alternativeSubject", convert_text),
             resource=self.single("resource", convert_resource),
+            include_subunits=self.single("includeSubunits", convert_boolean) or False,
             timeout=self.single("timeout", convert_timeout),
             after_name="lastEventId" if "lastEventId" in self._values else "after",
             size=size,
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
             self.add_fault("to", "is before from")
+        if parameters.include_subunits and self._values.keys().isdisjoint({"unit", "party"}):
+            self.add_fault("includeSubunits", "needs the parameter unit or party")
         if self.faults:
             raise InvalidRequest(f"Faults found: {len(self.faults)}.", faults=self.faults)
         return parameters

@@ -4,11 +4,12 @@ import msgspec
 from litestar.handlers import HTTPRouteHandler
 
 from eventfeed.domain.approval import require_approval
+from eventfeed.domain.conditions import Equal
 from eventfeed.domain.feed import Page, reportee_feed
 from eventfeed.domain.principal import SCOPE_REPORTEES, Principal, require_scope
 from eventfeed.http.approvals import ApprovalServices
 from eventfeed.http.reading.feed_request import FeedRequest
-from eventfeed.http.reading.feeds import Feeds, find_subject, party_condition, with_party
+from eventfeed.http.reading.feeds import Feeds, find_subject, with_party
 from eventfeed.http.reading.parameters import REPORTEE_FEED, query_parameters
 from eventfeed.http.request import HttpRequest, HttpResponse, get
 
@@ -56,7 +57,9 @@ def reportee_routes(feeds: Feeds, *, services: ApprovalServices) -> list[HTTPRou
         await guard.require()
         parameters = await with_party(guard.parameters, feeds.parties)
         guard.subject = await find_subject(parameters, feeds.register)
-        feed = reportee_feed(parameters.types).where(*parameters.filters, *party_condition(guard.subject))
+        feed = reportee_feed(parameters.types).where(*parameters.filters)
+        if guard.subject is not None:
+            feed = feed.where(Equal("subject", guard.subject))
         return await feeds.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     return [read_reportees]

@@ -12,7 +12,7 @@ from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, tr
 from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities, is_importing, schema
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
-from eventfeed.log.sqlite.statements import Search, plan_searches, reach_statement, scan_statement
+from eventfeed.log.sqlite.statements import Search, plan_search, reach_statement, scan_statement
 
 SCHEMA_VERSION = 2
 # Statements that turn each older layout into the next one.
@@ -158,26 +158,26 @@ def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
 
 
 def _scan(db: StoreConnection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-    searches = plan_searches(feed)
+    search = plan_search(feed)
     with transaction(db, writes=False):
         log_start = _number(db, "SELECT floor FROM log")
         if through <= after:
             return Scan(entries=(), examined=after, log_start=log_start)
-        examine = EXAMINE_ENTRIES_MAX // len(searches)
-        through = min(_reach(db, search, after=after, through=through, examine=examine) for search in searches)
-        sql, values = scan_statement(searches)
+        through = _reach(db, search, after=after, through=through)
+        sql, values = scan_statement(search)
         entries, is_whole = read_entries(db, sql, after=after, limit=limit, values={**values, "through": through})
     is_full = len(entries) == limit or not is_whole
     return Scan(entries=entries, examined=entries[-1].sequence if is_full else through, log_start=log_start)
 
 
-def _reach(db: StoreConnection, search: Search, *, after: int, through: int, examine: int) -> int:
-    """Return the position that a scan may reach with a search: `through`, unless it checks over `examine` rows."""
+def _reach(db: StoreConnection, search: Search, *, after: int, through: int) -> int:
+    """Return the position that a scan may reach: `through`, unless it checks over `EXAMINE_ENTRIES_MAX` rows."""
     if not search.rest:
         return through
     sql, values = reach_statement(search)
+    examine = EXAMINE_ENTRIES_MAX // len(search.keys)
     row = db.execute(sql, {**values, "after": after, "through": through, "examine": examine}).fetchone()
-    return through if row is None else int(row[0])
+    return through if row is None or row[0] is None else int(row[0])
 
 
 def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:

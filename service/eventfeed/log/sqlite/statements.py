@@ -26,47 +26,60 @@ Values = dict[str, object]
 
 
 class Search(NamedTuple):
-    """A search of one index for one key, and the conditions to check on each row."""
+    """A search of one index for keys, which share no row, and the conditions to check on each row."""
 
     index_name: str
-    key: Mapping[Field, str]
+    fields: tuple[Field, ...]
+    keys: Sequence[tuple[str, ...]]
     rest: Sequence[Condition]
 
 
-def plan_searches(feed: Feed) -> Sequence[Search]:
-    """Return the searches of a feed, which share no row."""
+def plan_search(feed: Feed) -> Search:
+    """Return the search of a feed."""
     plan = plan_lookup(feed, list(INDEXES))
     rest = [condition for condition in plan.rest if condition.field not in COMPUTED_FIELDS]
-    return [Search(INDEXES[plan.fields], dict(zip(plan.fields, key, strict=True)), rest) for key in plan.keys]
+    return Search(INDEXES[plan.fields], plan.fields, plan.keys, rest)
 
 
-def scan_statement(searches: Sequence[Search]) -> tuple[str, Values]:
-    """Return SQL for the first `:limit` rows of all searches in (`:after`, `:through`], and its values."""
-    columns = COLUMNS if len(searches) == 1 else "sequence"
-    selects, values = list[str](), Values()
-    for number, search in enumerate(searches):
-        where, more = _where(search, search.rest, prefix=f"s{number}")
-        values |= more
-        selects.append(f"SELECT * FROM (SELECT {columns} FROM entry {where} ORDER BY sequence LIMIT :limit)")  # noqa: S608  # constants
-    if len(selects) == 1:
-        return selects[0], values
+def scan_statement(search: Search) -> tuple[str, Values]:
+    """Return SQL for the first `:limit` rows of a search in (`:after`, `:through`], and its values.
+
+    Each key is a search of its own in the order of the log, however many there are: the SQL is the same.
+    """
+    where, values = _where(search, search.rest)
+    if len(search.keys) == 1:
+        return f"SELECT {COLUMNS} FROM entry {where} ORDER BY sequence LIMIT :limit", values  # noqa: S608  # constants
+    of_key = f"SELECT sequence FROM entry {where} ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
     # Sequences first: so no body goes through a sort.
-    sequences = f"{' UNION ALL '.join(selects)} ORDER BY sequence LIMIT :limit"
+    sequences = (
+        "SELECT found.value FROM json_each(:keys) lookup, "  # noqa: S608  # constants
+        f"json_each((SELECT json_group_array(sequence) FROM ({of_key}))) found ORDER BY found.value LIMIT :limit"
+    )
     return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({sequences}) ORDER BY sequence", values  # noqa: S608  # constants
 
 
 def reach_statement(search: Search) -> tuple[str, Values]:
-    """Return SQL for the sequence after `:examine` rows of a search without its conditions, and the values."""
-    where, values = _where(search, (), prefix="s")
-    return f"SELECT sequence FROM entry {where} ORDER BY sequence LIMIT 1 OFFSET :examine", values  # noqa: S608  # constants
+    """Return SQL for the first sequence after `:examine` rows of any key, without the conditions, and the values."""
+    where, values = _where(search, ())
+    of_key = f"SELECT sequence FROM entry {where} ORDER BY sequence LIMIT 1 OFFSET :examine"  # noqa: S608  # constants
+    if len(search.keys) == 1:
+        return of_key, values
+    return f"SELECT min(({of_key})) FROM json_each(:keys) lookup", values  # noqa: S608  # constants
 
 
-def _where(search: Search, conditions: Sequence[Condition], *, prefix: str) -> tuple[str, Values]:
-    """Return index and conditions of a search; `prefix` begins the names of its values."""
-    keys = [Equal(field, value) for field, value in search.key.items()]
-    clauses, values = list[str](), Values()
+def _where(search: Search, conditions: Sequence[Condition]) -> tuple[str, Values]:
+    """Return index and conditions of a search for one key: of several, the key in the row `lookup`."""
+    if len(search.keys) == 1:
+        keys: Sequence[Condition] = [
+            Equal(field, value) for field, value in zip(search.fields, search.keys[0], strict=True)
+        ]
+        clauses, values = list[str](), Values()
+    else:
+        keys = ()
+        clauses = [f"{field} = lookup.value ->> {number}" for number, field in enumerate(search.fields)]
+        values = {"keys": msgspec.json.encode(search.keys).decode()}
     for number, condition in enumerate((*keys, *conditions)):
-        name = f"{prefix}_{number}"
+        name = f"c{number}"
         clause, values[name] = _translate(condition, f":{name}")
         clauses.append(clause)
     clauses += [*_PARTIAL.get(search.index_name, ()), "sequence > :after", "sequence <= :through"]

@@ -14,6 +14,7 @@ from eventfeed.http.reading.parameters import (
     ANY_FEED,
     HTTP_FEED,
     INSTANCE_FEED,
+    PARTY_FEED,
     REPORTEE_FEED,
     RESOURCE_FEED,
     Parameters,
@@ -209,6 +210,68 @@ def test_cursor_and_size_of_the_query_replace_those_of_the_body() -> None:
     assert "after=aaaaaaaaaaaa.1&size=5" == parameters.query_after(str(Cursor(log="a" * 12, position=1)))
 
 
+@pytest.mark.parametrize(
+    ("query", "is_included"),
+    [
+        ("unit=310000011&includeSubunits=true", True),
+        ("party=5&includeSubunits=true", True),
+        ("party=5&includeSubunits=false", False),
+        ("includeSubunits=false", False),
+        ("party=5", False),
+    ],
+)
+def test_subunits_are_included_if_the_parameter_is_true(query: str, *, is_included: bool) -> None:
+    """The next link of a GET has it too."""
+    parameters = parse_query(f"after=0&{query}".encode(), parameter_set=PARTY_FEED)
+
+    assert is_included == parameters.include_subunits
+    assert f"after=1&{query}" == parameters.query_after("1")
+
+
+@pytest.mark.parametrize(
+    ("value", "is_included"), [("true", True), ("false", False), ("null", False), ('"true"', True), ('"false"', False)]
+)
+def test_member_that_includes_subunits_is_a_boolean(value: str, *, is_included: bool) -> None:
+    """Its text is accepted too, as in a query."""
+    body = f'{{"after": 0, "party": 5, "includeSubunits": {value}}}'
+
+    assert is_included == body_parameters(body, parameter_set=PARTY_FEED).include_subunits
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("includeSubunits=true", ["includeSubunits"]),
+        ("subject=/party/5&includeSubunits=true", ["includeSubunits"]),
+        ("party=5&includeSubunits=True", ["includeSubunits"]),
+        ("party=5&includeSubunits=1", ["includeSubunits"]),
+        ("party=5&includeSubunits=", ["includeSubunits"]),
+        ("party=5&includeSubunits", ["includeSubunits"]),
+        ("party=5&includeSubunits=true&includeSubunits=true", ["includeSubunits"]),
+        ("party=5&includesubunits=true", ["includesubunits"]),
+        ("party=x&includeSubunits=true", ["party"]),
+    ],
+)
+def test_invalid_inclusion_of_subunits_is_reported(query: str, names: list[str]) -> None:
+    """It needs a unit or a party, and is true or false."""
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_query(f"after=0&{query}".encode(), parameter_set=PARTY_FEED)
+
+    assert names == [fault.parameter for fault in refusal.value.faults]
+
+
+@pytest.mark.parametrize("value", ["1", "0", '"yes"', "[true]", "{}", '""'])
+def test_member_that_is_no_boolean_is_reported(value: str) -> None:
+    """The fault has a pointer. A boolean for another member is a fault as well."""
+    with pytest.raises(InvalidRequest) as refusal:
+        body_parameters(f'{{"after": 0, "party": 5, "includeSubunits": {value}}}', parameter_set=PARTY_FEED)
+    with pytest.raises(InvalidRequest) as other_refusal:
+        body_parameters('{"after": 0, "type": true}', parameter_set=PARTY_FEED)
+
+    assert ["/includeSubunits"] == [fault.pointer for fault in refusal.value.faults]
+    assert ["/type"] == [fault.pointer for fault in other_refusal.value.faults]
+
+
 @pytest.mark.parametrize("body", ["[", "[]", "7", '"x"', "{", "\xff", '{"a": ' + "[" * 2_000])
 def test_body_that_is_no_object_is_refused(body: str) -> None:
     """The fault points to the whole body."""
@@ -246,6 +309,10 @@ def test_last_id_of_a_stream_replaces_the_cursor_of_the_request() -> None:
         (RESOURCE_FEED, b"after=0", ["resource"]),
         (ANY_FEED, b"after=0&resource=x", ["resource"]),
         (INSTANCE_FEED, b"party=5&unit=310000011", ["party", "unit"]),
+        (ANY_FEED, b"after=0&party=5&includeSubunits=true", ["includeSubunits"]),
+        (HTTP_FEED, b"party=5&includeSubunits=true", ["includeSubunits"]),
+        (REPORTEE_FEED, b"after=0&type=a&party=5&includeSubunits=false", ["includeSubunits"]),
+        (INSTANCE_FEED, b"includeSubunits=false", ["includeSubunits"]),
     ],
 )
 def test_each_feed_has_its_own_parameters(parameter_set: ParameterSet, query: bytes, names: list[str]) -> None:

@@ -20,12 +20,13 @@ from eventfeed.domain.feed import (
     party_feed,
     reportee_feed,
     resource_feed,
+    unit_feed,
 )
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import translate_error
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.rows import STORED_EVENTS
-from eventfeed.log.sqlite.statements import plan_searches, scan_statement
+from eventfeed.log.sqlite.statements import plan_search, reach_statement, scan_statement
 from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
 from tests.support.events import TTD, all_entries, caller, entries, entry, event
@@ -48,6 +49,7 @@ FILTERS = {
     "everything": conditions(id="x", source=SOURCE, subject="/party/1", types=TYPES),
 }
 READER = caller(user="1")
+BOUNDS = {"after": 0, "through": 9, "limit": 5, "examine": 7}
 
 
 def fields(filters: Sequence[Condition]) -> set[str]:
@@ -71,6 +73,11 @@ QUERIES = {
         }.items()
     },
     **{
+        f"unit: {name}": unit_feed(frozenset({"/party/1", "/party/2"}), READER).where(*filters)
+        for name, filters in FILTERS.items()
+        if "subject" not in fields(filters)
+    },
+    **{
         f"reportees: {name}": reportee_feed(TYPES).where(*filters)
         for name, filters in FILTERS.items()
         if "type" not in fields(filters)
@@ -85,25 +92,46 @@ QUERIES = {
 
 @pytest.mark.parametrize("feed", QUERIES.values(), ids=QUERIES)
 async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, feed: Feed) -> None:
-    """A query reads only rows of its index, in order. If it must sort, it sorts positions, not bodies."""
+    """A query reads only rows of its index, in order. If it must sort, it sorts positions, not bodies.
+
+    Keys are searched one by one, by one statement.
+    """
     await log.append(entries(1, 20), after=0)
-    searches = plan_searches(feed)
-    sql, values = scan_statement(searches)
+    search = plan_search(feed)
+    sql, values = scan_statement(search)
+    has_many_keys = len(search.keys) > 1
     with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
-        parameters = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, **BOUNDS})]
     index_steps = [step for step in plan if "INDEX entry_" in step]
     other_steps = [step for step in plan if "entry" in step and step not in index_steps]
 
-    assert len(searches) == len(index_steps)
-    assert ["SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"] * (len(searches) > 1) == other_steps
+    assert 1 == len(index_steps)
+    assert ["SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"] * has_many_keys == other_steps
     assert all(
         step.startswith(("SEARCH entry USING INDEX entry_", "SEARCH entry USING COVERING INDEX entry_"))
         and "rowid>?" in step
         for step in index_steps
     ), plan
     assert not any("SCAN entry" in step for step in plan), plan
-    assert len(searches) > 1 or not any("TEMP B-TREE" in step for step in plan), plan
+    assert has_many_keys or not any("TEMP B-TREE" in step for step in plan), plan
+
+
+async def test_search_of_many_keys_is_one_short_statement(log: SqliteLog, tmp_path: Path) -> None:
+    """Its text and its plan are those of two keys, so a unit with many sub-units costs no time to parse it."""
+    await log.append(entries(1, 20), after=0)
+    few, many = (unit_feed(frozenset(f"/party/{number}" for number in range(count)), READER) for count in (2, 500))
+    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
+        plans = {
+            sql: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, **BOUNDS})]
+            for statement in (scan_statement, reach_statement)
+            for feed in (few, many)
+            for sql, values in [statement(plan_search(feed))]
+        }
+    index_steps = [step for plan in plans.values() for step in plan if "entry_subject" in step]
+
+    assert 2 == len(plans) == len(index_steps)
+    assert all("(subject=? AND rowid>? AND rowid<?)" in step for step in index_steps)
+    assert [] == [step for plan in plans.values() for step in plan if step.startswith("SCAN entry")]
 
 
 async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_path: Path) -> None:
