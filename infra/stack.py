@@ -41,6 +41,13 @@ KEYS = (
     Key("idportenAudiences", "accepted audiences or client ids", r"(\S+( \S+)*)?", "a-client-id", ""),
     Key("platformUrl", "the platform of the register and the decision point", _URL, "https://platform.altinn.no"),
     Key("platformOrgsUrl", "the platform's list of organisations", _URL, "https://altinncdn.no/orgs/altinn-orgs.json"),
+    Key(
+        "appTokenKeys",
+        "the address of the public keys of app tokens",
+        r"(https://[^\s?#@]+)?",
+        "https://keys.example.no/apps",
+        "",
+    ),
     Key("signingKeys", "names of the keys that verify tokens; the last one signs", _NAMES, "2026-12"),
     Key("gatewaySecrets", "names of the accepted secrets; the gateway sends the last one", _NAMES, "2026-12"),
     Key(
@@ -75,10 +82,14 @@ class Issuer:
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """The platform with the register and the decision point. Its gateway may require a subscription key."""
+    """The platform with the register and the decision point. Its gateway may require a subscription key.
+
+    `app_token_keys` is the address of the public keys of its apps, "" if their tokens are not accepted.
+    """
 
     url: str
     orgs_url: str
+    app_token_keys: str
     subscription_key: pulumi.Output[str] | None
 
 
@@ -147,7 +158,10 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
         maskinporten=Issuer(url=values["maskinportenIssuer"], audiences=values["maskinportenAudiences"]),
         idporten=_idporten(values),
         platform=Platform(
-            url=values["platformUrl"], orgs_url=values["platformOrgsUrl"], subscription_key=subscription_key
+            url=values["platformUrl"],
+            orgs_url=values["platformOrgsUrl"],
+            app_token_keys=values["appTokenKeys"],
+            subscription_key=subscription_key,
         ),
         signing_keys=tuple(values["signingKeys"].split()),
         gateway_secrets=tuple(values["gatewaySecrets"].split()),

@@ -211,6 +211,10 @@ def test_port_in_use_prevents_the_start(tmp_path: Path) -> None:
         ({"EVENTFEED_PLATFORM_URL": "https://x.example.no:port"}, [b"EVENTFEED_PLATFORM_URL", b"not a URL"]),
         ({"EVENTFEED_STORE": "cosmos://[[/db"}, [b"EVENTFEED_STORE", b"not a URL"]),
         ({"EVENTFEED_REGISTER": "/dev/zero"}, [b"EVENTFEED_REGISTER", b"device"]),
+        ({"EVENTFEED_APP_TOKEN_KEYS": "nowhere"}, [b"EVENTFEED_APP_TOKEN_KEYS=nowhere: is no directory"]),
+        ({"EVENTFEED_APP_TOKEN_KEYS": "/dev/null"}, [b"EVENTFEED_APP_TOKEN_KEYS=/dev/null: is no directory"]),
+        ({"EVENTFEED_APP_TOKEN_KEYS": "http://keys.example.no"}, [b"EVENTFEED_APP_TOKEN_KEYS: must be a directory"]),
+        ({"EVENTFEED_APP_TOKEN_KEYS": "https://keys.example.no:x"}, [b"EVENTFEED_APP_TOKEN_KEYS", b"not a URL"]),
     ],
     ids=str,
 )

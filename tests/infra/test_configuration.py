@@ -84,6 +84,8 @@ def test_every_missing_setting_is_reported() -> None:
         ("prod", {"image": None}, "eventfeed:image is missing"),
         ("prod", {"newestWeight": "10"}, "stableRevision is missing"),
         ("dev", {"signingKeys": "2026-12 2026-12"}, "contains a name twice"),
+        ("dev", {"appTokenKeys": "http://keys.example.no"}, "eventfeed:appTokenKeys is invalid"),
+        ("dev", {"appTokenKeys": "https://user@keys.example.no/x?y"}, "eventfeed:appTokenKeys is invalid"),
         ("dev", {"image": None, "source": "https://example.no/x.git#main"}, "eventfeed:source is invalid"),
     ],
 )
@@ -172,6 +174,15 @@ def test_stable_revision_receives_the_rest_of_the_traffic(session_runs: SessionR
 
     assert {"latestRevision": True, "weight": 10, "label": "newest"} == newest
     assert {"revisionName": "eventfeed--abc", "weight": 90, "label": "stable", "latestRevision": False} == stable
+
+
+@pytest.mark.parametrize("address", [None, "https://keys.example.no/apps"])
+def test_address_of_app_keys_reaches_the_service(session_runs: SessionRuns, address: str | None) -> None:
+    """Without it the service ignores the tokens of apps."""
+    run = session_runs.get("dev", {"appTokenKeys": address} if address else {})
+    (container,) = run.one("app:ContainerApp").plain["template"]["containers"]
+
+    assert {"name": "EVENTFEED_APP_TOKEN_KEYS", "value": address or ""} in container["env"]
 
 
 def test_secret_setting_reaches_the_service_by_reference(session_runs: SessionRuns) -> None:

@@ -4,6 +4,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from eventfeed.app import diagnosis as module
 from eventfeed.app.diagnosis import (
     Finding,
+    app_key_findings,
     clock_finding,
     disk_findings,
     key_findings,
@@ -23,8 +25,10 @@ from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.altinn_app import Certificate
 from tests.support.engines import ManualClock, open_sqlite_log
 from tests.support.events import entry
+from tests.support.raw_server import running_server
 from tests.support.service import free_port
 
 HOUR = 3_600_000_000
@@ -155,6 +159,51 @@ def test_invalid_key_is_named(settings: Settings, tmp_path: Path) -> None:
     ((state, _),) = wrong(key_findings(settings))
 
     assert f"{folder}/0001.pem" in state
+
+
+async def test_keys_of_apps_are_checked_only_with_their_setting(settings: Settings) -> None:
+    """Most services have none."""
+    assert [] == await app_key_findings(settings)
+
+
+async def test_each_file_with_keys_of_apps_is_checked(tmp_path: Path) -> None:
+    """Usable keys are counted. A file that the service never reads or cannot use is wrong, other files are ignored."""
+    here = Settings(app_token_keys=str(tmp_path))
+    ((empty, _),) = wrong(await app_key_findings(here))
+    (tmp_path / "ttd.pem").write_bytes(Certificate.make("a").pem + Certificate.make("b").pem)
+    (tmp_path / "README").write_text("keys")
+    right = await app_key_findings(here)
+    (tmp_path / "skd.jwks.json").write_text("{}")
+    (tmp_path / "Skatt.pem").write_bytes(Certificate.make("c").pem)
+    (tmp_path / "nav.pem").write_bytes(Certificate.make("d", start=datetime.now(UTC) - timedelta(days=9), days=1).pem)
+    states = [state for state, _ in wrong(await app_key_findings(here))]
+
+    assert empty == f"{tmp_path} has no keys."
+    assert [Finding("app keys", f"{tmp_path}/ttd.pem has keys of ttd: 2.")] == right
+    assert [f"{tmp_path}/{name}" for name in ("Skatt.pem", "nav.pem", "skd.jwks.json")] == [
+        state.split()[0] for state in states
+    ]
+
+
+async def test_missing_directory_of_app_keys_is_wrong(tmp_path: Path) -> None:
+    """The remedy names what to do."""
+    ((state, remedy),) = wrong(await app_key_findings(Settings(app_token_keys=str(tmp_path / "missing"))))
+
+    assert f"{tmp_path}/missing cannot be read: No such file or directory." == state
+    assert "Make the directory" in remedy
+
+
+async def test_address_of_app_keys_must_respond() -> None:
+    """It may refuse to list its files."""
+    async with running_server(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as url:
+        right = await app_key_findings(Settings(app_token_keys=f"{url}/apps"))
+    async with running_server(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n") as url:
+        failing = wrong(await app_key_findings(Settings(app_token_keys=url)))
+    away = wrong(await app_key_findings(Settings(app_token_keys=f"http://127.0.0.1:{free_port()}")))
+
+    assert [] == wrong(right)
+    assert "responds with status 500" in failing[0][0]
+    assert "EVENTFEED_APP_TOKEN_KEYS" in away[0][1]
 
 
 def test_process_that_holds_the_port_is_named(settings: Settings) -> None:
