@@ -41,7 +41,7 @@ def create() -> RequestTelemetry:
     """Return the application of this environment with its telemetry: the factory of a server process."""
     end_with_parent()
     settings, telemetry = from_environment(), Telemetry()
-    configure(settings.log_level, form=settings.log_format)
+    telemetry.observe_log(configure(settings.log_level, form=settings.log_format))
     entrance: Any = create_guarded(
         settings, telemetry
     )  # the framework and the middleware name ASGI's types differently

@@ -59,12 +59,13 @@ class Reading:
 
 def reading_limits(settings: Settings, telemetry: Telemetry) -> ReadingLimits:
     """Return the limits of the settings. Every part of the memory holds a whole page, else that would never be sent."""
-    memory = settings.response_mib * MIB
-    percent = settings.anonymous_percent
+    total, percent = settings.response_mib * MIB, settings.anonymous_percent
+    memory = Quota(total, anonymous=max(_part(total, percent), PAGE_BYTES_MAX), each=total // CALLER_PART)
+    telemetry.observe_memory(lambda: memory.used)
     return ReadingLimits(
         waits=Quota(settings.waits, anonymous=_part(settings.waits, percent), each=settings.caller_waits),
         streams=Quota(settings.streams, anonymous=_part(settings.streams, percent), each=settings.caller_streams),
-        memory=Quota(memory, anonymous=max(_part(memory, percent), PAGE_BYTES_MAX), each=memory // CALLER_PART),
+        memory=memory,
         telemetry=telemetry,
     )
 

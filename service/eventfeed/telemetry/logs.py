@@ -11,7 +11,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
@@ -37,8 +37,11 @@ _SEVERITIES = {
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def configure(level: str, *, form: str) -> None:
-    """Write records of this level and above to standard error, as `text` or `json`."""
+def configure(level: str, *, form: str) -> Callable[[], int]:
+    """Write records of this level and above to standard error, as `text` or `json`.
+
+    Return a function that counts the lines dropped so far.
+    """
     handler = _handler()
     handler.setFormatter(
         JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -49,6 +52,7 @@ def configure(level: str, *, form: str) -> None:
     # They log a line for each request to another service.
     for name in ("httpx", "httpcore", "azure"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    return lambda: handler.dropped_lines if isinstance(handler, LineWriter) else 0
 
 
 def _handler() -> logging.Handler:
@@ -68,14 +72,15 @@ class LineWriter(logging.Handler):
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor, self._lines = descriptor, queue.SimpleQueue[bytes]()
-        self._queue_bytes = self._dropped_lines = 0
+        # Lines that were dropped since the start, and those of them that a line has reported.
+        self.dropped_lines = self._reported_lines = self._queue_bytes = 0
         self._is_flushing = threading.Event()
         threading.Thread(target=self._write_all, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler.emit`. The caller holds the handler's lock."""
         if self._queue_bytes > QUEUE_BYTES_MAX:
-            self._dropped_lines += 1
+            self.dropped_lines += 1
             return
         try:
             line = f"{self.format(record)}\n".encode(errors="backslashreplace")
@@ -103,15 +108,15 @@ class LineWriter(logging.Handler):
             is_written = self._write(b"".join(lines))
             self.acquire()
             self._queue_bytes -= sum(map(len, lines))
-            self._dropped_lines += 0 if is_written else len(lines)
+            self.dropped_lines += 0 if is_written else len(lines)
             self.release()
             if is_written:
                 self._write(self._drop_report())
 
     def _drop_report(self) -> bytes:
-        """Return a line with the number of dropped lines, which is counted anew; nothing if there are none."""
+        """Return a line with the number of lines dropped since the last report; nothing if there are none."""
         self.acquire()
-        drops, self._dropped_lines = self._dropped_lines, 0
+        drops, self._reported_lines = self.dropped_lines - self._reported_lines, self.dropped_lines
         self.release()
         message = "%d log lines were dropped, because they were not read fast enough"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (drops,), None)

@@ -95,6 +95,10 @@ _ALL = (
         "Requests that wait for something new: `poll` or `stream`.",
         ("kind",),
     ),
+    Metric("eventfeed.response.memory", GAUGE, "By", "Memory of large pages and streams that clients are reading."),
+    Metric(
+        "eventfeed.log_lines.dropped", GAUGE, "{line}", "Log lines dropped since the start, because they were not read."
+    ),
     Metric("eventfeed.queue.depth", GAUGE, "{event}", "Events that wait to be written."),
     Metric("eventfeed.tail.sequence", GAUGE, "{event}", "The last position that this process knows."),
     Metric(

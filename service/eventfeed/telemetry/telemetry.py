@@ -290,3 +290,11 @@ class Telemetry:
         """Measure the end of the log that this process knows, and how old (s) that knowledge is."""
         self.gauges["eventfeed.tail.sequence"] = end_offset
         self.gauges["eventfeed.tail.staleness"] = staleness
+
+    def observe_memory(self, used: Callable[[], int]) -> None:
+        """Measure the bytes of responses that clients are reading."""
+        self.gauges["eventfeed.response.memory"] = used
+
+    def observe_log(self, dropped_lines: Callable[[], int]) -> None:
+        """Measure the log lines that were dropped since the start of the process."""
+        self.gauges["eventfeed.log_lines.dropped"] = dropped_lines

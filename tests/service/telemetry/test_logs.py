@@ -124,6 +124,7 @@ def test_lines_that_nobody_reads_are_dropped_and_counted(
     text = read_until(pipe[0], lambda text: len(lines_of(text)) + drops_of(text) == sent)
 
     assert 0 < len(lines_of(text)) < 3_000
+    assert drops_of(text) == writer.dropped_lines
 
 
 def lines_of(text: bytes) -> list[bytes]:

@@ -32,6 +32,8 @@ def call_every_verb(telemetry: Telemetry) -> Telemetry:
     telemetry.store_responded("find", 2.5)
     telemetry.store_throttled("find")
     telemetry.observe_queue(lambda: 7)
+    telemetry.observe_memory(lambda: 8)
+    telemetry.observe_log(lambda: 6)
     telemetry.observe_tail(lambda: 9, staleness=lambda: 0.5)
     return telemetry
 

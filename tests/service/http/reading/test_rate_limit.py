@@ -215,11 +215,14 @@ async def test_large_pages_are_read_a_few_at_a_time() -> None:
 @pytest.mark.parametrize("caller", [A, ANYONE])
 async def test_every_caller_has_memory_for_a_large_page(percent: int, mib: int, caller: StubCaller) -> None:
     """A smaller part would refuse such a page for ever."""
-    limits = reading_limits(Settings(anonymous_percent=percent, response_mib=mib), Telemetry())
+    telemetry = Telemetry()
+    limits = reading_limits(Settings(anonymous_percent=percent, response_mib=mib), telemetry)
     async with limits.large_read(caller):
         pass
     with limits.memory(caller, PAGE_BYTES_MAX):
-        pass
+        during = telemetry.gauges["eventfeed.response.memory"]()
+
+    assert PAGE_BYTES_MAX == during
 
 
 @pytest.mark.parametrize(("percent", "slots"), [(0, 0), (1, 1), (25, 1), (34, 2), (100, 3)])
