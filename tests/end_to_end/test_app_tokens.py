@@ -201,6 +201,33 @@ def test_app_token_permits_events_of_its_app_only(
         assert [{"pointer": "/source", "detail": f"does not belong to the app ttd/{name}"}] == problem["errors"]
 
 
+@pytest.mark.parametrize("caller", ["person", "organisation", "self-identified user", "system user", "vendor"])
+def test_any_caller_with_a_platform_token_publishes_through_the_app(
+    altinn: RunningService, altinn_app: AltinnApp, caller: str
+) -> None:
+    """The app token gives the right. The scope of a vendor does not count for its system user."""
+    match caller:
+        case "system user":
+            token = altinn.system_user_token(PUBLISH_SCOPE)
+        case "vendor":
+            token = altinn.token("altinn:events.subscribe", organisation=ACCOUNTANT)
+        case _:
+            token = user_token(altinn, caller)
+    event = app_event(altinn_app.name)
+    alone = altinn.client.post(APP_PATH, json=event, headers=bearer(token))
+
+    assert_problem(alone, 403, "insufficient-scope")
+    assert 201 == publish(altinn, altinn_app.app_token(), event, token=token).status_code
+    assert_problem(publish(altinn, altinn_app.app_token(), app_event("other"), token=token), 403, "foreign-source")
+
+
+def test_app_token_gives_no_right_to_other_resources(altinn: RunningService, altinn_app: AltinnApp) -> None:
+    """Not even to those of its organisation: they need the scope and a right to the resource."""
+    event = {**cloud_event(altinn_app.name), "source": "https://ttd.no/ttd/x", "resource": "urn:altinn:resource:ttd-x"}
+
+    assert_problem(publish(altinn, altinn_app.app_token(), event, path=EVENTS_PATH), 403, "foreign-source")
+
+
 def test_batch_with_a_foreign_event_is_refused_as_a_whole(altinn: RunningService, altinn_app: AltinnApp) -> None:
     """The pointer names the foreign one."""
     batch = [app_event(altinn_app.name), app_event("other")]

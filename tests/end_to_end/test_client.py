@@ -28,7 +28,7 @@ from eventfeed.client import (
 )
 from tests.support.breaking_proxy import BreakingProxy
 from tests.support.feeds import app_feed_events
-from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, app_event, cloud_event, post_events
+from tests.support.publishing import APP_PATH, PUBLISH_SCOPE, app_event, cloud_event, implied, post_events
 from tests.support.service import COMMAND, TTD, RunningService, clean_environment
 
 EVENTS, CUTS = 300, 2
@@ -121,6 +121,15 @@ def test_client_resumes_from_the_cursor_of_any_event(service: RunningService, ap
 
     assert [event.id for event in events[2:]] == [event.id for event in rest]
     assert [event.sequence for event in events] == sorted(event.sequence for event in events)
+
+
+def test_event_of_an_app_has_its_resource_and_instance(service: RunningService, app: str) -> None:
+    """The service adds both."""
+    post_events(service, APP_PATH, sent := app_event(app))
+    with Client(service.url, tokens=_tokens(app)) as client:
+        (event,) = client.read(app_feed("ttd", app))
+
+    assert implied(sent) == {"resource": event.resource, "resourceinstance": event.resourceinstance}
 
 
 def test_client_exchanges_tokens_of_the_consumer(service: RunningService, app: str) -> None:

@@ -13,6 +13,8 @@ class _Attributes(msgspec.Struct, frozen=True, kw_only=True):
     type: _Text
     subject: str | None = None
     time: str | None = None
+    resource: str | None = None
+    resourceinstance: str | None = None
     data: Any = None  # any JSON value, as the publisher wrote it
 
 
@@ -23,7 +25,8 @@ class _EventJson(_Attributes, frozen=True, kw_only=True):
 class Event(_Attributes, frozen=True, kw_only=True):
     """A CloudEvent and its position: `cursor` resumes after it, `raw` is the JSON exactly as the service returned it.
 
-    `sequence` increases along the log; one feed has gaps. `time` is set by the publisher (RFC 3339).
+    `sequence` increases along the log; one feed has gaps. `time` is set by the publisher (RFC 3339). `resource` is the
+    one that rights are given for; an event of an app has `{partyId}/{guid}` as its `resourceinstance`.
     """
 
     sequence: int
