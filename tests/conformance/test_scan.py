@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed, app_feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, SUBJECTS_MAX, Feed, app_feed, unit_feed
 from eventfeed.domain.ports import EventLog
 from eventfeed.log.cosmos import log as cosmos
 from eventfeed.log.sqlite import log as sqlite
 from tests.support.conditions import conditions
-from tests.support.events import TTD, entries, entry, event
+from tests.support.events import TTD, caller, entries, entry, event
 from tests.support.populations import APPS, filtered_feeds, populations
 
 FEED = app_feed(TTD)
@@ -60,6 +60,22 @@ async def test_scan_for_an_id_finds_every_event_with_it(log: EventLog, limit: in
 
     assert matches[:limit] == list(scan.entries)
     assert (matches[limit - 1].sequence if len(matches) >= limit else through) == scan.examined
+
+
+async def test_scan_of_the_most_parties_finds_the_events_of_each(log: EventLog) -> None:
+    """The events come in the order of the log, whatever the party."""
+    batch = [entry(sequence, of=event(party=60000000 - sequence * 7 % 40)) for sequence in range(1, 61)]
+    await log.append(batch, after=0)
+    subjects = frozenset(f"/party/{60000000 - 2 * number}" for number in range(SUBJECTS_MAX))
+    feed = unit_feed(subjects, caller(user="1"))
+    matches = [each for each in batch[3:58] if each.event.subject in subjects]
+    results, position = list[Entry](), 3
+    while position < 58:
+        scan = await log.scan(feed, after=position, through=58, limit=20)
+        results += scan.entries
+        position = scan.examined
+
+    assert matches == results
 
 
 async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: EventLog) -> None:

@@ -7,6 +7,7 @@ import httpx
 import msgspec
 import pytest
 
+from eventfeed.domain.feed import SUBJECTS_MAX
 from tests.support.feeds import PARTY_PATH, assert_problem, event_ids
 from tests.support.publishing import APP_PATH, EVENTS_PATH, PUBLISH_ADMIN_SCOPE, party_event, post_events
 from tests.support.service import BAKERYS_PARTY, RunningService, bearer, running_service
@@ -20,6 +21,9 @@ ACTS_FOR = {MAIN: [SHOP, OFFICE, DESK], ACCOUNTANT: [MAIN, SHOP, DESK, OTHER], C
 # Whose events each organisation reads, with the sub-units of the unit.
 READABLE = {MAIN: [MAIN, SHOP, OFFICE, DESK], ACCOUNTANT: [MAIN, SHOP, DESK], CLERK: [SHOP], OTHER: []}
 APP, RESOURCE = "units", "urn:altinn:resource:app_ttd_units"
+# A unit with as many sub-units as a request may read, and one with one more.
+LARGE, TOO_LARGE = "310000018", "310000019"
+SUBUNITS = [str(320000000 + number) for number in range(SUBJECTS_MAX)]
 # One test publishes events of another app.
 SOURCE = f"https://ttd.apps.example.no/ttd/{APP}/"
 
@@ -36,9 +40,19 @@ def register() -> bytes:
         for number, party in PARTIES.items()
     ]
     ttd = {"number": "991825827", "party": "1", "name": "T", "org": "ttd"}
-    pairs = [(SHOP, MAIN), (OFFICE, MAIN), (DESK, OFFICE)]
+    large = {"number": LARGE, "party": "51000018", "name": "L", "acts_for": SUBUNITS}
+    too_large = {"number": TOO_LARGE, "party": "51000019", "name": "L", "acts_for": ["51000018", *SUBUNITS]}
+    others = [{"number": number, "party": number, "name": "S"} for number in SUBUNITS]
+    pairs = [
+        (SHOP, MAIN),
+        (OFFICE, MAIN),
+        (DESK, OFFICE),
+        (LARGE, TOO_LARGE),
+        *((each, LARGE) for each in SUBUNITS[1:]),
+    ]
     units = [{"organisation": unit, "parent": parent} for unit, parent in pairs]
-    return msgspec.json.encode({"organisations": [ttd, *organisations], "people": [], "units": units})
+    organisations += [ttd, large, too_large, *others]
+    return msgspec.json.encode({"organisations": organisations, "people": [], "units": units})
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +150,19 @@ def test_subunits_need_a_unit_or_a_party(units: RunningService) -> None:
     problem = assert_problem(read(units, MAIN, includeSubunits=True), 400, "invalid-request")
 
     assert [{"pointer": "/includeSubunits", "detail": "needs the parameter unit or party"}] == problem["errors"]
+
+
+def test_unit_with_too_many_subunits_is_refused(units: RunningService) -> None:
+    """The limit is on the parties to which the caller has a relation, so it tells others nothing about the unit."""
+    detail = f"includes {SUBJECTS_MAX + 1} parties, more than {SUBJECTS_MAX}: read the sub-units on their own"
+    refusal = read(units, TOO_LARGE, unit=TOO_LARGE, includeSubunits=True)
+    refusal_of_get = read_resource(units, TOO_LARGE, unit=TOO_LARGE, includeSubunits="true")
+
+    assert [] == event_ids(read(units, LARGE, unit=LARGE, includeSubunits=True))
+    assert [] == event_ids(read(units, OTHER, unit=TOO_LARGE, includeSubunits=True))
+    assert [{"pointer": "/includeSubunits", "detail": detail}] == refusal.json()["errors"]
+    assert [{"parameter": "includeSubunits", "detail": detail}] == refusal_of_get.json()["errors"]
+    assert (400, 400) == (refusal.status_code, refusal_of_get.status_code)
 
 
 def test_waiting_reader_sees_an_event_of_a_subunit(units: RunningService) -> None:

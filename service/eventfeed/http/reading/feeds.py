@@ -77,7 +77,7 @@ class Feeds(NamedTuple):
             subjects = await self._with_subunits(subject, parameters)
             if is_decided:
                 subjects = await self._with_relation(subjects, principal)
-            feed = feed.where(subject_condition(_require_few(subjects)))
+            feed = feed.where(subject_condition(_require_few(subjects, request)))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
@@ -89,7 +89,7 @@ class Feeds(NamedTuple):
             feed = party_feed(NOBODY if principal.party is None else f"{PREFIX}{principal.party}", principal)
         else:
             subjects = await self._with_relation(await self._with_subunits(subject, parameters), principal)
-            feed = unit_feed(_require_few(subjects), principal)
+            feed = unit_feed(_require_few(subjects, request), principal)
         feed = feed.where(*parameters.conditions)
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
@@ -159,13 +159,17 @@ def _app_route(feeds: Feeds, path: str, *, parameter_set: ParameterSet) -> HTTPR
     return read_app_feed
 
 
-def _require_few(subjects: frozenset[str]) -> frozenset[str]:
+def _require_few(subjects: frozenset[str], request: HttpRequest) -> frozenset[str]:
     """Return the subjects. Raises `InvalidRequest` for more than a request may read."""
     if len(subjects) > SUBJECTS_MAX:
-        detail = f"includes {len(subjects)} units, more than {SUBJECTS_MAX}: read the sub-units on their own"
-        raise InvalidRequest(
-            "The unit has too many sub-units.", faults=[Fault(parameter="includeSubunits", detail=detail)]
+        detail = f"includes {len(subjects)} parties, more than {SUBJECTS_MAX}: read the sub-units on their own"
+        is_body = request.method == "POST"
+        fault = Fault(
+            detail=detail,
+            pointer="/includeSubunits" if is_body else None,
+            parameter=None if is_body else "includeSubunits",
         )
+        raise InvalidRequest("The unit has too many sub-units.", faults=[fault])
     return subjects
 
 
