@@ -95,6 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The directory or https address with the public keys of app tokens: {issuer}.jwks.json or {issuer}.pem. "
         "Empty: the header PlatformAccessToken is ignored.",
     ] = ""
+    platform_issuer: Annotated[
+        BaseUrl, "The platform's own issuer, as in its discovery document, whose tokens need no exchange. Empty: none."
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         "The least severe level that is logged. `info` logs a line for each request.",
@@ -143,9 +146,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def development(self) -> bool:
         """True if the service issues development identities: it has no issuer, and only this machine reaches it."""
-        real = self.maskinporten_issuer or self.idporten_issuer
         local = self.cosmos is None or self.cosmos.emulator
-        return not real and is_loopback(self.host) and local
+        return not self.has_issuer and is_loopback(self.host) and local
+
+    @property
+    def has_issuer(self) -> bool:
+        """True if the service accepts tokens of a real issuer. A platform on this machine is none."""
+        platform_host = urlsplit(self.platform_issuer).hostname or "localhost"
+        return bool(self.maskinporten_issuer or self.idporten_issuer) or not is_loopback(platform_host)
 
     @property
     def own_url(self) -> str:
@@ -293,7 +301,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         )
     yield from _platform_contradictions(settings)
     if not is_loopback(settings.host):
-        if not settings.maskinporten_issuer:
+        if not settings.has_issuer:
             yield (
                 f"{PREFIX}MASKINPORTEN_ISSUER: needed when listening on {settings.host}: "
                 "development issuers need a loopback address"
@@ -303,7 +311,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _invalid_urls(settings: Settings) -> Iterator[str]:
-    names = ("public_url", "platform_url", "platform_orgs_url", "maskinporten_issuer", "idporten_issuer")
+    issuers = ("platform_issuer", "maskinporten_issuer", "idporten_issuer")
+    names = ("public_url", "platform_url", "platform_orgs_url", *issuers)
     urls = {**{name: getattr(settings, name) for name in names}, "app_token_keys": settings.app_token_keys_url}
     for name, url in {**urls, "store": f"//{settings.cosmos.host}" if settings.cosmos else ""}.items():
         try:
@@ -317,7 +326,7 @@ def _store_contradictions(settings: Settings) -> Iterator[str]:
         yield f"{PREFIX}STORE={settings.store!r}: must be sqlite:///path or cosmos://account-host/database"
     if settings.cosmos_key and not (settings.cosmos and settings.cosmos.emulator):
         yield f"{PREFIX}COSMOS_KEY: is for an emulator on this machine; other accounts are opened with an identity"
-    if settings.cosmos and not settings.cosmos.emulator and not settings.maskinporten_issuer:
+    if settings.cosmos and not settings.cosmos.emulator and not settings.has_issuer:
         yield (
             f"{PREFIX}MASKINPORTEN_ISSUER: needed with a store that is not on this machine: "
             "development issuers are for local stores only"
@@ -325,10 +334,10 @@ def _store_contradictions(settings: Settings) -> Iterator[str]:
 
 
 def _platform_contradictions(settings: Settings) -> Iterator[str]:
-    for name in ("platform_url", "platform_orgs_url"):
+    for name in ("platform_url", "platform_orgs_url", "platform_issuer"):
         parts = urlsplit(getattr(settings, name))
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            yield f"{PREFIX}{name.upper()}: must be https: requests carry a token"
+            yield f"{PREFIX}{name.upper()}: must be https: others could read or change requests and responses"
     if url := settings.app_token_keys_url:
         parts = urlsplit(url)
         is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
@@ -336,8 +345,6 @@ def _platform_contradictions(settings: Settings) -> Iterator[str]:
             yield f"{PREFIX}APP_TOKEN_KEYS: must be a directory, or an https address without user information and query"
     if settings.platform_url and not settings.platform_orgs_url:
         yield f"{PREFIX}PLATFORM_ORGS_URL: needed when {PREFIX}PLATFORM_URL is set: it lists the short names"
-    if settings.maskinporten_issuer and not (settings.platform_url or settings.register):
-        yield (
-            f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when {PREFIX}MASKINPORTEN_ISSUER is set: "
-            "the development population has no real organisations"
-        )
+    if settings.has_issuer and not (settings.platform_url or settings.register):
+        reason = "the development population has no real organisations"
+        yield f"{PREFIX}PLATFORM_URL: needed, or {PREFIX}REGISTER, when an issuer is set: {reason}"

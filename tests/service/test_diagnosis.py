@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from eventfeed.app import diagnosis as module
 from eventfeed.app.diagnosis import (
@@ -15,6 +16,7 @@ from eventfeed.app.diagnosis import (
     app_key_findings,
     clock_finding,
     disk_findings,
+    issuer_findings,
     key_findings,
     settings_findings,
     store_findings,
@@ -28,6 +30,7 @@ from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.altinn_app import Certificate
 from tests.support.engines import ManualClock, open_sqlite_log
 from tests.support.events import entry
+from tests.support.platform_issuer import platform_issuer
 from tests.support.raw_server import running_server
 from tests.support.service import free_port
 
@@ -229,3 +232,19 @@ def test_limit_of_open_files_covers_the_settings(
 
     assert is_wrong == bool(finding.remedy)
     assert "16224" in finding.state
+
+
+async def test_issuer_without_usable_keys_is_named(settings: Settings) -> None:
+    """Its document must name the very issuer of the setting. In development there is no issuer to request."""
+    with platform_issuer() as issuer:
+        with_issuer = replace(settings, platform_issuer=issuer.url)
+        right = await issuer_findings(with_issuer)
+        issuer.name = issuer.url.rstrip("/")
+        (other_name,) = await issuer_findings(with_issuer)
+    (no_response,) = await issuer_findings(with_issuer)
+
+    assert [Finding("issuer", f"{issuer.url} has 1 usable keys.")] == right
+    assert "names another issuer" in other_name.state
+    assert "does not respond" in no_response.state
+    assert all(issuer.url in each.state and each.remedy for each in (other_name, no_response))
+    assert [] == await issuer_findings(settings)

@@ -57,6 +57,42 @@ def test_source_of_app_keys_is_a_directory_or_a_private_address(value: str, *, i
     assert is_valid or message.startswith(f"{PREFIX}APP_TOKEN_KEYS: must be a directory, or an https address")
 
 
+@pytest.mark.parametrize(
+    ("issuer", "is_development"),
+    [
+        ("", True),
+        ("http://127.0.0.1:8081/authentication/api/v1/openid/", True),
+        ("https://platform.example.no/authentication/api/v1/openid/", False),
+    ],
+)
+def test_issuer_of_a_platform_elsewhere_ends_development_identities(issuer: str, *, is_development: bool) -> None:
+    """A double on this machine does not: it is for trying."""
+    settings = load({f"{PREFIX}PLATFORM_ISSUER": issuer, f"{PREFIX}REGISTER": "register.json"})
+
+    assert is_development == settings.development
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"PLATFORM_ISSUER": "http://platform.example.no/"}, "PLATFORM_ISSUER: must be https"),
+        ({"PLATFORM_ISSUER": "https://platform.example.no/"}, "PLATFORM_URL: needed"),
+        (
+            {"PLATFORM_ISSUER": "https://platform.example.no:port/"},
+            "PLATFORM_ISSUER='https://platform.example.no:port/'",
+        ),
+        ({"PLATFORM_ISSUER": "platform.example.no"}, "does not fit this setting"),
+        ({"PLATFORM_ISSUER": "http://127.0.0.1:1/", "HOST": "10.0.0.1"}, "MASKINPORTEN_ISSUER: needed"),
+    ],
+)
+def test_issuer_of_the_platform_must_be_safe(variables: dict[str, str], words: str) -> None:
+    """Its keys decide who a caller is."""
+    with pytest.raises(SettingsError) as error:
+        load({f"{PREFIX}{name}": value for name, value in variables.items()})
+
+    assert words in str(error.value)
+
+
 @pytest.mark.parametrize("name", [each.name.upper() for each in describe_settings()])
 def test_no_message_of_a_library_is_passed_on(name: str) -> None:
     """This holds for every setting that refuses a text."""

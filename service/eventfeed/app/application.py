@@ -68,7 +68,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     identity = Identity(settings, telemetry, clock=store.clock)
     access = identity.access()
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
-    authenticator = Authenticator(identity.issuer)
+    authenticator = Authenticator(identity.issuer, trusted=identity.trusted_issuer(access.register))
     reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     publishing = Publishing(
         store.appender,

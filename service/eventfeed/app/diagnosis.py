@@ -1,5 +1,9 @@
-"""Checks of a service's surroundings, for operators: settings, store, clock, disk and keys. They change nothing."""
+"""Checks of a service's surroundings, for operators: settings, store, clock, disk, keys and issuers.
 
+They change nothing.
+"""
+
+import asyncio
 import os
 import shutil
 import stat
@@ -12,15 +16,17 @@ import httpx
 
 from eventfeed.access.local import population_file
 from eventfeed.access.policies import policies_file
-from eventfeed.app.identity import require_private_development
+from eventfeed.app.identity import http_client, require_private_development
 from eventfeed.app.store import Store
 from eventfeed.bounded_fetch import EnvironmentTransport, fetch
 from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.moment import format_moment
 from eventfeed.identity.app_keys import is_issuer, issuer_of, parse_keys, read_key_file
+from eventfeed.identity.discovery import fetch_keys
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.log.clock import CLOCK_SKEW_MAX, MachineClock
 from eventfeed.log.sqlite.clock_reference import ClockReference
+from eventfeed.network import EnvironmentVariableError
 from eventfeed.settings import Settings, SettingsError
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -105,6 +111,25 @@ def disk_findings(settings: Settings) -> Iterator[Finding]:
         each for name in (settings.sqlite_path, settings.access_path) for each in folder.glob(f"{name.name}*")
     )
     yield from _permission_findings("disk", files)
+
+
+async def issuer_findings(settings: Settings) -> list[Finding]:
+    """Check that the keys of each issuer can be fetched."""
+    issuers = (settings.maskinporten_issuer, settings.idporten_issuer, settings.platform_issuer)
+    try:
+        async with http_client(settings) as client:
+            return await asyncio.gather(*(_issuer_finding(each, client) for each in filter(None, issuers)))
+    except EnvironmentVariableError as fault:
+        return [Finding("issuer", str(fault), "Correct the environment of the service.")]
+
+
+async def _issuer_finding(issuer: str, client: httpx.AsyncClient) -> Finding:
+    try:
+        keys = await fetch_keys(issuer, client, telemetry=Telemetry())
+    except Unavailable as failure:
+        remedy = "Compare the setting with `issuer` in the discovery document, and open the network to that host."
+        return Finding("issuer", f"The keys of {issuer} cannot be fetched. {failure}", remedy)
+    return Finding("issuer", f"{issuer} has {len(keys)} usable keys.")
 
 
 def key_findings(settings: Settings) -> Iterator[Finding]:

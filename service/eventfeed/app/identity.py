@@ -1,48 +1,26 @@
-"""Identity and access of a process: register, decision point, providers and development issuers."""
+"""Identity of a process: the issuers of tokens, their keys, and the HTTP client for other services."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.access.cedar import CedarDecisionPoint
-from eventfeed.access.decisions import Decisions
-from eventfeed.access.local import LocalRegister, population_file
-from eventfeed.access.parties import Parties
-from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
-from eventfeed.access.policies import policies_file
-from eventfeed.access.publishers import Publishers
+from eventfeed.app.access import Access, open_access
 from eventfeed.bounded_fetch import EnvironmentTransport
-from eventfeed.domain.approval import Approval
-from eventfeed.domain.ports import Clock, DecisionPoint, Register, Relations
+from eventfeed.domain.ports import Clock, Register
 from eventfeed.http.identity_routes import development_routes, identity_routes
 from eventfeed.identity.app_keys import KeyAddress, KeyDirectory, KeyFiles
 from eventfeed.identity.app_tokens import AppTokens
 from eventfeed.identity.development import PROVIDERS, DevelopmentIssuer
-from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange, service_token
+from eventfeed.identity.exchange import ID_PORTEN, MASKINPORTEN, Exchange
 from eventfeed.identity.keys import ProviderKeys, SigningKeys
 from eventfeed.identity.tokens import PlatformIssuer, Provider
+from eventfeed.identity.trusted_issuer import TrustedIssuer
 from eventfeed.network import is_loopback
 from eventfeed.settings import Settings, SettingsError
 from eventfeed.telemetry.telemetry import Telemetry
-
-
-class Access(NamedTuple):
-    """The register, the parties of events, decisions about who may do what, and relations to parties and resources."""
-
-    register: Register
-    parties: Parties
-    decisions: DecisionPoint
-    relations: Relations
-
-    @property
-    def publishers(self) -> Publishers:
-        """The rights to publish events of resources that belong to no app."""
-        return Publishers(self.relations, self.decisions)
 
 
 class Identity:
@@ -52,25 +30,13 @@ class Identity:
         require_private_development(settings)
         self._settings, self._telemetry, self._clock = settings, telemetry, clock
         self.keys = SigningKeys.load(settings.keys_path / "platform")
-        self.client = _http_client(settings)
+        self.client = http_client(settings)
         url = f"{settings.public_url.rstrip('/') or settings.own_url}/authentication/api/v1/openid/"
         self.issuer = PlatformIssuer(url, self.keys, clock)
 
     def access(self) -> Access:
         """Return register and decision point: the platform's, or local files. Raises `SettingsError`."""
-        settings, telemetry = self._settings, self._telemetry
-        if settings.platform_url:
-            token = functools.partial(service_token, self.issuer)
-            url = settings.platform_url.rstrip("/")
-            platform = Platform(url, self.client, settings.platform_subscription_key, token)
-            register = PlatformRegister(platform, names_url=settings.platform_orgs_url)
-            remote = PlatformDecisionPoint(platform)
-            return Access(register, Parties(register), Decisions(remote, telemetry=telemetry), remote)
-        population = population_file(_path(settings.register))
-        policies = policies_file(_path(settings.policies))
-        point = CedarDecisionPoint(population, policies, development=settings.development)
-        local = LocalRegister(population)
-        return Access(local, Parties(local), Decisions(point, telemetry=telemetry), point)
+        return open_access(self._settings, self._telemetry, issuer=self.issuer, client=self.client)
 
     def app_tokens(self) -> AppTokens | None:
         """Return the verification of app tokens, None without a source of keys. Raises `SettingsError`."""
@@ -85,6 +51,12 @@ class Identity:
         issuers = [self._development_issuer(provider) for provider in PROVIDERS] if settings.development else []
         exchange = Exchange(self._providers(), register=register, issuer=self.issuer, telemetry=self._telemetry)
         return [*identity_routes(exchange), *(route for issuer in issuers for route in development_routes(issuer))]
+
+    def trusted_issuer(self, register: Register) -> TrustedIssuer | None:
+        """Return the platform's own issuer, None if its tokens are not accepted."""
+        url = self._settings.platform_issuer
+        keys = ProviderKeys(url, self.client, telemetry=self._telemetry)
+        return TrustedIssuer(Provider(url, keys, audiences=None), register, self._clock) if url else None
 
     def _providers(self) -> Mapping[str, Provider]:
         """Return the providers of external tokens: real ones, or in development our own, found the same way."""
@@ -124,16 +96,11 @@ def app_key_files(settings: Settings, client: httpx.AsyncClient, *, telemetry: T
     return KeyDirectory(directory)
 
 
-def first_approvals(settings: Settings) -> Sequence[Approval]:
-    """Return the approvals in the register's file: the first ones of their organisations. Raises `SettingsError`."""
-    return list(population_file(_path(settings.register)).value.first_approvals())
-
-
 def _development_url(settings: Settings, provider: str) -> str:
     return f"{settings.own_url}/development/{provider}"
 
 
-def _http_client(settings: Settings) -> httpx.AsyncClient:
+def http_client(settings: Settings) -> httpx.AsyncClient:
     """Return the HTTP client for other services. Raises `EnvironmentVariableError`."""
     urls = (
         settings.maskinporten_issuer,
@@ -141,6 +108,7 @@ def _http_client(settings: Settings) -> httpx.AsyncClient:
         settings.platform_url,
         settings.platform_orgs_url,
         settings.app_token_keys_url,
+        settings.platform_issuer,
     )
     # In development all of them are on this machine: proxies are for others.
     transport = None if settings.development and not any(urls) else EnvironmentTransport(filter(None, urls))
@@ -155,7 +123,3 @@ def require_private_development(settings: Settings) -> None:
             "EVENTFEED_MASKINPORTEN_ISSUER the service gives everybody the tokens of anybody. "
             "Set EVENTFEED_MASKINPORTEN_ISSUER, or remove EVENTFEED_PUBLIC_URL."
         )
-
-
-def _path(setting: str) -> Path | None:
-    return Path(setting) if setting else None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
-from eventfeed.app.identity import Access
+from eventfeed.app.access import Access
 from eventfeed.app.store import Store
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.approvals import ApprovalServices, approval_routes

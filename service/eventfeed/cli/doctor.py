@@ -14,6 +14,7 @@ from eventfeed.app.diagnosis import (
     Finding,
     app_key_findings,
     disk_findings,
+    issuer_findings,
     key_findings,
     settings_findings,
     store_findings,
@@ -39,6 +40,7 @@ def findings(*, host: str | None, port: int | None) -> Iterator[Finding]:
     yield from disk_findings(settings)
     yield from key_findings(settings)
     yield from asyncio.run(app_key_findings(settings))
+    yield from asyncio.run(issuer_findings(settings))
     yield from _port_findings(settings)
     yield _limit_finding(settings)
 

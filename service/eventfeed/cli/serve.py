@@ -15,8 +15,8 @@ from typing import NamedTuple
 import httpx
 import msgspec
 
+from eventfeed.app.access import first_approvals
 from eventfeed.app.application import create_application
-from eventfeed.app.identity import first_approvals
 from eventfeed.app.store import Store, hold_clock, require_no_lost_log
 from eventfeed.cli.observe import telemetry_page
 from eventfeed.cli.pipe import discard_output

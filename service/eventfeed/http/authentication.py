@@ -1,5 +1,7 @@
 """Authentication: the bearer token of a request (RFC 6750 §2.1)."""
 
+import asyncio
+import functools
 import hashlib
 
 from cachetools import TLRUCache
@@ -9,6 +11,7 @@ from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.domain.principal import Principal
 from eventfeed.http.request import HttpRequest
 from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
+from eventfeed.identity.trusted_issuer import TrustedIssuer
 from eventfeed.log.clock import BOOT_TIMER
 
 # Some 1 KB each: more callers than one process serves within the life of a token.
@@ -16,25 +19,44 @@ CACHE_TOKENS_MAX = 10_000
 
 
 class Authenticator:
-    """Authenticates callers by their platform tokens. Callers are cached until their token expires.
+    """Authenticates callers by platform tokens, ours and those of `trusted`. Callers are cached until they expire.
 
     `timer` counts nanoseconds, also those asleep: a step of the clock makes no cached token live longer.
     """
 
-    def __init__(self, issuer: PlatformIssuer, *, timer: Clock = BOOT_TIMER) -> None:
-        self._issuer = issuer
+    def __init__(
+        self, issuer: PlatformIssuer, *, trusted: TrustedIssuer | None = None, timer: Clock = BOOT_TIMER
+    ) -> None:
+        self._issuer, self._trusted = issuer, trusted
         # By a digest of the token.
         self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, self._expiry, timer=timer)
+        # Concurrent requests with one token of the trusted issuer share its verification.
+        self._verifications: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def principal(self, request: HttpRequest) -> Principal:
-        """Return the caller. Raises `Unauthenticated`."""
+        """Return the caller. Raises `Unauthenticated`, `Unavailable` if a key is not at hand and cannot be fetched."""
         token = bearer_token(request)
         digest = hashlib.sha256(token.encode()).digest()
         try:
             return self._cache[digest]
         except KeyError:
-            principal = self._cache[digest] = verify_platform_token(token, self._issuer)
+            principal = self._cache[digest] = await self._verify(token, digest)
             return principal
+
+    async def _verify(self, token: str, digest: bytes) -> Principal:
+        if self._trusted is None or not self._trusted.is_named_by(token):
+            return verify_platform_token(token, self._issuer)
+        verification = self._verifications.get(digest)
+        if verification is None:
+            verification = self._verifications[digest] = asyncio.create_task(self._trusted.principal(token))
+            verification.add_done_callback(functools.partial(self._finish, digest))
+        # Shielded: others may wait for it after this request is cancelled.
+        return await asyncio.shield(verification)
+
+    def _finish(self, digest: bytes, verification: asyncio.Task[Principal]) -> None:
+        del self._verifications[digest]
+        if not verification.cancelled():
+            verification.exception()  # marks it as retrieved: every caller may have been cancelled
 
     def _expiry(self, _: bytes, principal: Principal, now: int) -> int:
         """Return the reading of the timer from which a cached caller no longer counts."""

@@ -15,8 +15,10 @@ from eventfeed.domain.errors import Unauthenticated
 DETAILS = "authorization_details"
 # ISO 6523: scheme 0192 is the Norwegian register of organisations.
 _SCHEME = "0192:"
-_UUID = r"(?!0{8}(-0{4}){3}-0{12}\Z)[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_UUID_PATTERN = r"(?!0{8}(-0{4}){3}-0{12}\Z)[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 _EMPTY = (b"null", b"[]")
+
+Uuid = Annotated[str, Meta(pattern=rf"^{_UUID_PATTERN}\Z")]
 
 
 class SystemUser(NamedTuple):
@@ -41,7 +43,7 @@ class _Details(msgspec.Struct, frozen=True, kw_only=True):
     """The authorization details of a system user (RFC 9396 §2). The lists have one element each."""
 
     type: Literal["urn:altinn:systemuser"]
-    systemuser_id: Annotated[Sequence[Annotated[str, Meta(pattern=rf"^{_UUID}\Z")]], Meta(min_length=1, max_length=1)]
+    systemuser_id: Annotated[Sequence[Uuid], Meta(min_length=1, max_length=1)]
     systemuser_org: _Organisation
 
 

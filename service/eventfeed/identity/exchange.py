@@ -59,7 +59,7 @@ class Exchange:
 
     async def _exchange(self, provider: str, token: str) -> str:
         if provider not in self._providers:
-            names = ", ".join(sorted(self._providers))
+            names = ", ".join(sorted(self._providers)) or "none, since this service exchanges no tokens"
             raise InvalidRequest(
                 "Tokens of this provider are not exchanged here.",
                 faults=[Fault(parameter="provider", detail=f"must be one of: {names}")],

@@ -28,6 +28,7 @@ _ALGORITHMS = (*_RSA, *(algorithm for _, algorithm in _CURVES.values()))
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 # Almost every key has 65537. A long exponent makes every verification slow.
 _EXPONENT_BITS_MAX = 32
+_BASE64URL = str.maketrans("+/", "-_")
 
 
 class VerifyingKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +71,14 @@ def _curve_key(members: Mapping[str, str]) -> VerifyingKey:
 
 
 def _number(text: str, *, bits_max: int) -> int:
-    """Return a number in base64url (RFC 7518 §2). Raises `ValueError` before decoding if the text is too long."""
+    """Return a number in base64url (RFC 7518 §2), or in base64 with padding, in which Altinn publishes its keys.
+
+    Raises `ValueError` before decoding if the text is too long.
+    """
     octets = (bits_max + 7) // 8
     if len(text.rstrip("=")) > (octets * 4 + 2) // 3:
         raise ValueError
-    return int.from_bytes(jwt.utils.base64url_decode(text))
+    return int.from_bytes(jwt.utils.base64url_decode(text.translate(_BASE64URL)))
 
 
 def key_id(token: str) -> str:

@@ -33,11 +33,11 @@ C = TypeVar("C")
 
 
 class Provider(NamedTuple):
-    """An issuer of external tokens, its keys, and the audiences and client ids that are accepted."""
+    """An issuer of external tokens, its keys, and the audiences and client ids that are accepted (None: all)."""
 
     issuer: str
     keys: ProviderKeys
-    audiences: frozenset[str]
+    audiences: frozenset[str] | None
 
 
 class PlatformIssuer(NamedTuple):
@@ -53,16 +53,20 @@ class PlatformIssuer(NamedTuple):
 
 
 class ExternalToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified external token: all its claims, each as JSON, and its expiry (Unix time)."""
+    """A verified external token: its payload, all its claims, each as JSON, and its expiry (Unix time)."""
 
+    payload: bytes
     claims: Mapping[str, msgspec.Raw]
     expires: int
 
 
-class RegisteredClaims(msgspec.Struct, frozen=True, kw_only=True):
+class _Issuer(msgspec.Struct, frozen=True, kw_only=True):
+    iss: str
+
+
+class RegisteredClaims(_Issuer, frozen=True, kw_only=True):
     """The claims that every token is checked by (RFC 7519 §4.1)."""
 
-    iss: str
     exp: NumericDate
     nbf: NumericDate = 0
     scope: str = ""
@@ -98,8 +102,9 @@ async def verify_external_token(token: str, provider: Provider, *, now: int) -> 
     claims, registered = decode_claims(payload, dict[str, msgspec.Raw]), decode_claims(payload, _ExternalClaims)
     require_current(registered, provider.issuer, now=now)
     _require_access_token(claims)
-    _require_audience(registered, provider.audiences)
-    return ExternalToken(claims=claims, expires=int(registered.exp))
+    if provider.audiences is not None:
+        _require_audience(registered, provider.audiences)
+    return ExternalToken(payload=payload, claims=claims, expires=int(registered.exp))
 
 
 def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
@@ -121,6 +126,14 @@ def verify_platform_token(token: str, issuer: PlatformIssuer) -> Principal:
         party=None if claims.party is None else str(claims.party),
         system_user=claims.system_user,
     )
+
+
+def unverified_issuer(token: str) -> str:
+    """Return the issuer that a token names, "" for none. Raises `Unauthenticated` if it is no access token."""
+    key_id(token)
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return msgspec.json.decode(unverified_payload(token), type=_Issuer).iss
+    return ""
 
 
 def decode_claims(payload: bytes, kind: type[C]) -> C:

@@ -1,14 +1,21 @@
 """Authentication: the bearer token of a request, and the cache of callers."""
 
+import asyncio
+from collections.abc import Mapping
+
 import pytest
 
-from eventfeed.domain.errors import Unauthenticated
+from eventfeed.access.local import LocalRegister, population_file
+from eventfeed.domain.errors import Unauthenticated, Unavailable
+from eventfeed.domain.ports import Organisation
 from eventfeed.domain.principal import Principal
 from eventfeed.http import authentication as module
 from eventfeed.http.authentication import Authenticator, bearer_token
-from eventfeed.identity.keys import SigningKeys
-from eventfeed.identity.tokens import PlatformIssuer
-from tests.service.identity.provider_double import rsa_key
+from eventfeed.identity.keys import ProviderKeys, SigningKeys
+from eventfeed.identity.tokens import PlatformIssuer, Provider
+from eventfeed.identity.trusted_issuer import TrustedIssuer
+from eventfeed.telemetry.telemetry import Telemetry
+from tests.service.identity.provider_double import ProviderDouble, rsa_key
 from tests.support.requests import http_request
 
 ISSUER = "https://eventfeed.example.no/authentication/api/v1/openid/"
@@ -116,3 +123,121 @@ async def test_cache_above_its_maximum_evicts_the_oldest_token(monkeypatch: pyte
     assert principals[2] is await callers.principal(tokens[2])
     assert principals[0] is not await callers.principal(tokens[0])
     assert 3 == callers.count()
+
+
+class CountingRegister(LocalRegister):
+    """The development population, with the number of its look-ups."""
+
+    look_ups = 0
+
+    async def organisation(self, number: str) -> Organisation | None:
+        """Count, and give others a turn."""
+        self.look_ups += 1
+        await asyncio.sleep(0)
+        return await super().organisation(number)
+
+
+class PlatformCallers(Callers):
+    """Callers of a service that trusts the platform's issuer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.platform, self.register = ProviderDouble(), CountingRegister(population_file(None))
+        keys = ProviderKeys(self.platform.issuer, self.platform.client, telemetry=Telemetry())
+        provider = Provider(self.platform.issuer, keys, audiences=None)
+        self.authenticator = Authenticator(
+            PlatformIssuer(ISSUER, self.keys, lambda: self.now),
+            trusted=TrustedIssuer(provider, self.register, lambda: self.now),
+            timer=lambda: self.now,
+        )
+
+    def platform_token(self, **changes: object) -> str:
+        """Return a token of the platform, of an organisation."""
+        claims: Mapping[str, object] = {
+            "urn:altinn:authenticatemethod": "maskinporten",
+            "urn:altinn:authlevel": 3,
+            "urn:altinn:orgNumber": "991825827",
+        }
+        return self.platform.token(**{**claims, "aud": None, **changes})
+
+
+@pytest.fixture
+def platform_callers() -> PlatformCallers:
+    """Callers without a request so far, of whom some have tokens of the platform."""
+    return PlatformCallers()
+
+
+async def test_tokens_of_both_issuers_are_accepted(platform_callers: PlatformCallers) -> None:
+    """One of the platform is verified once, then cached like ours."""
+    token = platform_callers.platform_token()
+    first, ours = await platform_callers.principal(token), await platform_callers.principal(platform_callers.token())
+    platform_callers.platform.is_down = True
+
+    assert ("991825827", None) == (first.organisation, ours.organisation)
+    assert first is await platform_callers.principal(token)
+    assert 2 == platform_callers.count()
+
+
+async def test_token_of_the_platform_needs_the_setting(platform_callers: PlatformCallers, callers: Callers) -> None:
+    """Without it the platform's issuer is a stranger."""
+    with pytest.raises(Unauthenticated, match="exchange it first"):
+        await callers.principal(platform_callers.platform_token())
+
+
+@pytest.mark.parametrize("issuer", ["https://evil.example.com/", "", None, ISSUER])
+async def test_token_of_another_issuer_is_not_verified_with_the_platforms_keys(
+    platform_callers: PlatformCallers, issuer: str | None
+) -> None:
+    """This also holds for a token that names our issuer and is signed with the platform's key."""
+    with pytest.raises(Unauthenticated):
+        await platform_callers.principal(platform_callers.platform_token(iss=issuer))
+
+    assert [] == platform_callers.platform.requests
+
+
+async def test_our_key_signs_no_token_of_the_platform(platform_callers: PlatformCallers) -> None:
+    """A key counts for its own issuer alone."""
+    claims = {"urn:altinn:authenticatemethod": "maskinporten", "urn:altinn:authlevel": 3}
+    token = platform_callers.keys.sign(
+        {**claims, "iss": platform_callers.platform.issuer, "exp": SECOND + 60, "scope": "x"}
+    )
+
+    with pytest.raises(Unauthenticated):
+        await platform_callers.principal(token)
+
+
+async def test_concurrent_requests_share_the_verification_of_a_token(platform_callers: PlatformCallers) -> None:
+    """A request that is cancelled does not end it for the others."""
+    token, platform = platform_callers.platform_token(), platform_callers.platform
+    platform.gate.clear()
+    requests = [asyncio.create_task(platform_callers.principal(token)) for _ in range(20)]
+    await platform.arrival.wait()
+    requests[0].cancel()
+    platform.gate.set()
+    cancelled, *principals = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert 1 == len({id(each) for each in principals})
+    assert (1, 1) == (platform.key_requests, platform_callers.register.look_ups)
+    assert {} == platform_callers.authenticator._verifications
+
+
+async def test_failed_verification_is_not_cached(platform_callers: PlatformCallers) -> None:
+    """The next request after the pause tries again."""
+    token, platform = platform_callers.platform_token(), platform_callers.platform
+    platform.is_down = True
+    with pytest.raises(Unavailable):
+        await platform_callers.principal(token)
+    platform.is_down = False
+
+    assert (0, {}) == (platform_callers.count(), platform_callers.authenticator._verifications)
+
+
+async def test_token_of_the_platform_expires_on_time(platform_callers: PlatformCallers) -> None:
+    """Its expiry has no leeway, cached or not."""
+    token = platform_callers.platform_token(exp=SECOND + 60)
+    await platform_callers.principal(token)
+    platform_callers.now += 60 * 1_000_000_000
+
+    with pytest.raises(Unauthenticated, match="expired"):
+        await platform_callers.principal(token)

@@ -75,6 +75,8 @@ class ProviderDouble:
         self.is_down = False
         self.gate = asyncio.Event()
         self.gate.set()
+        # Set by the first request.
+        self.arrival = asyncio.Event()
         self.requests: list[str] = []
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._respond))
 
@@ -98,6 +100,7 @@ class ProviderDouble:
 
     async def _respond(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(str(request.url))
+        self.arrival.set()
         await self.gate.wait()
         if self.is_down:
             raise httpx.ConnectError("refused", request=request)

@@ -1,5 +1,6 @@
 """Signatures: the keys and algorithms that are accepted."""
 
+import base64
 import hmac
 import time
 from collections.abc import Mapping
@@ -45,6 +46,18 @@ def test_rsa_key_verifies_its_algorithm(algorithm: str, has_alg: bool) -> None: 
     key = accepted_key(rsa_key("one"), alg=algorithm if has_alg else None)
 
     assert PAYLOAD == signed_payload(sign(rsa_key("one"), algorithm), key)
+
+
+def test_rsa_key_in_base64_with_padding_is_accepted() -> None:
+    """Altinn publishes its keys like this (src/Authentication/Controllers/OpenIdController.cs), without `alg`."""
+    numbers = rsa_key("one").public_key().public_numbers()
+    members = {
+        name: base64.b64encode(value.to_bytes((value.bit_length() + 7) // 8)).decode()
+        for name, value in {"n": numbers.n, "e": numbers.e}.items()
+    }
+
+    assert {"+", "/"} & set(members["n"])
+    assert PAYLOAD == signed_payload(sign(rsa_key("one"), "RS256"), accepted_key(rsa_key("one"), **members, x5c=["M="]))
 
 
 @pytest.mark.parametrize("algorithm", CURVES)
