@@ -27,8 +27,6 @@ from eventfeed.telemetry.telemetry import Telemetry
 
 # A token without a known key id is verified with each of them.
 ISSUER_KEYS_MAX = 10
-# Requests for the keys of invented issuers must not take the connections that other requests need.
-REQUESTS_MAX = 4
 
 _SETTING = "EVENTFEED_APP_TOKEN_KEYS"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
@@ -71,14 +69,12 @@ class KeyAddress:
 
     def __init__(self, url: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> None:
         self._url, self._client, self._telemetry = url.rstrip("/"), client, telemetry
-        self._slots = asyncio.Semaphore(REQUESTS_MAX)
 
     async def read(self, name: str) -> bytes | None:
         """See `KeyFiles.read`."""
         service, request = "The source of app keys", self._client.build_request("GET", f"{self._url}/{name}")
-        async with self._slots:
-            with self._telemetry.client_span("verify keys"):
-                document = await fetch(self._client, request, service=service, bytes_max=DOCUMENT_BYTES_MAX)
+        with self._telemetry.client_span("verify keys"):
+            document = await fetch(self._client, request, service=service, bytes_max=DOCUMENT_BYTES_MAX)
         if document.is_success:
             return document.body
         if document.status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):

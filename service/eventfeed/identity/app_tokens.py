@@ -11,7 +11,7 @@ import msgspec
 from cachetools import LRUCache
 
 from eventfeed.domain.app_source import parse_app
-from eventfeed.domain.errors import Unauthenticated
+from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.domain.event import App
 from eventfeed.domain.ports import Clock
 from eventfeed.identity.app_keys import KeyFiles, is_issuer, issuer_keys
@@ -21,8 +21,11 @@ from eventfeed.identity.tokens import PLATFORM, RegisteredClaims, decode_claims,
 
 # A rotation of keys takes effect within this time.
 KEYS_SECONDS = 300.0
-# More issuers than there are organisations with apps. Invented ones only cause the files to be read again.
+# More issuers than there are organisations with apps.
 ISSUERS_MAX = 1_000
+# Issuers without keys that are looked up at a time. Anybody can invent one, so they may use half of the connections of
+# the HTTP client.
+LOOKUPS_MAX = 50
 
 
 class _AppClaims(RegisteredClaims, frozen=True, kw_only=True):
@@ -36,8 +39,10 @@ class AppTokens:
 
     def __init__(self, files: KeyFiles, *, clock: Clock) -> None:
         self._files, self._clock = files, clock
-        # By issuer.
-        self._keys = LRUCache[str, CachedKeys](ISSUERS_MAX)
+        # By issuer. Invented issuers must not displace those with keys.
+        self._known = LRUCache[str, CachedKeys](ISSUERS_MAX)
+        self._unknown = LRUCache[str, CachedKeys](ISSUERS_MAX)
+        self._lookups = set[str]()
 
     async def app(self, token: str) -> App:
         """Return the app that sent a token. Raises `Unauthenticated`, or `Unavailable` without the issuer's keys."""
@@ -50,7 +55,9 @@ class AppTokens:
         header = token_header(token)
         # Before the keys: an old token, or one of no issuer, must not make anybody wait for them.
         issuer = self._require_current(unverified_payload(token)).iss
-        keys = await self._keys_of(issuer).candidates(str(header.get("kid", "")))
+        kid = str(header.get("kid", ""))
+        known = self._known.get(issuer)
+        keys = await (known.candidates(kid) if known is not None else self._look_up(issuer, kid))
         if not keys:
             raise Unauthenticated(f"This service has no keys of its issuer, {issuer}.")
         claims = self._require_current(_signed_payload(token, keys))
@@ -66,11 +73,21 @@ class AppTokens:
             raise Unauthenticated("Its issuer is not the short name of an organisation.")
         return claims
 
-    def _keys_of(self, issuer: str) -> CachedKeys:
-        keys = self._keys.get(issuer)
-        if keys is None:
+    async def _look_up(self, issuer: str, kid: str) -> Sequence[VerifyingKey]:
+        """Return the keys of an issuer that had none so far. Raises `Unavailable` if that is asked of too many."""
+        if issuer not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
+            raise Unavailable("The keys of too many issuers of app tokens are looked up.")
+        cached = self._unknown.get(issuer)
+        if cached is None:
             fetch = functools.partial(issuer_keys, issuer, self._files, clock=self._clock)
-            keys = self._keys[issuer] = CachedKeys(fetch, seconds=KEYS_SECONDS)
+            cached = self._unknown[issuer] = CachedKeys(fetch, seconds=KEYS_SECONDS)
+        self._lookups.add(issuer)
+        try:
+            keys = await cached.candidates(kid)
+        finally:
+            self._lookups.discard(issuer)
+        if keys:
+            self._known[issuer] = cached
         return keys
 
 

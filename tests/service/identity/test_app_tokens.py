@@ -1,5 +1,6 @@
 """Tokens of apps: signature, times, issuer and app."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.domain.event import App
+from eventfeed.identity import app_tokens as module
 from eventfeed.identity import keys as cache
 from eventfeed.identity.app_keys import KeyDirectory
 from eventfeed.identity.app_tokens import AppTokens
@@ -120,7 +122,7 @@ async def test_keys_are_read_again_after_five_minutes(
     await tokens.app(app_token())
     (tmp_path / "ttd.pem").unlink()
     await tokens.app(app_token())
-    keys = tokens._keys["ttd"]
+    keys = tokens._known["ttd"]
     monkeypatch.setattr(keys, "_refresh_time", keys._refresh_time - 301)
     monkeypatch.setattr(keys, "_next_refresh", 0.0)
 
@@ -139,7 +141,7 @@ async def test_new_certificate_is_read_when_a_token_names_it(
     token = AltinnApp("ttd", "bolig", new).app_token(NOW)
     with pytest.raises(Unauthenticated):
         await tokens.app(token)
-    monkeypatch.setattr(tokens._keys["ttd"], "_next_refresh", 0.0)
+    monkeypatch.setattr(tokens._known["ttd"], "_next_refresh", 0.0)
 
     assert App(org="ttd", name="bolig") == await tokens.app(token)
 
@@ -160,11 +162,70 @@ async def test_source_of_keys_that_is_away_is_unavailable(tmp_path: Path, monkey
     assert App(org="ttd", name="bolig") == await tokens.app(signed(claims(), kid="unknown"))
 
 
-async def test_invented_issuers_are_bounded(tokens: AppTokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They use no more memory than this."""
-    monkeypatch.setattr(tokens._keys, "_Cache__maxsize", 5)
+async def test_invented_issuers_displace_no_other(tokens: AppTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They use no more memory than this, and the keys of `ttd` are not read again."""
+    monkeypatch.setattr(tokens._unknown, "_Cache__maxsize", 5)
+    await tokens.app(app_token())
+    known = tokens._known["ttd"]
     for number in range(20):
         with pytest.raises(Unauthenticated):
             await tokens.app(signed(claims(iss=f"org{number}")))
+    await tokens.app(app_token())
 
-    assert 5 == len(tokens._keys)
+    assert 5 == len(tokens._unknown)
+    assert [("ttd", known)] == list(tokens._known.items())
+
+
+class SlowFiles:
+    """Files of invented issuers that do not arrive, and the certificate of `ttd`. `busy` is set by the third read."""
+
+    def __init__(self) -> None:
+        self.reads, self.busy = 0, asyncio.Event()
+
+    async def read(self, name: str) -> bytes | None:
+        """See `KeyFiles.read`."""
+        if name.startswith("ttd"):
+            return CERTIFICATE.pem if name == "ttd.pem" else None
+        self.reads += 1
+        if self.reads == 3:
+            self.busy.set()
+        await asyncio.Event().wait()
+        return None
+
+
+async def test_lookups_of_invented_issuers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More are refused at once with 503. An issuer with keys does not wait for them."""
+    monkeypatch.setattr(module, "LOOKUPS_MAX", 3)
+    tokens = AppTokens(files := SlowFiles(), clock=lambda: NOW * 1_000_000_000)
+    await tokens.app(app_token())
+    names = ["org1", "org1", "org2", "org3"]
+    waiting = [asyncio.create_task(tokens.app(signed(claims(iss=name)))) for name in names]
+    await files.busy.wait()
+    with pytest.raises(Unavailable, match="too many issuers"):
+        await tokens.app(signed(claims(iss="org4")))
+
+    assert App(org="ttd", name="bolig") == await tokens.app(app_token())
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert not tokens._lookups
+
+
+async def test_concurrent_tokens_of_a_new_issuer_cause_one_read(tmp_path: Path) -> None:
+    """All of them wait for it, however many there are."""
+    (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    names = list[str]()
+
+    class CountingFiles(KeyDirectory):
+        """Counts the reads."""
+
+        async def read(self, name: str) -> bytes | None:
+            """See `KeyFiles.read`."""
+            names.append(name)
+            return await super().read(name)
+
+    tokens = AppTokens(CountingFiles(tmp_path), clock=lambda: NOW * 1_000_000_000)
+    apps = await asyncio.gather(*(tokens.app(app_token()) for _ in range(200)))
+
+    assert {App(org="ttd", name="bolig")} == set(apps)
+    assert ["ttd.jwks.json", "ttd.pem"] == names
