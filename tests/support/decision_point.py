@@ -2,7 +2,11 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -76,6 +80,19 @@ class PlatformDouble:
             return self.respond(request, {"data": [self.parties[urn] for urn in urns if urn in self.parties]})
         return self.respond(request, {"Response": self._decisions(json.loads(request.content)["Request"])})
 
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Serve the platform on loopback, for a service in a process of its own; provide its URL."""
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self._handle))
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
     def _units(self, request: httpx.Request) -> httpx.Response:
         """Return parties with those directly below them, as Altinn/altinn-register's PartiesController.cs does."""
         known_parties = [
@@ -100,3 +117,30 @@ class PlatformDouble:
                 results.append({**decision, "Category": [{"CategoryId": RESOURCE_CATEGORY, "Attribute": resource}]})
         random.Random(len(results)).shuffle(results)
         return results
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Passes requests on; every GET is for the list of short names."""
+
+    def __init__(self, handle: Callable[[httpx.Request], httpx.Response], *arguments: Any) -> None:
+        self._handle = handle
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        """Respond with the list of short names."""
+        self._respond(httpx.Request("GET", NAMES_URL))
+
+    def do_POST(self) -> None:
+        """Respond as the double does."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self._respond(httpx.Request("POST", URL + self.path, content=body))
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+    def _respond(self, request: httpx.Request) -> None:
+        response = self._handle(request)
+        self.send_response(response.status_code)
+        self.send_header("Content-Length", str(len(response.content)))
+        self.end_headers()
+        self.wfile.write(response.content)
