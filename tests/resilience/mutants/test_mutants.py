@@ -199,7 +199,7 @@ MUTANTS = {
     ),
     "an event returned to a reader without rights": Mutant(
         "log/reader.py",
-        "[entry for entry, question in questions_of_entries if question in allowed or entry.sequence in own]",
+        "[entry for entry, question in questions_of_entries if question in allowed]",
         "list(scan.entries)",
         "tests/service/log/test_reader_access.py",
     ),
@@ -208,6 +208,18 @@ MUTANTS = {
         "entries=entries, examined=entries[-1].sequence, positions=None",
         "entries=entries, examined=scan.examined, positions=None",
         "tests/service/log/test_reader_access.py",
+    ),
+    "a decision for one party that hides another's events": Mutant(
+        "domain/feed.py",
+        '"resource" if len(subjects) == 1 else None',
+        '"resource"',
+        "tests/service/domain/test_feed.py",
+    ),
+    "a right to read that permits to publish": Mutant(
+        "access/publishers.py",
+        'replace(question, action="publish")',
+        "question",
+        "tests/service/access/test_publishers.py",
     ),
     "a decision cached for every level of authentication": Mutant(
         "access/decisions.py",
