@@ -9,7 +9,7 @@ NODE := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz migrate storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ authorisation: $(VENV)/.dev ## 100,000 random readers, each sees exactly the eve
 
 fuzz: $(VENV)/.dev ## a million hostile requests: no answer is a 5xx or takes a second
 	$(BIN)/python -m tests.resilience.fuzz
+
+migrate: $(VENV)/.dev ## import ROWS (1000000) of a PostgreSQL table, and again with a kill in the middle: rate, ids and order
+	$(BIN)/python -m tests.resilience.migration $(or $(ROWS),1000000)
 
 mutants: $(VENV)/.dev ## plant each named fault of the log: a test must fail
 	$(BIN)/python -m pytest $(PROCESSES) tests/resilience/mutants -v

@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -40,7 +41,6 @@ def migrate(source: str, table: str, *, skip_expired: bool) -> None:
     SOURCE is a CSV file with a header, also gzipped, - for standard input, or a postgresql:// URL. The log must be
     empty, or have imports alone.
     """
-    start = time.monotonic()
     try:
         with plain_failures():
             verification = asyncio.run(_migrate(source, table, skip_expired=skip_expired))
@@ -48,7 +48,7 @@ def migrate(source: str, table: str, *, skip_expired: bool) -> None:
         click.echo(f"\nInterrupted. {_AGAIN}", err=True)
         sys.exit(INTERRUPT_EXIT_CODE)
     counts = verification.counts
-    click.echo(f"{counts}, in {time.monotonic() - start:.1f} s")
+    click.echo(counts)
     if counts.late_rows:
         click.echo(f"{counts.late_rows} rows have a registration in the future; the log has that of the row before.")
     if verification.faults:
@@ -71,11 +71,21 @@ async def _migrate(source: str, table: str, *, skip_expired: bool) -> "Verificat
             migration = await stack.enter_async_context(
                 open_migration(settings_here(), rows, skip_expired=skip_expired)
             )
-            await _import(migration.importing)
-            await _verify(migration.verification, rows=await rows.count(after=0))
+            with _print_time("Imported"):
+                await _import(migration.importing)
+            with _print_time("Compared with the table"):
+                await _verify(migration.verification, rows=await rows.count(after=0))
             return migration.verification
     except (TableError, ImportRefusedError) as failure:
         raise click.ClickException(str(failure)) from None
+
+
+@contextmanager
+def _print_time(step: str) -> Iterator[None]:
+    """Print the time of a step after it."""
+    start = time.monotonic()
+    yield
+    click.echo(f"{step} in {time.monotonic() - start:.1f} s")
 
 
 def _open_file(name: str) -> IO[bytes]:

@@ -11,11 +11,12 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from eventfeed.access.parties import Parties
-from eventfeed.app.migration.parsing import Candidate, parse_rows, resolve_parties
+from eventfeed.app.migration.parsers import parse_ahead
+from eventfeed.app.migration.parsing import Candidate, resolve_parties
 from eventfeed.app.migration.rows import TIMES, Row, Table, TableName
 from eventfeed.backoff import Backoff
 from eventfeed.domain.errors import LogDamaged, StoreUnusable, Unavailable
-from eventfeed.domain.event import Entry, Identity
+from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock, ImportLog, StoredEvent
 from eventfeed.log.clock import CLOCK_SKEW_MAX
@@ -93,9 +94,8 @@ class Import:
         writing: asyncio.Task[Step] | None = None
         chunks = self._table.rows(after=self._last_number, limit=self._log.import_entries_max)
         try:
-            async with aclosing(chunks):
-                async for rows in chunks:
-                    candidates = await asyncio.to_thread(parse_rows, rows)
+            async with aclosing(chunks), aclosing(parse_ahead(chunks, rows=self._rows_left)) as parts:
+                async for candidates in parts:
                     await resolve_parties(candidates, self._parties)
                     if writing is not None:
                         yield await writing
@@ -126,7 +126,7 @@ class Import:
         return row.number if row.table == self._table.name else 0
 
     async def _write(self, candidates: Sequence[Candidate]) -> Step:
-        identities = [each.event.identity for each in candidates if each.event is not None]
+        identities = [each.event.identity for each in candidates if isinstance(each.event, Event)]
         entries = list(self._entries(candidates, await self._log.find_identities(identities)))
         if entries:
             await self._begin()
@@ -136,8 +136,8 @@ class Import:
     def _entries(self, candidates: Sequence[Candidate], matches: Mapping[Identity, StoredEvent]) -> Iterator[Entry]:
         """Yield the entries of the rows that are new, at the next positions."""
         now, identities, end = self._clock() // 1_000, set[Identity](), self._end
-        for row, event, _ in candidates:
-            if event is None or event.identity in matches or event.identity in identities:
+        for row, event in candidates:
+            if isinstance(event, str) or event.identity in matches or event.identity in identities:
                 continue
             time = registration(row, newest=self._newest, now=now)
             if time < now - self._retention.keep:

@@ -27,10 +27,10 @@ class PostgresTable:
         match = _NAME.fullmatch(table)
         if match is None:
             raise TableError(f"{table} is no table: write SCHEMA.NAME, such as events.events.")
-        with _translated():
+        with _table_errors():
             connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS_MAX)
         try:
-            with _translated():
+            with _table_errors():
                 columns = [row[0] for row in await connection.fetch(_COLUMNS, match["schema"], match["table"])]
             name = table_of(columns)
             if name is None:
@@ -44,7 +44,7 @@ class PostgresTable:
     async def count(self, *, after: int) -> int:
         """See `Table.count`."""
         sql = f"SELECT count(*) FROM {self._table} WHERE {NUMBER} > $1"  # noqa: S608  # a checked name
-        with _translated():
+        with _table_errors():
             return int(await self._connection.fetchval(sql, after))
 
     async def rows(self, *, after: int, limit: int) -> AsyncGenerator[Sequence[Row], None]:
@@ -53,7 +53,7 @@ class PostgresTable:
             f"SELECT {NUMBER}, {TIMES[self.name]}, {EVENT}::text FROM {self._table} "  # noqa: S608  # a checked name
             f"WHERE {NUMBER} > $1 ORDER BY {NUMBER}"
         )
-        with _translated():
+        with _table_errors():
             async with self._connection.transaction(isolation="repeatable_read", readonly=True):
                 cursor = await self._connection.cursor(sql, after)
                 while records := await cursor.fetch(limit):
@@ -66,7 +66,7 @@ def _row(record: tuple[int, datetime | None, str]) -> Row:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _table_errors() -> Iterator[None]:
     """Turn failures of the driver and of the connection into `TableError`."""
     try:
         yield

@@ -11,7 +11,7 @@ from eventfeed.app.migration.importing import Retention, imported_row, registrat
 from eventfeed.app.migration.parsing import Candidate, parse_rows, row_members
 from eventfeed.app.migration.rows import NUMBER, Row, Table
 from eventfeed.domain.app_source import parse_app_source
-from eventfeed.domain.event import Entry, Identity
+from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.moment import format_moment, parse_moment
 from eventfeed.domain.ports import Clock, ImportLog, StoredEvent
 
@@ -100,16 +100,16 @@ class Verification:
     async def _explain(self, rows: Sequence[Row]) -> Sequence[str]:
         """Count rows that are not in the log, and return a message for each that should be, or cannot be."""
         candidates = parse_rows(rows)
-        identities = [each.event.identity for each in candidates if each.event is not None]
+        identities = [each.event.identity for each in candidates if isinstance(each.event, Event)]
         matches = await self._log.find_identities(identities) if identities else {}
         return [message for each in candidates if (message := self._explain_row(each, matches))]
 
     def _explain_row(self, candidate: Candidate, matches: Mapping[Identity, StoredEvent]) -> str:
-        row, event, reason = candidate
+        row, event = candidate
         now = self._clock() // 1_000
-        if event is None:
+        if isinstance(event, str):
             self.counts.refusals += 1
-            return f"{row} was not imported: {reason}"
+            return f"{row} was not imported: {event}"
         if (entry := matches.get(event.identity)) is not None:
             if entry.content == event.content:
                 self.counts.repeats += 1
@@ -132,14 +132,18 @@ def _differences(row: Row, match: _RowEntry) -> Iterator[str]:
     actual = msgspec.json.decode(entry.event.body, type=dict[str, object])
     if (entry.event.identity.source, entry.event.identity.id) != (members.get("source"), members.get("id")):
         yield "source or id"
+    if actual != members and (names := _different_members(actual, members, entry=entry)):
+        yield ", ".join(names)
+    if row.time is not None and entry.time > max(match.previous, row.time):
+        yield "registration time"
+
+
+def _different_members(actual: Mapping[str, object], members: Mapping[str, object], *, entry: Entry) -> Sequence[str]:
+    """Return the names of the members that differ, but for what the log adds or restates."""
     members = {**_additions(actual, entry), **members}
     if _is_restated(members["time"], entry):
         members["time"] = format_moment(entry.time)
-    if actual != members:
-        names = actual.keys() | members.keys()
-        yield ", ".join(sorted(name for name in names if actual.get(name) != members.get(name)))
-    if row.time is not None and entry.time > max(match.previous, row.time):
-        yield "registration time"
+    return sorted(name for name in actual.keys() | members.keys() if actual.get(name) != members.get(name))
 
 
 def _additions(actual: Mapping[str, object], entry: Entry) -> Mapping[str, object]:
