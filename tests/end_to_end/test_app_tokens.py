@@ -1,11 +1,15 @@
 """Apps of Altinn publish unchanged: with a user's token, and their own in the header PlatformAccessToken."""
 
+import functools
 import http.client
 import json
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -333,6 +337,39 @@ def test_keys_that_are_away_are_503_for_their_apps_alone(tmp_path: Path, altinn_
     assert_problem(response, 503, "unavailable")
     assert int(response.headers["retry-after"]) >= 1
     assert 201 == by_scope.status_code
+
+
+def test_keys_at_an_address_permit_the_apps_of_their_organisation(tmp_path: Path, altinn_app: AltinnApp) -> None:
+    """An organisation without a file there is 401."""
+    (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    with file_server(tmp_path) as url, running_service(tmp_path, EVENTFEED_APP_TOKEN_KEYS=url) as service:
+        own = publish(service, altinn_app.app_token(), app_event(altinn_app.name))
+        other = publish(service, altinn_app._replace(org="skd").app_token(), app_event(altinn_app.name))
+
+    assert 201 == own.status_code
+    assert "no keys of its issuer, skd" in str(assert_problem(other, 401, "unauthenticated")["detail"])
+
+
+@contextmanager
+def file_server(directory: Path) -> Iterator[str]:
+    """Serve the files of a directory on loopback, and yield the URL."""
+    handler = functools.partial(SilentFileHandler, directory=str(directory))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class SilentFileHandler(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
 def test_event_of_an_app_token_is_in_the_page_of_its_location(altinn: RunningService, altinn_app: AltinnApp) -> None:
