@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.altinn_app import AltinnApp, Certificate, Owner
 from tests.support.feeds import PARTY_PATH, app_feed_events, assert_problem, event_ids
+from tests.support.platform_issuer import PlatformIssuer, platform_issuer
 from tests.support.publishing import (
     APP_PATH,
     EVENT_MEDIA_TYPE,
@@ -54,7 +55,14 @@ OWNERS = {
 
 
 @pytest.fixture(scope="module")
-def altinn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def issuer() -> Iterator[PlatformIssuer]:
+    """The platform's issuer, which users of its apps have tokens of."""
+    with platform_issuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def altinn(issuer: PlatformIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A service that has the certificate of `ttd`. Its register has an accountant of all owners."""
     folder = tmp_path_factory.mktemp("altinn")
     (folder / "app-keys").mkdir()
@@ -66,7 +74,7 @@ def altinn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]
             entry["acts_for"] = [owner.party for owner in OWNERS.values()]
     (folder / "register.json").write_text(json.dumps(population))
     settings = {"EVENTFEED_REGISTER": "register.json", "EVENTFEED_APP_TOKEN_KEYS": "app-keys"}
-    with running_service(folder, **settings) as service:
+    with running_service(folder, EVENTFEED_PLATFORM_ISSUER=issuer.url, **settings) as service:
         yield service
 
 
@@ -76,15 +84,17 @@ def altinn_app(app: str) -> AltinnApp:
     return AltinnApp("ttd", app, CERTIFICATE)
 
 
-def user_token(service: RunningService, owner: str) -> str:
-    """The token of the user of the app. A self-identified user has level 0."""
+def user_token(issuer: PlatformIssuer, owner: str) -> str:
+    """The platform's token of the user of the app (of a self-identified one as Altinn/AltinnTestTools writes it)."""
     match owner:
         case "person":
-            return service.person_token(KARI)
+            return issuer.person_token("20000001", KARIS_PARTY)
         case "organisation":
-            return service.token("altinn:serviceowner/instances.write", organisation=BAKERY)
+            return issuer.organisation_token(BAKERY, "altinn:serviceowner/instances.write")
         case _:
-            return service.person_token(MARI, level="low")
+            method = {"urn:altinn:authenticatemethod": "SelfIdentified", "urn:altinn:authlevel": 0}
+            names = {"urn:altinn:username": "mari", "acr": "idporten-loa-low", "amr": ["SelfIdentified"]}
+            return issuer.person_token("20000099", MARIS_PARTY, **method, **names)
 
 
 def send(url: str, request: bytes) -> tuple[int, bytes]:
@@ -137,12 +147,12 @@ def test_double_sends_the_bytes_of_the_library() -> None:
 
 @pytest.mark.parametrize("owner", OWNERS)
 def test_event_of_an_altinn_app_is_in_the_feeds_of_its_readers(
-    altinn: RunningService, altinn_app: AltinnApp, owner: str
+    altinn: RunningService, issuer: PlatformIssuer, altinn_app: AltinnApp, owner: str
 ) -> None:
     """S1: its organisation. S2: the owner, or a person who acts for it. S3: a professional organisation."""
     guid = str(uuid.uuid4())
     body = altinn_app.event(COMPLETED, owner=OWNERS[owner], guid=guid, now=time.time_ns() - 1_000_000_000)
-    request = altinn_app.request(altinn.url, bearer=user_token(altinn, owner), event=body)
+    request = altinn_app.request(altinn.url, bearer=user_token(issuer, owner), event=body)
     status, response = send(altinn.url, request)
     assert 201 == status, response
     receipt, sent = json.loads(response), json.loads(body)
@@ -205,18 +215,20 @@ def test_app_token_permits_events_of_its_app_only(
         assert [{"pointer": "/source", "detail": f"does not belong to the app ttd/{name}"}] == problem["errors"]
 
 
-@pytest.mark.parametrize("caller", ["person", "organisation", "self-identified user", "system user", "vendor"])
+@pytest.mark.parametrize("caller", [*OWNERS, "person of the exchange", "system user", "vendor"])
 def test_any_caller_with_a_platform_token_publishes_through_the_app(
-    altinn: RunningService, altinn_app: AltinnApp, caller: str
+    altinn: RunningService, issuer: PlatformIssuer, altinn_app: AltinnApp, caller: str
 ) -> None:
     """The app token gives the right. The scope of a vendor does not count for its system user."""
     match caller:
+        case "person of the exchange":
+            token = altinn.person_token(KARI, level="low")
         case "system user":
             token = altinn.system_user_token(PUBLISH_SCOPE)
         case "vendor":
             token = altinn.token("altinn:events.subscribe", organisation=ACCOUNTANT)
         case _:
-            token = user_token(altinn, caller)
+            token = user_token(issuer, caller)
     event = app_event(altinn_app.name)
     alone = altinn.client.post(APP_PATH, json=event, headers=bearer(token))
 
