@@ -48,6 +48,13 @@ KEYS = (
         "https://keys.example.no/apps",
         "",
     ),
+    Key(
+        "platformIssuer",
+        "the issuer of the platform's own tokens",
+        f"({_URL})?",
+        "https://platform.altinn.no/authentication/api/v1/openid/",
+        "",
+    ),
     Key("signingKeys", "names of the keys that verify tokens; the last one signs", _NAMES, "2026-12"),
     Key("gatewaySecrets", "names of the accepted secrets; the gateway sends the last one", _NAMES, "2026-12"),
     Key(
@@ -84,12 +91,14 @@ class Issuer:
 class Platform:
     """The platform with the register and the decision point. Its gateway may require a subscription key.
 
-    `app_token_keys` is the address of the public keys of its apps, "" if their tokens are not accepted.
+    `app_token_keys` is the address of the public keys of its apps, and `issuer` its own issuer; "" if their tokens are
+    not accepted.
     """
 
     url: str
     orgs_url: str
     app_token_keys: str
+    issuer: str
     subscription_key: pulumi.Output[str] | None
 
 
@@ -161,6 +170,7 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
             url=values["platformUrl"],
             orgs_url=values["platformOrgsUrl"],
             app_token_keys=values["appTokenKeys"],
+            issuer=values["platformIssuer"],
             subscription_key=subscription_key,
         ),
         signing_keys=tuple(values["signingKeys"].split()),

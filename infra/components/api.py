@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 import pulumi
 from pulumi_azure_native import apimanagement
@@ -206,11 +206,10 @@ class Api(pulumi.ComponentResource):
                 )
 
     def _policy_text(self, name: str) -> pulumi.Output[str]:
-        """Return a policy file with the public address and the CORS origins filled in."""
-        text, origins = Template((GATEWAY / f"{name}.xml").read_text()), self._args.context.stack.cors_origins
-        return self._args.gateway.url.apply(
-            lambda url: text.substitute(public_url=escape(url), cors=_cors_policy(origins))
-        )
+        """Return a policy file with the public address, the platform's issuer and the CORS origins filled in."""
+        text, stack = Template((GATEWAY / f"{name}.xml").read_text()), self._args.context.stack
+        values = {"cors": _cors_policy(stack.cors_origins), **_platform_elements(stack.platform.issuer)}
+        return self._args.gateway.url.apply(lambda url: text.substitute(values, public_url=escape(url)))
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
@@ -221,6 +220,17 @@ def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
             open_policy = INSTANCE if _INSTANCE_FEED in path else OPEN
             # Azure converts operation ids to lower case.
             yield Operation(operation["operationId"].lower(), CALLER if _PLATFORM_SCHEME in schemes else open_policy)
+
+
+def _platform_elements(issuer: str) -> Mapping[str, str]:
+    """Return the elements by which the gateway accepts tokens of the platform's issuer; "" without one."""
+    if not issuer:
+        return {"platform_configuration": "", "platform_issuer": ""}
+    document = quoteattr(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    return {
+        "platform_configuration": f"<openid-config url={document} />",
+        "platform_issuer": f"<issuer>{escape(issuer)}</issuer>",
+    }
 
 
 def _cors_policy(origins: Sequence[str]) -> str:

@@ -160,6 +160,7 @@ class Service(pulumi.ComponentResource):
             **(idporten or {}),
             "EVENTFEED_PLATFORM_URL": stack.platform.url,
             "EVENTFEED_PLATFORM_ORGS_URL": stack.platform.orgs_url,
+            "EVENTFEED_PLATFORM_ISSUER": stack.platform.issuer,
             "EVENTFEED_APP_TOKEN_KEYS": stack.platform.app_token_keys,
             "EVENTFEED_CLIENT_ADDRESS_HEADER": CLIENT_ADDRESS_HEADER,
             "EVENTFEED_LOG_FORMAT": "json",

@@ -185,6 +185,15 @@ def test_address_of_app_keys_reaches_the_service(session_runs: SessionRuns, addr
     assert {"name": "EVENTFEED_APP_TOKEN_KEYS", "value": address or ""} in container["env"]
 
 
+@pytest.mark.parametrize("issuer", [None, "https://platform.example.no/authentication/api/v1/openid/"])
+def test_issuer_of_the_platform_reaches_the_service(session_runs: SessionRuns, issuer: str | None) -> None:
+    """Without it the service accepts only tokens of its exchange."""
+    run = session_runs.get("dev", {"platformIssuer": issuer} if issuer else {})
+    (container,) = run.one("app:ContainerApp").plain["template"]["containers"]
+
+    assert {"name": "EVENTFEED_PLATFORM_ISSUER", "value": issuer or ""} in container["env"]
+
+
 def test_secret_setting_reaches_the_service_by_reference(session_runs: SessionRuns) -> None:
     """An encrypted value of the stack's file is a secret of the vault, to which the app refers."""
     run = session_runs.get("dev", {"platformSubscriptionKey": {"secure": "…"}})

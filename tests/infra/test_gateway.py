@@ -133,8 +133,22 @@ def test_tokens_are_validated_by_the_services_discovery_document(run: MockRun) -
     assert attributes.items() <= statement.attrib.items()
 
 
+def test_tokens_of_the_platform_pass_the_gateway_if_the_service_accepts_them(session_runs: SessionRuns) -> None:
+    """Its discovery document and its exact issuer stand beside those of the service."""
+    issuer = "https://platform.example.no/authentication/api/v1/openid/"
+    run = session_runs.get("dev", {"platformIssuer": issuer})
+    (statement,) = statements_named(run, "validate-jwt")
+    (without,) = statements_named(session_runs.get("dev"), "validate-jwt")
+
+    assert f"{issuer}.well-known/openid-configuration" in [each.get("url") for each in statement.iter("openid-config")]
+    assert issuer in [each.text for each in statement.iter("issuer")]
+    assert [(2, 2), (1, 1)] == [
+        (len(list(each.iter("openid-config"))), len(list(each.iter("issuer")))) for each in (statement, without)
+    ]
+
+
 def test_every_operation_has_a_rate_limit(run: MockRun) -> None:
-    """With a token by organisation or person, after the token's validation; without one by address."""
+    """With a token by organisation, system user or person, after the token's validation; without one by address."""
     for operation in operations(run):
         order = statement_names(run, operation.policy)
         inbound = statements(run, operation.policy, "inbound")
@@ -143,7 +157,7 @@ def test_every_operation_has_a_rate_limit(run: MockRun) -> None:
 
         if "validate-jwt" in order:
             assert order.index("validate-jwt") < order.index("rate-limit-by-key")
-            assert re.search(r"urn:altinn:orgNumber.*urn:altinn:userid", key)
+            assert re.search(r"urn:altinn:orgNumber.*urn:altinn:systemuser:uuid.*urn:altinn:userid", key)
         else:
             assert ADDRESS == key
         assert int(limit.get("calls", "0")) > 0

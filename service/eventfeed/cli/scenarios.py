@@ -22,6 +22,7 @@ from eventfeed.client import (
     Tokens,
     development_organisation,
     development_person,
+    development_system_user,
     feeds,
 )
 from eventfeed.domain.principal import SCOPE_PUBLISH, SCOPE_REPORTEES
@@ -34,7 +35,8 @@ PUBLIC = {"specversion", "id", "source", "type", "time", "sequence"}
 SKD, ACCOUNTANT = "974761076", "310000022"
 BANK, OTHER_BANK = "310000033", "310000044"
 KARI, OLA = "01838012345", "02838012346"
-KARIS_PARTY, BAKERYS_PARTY = "50000001", "51000011"
+KARIS_PARTY, BAKERYS_PARTY, ACCOUNTANTS_PARTY = "50000001", "51000011", "51000022"
+BAKERY, SYSTEM_USER = "310000011", "7b2e0a4c-5d3f-4c66-9a51-9a0000000011"
 
 
 class Case(NamedTuple):
@@ -69,6 +71,11 @@ class Run:
         """Get a platform token for a person."""
         tokens = development_person(number, level=level)
         return self._log_in(tokens, f"{name} got a token of id-porten at level {level}")
+
+    def system_user(self, uuid: str, name: str, *, owner: str, vendor: str) -> Tokens:
+        """Get a platform token for a system user of the organisation `owner`, in a system of `vendor`."""
+        tokens = development_system_user(uuid, owner=owner, vendor=vendor, scope="altinn:events")
+        return self._log_in(tokens, f"{name} got a token of maskinporten by its vendor, organisation {vendor}")
 
     def _log_in(self, tokens: Tokens, step: str) -> Tokens:
         with Client(self.url, tokens=tokens) as client:
@@ -147,10 +154,16 @@ def read_as_accountant(run: Run) -> None:
     client = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=BAKERYS_PARTY)
     run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=KARIS_PARTY)
     accountant = run.organisation(ACCOUNTANT, "altinn:events", name="the accountant")
-    bakery = run.read(feeds.party_feed(since=client.start, unit="310000011"), accountant)
+    bakery = run.read(feeds.party_feed(since=client.start, unit=BAKERY), accountant)
     run.require(client.is_in(bakery), "the accountant sees the bakery's case")
     karis = run.read(feeds.party_feed(since=client.start, party=KARIS_PARTY), accountant)
     run.require(not karis, "the accountant sees no event of Kari's")
+    own = run.publish("ttd/bolig", CASE_COMPLETED, owner=TTD, party=ACCOUNTANTS_PARTY)
+    system_user = run.system_user(SYSTEM_USER, "the bakery's system user", owner=BAKERY, vendor=ACCOUNTANT)
+    bakery = run.read(feeds.party_feed(since=client.start), system_user)
+    run.require(client.is_in(bakery), "the system user sees the bakery's case")
+    vendors = run.read(feeds.party_feed(since=own.start, party=ACCOUNTANTS_PARTY), system_user)
+    run.require(not vendors, "the system user sees no event of its vendor, the accountant")
 
 
 def read_as_bank(run: Run) -> None:

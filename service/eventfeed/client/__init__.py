@@ -27,7 +27,13 @@ from eventfeed.client.feeds import Feed, app_feed, instance_feed, party_feed, re
 from eventfeed.client.receipts import Batch, Fault, Receipt, Rejection
 from eventfeed.client.steps import Page
 from eventfeed.client.sync import Client, Publisher
-from eventfeed.client.tokens import Tokens, development_organisation, development_person, token_exchange
+from eventfeed.client.tokens import (
+    Tokens,
+    development_organisation,
+    development_person,
+    development_system_user,
+    token_exchange,
+)
 
 __all__ = [
     "AnotherLogError",
@@ -52,6 +58,7 @@ __all__ = [
     "app_feed",
     "development_organisation",
     "development_person",
+    "development_system_user",
     "instance_feed",
     "party_feed",
     "reportee_feed",

@@ -109,6 +109,12 @@ def development_organisation(number: str, *, scope: str) -> Tokens:
     return TokenExchange("maskinporten", IssuerTokens("maskinporten", {"org_number": number, "scope": scope}).token)
 
 
+def development_system_user(uuid: str, *, owner: str, vendor: str, scope: str) -> Tokens:
+    """Return tokens of a system user of the organisation `owner` in a system of `vendor`, like those of the vendor."""
+    form = {"org_number": vendor, "scope": scope, "system_user": uuid, "system_user_org": owner}
+    return TokenExchange("maskinporten", IssuerTokens("maskinporten", form).token)
+
+
 def development_person(number: str, *, level: str = "high") -> Tokens:
     """Return tokens of a person (11 digits) at a level of assurance, from the service's development ID-porten."""
     return TokenExchange("id-porten", IssuerTokens("id-porten", {"person": number, "level": level}).token)
