@@ -8,6 +8,8 @@ from pathlib import Path
 import jwt
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.domain.event import App
@@ -21,6 +23,14 @@ from tests.support.altinn_app import AltinnApp, Certificate
 NOW = int(time.time())
 CERTIFICATE = Certificate.make("ttd")
 APP = AltinnApp("ttd", "bolig", CERTIFICATE)
+# Values of claims: near valid ones, and any JSON.
+JSON = st.recursive(
+    st.sampled_from(["ttd", "skd", "bolig", "ttd/bolig", "..", NOW, NOW + 300, 1e300, -1, None])
+    | st.text()
+    | st.floats(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
 
 
 @pytest.fixture
@@ -101,6 +111,41 @@ async def test_invalid_token_is_unauthenticated(tokens: AppTokens, token: Callab
     """The message names the header and the reason."""
     with pytest.raises(Unauthenticated, match=f"in the header PlatformAccessToken is invalid.*{words}"):
         await tokens.app(token())
+
+
+@given(text=st.text() | st.binary().map(lambda octets: f"{app_token()[:40]}{octets.decode('latin-1')}"))
+async def test_any_text_is_unauthenticated(text: str) -> None:
+    """No text causes another exception."""
+    with pytest.raises(Unauthenticated):
+        await AppTokens(NoFiles(), clock=lambda: NOW * 1_000_000_000).app(text)
+
+
+@given(changes=st.dictionaries(st.sampled_from(["iss", "exp", "nbf", "scope", "urn:altinn:app", "aud"]), JSON))
+async def test_any_signed_claims_are_an_app_or_unauthenticated(changes: dict[str, object]) -> None:
+    """The key of `ttd` never gives the app of another organisation."""
+    tokens = AppTokens(OneFile(), clock=lambda: NOW * 1_000_000_000)
+    try:
+        app = await tokens.app(signed({**claims(), **changes}))
+    except Unauthenticated:
+        return
+
+    assert "ttd" == app.org
+
+
+class NoFiles:
+    """No issuer has keys."""
+
+    async def read(self, _: str) -> bytes | None:
+        """See `KeyFiles.read`."""
+        return None
+
+
+class OneFile:
+    """Only `ttd` has keys."""
+
+    async def read(self, name: str) -> bytes | None:
+        """See `KeyFiles.read`."""
+        return CERTIFICATE.pem if name == "ttd.pem" else None
 
 
 async def test_token_expires_while_its_keys_are_cached(tmp_path: Path) -> None:
