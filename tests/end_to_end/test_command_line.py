@@ -366,6 +366,7 @@ def test_token_of_a_system_user_is_printed(service: RunningService) -> None:
     token = service.run_command(*arguments, "--system-user-org", "310000011").stdout.decode().strip()
     incomplete = service.run_command(*arguments)
     wrong = service.run_command(*arguments, "--system-user-org", "12")
+    empty = service.run_command(*arguments[:-1], "", "--system-user-org", "")
     claims = jwt.decode(token, options={"verify_signature": False})
 
     assert "7b2e0a4c-5d3f-4c66-9a51-9a0000000011" == claims["urn:altinn:systemuser:uuid"]
@@ -373,6 +374,7 @@ def test_token_of_a_system_user_is_printed(service: RunningService) -> None:
     assert b"--system-user-org" in incomplete.stderr
     assert (1, b"") == (wrong.returncode, wrong.stdout)
     assert b"9 digits" in wrong.stderr
+    assert (2, b"") == (empty.returncode, empty.stdout)
 
 
 def test_all_scenarios_pass_on_a_running_service(service: RunningService) -> None:

@@ -29,7 +29,7 @@ def maskinporten(
 
     With --system-user and --system-user-org it is a token for a system user of that vendor.
     """
-    if None in system_user.values() and any(system_user.values()):
+    if len({value is None for value in system_user.values()}) > 1:
         raise click.UsageError("--system-user and --system-user-org belong together: set both.")
     form = {"org_number": number, "scope": " ".join(scopes)}
     form |= {name: value for name, value in system_user.items() if value is not None}

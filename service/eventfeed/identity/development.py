@@ -61,17 +61,22 @@ def _maskinporten_claims(form: Form) -> Claims:
         "client_amr": "private_key_jwt",
         "token_type": "Bearer",
         "consumer": _organisation_id(organisation),
-        **(_system_user_claims(form) if form.get("system_user") else {}),
+        **(_system_user_claims(form) if _names_system_user(form) else {}),
     }
 
 
 def _maskinporten_faults(form: Form) -> Iterator[Fault]:
-    is_system_user = bool(form.get("system_user") or form.get("system_user_org"))
-    for name in ("org_number", "system_user_org") if is_system_user else ("org_number",):
+    names = ("org_number", "system_user_org") if _names_system_user(form) else ("org_number",)
+    for name in names:
         if not _ORGANISATION.fullmatch(form.get(name, "")):
             yield Fault(parameter=name, detail="must be an organisation number of 9 digits")
-    if is_system_user and not _UUID.fullmatch(form.get("system_user", "")):
+    if _names_system_user(form) and not _UUID.fullmatch(form.get("system_user", "")):
         yield Fault(parameter="system_user", detail="must be a uuid")
+
+
+def _names_system_user(form: Form) -> bool:
+    """True if a form has one of the fields of a system user: an empty one must not give the vendor's own token."""
+    return "system_user" in form or "system_user_org" in form
 
 
 def _system_user_claims(form: Form) -> Claims:

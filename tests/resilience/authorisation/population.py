@@ -63,13 +63,21 @@ def random_world(rng: random.Random) -> World:
     """Create a world. The entry of sequence N is registered N seconds after 1970."""
     people = [_person(rng, index) for index in range(2)]
     organisations = [_organisation(rng, index) for index in range(2, 4)]
+    system_users = [_system_user(rng, number, rng.choice([2, 3])) for number in range(2)]
     pairs = [_entry(rng, sequence) for sequence in range(1, rng.randrange(90) + 1)]
-    callers = [_caller(rng, record, rng.randrange(5)) for record in [*people, *organisations] for _ in range(2)]
+    records = [*people, *organisations, *system_users]
+    callers = [_caller(rng, record, rng.randrange(5)) for record in records for _ in range(2)]
     stranger = _principal(rng.randrange(5), organisation="310009999")
     # No caller acts for the last party.
     unread_organisation = {"number": "310009998", "party": PARTIES[4], "name": "310009998"}
     return World(
-        register=msgspec.json.encode({"organisations": [*organisations, unread_organisation], "people": people}),
+        register=msgspec.json.encode(
+            {
+                "organisations": [*organisations, unread_organisation],
+                "people": people,
+                "system_users": system_users,
+            }
+        ),
         has_more_policies=rng.random() < 0.6,
         callers=[*callers, Caller(stranger, frozenset(), is_stranger=True)],
         entries=[entry for entry, _ in pairs],
@@ -87,14 +95,24 @@ def _organisation(rng: random.Random, index: int) -> dict[str, object]:
     return {"number": number, "party": PARTIES[index], "name": number, "acts_for": _others(rng, index)}
 
 
+def _system_user(rng: random.Random, number: int, index: int) -> dict[str, object]:
+    """Create a system user of the organisation of an index. It does not act for the parties of that organisation."""
+    uuid, organisation = f"7b2e0a4c-5d3f-4c66-9a51-9a{number:010}", str(310000001 + index)
+    return {"uuid": uuid, "organisation": organisation, "name": uuid, "acts_for": _others(rng, index)}
+
+
 def _others(rng: random.Random, index: int) -> Sequence[str]:
     return [party for party in PARTIES if party != PARTIES[index] and rng.random() < 0.3]
 
 
 def _caller(rng: random.Random, record: Mapping[str, object], level: int) -> Caller:
     acts_for = msgspec.convert(record["acts_for"], list[str])
-    parties = frozenset([str(record["party"]), *acts_for])
-    names = {"user": str(record["user"])} if "user" in record else {"organisation": str(record["number"])}
+    # A system user has the party of its organisation.
+    own_party = str(record["party"]) if "party" in record else PARTIES[int(str(record["organisation"])) - 310000001]
+    parties = frozenset([own_party, *acts_for])
+    keys = {"user": "user", "uuid": "system_user", "number": "organisation"}
+    # People have a number too, and first a user.
+    names = next({name: str(record[key])} for key, name in keys.items() if key in record)
     # At least half of the callers have the highest level, so that many events are readable.
     return Caller(_principal(level if rng.random() < 0.5 else 4, **names), parties)
 

@@ -113,6 +113,8 @@ def test_development_token_of_a_system_user_has_the_claims_of_a_real_one(issuer:
         ({"system_user": UUID}, ["system_user_org"]),
         ({"system_user_org": "310000011"}, ["system_user"]),
         ({"system_user": "x", "system_user_org": "x"}, ["system_user_org", "system_user"]),
+        ({"system_user": "", "system_user_org": ""}, ["system_user_org", "system_user"]),
+        ({"system_user": ""}, ["system_user_org", "system_user"]),
         ({"system_user": f"{UUID}\n", "system_user_org": "310000011"}, ["system_user"]),
         ({"system_user": UUID, "system_user_org": "3100000111", "org_number": ""}, ["org_number", "system_user_org"]),
     ],
