@@ -13,7 +13,15 @@ import pytest
 
 from tests.support.altinn_rows import altinn_event, altinn_row, csv_file
 from tests.support.postgres import Postgres, running_postgres
-from tests.support.service import COMMAND, bearer, clean_environment, free_port, run_with_store, running_service
+from tests.support.service import (
+    COMMAND,
+    RunningService,
+    bearer,
+    clean_environment,
+    free_port,
+    run_with_store,
+    running_service,
+)
 from tests.support.waiting import WAIT_SECONDS_MAX, wait_until
 
 ROWS = 3_000
@@ -68,19 +76,24 @@ def child_pids(parent: int) -> Sequence[int]:
     return [int(pid) for pid in output.split()]
 
 
-def events_of_app(folder: Path, name: str, *, store: str = "") -> Sequence[dict[str, object]]:
-    """The events of an app of `ttd`, read from a service on the store."""
-    settings = {**KEEP, **({"EVENTFEED_STORE": store} if store else {})}
-    with running_service(folder, **settings) as service:
-        headers = bearer(service.token(f"altinn:events/ttd/{name}"))
-        events, after = [], "0"
-        while True:
-            query = {"after": after, "size": "1000"}
-            page = service.client.get(f"/events/api/v1/app/ttd/{name}", params=query, headers=headers)
-            events += page.raise_for_status().json()
-            after = page.headers["feed-cursor"]
-            if page.headers["feed-more"] == "false":
-                return events
+@contextlib.contextmanager
+def serving(folder: Path, *, store: str = "") -> Iterator[RunningService]:
+    """A service on the store, which retains the rows of the tests."""
+    with running_service(folder, **{**KEEP, **({"EVENTFEED_STORE": store} if store else {})}) as service:
+        yield service
+
+
+def events_of_app(service: RunningService, name: str, *, after: str = "0") -> Sequence[dict[str, object]]:
+    """The events of an app of `ttd` after a cursor."""
+    headers = bearer(service.token(f"altinn:events/ttd/{name}"))
+    events: list[dict[str, object]] = []
+    while True:
+        query = {"after": after, "size": "1000"}
+        page = service.client.get(f"/events/api/v1/app/ttd/{name}", params=query, headers=headers)
+        events += page.raise_for_status().json()
+        after = page.headers["feed-cursor"]
+        if page.headers["feed-more"] == "false":
+            return events
 
 
 def test_table_in_postgresql_is_imported_and_served(postgres: Postgres, tmp_path: Path) -> None:
@@ -92,7 +105,8 @@ def test_table_in_postgresql_is_imported_and_served(postgres: Postgres, tmp_path
     )
 
     result = migrate(tmp_path, postgres.url)
-    events = events_of_app(tmp_path, "app-7")
+    with serving(tmp_path) as service:
+        events = events_of_app(service, "app-7")
 
     assert (0, b"") == (result.returncode, result.stderr)
     assert f"{ROWS} rows: imported {ROWS}, repeats 0, expired 0, not imported 0\n" in result.stdout.decode()
@@ -100,19 +114,22 @@ def test_table_in_postgresql_is_imported_and_served(postgres: Postgres, tmp_path
 
 
 def test_file_is_imported_into_a_store_of_each_engine(tmp_path: Path, new_store: str) -> None:
-    """The same file, and a repeat that adds nothing."""
+    """A repeat adds nothing, and a consumer goes on after the id of its last event."""
     (tmp_path / "events.csv").write_bytes(csv_file(altinn_row(number) for number in range(1, 251)))
     if new_store.startswith("cosmos:"):
         assert run_with_store(tmp_path, "store", "create", store=new_store, **KEEP).returncode == 0
 
     first = migrate(tmp_path, "events.csv", store=new_store)
     again = migrate(tmp_path, "events.csv", store=new_store)
-    events = events_of_app(tmp_path, "apps-test", store=new_store)
+    with serving(tmp_path, store=new_store) as service:
+        events = events_of_app(service, "apps-test")
+        after_id = events_of_app(service, "apps-test", after=str(altinn_event(248)["id"]))
 
     assert [(0, b""), (0, b"")] == [(each.returncode, each.stderr) for each in (first, again)]
     assert [altinn_event(number) for number in range(1, 251)] == [
         {name: value for name, value in event.items() if name != "sequence"} for event in events
     ]
+    assert events[248:] == after_id
 
 
 def test_copy_of_psql_is_imported_from_a_file_and_from_standard_input(postgres: Postgres, tmp_path: Path) -> None:

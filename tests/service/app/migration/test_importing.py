@@ -199,6 +199,25 @@ async def test_import_goes_on_with_the_rows_that_were_added(importer: Importer) 
     assert list(range(1, 12)) == [int(each.write_id.split(".")[-1]) for each in await importer.entries()]
 
 
+async def test_small_addition_to_a_large_log_keeps_the_indexes(
+    importer: Importer, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To make them again would cost more than the rows."""
+    starts = list[int]()
+    begin_import = log.begin_import
+
+    async def count() -> None:
+        starts.append(1)
+        await begin_import()
+
+    monkeypatch.setattr(log, "begin_import", count)
+
+    await importer.run([altinn_row(number) for number in range(1, 31)])
+    await importer.run([altinn_row(number) for number in range(1, 34)])
+
+    assert [1] == starts
+
+
 async def test_newer_table_follows_the_older_one_and_not_the_reverse(importer: Importer) -> None:
     """`events_app` was the table before `events`."""
     header = ("sequenceno", "cloudevent", "time")
