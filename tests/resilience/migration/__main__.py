@@ -22,6 +22,7 @@ from tests.support.service import COMMAND, clean_environment
 from tests.support.waiting import wait_until
 
 SECONDS_MAX = 3_600.0
+BUSY_MILLISECONDS = 60_000
 _IDS = "SELECT cloudevent->>'id' FROM events.events ORDER BY sequenceno"
 
 
@@ -78,6 +79,7 @@ def query(folder: Path, sql: str) -> Iterator[tuple[object, ...]]:
     """Yield the rows of a query on the store; none without a store."""
     try:
         with closing(apsw.Connection(str(folder / ".eventfeed/log.db"), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+            db.set_busy_timeout(BUSY_MILLISECONDS)
             yield from db.execute(sql)
     except (apsw.CantOpenError, apsw.SQLError):
         return
@@ -102,4 +104,5 @@ async def digest_of_table(postgres: Postgres) -> str:
     return digest.hexdigest()
 
 
+sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # it is a text stream
 sys.exit(main())
