@@ -86,9 +86,9 @@ def data_of(event: dict[str, object]) -> object:
 
 
 def assert_stored(service: RunningService, app: str, attributes: Attributes, case: Case) -> None:
-    """Assert that the feed of the app has the case as its only event, with its data and nothing else."""
+    """Assert that the feed of the app has the case as its only event, with what the service adds and nothing else."""
     (event,) = app_feed_events(service, app)
-    additions = {name: event[name] for name in ("sequence", "time")}
+    additions = {name: event[name] for name in ("sequence", "time", "resource", "resourceinstance")}
 
     assert case.data == data_of(event)
     assert {**additions, **attributes, "datacontenttype": case.media_type} == event
