@@ -106,6 +106,7 @@ def test_system_user_reads_a_resource_with_the_scope_of_its_vendor(
     ("method", "path"),
     [
         ("GET", "/events/api/v1/app/ttd/bolig?after=0"),
+        ("GET", "/events/api/v1/http-feeds/ttd/bolig"),
         ("GET", "/events/api/v1/reportees?after=0&eventType=estate.created"),
         ("GET", f"{APPROVALS_PATH}/{BANK}"),
         ("PUT", f"{APPROVALS_PATH}/{BANK}"),
