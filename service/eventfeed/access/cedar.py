@@ -25,7 +25,7 @@ Name = tuple[str, str]
 class CedarDecisionPoint:
     """A `DecisionPoint` that evaluates policies, and the `Relations` that they permit.
 
-    A caller who is not in the register may do nothing.
+    A caller who is not in the register may do nothing. In development it is a caller with its own party alone.
     """
 
     def __init__(
@@ -48,10 +48,12 @@ class CedarDecisionPoint:
         """See `DecisionPoint.allowed`."""
         policies = await self._policies.current()
         await self._refresh()
-        name = _caller_name(principal)
+        name, entities = _caller_name(principal), self._entities
         if name not in self._acts_for:
-            return frozenset()
-        caller, permits, rest, entities = _uid(*name), set[Question](), iter(questions), self._entities
+            if not self._development:
+                return frozenset()
+            entities = _entities({name: _own_party(principal)}, orgs={})
+        caller, permits, rest = _uid(*name), set[Question](), iter(questions)
         while batch := list(islice(rest, BATCH_QUESTIONS_MAX)):
             requests = [self._request(caller, question, level=principal.level) for question in batch]
             results = cedarpy.is_authorized_batch(requests, policies, entities)
@@ -64,14 +66,20 @@ class CedarDecisionPoint:
         await self._refresh()
         if not self._policies.is_builtin:
             return parties
-        unknown = parties - self._parties - {None} if self._development else frozenset[str]()
-        return unknown | (parties & self._acts_for.get(_caller_name(principal), frozenset()))
+        unregistered = _own_party(principal) if self._development else frozenset[str]()
+        return parties & self._acts_for.get(_caller_name(principal), unregistered)
 
     async def owns(self, principal: Principal, resource: str) -> bool:
         """See `Relations.owns`. In development each organisation with a short name owns the resources without owner."""
         await self._refresh()
         owner = self._owners.get(resource, principal.org if self._development else None)
         return principal.org is not None and principal.org == owner
+
+    async def may_have_reader(self, resource: str, party: str | None) -> bool:
+        """See `Relations.may_have_reader`. With the built-in policies only owners and parties read."""
+        await self._refresh()
+        is_open = self._development or not self._policies.is_builtin
+        return is_open or resource in self._owners or party in self._parties
 
     async def _refresh(self) -> None:
         population = await self._population.current()
@@ -116,6 +124,10 @@ def _callers(population: Population) -> Iterator[tuple[Name, frozenset[str]]]:
 def _entities(callers: Mapping[Name, AbstractSet[str]], *, orgs: Mapping[Name, str]) -> cedarpy.Entities:
     entities = [_entity(name, parties, org=orgs.get(name)) for name, parties in callers.items()]
     return cedarpy.Entities.from_json_str(msgspec.json.encode(entities).decode())
+
+
+def _own_party(principal: Principal) -> frozenset[str]:
+    return frozenset() if principal.party is None else frozenset((principal.party,))
 
 
 def _caller_name(principal: Principal) -> Name:

@@ -173,6 +173,10 @@ class PlatformDecisionPoint:
         """See `Relations.owns`. The platform's register names no owners."""
         return False
 
+    async def may_have_reader(self, resource: str, party: str | None) -> bool:  # noqa: ARG002  # see the port
+        """See `Relations.may_have_reader`. A policy of the platform may permit anybody."""
+        return True
+
     async def _verdicts(self, principal: Principal, questions: Sequence[Question]) -> Verdicts:
         """Return the decisions of one call. If it has none, a bad question may be the cause: ask in halves to find it.
 

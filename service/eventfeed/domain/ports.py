@@ -212,6 +212,10 @@ class Relations(Protocol):
         """
         ...
 
+    async def may_have_reader(self, resource: str, party: str | None) -> bool:
+        """True unless it is certain that nobody may read events of a resource of no app about this party."""
+        ...
+
 
 class Approvals(Protocol):
     """Approvals for the reportees feed. Raises `Unavailable` when the store does not respond."""

@@ -119,7 +119,7 @@ async def test_policies_in_a_file_replace_the_built_in_ones(tmp_path: Path) -> N
 async def test_resource_without_an_owner_is_open_in_development(
     tmp_path: Path, resource: str, party: str | None, *, development: bool, is_allowed: bool
 ) -> None:
-    """This holds for its events without a party that the register knows, and for callers in the register."""
+    """This holds for its events without a party that the register knows, and for callers that it does not know."""
     register = tmp_path / "register.json"
     builtin = files("eventfeed.access").joinpath("population.json").read_text().rstrip().removesuffix("}")
     owned = '{"resource": "urn:altinn:resource:owned", "owner": "skd"}'
@@ -127,8 +127,21 @@ async def test_resource_without_an_owner_is_open_in_development(
     decision_point = CedarDecisionPoint(population_file(register), policies_file(None), development=development)
     question = Question(resource=resource, party=party, action="read" if resource == BOLIG else "subscribe")
 
-    assert is_allowed == (question in await decision_point.allowed(caller(organisation="310000044"), {question}))
-    assert set() == await decision_point.allowed(caller(organisation="310009999"), {question})
+    for number in ("310000044", "310009999"):
+        assert is_allowed == (question in await decision_point.allowed(caller(organisation=number), {question}))
+
+
+@pytest.mark.parametrize("development", [True, False])
+async def test_caller_outside_the_register_has_its_own_party_in_development(*, development: bool) -> None:
+    """A system user of a token that the development issuer made reads the events of its organisation."""
+    policies = CedarDecisionPoint(population_file(None), policies_file(None), development=development)
+    principal = msgspec.structs.replace(caller(system_user="12345678-1234-4234-8234-123456789abc"), party="51000011")
+    own = {question for question in QUESTIONS if question.party == "51000011"}
+
+    assert own
+    assert (own if development else set()) == await policies.allowed(principal, QUESTIONS)
+    expected = {"51000011"} if development else set()
+    assert expected == await policies.with_relation(principal, {*PARTIES.values(), "59999999", None})
 
 
 @pytest.mark.parametrize("development", [True, False])

@@ -12,7 +12,7 @@ from eventfeed.access.publishers import Publishers
 from eventfeed.domain.decision import Question
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.event import Event
-from eventfeed.domain.principal import Principal
+from eventfeed.domain.principal import SCOPE_PUBLISH_ADMIN, Principal
 from tests.support.engines import StubDecisionPoint
 from tests.support.events import caller, event
 
@@ -52,17 +52,40 @@ def cedar(folder: Path, *, development: bool, policies: str = "") -> CedarDecisi
 @pytest.mark.parametrize("development", [True, False])
 @pytest.mark.parametrize(
     ("publisher", "is_owned_permitted", "is_open_permitted"),
-    [(SKD, True, True), (TTD, False, True), (BAKERY, False, True), (STRANGER, False, False)],
+    [(SKD, True, True), (TTD, False, True), (BAKERY, False, True), (STRANGER, False, True)],
     ids=["owner", "other owner", "no owner", "stranger"],
 )
 async def test_built_in_policies_permit_the_owner(
     tmp_path: Path, publisher: Principal, *, is_owned_permitted: bool, is_open_permitted: bool, development: bool
 ) -> None:
-    """A resource without owner is open to every organisation of the register in development, elsewhere to none."""
+    """A resource without owner is open to every organisation in development, elsewhere to none."""
     point = cedar(tmp_path, development=development)
     rights = await Publishers(point, point).may_publish(publisher, [of(OWNED), of(OPEN), of(OPEN, party=9)])
 
     assert [is_owned_permitted, *[is_open_permitted and development] * 2] == rights
+
+
+@pytest.mark.parametrize(
+    ("resource", "party", "development", "policies", "has_right"),
+    [
+        (OPEN, None, False, "", False),
+        (OPEN, 9, False, "", False),
+        (OPEN, 3, False, "", True),
+        (OWNED, None, False, "", True),
+        (OPEN, None, True, "", True),
+        (OPEN, None, False, PERMIT_BAKERY, True),
+    ],
+)
+async def test_administrator_sends_events_that_somebody_may_read(
+    tmp_path: Path, resource: str, party: int | None, *, development: bool, policies: str, has_right: bool
+) -> None:
+    """Without an owner, a party or a policy nobody reads an event, so that it gets no receipt."""
+    point = cedar(tmp_path, development=development, policies=policies)
+    admin = msgspec.structs.replace(TTD, scopes=frozenset({SCOPE_PUBLISH_ADMIN}))
+    sent = of(resource) if party is None else of(resource, party=party)
+    sent = msgspec.structs.replace(sent, subject=None) if party is None else sent
+
+    assert [has_right] == await Publishers(point, point).may_publish(admin, [sent])
 
 
 async def test_policies_in_a_file_decide_on_publishing(tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.telemetry.telemetry import Telemetry
 
+_FOREIGN_RESOURCE = "belongs to another organisation, and the decision point does not permit to publish"
+_FOREIGN_INSTANCE = "names an instance, but neither source nor resource names its app"
+_UNREADABLE = "has no owner in the register, and the subject no party, so that nobody could read the event"
+
 
 class ReceiptResponse(msgspec.Struct, frozen=True, kw_only=True):
     """Proof of a durable write: `sequence` as 20 digits, `time` of registration."""
@@ -87,7 +91,7 @@ class Publishing:
             await _require_own_apps(publisher, events, pointers=pointers)
         if any(event.subject and not event.subject.startswith(PREFIX) for event in events):
             events = await self._parties.resolve(events)
-        if not principal.is_publish_admin and any(event.app is None for event in events):
+        if any(event.app is None for event in events):
             await self._require_resources(principal, events, pointers=pointers)
         submission = Submission(events=events, pointers=pointers, admin=principal.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
@@ -99,17 +103,19 @@ class Publishing:
     async def _require_resources(
         self, publisher: Principal, events: Sequence[Event], *, pointers: Sequence[str]
     ) -> None:
-        """Refuse events of no app if the publisher has no right to their resource, or if they name an instance."""
+        """Refuse events of no app without a right to their resource, or with an instance.
+
+        Those of an administrator are refused if nobody could read them.
+        """
         others = [(event, pointer) for event, pointer in zip(events, pointers, strict=True) if event.app is None]
         rights = await self._publishers.may_publish(publisher, [event for event, _ in others])
         faults = list[Fault]()
         for (event, pointer), has_right in zip(others, rights, strict=True):
             if not has_right:
-                detail = "belongs to another organisation, and the decision point does not permit to publish"
+                detail = _UNREADABLE if publisher.is_publish_admin else _FOREIGN_RESOURCE
                 faults.append(Fault(pointer=f"{pointer}/resource", detail=detail))
-            if event.instance is not None:
-                detail = "names an instance, but neither source nor resource names its app"
-                faults.append(Fault(pointer=f"{pointer}/resourceinstance", detail=detail))
+            if event.instance is not None and not publisher.is_publish_admin:
+                faults.append(Fault(pointer=f"{pointer}/resourceinstance", detail=_FOREIGN_INSTANCE))
         if faults:
             detail = "A publisher may send events of its own resources, and of those that it is permitted to publish."
             raise ForeignSource(detail, scope=SCOPE_PUBLISH_ADMIN, faults=faults)
