@@ -16,6 +16,7 @@ from eventfeed.settings import Settings
 
 # Entries that a check reads at once.
 STEP_ENTRIES = 1_000
+FAULTS_PRINTED_MAX = FAULTS_MAX
 
 
 def back_up(settings: Settings, target: Path) -> None:
