@@ -212,6 +212,49 @@ def test_rows_that_are_no_events_are_listed_with_exit_code_1(tmp_path: Path) -> 
     assert b"3 rows: imported 2, repeats 0, expired 0, not imported 1" == last_line(result)
 
 
+def test_repeated_number_is_one_message_without_a_traceback(tmp_path: Path) -> None:
+    """The file is sorted when the repeat is found."""
+    (tmp_path / "events.csv").write_bytes(csv_file([altinn_row(1), altinn_row(1), altinn_row(2)]))
+
+    result = migrate(tmp_path, "events.csv")
+
+    assert (1, b"Error: Line 3 has the sequenceno 1 of an earlier line.\n") == (result.returncode, result.stderr)
+
+
+def test_row_that_was_registered_later_than_its_entry_is_a_difference(tmp_path: Path) -> None:
+    """Only a time that was in the future at the import does not count."""
+    rows = [altinn_row(number) for number in range(1, 61)]
+    (tmp_path / "events.csv").write_bytes(csv_file(rows))
+    (tmp_path / "later.csv").write_bytes(csv_file([*rows[:9], altinn_row(10, seconds=5_000), *rows[10:]]))
+
+    first = migrate(tmp_path, "events.csv")
+    again = migrate(tmp_path, "later.csv")
+
+    assert (0, b"") == (first.returncode, first.stderr)
+    assert 1 == again.returncode
+    assert again.stderr.startswith(b"line 11, sequenceno 10 differs at sequence 10: registration time.\n")
+    assert b"in the future" not in again.stdout
+
+
+def test_numbers_of_postgresql_begin_at_0(postgres: Postgres, tmp_path: Path) -> None:
+    """The row 0 is imported. A negative number is named, before anything is imported."""
+    postgres.fill(3)
+    postgres.psql("UPDATE events.events SET sequenceno = 0 WHERE sequenceno = 1")
+    (tmp_path / "refused").mkdir()
+
+    result = migrate(tmp_path, postgres.url)
+    postgres.psql("UPDATE events.events SET sequenceno = -7 WHERE sequenceno = 0")
+    refused = migrate(tmp_path / "refused", postgres.url)
+
+    assert (0, b"") == (result.returncode, result.stderr)
+    assert b"3 rows: imported 3, repeats 0, expired 0, not imported 0" == last_line(result)
+    assert (1, b"Error: A row has the sequenceno -7, which is no number of a row.\n") == (
+        refused.returncode,
+        refused.stderr,
+    )
+    assert 0 == imported_rows(tmp_path / "refused")
+
+
 def test_table_of_another_kind_is_refused(postgres: Postgres, tmp_path: Path) -> None:
     """The message names the columns."""
     postgres.psql("CREATE TABLE events.other (id int)")

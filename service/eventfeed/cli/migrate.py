@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eventfeed.app.migration.importing import Import
     from eventfeed.app.migration.verification import Verification
 
+DEFAULT_TABLE = "events.events"
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
 _AGAIN = "Run the same command again: it goes on after the last row in the log."
 
@@ -30,12 +31,11 @@ _AGAIN = "Run the same command again: it goes on after the last row in the log."
 @click.argument("source")
 @click.option(
     "--table",
-    default="events.events",
     metavar="SCHEMA.NAME",
-    help="The table in PostgreSQL. Default: events.events.",
+    help="The table in PostgreSQL. Default: events.events. The header of a file names its table.",
 )
 @click.option("--skip-expired", is_flag=True, help="Leave out rows that are older than the retention.")
-def migrate(source: str, table: str, *, skip_expired: bool) -> None:
+def migrate(source: str, table: str | None, *, skip_expired: bool) -> None:
     """Import the events of the replaced platform from SOURCE into the store, and compare them.
 
     SOURCE is a CSV file with a header, also gzipped, - for standard input, or a postgresql:// URL. The log must be
@@ -49,35 +49,46 @@ def migrate(source: str, table: str, *, skip_expired: bool) -> None:
         sys.exit(INTERRUPT_EXIT_CODE)
     counts = verification.counts
     click.echo(counts)
-    if counts.late_rows:
-        click.echo(f"{counts.late_rows} rows have a registration in the future; the log has that of the row before.")
+    if counts.future_rows:
+        click.echo(
+            f"{counts.future_rows} rows had a registration in the future when they were imported; the log has that of "
+            "the row before."
+        )
     if verification.faults:
         raise click.ClickException(f"The log differs from the table in {verification.faults} places.")
     if counts.refusals:
         sys.exit(1)
 
 
-async def _migrate(source: str, table: str, *, skip_expired: bool) -> "Verification":
+async def _migrate(source: str, table: str | None, *, skip_expired: bool) -> "Verification":
     """Import and verify. Turn refusals of the table and of the log into one message (exit code 1)."""
     # Not at the top: other commands start faster without the service, and do not need it.
     from eventfeed.app.migration.importing import ImportRefusedError  # noqa: PLC0415
-    from eventfeed.app.migration.rows import TableError  # noqa: PLC0415
+    from eventfeed.app.migration.rows import START, TableError  # noqa: PLC0415
     from eventfeed.app.migration.running import open_migration, open_table  # noqa: PLC0415
 
     try:
         async with AsyncExitStack() as stack:
             content = source if source.startswith(POSTGRES_SCHEMES) else stack.enter_context(_open_file(source))
-            rows = await stack.enter_async_context(open_table(content, name=table))
+            rows = await stack.enter_async_context(open_table(content, name=table or DEFAULT_TABLE))
+            if table and not isinstance(content, str):
+                _require_columns_of(table, rows.name, source=source)
             migration = await stack.enter_async_context(
                 open_migration(settings_here(), rows, skip_expired=skip_expired)
             )
             with _print_time("Imported"):
                 await _import(migration.importing)
             with _print_time("Compared with the table"):
-                await _verify(migration.verification, rows=await rows.count(after=0))
+                await _verify(migration.verification, rows=await rows.count(after=START))
             return migration.verification
     except (TableError, ImportRefusedError) as failure:
         raise click.ClickException(str(failure)) from None
+
+
+def _require_columns_of(table: str, actual: str, *, source: str) -> None:
+    """Refuse a file with the columns of another table than that of the option."""
+    if table.rpartition(".")[2] != actual:
+        raise click.UsageError(f"{source} has the columns of events.{actual}, not of {table}: leave out --table.")
 
 
 @contextmanager

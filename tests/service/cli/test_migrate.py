@@ -21,6 +21,13 @@ from tests.support.altinn_rows import altinn_row, csv_file
         ("postgresql://user:secret@127.0.0.1:1/db", [], 1, "The table cannot be read: "),
         ("postgresql://user:secret@127.0.0.1:port/db", [], 1, "The table cannot be read: "),
         ("postgresql://user:secret@127.0.0.1:1/db", ["--table", "events; DROP"], 1, "write SCHEMA.NAME"),
+        ("old.csv", ["--table", "events.events_app"], 2, "old.csv has the columns of events.events, not of events."),
+        ("app.csv", ["--table", "events.events"], 2, "app.csv has the columns of events.events_app, not of events."),
+        ("app.csv", ["--table", "events"], 2, "leave out --table"),
+        ("app.csv", ["--table", "events_app;"], 2, "leave out --table"),
+        ("app.csv", ["--table", "events.events_app"], 1, "line 2, sequenceno 1 was registered"),
+        ("old.csv", ["--table", "events.events"], 1, "line 2, sequenceno 1 was registered"),
+        ("app.csv", [], 1, "line 2, sequenceno 1 was registered"),
         ("old.csv", [], 1, "line 2, sequenceno 1 was registered at 2026-01-01T12:00:01.500000Z"),
     ],
 )
@@ -37,6 +44,7 @@ def test_source_that_cannot_be_imported_is_refused_with_words(
     """One message without a traceback and without a password."""
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "old.csv").write_bytes(csv_file([altinn_row(1)]))
+    (tmp_path / "app.csv").write_bytes(csv_file([altinn_row(1)], ("sequenceno", "cloudevent", "time")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EVENTFEED_RETENTION_DAYS", "1")
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import IO, NamedTuple
 
-from eventfeed.app.migration.rows import EVENT, NUMBER, TIMES, Row, TableError, TableName, microseconds, table_of
+from eventfeed.app.migration.rows import EVENT, NUMBER, START, TIMES, Row, TableError, TableName, microseconds, table_of
 
 # A longer text is no event of the platform.
 FIELD_CHARACTERS_MAX = 1_000_000
@@ -41,17 +41,17 @@ class CsvTable:
         """See `Table.count`. The first call reads the whole file, and so finds its faults before a row is imported."""
         if self._count is None:
             self._count = self._examine()
-        return sum(1 for _ in self._read(after)) if after else self._count
+        return sum(1 for _ in self._read(after)) if after > START else self._count
 
     async def rows(self, *, after: int, limit: int) -> AsyncGenerator[Sequence[Row], None]:
         """See `Table.rows`."""
-        rows = self._read(after)
-        while chunk := list(islice(rows, limit)):
-            yield chunk
+        with contextlib.closing(self._read(after)) as rows:
+            while chunk := list(islice(rows, limit)):
+                yield chunk
 
-    def _read(self, after: int) -> Iterator[Row]:
-        rows = self._rows() if self._order is None else _read_in_order(self._order)
-        return (row for row in rows if row.number > after)
+    def _read(self, after: int) -> Generator[Row, None, None]:
+        with contextlib.closing(self._rows() if self._order is None else _read_in_order(self._order)) as rows:
+            yield from (row for row in rows if row.number > after)
 
     def _header(self) -> tuple[TableName, _Columns]:
         with contextlib.closing(self._lines()) as lines:
@@ -66,16 +66,18 @@ class CsvTable:
 
     def _examine(self) -> int:
         """Return the number of rows. Sort them if their numbers do not increase."""
-        count, last, is_sorted = 0, -1, True
-        for row in self._rows():
-            count += 1
-            is_sorted = is_sorted and row.number > last
-            last = row.number
+        count, last, is_sorted = 0, START, True
+        with contextlib.closing(self._rows()) as rows:
+            for row in rows:
+                count += 1
+                is_sorted = is_sorted and row.number > last
+                last = row.number
         if not is_sorted:
-            self._order = _sort(self._rows())
+            with contextlib.closing(self._rows()) as rows:
+                self._order = _sort(rows)
         return count
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Generator[Row, None, None]:
         columns = self._columns
         with contextlib.closing(self._lines()) as lines:
             next(lines)
@@ -139,5 +141,5 @@ def _sort(rows: Iterator[Row]) -> sqlite3.Connection:
     return db
 
 
-def _read_in_order(db: sqlite3.Connection) -> Iterator[Row]:
+def _read_in_order(db: sqlite3.Connection) -> Generator[Row, None, None]:
     return (Row(*fields) for fields in db.execute("SELECT number, time, text, line FROM row ORDER BY number"))

@@ -2,6 +2,7 @@
 
 The write id of an imported entry names its table and row. So the last entry says where an interrupted import goes on,
 in the same commit as the rows, and whether the log holds imports alone: an event that is published ends this for good.
+It also says if the row's time was in the future then, since no later comparison can know the time of the import.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from eventfeed.access.parties import Parties
 from eventfeed.app.migration.parsers import parse_ahead
 from eventfeed.app.migration.parsing import Candidate, resolve_parties
-from eventfeed.app.migration.rows import TIMES, Row, Table, TableName
+from eventfeed.app.migration.rows import START, TIMES, Row, Table, TableName
 from eventfeed.backoff import Backoff
 from eventfeed.domain.errors import LogDamaged, StoreUnusable, Unavailable
 from eventfeed.domain.event import Entry, Event, Identity
@@ -21,7 +22,8 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.ports import Clock, ImportLog, StoredEvent
 from eventfeed.log.clock import CLOCK_SKEW_MAX
 
-_WRITE_ID = re.compile(r"import\.(events|events_app)\.([0-9]+)")
+_FUTURE = ".future"
+_WRITE_ID = re.compile(rf"import\.(events|events_app)\.([0-9]+)({re.escape(_FUTURE)})?")
 # Indexes are made again if the rows to import are more than this part of the log: see `begin_import`.
 _REBUILD_PART = 10
 # Attempts of an append whose outcome is unknown, and the delays between them (s).
@@ -48,21 +50,23 @@ class Step(NamedTuple):
 
 
 class ImportedRow(NamedTuple):
-    """The table and the number of an imported row."""
+    """The table and the number of an imported row, and whether its time was in the future at the import."""
 
     table: str
     number: int
+    is_future: bool
 
 
-def write_id(table: TableName, row: Row) -> str:
-    """Return the write id of an imported entry."""
-    return f"import.{table}.{row.number}"
+def write_id(table: TableName, row: Row, *, time: int) -> str:
+    """Return the write id of an entry that is imported with this time."""
+    future = _FUTURE if row.time is not None and row.time > time else ""
+    return f"import.{table}.{row.number}{future}"
 
 
 def imported_row(entry: Entry) -> ImportedRow | None:
     """Return the row of an entry, None if it was not imported."""
     match = _WRITE_ID.fullmatch(entry.write_id)
-    return ImportedRow(match[1], int(match[2])) if match else None
+    return ImportedRow(match[1], int(match[2]), match[3] is not None) if match else None
 
 
 def registration(row: Row, *, newest: int, now: int) -> int:
@@ -78,7 +82,8 @@ class Import:
     def __init__(self, log: ImportLog, table: Table, *, parties: Parties, clock: Clock, retention: Retention) -> None:
         self._log, self._table, self._parties, self._clock = log, table, parties, clock
         self._retention = retention
-        self._end = self._newest = self._last_number = self._rows_left = 0
+        self._end = self._newest = self._rows_left = 0
+        self._last_number = START
         self._has_begun = False
 
     async def start(self) -> int:
@@ -108,9 +113,9 @@ class Import:
                 await asyncio.gather(writing, return_exceptions=True)
 
     async def _last_imported(self) -> int:
-        """Return the number of the last row of this table that the log has, 0 if it has none."""
+        """Return the number of the last row of this table that the log has, `START` if it has none."""
         if not self._end:
-            return 0
+            return START
         (last,) = await self._log.follow(after=self._end - 1, limit=1)
         row = imported_row(last)
         if row is None:
@@ -123,7 +128,7 @@ class Import:
             raise ImportRefusedError(
                 "The log has rows of events.events. Rows of events.events_app are older: import them first."
             )
-        return row.number if row.table == self._table.name else 0
+        return row.number if row.table == self._table.name else START
 
     async def _write(self, candidates: Sequence[Candidate]) -> Step:
         identities = [each.event.identity for each in candidates if isinstance(each.event, Event)]
@@ -146,7 +151,8 @@ class Import:
             identities.add(event.identity)
             end += 1
             self._newest = time
-            yield Entry(sequence=end, time=time, write_id=write_id(self._table.name, row), event=event.registered(time))
+            name = write_id(self._table.name, row, time=time)
+            yield Entry(sequence=end, time=time, write_id=name, event=event.registered(time))
 
     def _require_skip(self, row: Row, time: int) -> None:
         if not self._retention.skip_expired:

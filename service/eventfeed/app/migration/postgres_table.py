@@ -42,9 +42,12 @@ class PostgresTable:
             await connection.close(timeout=CONNECT_SECONDS_MAX)
 
     async def count(self, *, after: int) -> int:
-        """See `Table.count`."""
+        """See `Table.count`. Raises `TableError` for a row that has no place after any other."""
         sql = f"SELECT count(*) FROM {self._table} WHERE {NUMBER} > $1"  # noqa: S608  # a checked name
+        invalid = f"SELECT {NUMBER} FROM {self._table} WHERE {NUMBER} < 0 OR {NUMBER} IS NULL LIMIT 1"  # noqa: S608
         with _table_errors():
+            if record := await self._connection.fetchrow(invalid):
+                raise TableError(f"A row has the {NUMBER} {record[0]}, which is no number of a row.")
             return int(await self._connection.fetchval(sql, after))
 
     async def rows(self, *, after: int, limit: int) -> AsyncGenerator[Sequence[Row], None]:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
 NUMBER, EVENT = "sequenceno", "cloudevent"
+# Before the first number of a row, which is 0 or more.
+START = -1
 TableName = Literal["events", "events_app"]
 # The column with the time of registration, by table.
 TIMES: dict[TableName, str] = {"events": "registeredtime", "events_app": "time"}

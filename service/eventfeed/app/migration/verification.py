@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from eventfeed.app.migration.importing import Retention, imported_row, registration
+from eventfeed.app.migration.importing import ImportedRow, Retention, imported_row, registration
 from eventfeed.app.migration.parsing import Candidate, parse_rows, row_members
-from eventfeed.app.migration.rows import NUMBER, Row, Table
+from eventfeed.app.migration.rows import NUMBER, START, Row, Table
 from eventfeed.domain.app_source import parse_app_source
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.moment import format_moment, parse_moment
@@ -21,7 +21,7 @@ CHUNK_ROWS = 1_000
 class Counts:
     """Rows of the table by what became of them."""
 
-    rows = entries = repeats = old_rows = refusals = late_rows = 0
+    rows = entries = repeats = old_rows = refusals = future_rows = 0
 
     def __str__(self) -> str:
         counts = {
@@ -34,11 +34,11 @@ class Counts:
 
 
 class _RowEntry(NamedTuple):
-    """An entry, the number of its row, and the time of the entry before it."""
+    """An imported row, its entry, and the time of the entry before it, None if that has expired."""
 
-    number: int
+    source: ImportedRow
     entry: Entry
-    previous: int
+    previous: int | None
 
 
 class Verification:
@@ -48,19 +48,20 @@ class Verification:
         self._log, self._table, self._clock, self._keep = log, table, clock, retention.keep
         self.counts, self.faults = Counts(), 0
         self._entries = deque[_RowEntry]()
-        self._position = self._newest = 0
+        self._position = 0
+        self._newest: int | None = 0
         # The platform deletes its oldest rows each night, and a file may have only the last part of a table.
         self._first_number: int | None = None
 
     async def messages(self) -> AsyncGenerator[Sequence[str], None]:
         """Compare rows in steps. Yield the messages of each: rows that were not imported, and differences."""
         head = await self._log.head()
-        # The time of an entry that has expired is not known.
-        self._position, self._newest = head.log_start, head.time if head.log_start else 0
-        chunks = self._table.rows(after=0, limit=CHUNK_ROWS)
+        self._position, self._newest = head.log_start, None if head.log_start else 0
+        chunks = self._table.rows(after=START, limit=CHUNK_ROWS)
         async with aclosing(chunks):
             async for rows in chunks:
-                self._first_number = self._first_number or rows[0].number
+                if self._first_number is None:
+                    self._first_number = rows[0].number
                 await self._read_entries(through=rows[-1].number, end=head.end_offset)
                 missing, messages = list[Row](), list[str]()
                 for row in rows:
@@ -70,7 +71,7 @@ class Verification:
 
     async def _read_entries(self, *, through: int, end: int) -> None:
         """Read entries until one is of a row after `through`, or to the end of the log."""
-        while self._position < end and not (self._entries and self._entries[-1].number > through):
+        while self._position < end and not (self._entries and self._entries[-1].source.number > through):
             for entry in await self._log.follow(after=self._position, limit=CHUNK_ROWS):
                 source = imported_row(entry)
                 if (
@@ -78,22 +79,22 @@ class Verification:
                     and source.table == self._table.name
                     and source.number >= (self._first_number or 0)
                 ):
-                    self._entries.append(_RowEntry(source.number, entry, self._newest))
+                    self._entries.append(_RowEntry(source, entry, self._newest))
                 self._position, self._newest = entry.sequence, entry.time
 
     def _compare(self, row: Row, missing: list[Row]) -> Iterator[str]:
         """Yield the differences of a row and its entry; without one, add it to `missing`."""
-        while self._entries and self._entries[0].number < row.number:
+        while self._entries and self._entries[0].source.number < row.number:
             extra = self._entries.popleft()
             yield self._fault(
-                f"Sequence {extra.entry.sequence} is {NUMBER} {extra.number}, which the table does not have."
+                f"Sequence {extra.entry.sequence} is {NUMBER} {extra.source.number}, which the table does not have."
             )
-        if not self._entries or self._entries[0].number > row.number:
+        if not self._entries or self._entries[0].source.number > row.number:
             missing.append(row)
             return
         match = self._entries.popleft()
         self.counts.entries += 1
-        self.counts.late_rows += row.time is not None and row.time > match.entry.time
+        self.counts.future_rows += _was_future(row, match)
         for difference in _differences(row, match):
             yield self._fault(f"{row} differs at sequence {match.entry.sequence}: {difference}.")
 
@@ -134,8 +135,19 @@ def _differences(row: Row, match: _RowEntry) -> Iterator[str]:
         yield "source or id"
     if actual != members and (names := _different_members(actual, members, entry=entry)):
         yield ", ".join(names)
-    if row.time is not None and entry.time > max(match.previous, row.time):
+    if not (_was_future(row, match) or _has_latest_time(row, match)):
         yield "registration time"
+
+
+def _was_future(row: Row, match: _RowEntry) -> bool:
+    """True if the row's time does not count, since it was in the future at the import."""
+    return match.source.is_future and row.time is not None and row.time > match.entry.time
+
+
+def _has_latest_time(row: Row, match: _RowEntry) -> bool:
+    """True if the registration of the entry is the latest of the rows so far."""
+    own, time = row.time or 0, match.entry.time
+    return time >= own if match.previous is None else time == max(match.previous, own)
 
 
 def _different_members(actual: Mapping[str, object], members: Mapping[str, object], *, entry: Entry) -> Sequence[str]:

@@ -1,18 +1,20 @@
 """CSV files of the platform's table, and the messages for files that are none."""
 
+import gc
 import io
+import sys
 from collections.abc import Sequence
 
 import pytest
 
 from eventfeed.app.migration.csv_table import CsvTable
-from eventfeed.app.migration.rows import Row, TableError, microseconds
+from eventfeed.app.migration.rows import START, Row, TableError, microseconds
 from tests.support.altinn_rows import FIRST_TIME, altinn_row, csv_file
 
 FIRST = microseconds(FIRST_TIME)
 
 
-async def rows_of(content: bytes, *, after: int = 0) -> Sequence[Row]:
+async def rows_of(content: bytes, *, after: int = START) -> Sequence[Row]:
     """The rows of a file."""
     table = CsvTable(io.BytesIO(content))
     count = await table.count(after=after)
@@ -50,6 +52,14 @@ async def test_rows_in_another_order_are_sorted() -> None:
     rows = await rows_of(csv_file(altinn_row(number) for number in (3, 1, 2)))
 
     assert [(1, 3), (2, 4), (3, 2)] == [(row.number, row.line) for row in rows]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_row_with_the_number_0_is_the_first(order: Sequence[int]) -> None:
+    """Numbers begin at 0."""
+    rows = await rows_of(csv_file(altinn_row(number) for number in order))
+
+    assert [0, 1] == [row.number for row in rows]
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
@@ -91,6 +101,21 @@ async def test_file_that_is_no_table_is_named_with_its_line(content: bytes, mess
     """Nothing of such a file is imported."""
     with pytest.raises(TableError, match=message.replace("(", r"\(")):
         await rows_of(content)
+
+
+async def test_refused_file_is_not_read_again_by_the_garbage_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that is closed after its file would print a traceback."""
+    faults = list[object]()
+    monkeypatch.setattr(sys, "unraisablehook", faults.append)
+    content = io.BytesIO(csv_file(altinn_row(number) for number in (2, 1, 1)))
+
+    with pytest.raises(TableError) as refusal:
+        await CsvTable(content).count(after=START)
+    content.close()
+    del refusal
+    gc.collect()
+
+    assert [] == faults
 
 
 async def test_row_without_a_time_has_none() -> None:

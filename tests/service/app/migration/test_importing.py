@@ -15,7 +15,7 @@ from eventfeed.domain.event import Identity
 from eventfeed.domain.feed import app_feed
 from eventfeed.domain.ports import ImportLog, StoredEvent
 from eventfeed.log.sqlite.log import SqliteLog
-from tests.service.app.migration.importer import DAY, FIRST, Importer, Report
+from tests.service.app.migration.importer import DAY, FIRST, KEEP, Importer, Report
 from tests.support.altinn_rows import altinn_row, csv_file
 from tests.support.engines import new_name
 from tests.support.events import TTD, entry
@@ -89,6 +89,70 @@ async def test_registration_in_the_future_does_not_count(importer: Importer) -> 
 
     assert [1, 1, 3] == times
     assert 0 == report.faults
+
+
+@pytest.mark.parametrize(("ahead", "time"), [(4, 103), (600, 1)])
+async def test_registration_that_was_in_the_future_at_the_import_is_no_difference_later(
+    importer: Importer, ahead: int, time: int
+) -> None:
+    """A repeat of the import may be after that time. A little ahead of the clock, the time of the import counts."""
+    importer.now = FIRST + 103 * SECOND
+    rows = [altinn_row(1), altinn_row(2, seconds=103 + ahead), altinn_row(3)]
+    first = await importer.run(rows)
+
+    importer.now += DAY
+    again = await importer.run(rows)
+
+    assert [1, time, max(time, 3)] == [(each.time - FIRST) // SECOND for each in await importer.entries()]
+    assert (0, 0) == (first.faults, again.faults)
+
+
+async def test_registration_of_a_row_without_a_time_is_that_of_the_row_before(importer: Importer) -> None:
+    """The comparison finds such a row if it had a time at the import."""
+    rows = [altinn_row(1), altinn_row(2)._replace(registered=""), altinn_row(3)]
+    report = await importer.run(rows)
+
+    later = await importer.verify(CsvTable(io.BytesIO(csv_file([*rows[:2], rows[2]._replace(registered="")]))))
+
+    assert [1, 1, 3] == [(each.time - FIRST) // SECOND for each in await importer.entries()]
+    assert 0 == report.faults
+    assert ["line 4, sequenceno 3 differs at sequence 3: registration time."] == list(later.messages)
+
+
+@pytest.mark.parametrize(("seconds", "faults"), [(4, 0), (3.7, 0), (4.2, 1)])
+async def test_registration_after_entries_that_expired_is_the_latest_or_later(
+    importer: Importer, log: SqliteLog, seconds: float, faults: int
+) -> None:
+    """The registration of the rows before it is not known."""
+    rows = [altinn_row(number) for number in range(1, 7)]
+    await importer.run(rows)
+    importer.now = FIRST + KEEP + 4 * SECOND
+    await log.expire(importer.now - KEEP)
+    rows[3] = altinn_row(4, seconds=seconds)
+
+    report = await importer.verify(CsvTable(io.BytesIO(csv_file(rows))))
+
+    assert ("6 rows: imported 3, repeats 0, expired 3, not imported 0", faults) == (report.counts, report.faults)
+
+
+@pytest.mark.parametrize("numbers", [(0, 1, 2, 3), (2, 0, 3, 1)])
+async def test_row_with_the_number_0_is_imported(importer: Importer, numbers: Sequence[int]) -> None:
+    """It is the first one. A repeat of the import finds it."""
+    rows = [altinn_row(number, seconds=5) for number in numbers]
+
+    reports = [await importer.run(rows), await importer.run(rows)]
+
+    assert [Report("4 rows: imported 4, repeats 0, expired 0, not imported 0", [], 0)] * 2 == reports
+    assert [0, 1, 2, 3] == [int(each.write_id.split(".")[-1]) for each in await importer.entries()]
+
+
+async def test_import_goes_on_after_the_number_0(importer: Importer) -> None:
+    """An interruption may come after it."""
+    await importer.run([altinn_row(0)])
+
+    report = await importer.run([altinn_row(0), altinn_row(1)])
+
+    assert Report("2 rows: imported 2, repeats 0, expired 0, not imported 0", [], 0) == report
 
 
 async def test_time_after_the_registration_is_restated(importer: Importer) -> None:
@@ -320,6 +384,10 @@ async def test_row_that_appears_later_with_a_lower_number_is_a_fault(importer: I
         ({"alternativesubject": None}, "alternativesubject"),
         ({"time": "2026-01-01T11:00:00Z"}, "time"),
         ({"id": "another"}, "source or id"),
+        ({"seconds": 50}, "registration time"),
+        ({"seconds": 1.2}, "registration time"),
+        ({"seconds": -50}, "registration time"),
+        ({"seconds": 40 * 24 * 3_600}, "registration time"),
     ],
 )
 async def test_comparison_finds_a_row_that_differs_from_its_entry(
