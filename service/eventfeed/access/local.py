@@ -14,19 +14,13 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from eventfeed.access.file_faults import file_fault
+from eventfeed.access.register_values import FORMS, OrganisationNumber, PartyId, PersonNumber, ShortName, UserId, Uuid
 from eventfeed.access.watched_file import WatchedFile
+from eventfeed.domain.app_source import RESOURCE_APP_PREFIX
 from eventfeed.domain.approval import APPROVAL_TYPES_MAX, Approval
 from eventfeed.domain.ports import Organisation, Person
-from eventfeed.domain.uri import RESOURCE_LENGTH_MAX
-
-OrganisationNumber = Annotated[str, Meta(pattern=r"^[0-9]{9}\Z")]
-PersonNumber = Annotated[str, Meta(pattern=r"^[0-9]{11}\Z")]
-# At most 18 digits: a platform token has the party as a 64-bit number.
-PartyId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
-UserId = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,17}\Z")]
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
-# Short names are parts of paths and of resource names, where `_` separates.
-ShortName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+\Z")]
+from eventfeed.domain.uri import RESOURCE_LENGTH_MAX, is_urn
 
 # A message about an invalid file never repeats a person number.
 _MAYBE_PERSON = re.compile(r"[0-9]{11,}")
@@ -68,14 +62,14 @@ class ApprovalEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     organisation: OrganisationNumber
     types: Annotated[Sequence[str], Meta(min_length=1, max_length=APPROVAL_TYPES_MAX)]
-    valid_to: datetime
+    valid_to: Annotated[datetime, Meta(tz=True)]
     reason: str
 
 
 class ResourceEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A resource of no app, and the short name of the organisation that owns it."""
 
-    resource: Annotated[str, Meta(pattern=r"^urn:[^\s]+\Z", max_length=RESOURCE_LENGTH_MAX)]
+    resource: str
     owner: ShortName
 
 
@@ -164,10 +158,8 @@ def _population(text: bytes) -> Population:
     """Parse a population. Raises `ValueError` with all faults."""
     try:
         population = msgspec.json.decode(text, type=Population)
-    except RecursionError:
-        raise ValueError("the JSON is nested too deeply; correct the file") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as failure:
-        raise ValueError(f"{_mask(str(failure))}; correct the file") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as failure:
+        raise ValueError(f"{_mask(file_fault(failure, FORMS))}; correct the file") from None
     contradictions = (_contradictions, _system_user_contradictions, _owner_contradictions, _unit_contradictions)
     if faults := [fault for find in contradictions for fault in find(population)]:
         raise ValueError("\n".join(map(_mask, faults)))
@@ -208,7 +200,15 @@ def _system_user_contradictions(population: Population) -> Iterator[str]:
 
 
 def _owner_contradictions(population: Population) -> Iterator[str]:
-    """Yield the resources with two owners, and the owners that are no organisation."""
+    """Yield the resources of apps or of no event, those with two owners, and the owners that are no organisation."""
+    for resource in (entry.resource for entry in population.resources):
+        if resource.casefold().startswith(RESOURCE_APP_PREFIX):
+            yield f"resource {resource!r} is that of an app, which belongs to the org in its name; remove the entry"
+        elif not is_urn(resource):
+            yield (
+                f"resource {resource[:100]!r} is no URN (RFC 8141) of at most {RESOURCE_LENGTH_MAX} characters, "
+                "such as urn:altinn:resource:broker; correct it"
+            )
     for resource in _duplicates(entry.resource for entry in population.resources):
         yield f"resource {resource} occurs twice; keep one"
     for name in sorted(

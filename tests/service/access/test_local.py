@@ -157,6 +157,73 @@ def test_invalid_system_user_is_reported(tmp_path: Path, changes: dict[str, obje
         load(file)
 
 
+UPPER_CASE = "7B2E0A4C-5D3F-4C66-9A51-9A0000000011"
+SYSTEM_USER = {"uuid": UPPER_CASE.lower(), "organisation": "310000011", "name": "System"}
+APPROVAL = {"organisation": "310000011", "types": ["a"], "valid_to": "2027-01-01T00:00:00Z", "reason": "r"}
+
+
+@pytest.mark.parametrize(
+    ("members", "fault"),
+    [
+        ({"organisations": [{**BAKERY, "uuid": UPPER_CASE}]}, "`$.organisations[0].uuid` must be a uuid in lower case"),
+        ({"people": [{**PERSON, "uuid": UPPER_CASE}]}, "`$.people[0].uuid` must be a uuid in lower case"),
+        ({"system_users": [{**SYSTEM_USER, "uuid": UPPER_CASE}]}, "`$.system_users[0].uuid` must be a uuid in lower"),
+        ({"organisations": [{**BAKERY, "number": "1"}]}, "`$.organisations[0].number` must be 9 digits"),
+        ({"people": [{**PERSON, "number": "1"}]}, "`$.people[0].number` must be 11 digits"),
+        ({"people": [{**PERSON, "user": "01"}]}, "`$.people[0].user` must be a number of at most 18 digits"),
+        ({"people": [{**PERSON, "party": ""}]}, "`$.people[0].party` must be a number of at most 18 digits"),
+        ({"people": [{**PERSON, "user": None}]}, "`$.people[0].user` must be text, not null"),
+        ({"organisations": [{**BAKERY, "org": "a_b"}]}, "`$.organisations[0].org` must be a short name"),
+        ({"organisations": [{**BAKERY, "uuid": 7}]}, "`$.organisations[0].uuid` must be text, not an integer"),
+        ({"organisations": {}}, "`$.organisations` must be a list, not an object"),
+        ({"units": [7.5]}, "`$.units[0]` must be an object, not a number"),
+        ({"units": [{"organisation": "1"}]}, "`$.units[0].organisation` must be 9 digits"),
+        ({"approvals": [{**APPROVAL, "types": []}]}, "`$.approvals[0].types` must have a length of at least 1"),
+        ({"approvals": [{**APPROVAL, "types": ["a"] * 51}]}, "`$.approvals[0].types` must have a length of at most 50"),
+        ({"approvals": [{**APPROVAL, "valid_to": "x"}]}, "`$.approvals[0].valid_to` must be a time with an offset"),
+        (
+            {"approvals": [{**APPROVAL, "valid_to": "2027-01-01T00:00:00"}]},
+            "`$.approvals[0].valid_to` must be a time with an offset",
+        ),
+        (
+            {"approvals": [{**APPROVAL, "valid_to": True}]},
+            "`$.approvals[0].valid_to` must be a time, not true or false",
+        ),
+        ({"colour": 1}, "the file has the fault: unknown field `colour`"),
+    ],
+    ids=str,
+)
+def test_invalid_value_is_reported_in_plain_words(tmp_path: Path, members: object, fault: str) -> None:
+    """The message has the field and the fix, and no expression of the parser."""
+    file = tmp_path / "register.json"
+    file.write_bytes(msgspec.json.encode({"organisations": [BAKERY], "people": [], **members}))  # type: ignore[dict-item]
+
+    with pytest.raises(SettingsError, match=re.escape(fault)) as error:
+        load(file)
+
+    assert str(error.value).endswith("; correct the file")
+    assert [] == [word for word in ("regex", "Expected", "^[") if word in str(error.value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"[]", "the file must be an object, not a list"),
+        (b"{}", "the file has the fault: missing required field `organisations`"),
+        (b"{", "the file is no JSON: it ends too early"),
+        (b"x", "the file is no JSON: "),
+        (b'{"organisations": [{"number": "\xff"}]}', "the file is not UTF-8"),
+    ],
+)
+def test_text_that_is_no_register_is_reported_in_plain_words(tmp_path: Path, text: bytes, fault: str) -> None:
+    """The file as a whole is the place."""
+    file = tmp_path / "register.json"
+    file.write_bytes(text)
+
+    with pytest.raises(SettingsError, match=re.escape(f"register.json: {fault}")):
+        load(file)
+
+
 def test_duplicate_person_is_reported_without_the_number(tmp_path: Path) -> None:
     """Number, user and party are reported together."""
     with pytest.raises(SettingsError) as error:
@@ -274,7 +341,15 @@ def test_contradictory_units_are_rejected(tmp_path: Path, units: object, message
     [
         ([{"resource": "urn:a1:x", "owner": "b"}] * 2, "resource urn:a1:x occurs twice; keep one"),
         ([{"resource": "urn:a1:x", "owner": "c"}], "a resource belongs to c, which is no organisation's short name"),
-        ([{"resource": "x", "owner": "b"}], "matching regex"),
+        ([{"resource": "x", "owner": "b"}], "resource 'x' is no URN (RFC 8141) of at most 1000 characters"),
+        ([{"resource": "urn:x", "owner": "b"}], "resource 'urn:x' is no URN"),
+        ([{"resource": "urn:a:x y", "owner": "b"}], "resource 'urn:a:x y' is no URN"),
+        ([{"resource": "urn:a1:x\n", "owner": "b"}], "resource 'urn:a1:x\\n' is no URN"),
+        ([{"resource": "urn:a1:" + "x" * 1_000, "owner": "b"}], "is no URN"),
+        ([{"resource": "urn:altinn:resource:app_b_x", "owner": "b"}], "that of an app, which belongs to the org in"),
+        ([{"resource": "URN:altinn:resource:App_b", "owner": "b"}], "that of an app, which belongs to the org in"),
+        ([{"resource": 7, "owner": "b"}], "`$.resources[0].resource` must be text, not an integer; correct the file"),
+        ([{"resource": "urn:a1:x", "owner": "b_c"}], "`$.resources[0].owner` must be a short name of the letters"),
     ],
 )
 def test_contradictory_owners_are_rejected(tmp_path: Path, resources: object, message: str) -> None:
