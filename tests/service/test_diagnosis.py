@@ -1,5 +1,6 @@
 """The checks of `eventfeed doctor`: each names what is wrong, and how to mend it."""
 
+import json
 import os
 import resource
 import socket
@@ -179,13 +180,15 @@ async def test_each_file_with_keys_of_apps_is_checked(tmp_path: Path) -> None:
     (tmp_path / "skd.jwks.json").write_text("{}")
     (tmp_path / "Skatt.pem").write_bytes(Certificate.make("c").pem)
     (tmp_path / "nav.pem").write_bytes(Certificate.make("d", start=datetime.now(UTC) - timedelta(days=9), days=1).pem)
+    (tmp_path / "ssb.jwks.json").write_text(json.dumps({"keys": [{}] * 101}))
     states = [state for state, _ in wrong(await app_key_findings(here))]
 
     assert empty == f"{tmp_path} has no keys."
     assert [Finding("app keys", f"{tmp_path}/ttd.pem has keys of ttd: 2.")] == right
-    assert [f"{tmp_path}/{name}" for name in ("Skatt.pem", "nav.pem", "skd.jwks.json")] == [
+    assert [f"{tmp_path}/{name}" for name in ("Skatt.pem", "nav.pem", "skd.jwks.json", "ssb.jwks.json")] == [
         state.split()[0] for state in states
     ]
+    assert "it has 101 keys, which is more than 100" in states[-1]
 
 
 async def test_missing_directory_of_app_keys_is_wrong(tmp_path: Path) -> None:

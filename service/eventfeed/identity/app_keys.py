@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -22,11 +22,11 @@ from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KeySet
-from eventfeed.identity.signatures import VerifyingKey, verifying_key
+from eventfeed.identity.signatures import ATTEMPTS_MAX, Keys, VerifyingKey, verifying_key
 from eventfeed.telemetry.telemetry import Telemetry
 
-# A token without a known key id is verified with each of them.
-ISSUER_KEYS_MAX = 10
+# More than any issuer needs, and few enough to load at once.
+ISSUER_KEYS_MAX = 100
 
 _SETTING = "EVENTFEED_APP_TOKEN_KEYS"
 _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
@@ -37,8 +37,6 @@ _PEM_BLOCK = re.compile(rb"-----BEGIN [A-Z0-9 ]++-----[^-]++-----END [A-Z0-9 ]++
 _ISSUER = re.compile(r"[a-z0-9]{2,20}", re.ASCII)
 
 _log = logging.getLogger(__name__)
-
-Keys = Mapping[str, VerifyingKey]
 
 
 class KeyFiles(Protocol):
@@ -85,7 +83,7 @@ class KeyAddress:
 async def issuer_keys(issuer: str, files: KeyFiles, *, clock: Clock) -> Keys:
     """Return the keys in `{issuer}.jwks.json`, or else in `{issuer}.pem`; none if there is no such file.
 
-    They have their ids, keys without an id "", "#" and so on. Raises `Unavailable`.
+    Raises `Unavailable`.
     """
     for suffix in _PARSERS:
         content = await files.read(f"{issuer}{suffix}")
@@ -130,10 +128,11 @@ def read_key_file(path: Path) -> bytes | None:
 def _jwks_keys(content: bytes, _: int) -> Keys:
     """Return the keys of a JSON Web Key Set (RFC 7517 §5). Raises `ValueError` if it has no usable key."""
     try:
-        jwks = msgspec.json.decode(content, type=KeySet).keys[:ISSUER_KEYS_MAX]
+        jwks = msgspec.json.decode(content, type=KeySet).keys
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("it is no JSON Web Key Set") from None
-    return _with_ids([(jwk.get("kid"), verifying_key(jwk)) for jwk in jwks])
+    _require_few(len(jwks))
+    return _by_id([(jwk.get("kid"), verifying_key(jwk)) for jwk in jwks])
 
 
 def _pem_keys(content: bytes, now: int) -> Keys:
@@ -144,7 +143,9 @@ def _pem_keys(content: bytes, now: int) -> Keys:
     if b"PRIVATE KEY-----" in content:
         raise ValueError("it has a private key, which must stay with the apps: put the public key or certificate here")
     moment = datetime.fromtimestamp(now / CLOCK_SECOND, UTC)
-    return _with_ids([_pem_key(block[0], moment) for block in islice(_PEM_BLOCK.finditer(content), ISSUER_KEYS_MAX)])
+    blocks = _PEM_BLOCK.findall(content)
+    _require_few(len(blocks))
+    return _by_id([_pem_key(block, moment) for block in blocks])
 
 
 def _pem_key(block: bytes, moment: datetime) -> tuple[str, VerifyingKey | None]:
@@ -171,14 +172,25 @@ def _public_key(key: object) -> VerifyingKey | None:
             return None
 
 
-def _with_ids(keys: Sequence[tuple[object, VerifyingKey | None]]) -> Keys:
-    """Return the usable keys by their ids. Raises `ValueError` if there is none."""
+def _require_few(count: int) -> None:
+    if count > ISSUER_KEYS_MAX:
+        raise ValueError(f"it has {count} keys, which is more than {ISSUER_KEYS_MAX}")
+
+
+def _by_id(keys: Sequence[tuple[object, VerifyingKey | None]]) -> Keys:
+    """Return the usable keys, those without an id of their own first, by numbers.
+
+    Raises `ValueError` if there is none, or if there are more without an id than a token is verified with.
+    """
     usable = [(kid, key) for kid, key in keys if key]
-    named = {kid: key for kid, key in usable if isinstance(kid, str) and kid}
-    unnamed = [key for kid, key in usable if kid not in named]
+    counts = Counter(kid for kid, _ in usable if isinstance(kid, str) and kid)
+    unnamed = [key for kid, key in usable if not (isinstance(kid, str) and counts[kid] == 1)]
     if not usable:
         raise ValueError("it has no public key that is valid and accepted")
-    return {**{"#" * index: key for index, key in enumerate(unnamed)}, **named}
+    if len(unnamed) > ATTEMPTS_MAX:
+        raise ValueError(f"it has {len(unnamed)} keys without an id of their own, which is more than {ATTEMPTS_MAX}")
+    by_id: dict[str | int, VerifyingKey] = {number: key for number, key in enumerate(unnamed)}  # noqa: C416
+    return by_id | {kid: key for kid, key in usable if isinstance(kid, str) and counts[kid] == 1}
 
 
 def _unreadable(source: object, reason: object) -> Unavailable:

@@ -5,7 +5,6 @@ it (github.com/Altinn/altinn-accesstoken, `AccessTokenGenerator.cs`).
 """
 
 import functools
-from collections.abc import Sequence
 
 import msgspec
 from cachetools import LRUCache
@@ -16,15 +15,15 @@ from eventfeed.domain.event import App
 from eventfeed.domain.ports import Clock
 from eventfeed.identity.app_keys import KeyFiles, is_issuer, issuer_keys
 from eventfeed.identity.keys import CachedKeys
-from eventfeed.identity.signatures import VerifyingKey, signed_payload, token_header, unverified_payload
+from eventfeed.identity.signatures import Keys, token_header, unverified_payload
 from eventfeed.identity.tokens import PLATFORM, RegisteredClaims, decode_claims, require_current
 
 # A rotation of keys takes effect within this time.
 KEYS_SECONDS = 300.0
 # More issuers than there are organisations with apps.
 ISSUERS_MAX = 1_000
-# Issuers without keys that are looked up at a time. Anybody can invent one, so they may use half of the connections of
-# the HTTP client.
+# Issuers without keys that are looked up at a time; more are refused at once. Anybody can invent one, so they may use
+# half of the connections of the HTTP client. Issuers with keys do not count.
 LOOKUPS_MAX = 50
 
 
@@ -42,7 +41,7 @@ class AppTokens:
         # By issuer. Invented issuers must not displace those with keys.
         self._known = LRUCache[str, CachedKeys](ISSUERS_MAX)
         self._unknown = LRUCache[str, CachedKeys](ISSUERS_MAX)
-        self._lookups = set[str]()
+        self._lookups = 0
 
     async def app(self, token: str) -> App:
         """Return the app that sent a token. Raises `Unauthenticated`, or `Unavailable` without the issuer's keys."""
@@ -55,12 +54,8 @@ class AppTokens:
         header = token_header(token)
         # Before the keys: an old token, or one of no issuer, must not make anybody wait for them.
         issuer = self._require_current(unverified_payload(token)).iss
-        kid = str(header.get("kid", ""))
-        known = self._known.get(issuer)
-        keys = await (known.candidates(kid) if known is not None else self._look_up(issuer, kid))
-        if not keys:
-            raise Unauthenticated(f"This service has no keys of its issuer, {issuer}.")
-        claims = self._require_current(_signed_payload(token, keys))
+        payload = await self._signed_payload(token, issuer, kid=str(header.get("kid", "")))
+        claims = self._require_current(payload)
         app = parse_app(claims.iss, claims.app)
         if app is None:
             raise Unauthenticated(f"Its claim {PLATFORM}app is not the name of an app.")
@@ -73,30 +68,32 @@ class AppTokens:
             raise Unauthenticated("Its issuer is not the short name of an organisation.")
         return claims
 
-    async def _look_up(self, issuer: str, kid: str) -> Sequence[VerifyingKey]:
-        """Return the keys of an issuer that had none so far. Raises `Unavailable` if that is asked of too many."""
-        if issuer not in self._lookups and len(self._lookups) >= LOOKUPS_MAX:
-            raise Unavailable("The keys of too many issuers of app tokens are looked up.")
-        cached = self._unknown.get(issuer)
-        if cached is None:
-            fetch = functools.partial(issuer_keys, issuer, self._files, clock=self._clock)
-            cached = self._unknown[issuer] = CachedKeys(fetch, seconds=KEYS_SECONDS)
-        self._lookups.add(issuer)
+    async def _signed_payload(self, token: str, issuer: str, *, kid: str) -> bytes:
+        keys = self._keys(issuer)
         try:
-            keys = await cached.candidates(kid)
-        finally:
-            self._lookups.discard(issuer)
-        if keys:
-            self._known[issuer] = cached
-        return keys
-
-
-def _signed_payload(token: str, keys: Sequence[VerifyingKey]) -> bytes:
-    """Return the payload if one of the keys signed it. Raises `Unauthenticated`."""
-    *others, last = keys
-    for key in others:
-        try:
-            return signed_payload(token, key)
+            return await keys.signed_payload(token, kid)
         except Unauthenticated:
-            continue
-    return signed_payload(token, last)
+            if keys.is_empty:
+                raise Unauthenticated(f"This service has no keys of its issuer, {issuer}.") from None
+            raise
+        finally:
+            if not keys.is_empty:
+                self._known[issuer] = keys
+
+    def _keys(self, issuer: str) -> CachedKeys:
+        cached = self._known.get(issuer) or self._unknown.get(issuer)
+        if cached is None:
+            cached = self._unknown[issuer] = CachedKeys(functools.partial(self._read, issuer), seconds=KEYS_SECONDS)
+        return cached
+
+    async def _read(self, issuer: str) -> Keys:
+        """Return the keys of an issuer. Raises `Unavailable`, also if too many issuers without keys are looked up."""
+        if issuer in self._known:
+            return await issuer_keys(issuer, self._files, clock=self._clock)
+        if self._lookups >= LOOKUPS_MAX:
+            raise Unavailable("The keys of too many issuers of app tokens are looked up.")
+        self._lookups += 1
+        try:
+            return await issuer_keys(issuer, self._files, clock=self._clock)
+        finally:
+            self._lookups -= 1

@@ -1,6 +1,6 @@
 """Discovery: find an issuer's keys and fetch them, within bounds (OpenID Connect Discovery 1.0, RFC 8414)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import httpx
@@ -8,7 +8,7 @@ import msgspec
 
 from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
 from eventfeed.domain.errors import Unavailable
-from eventfeed.identity.signatures import VerifyingKey, verifying_key
+from eventfeed.identity.signatures import Keys, verifying_key
 from eventfeed.network import is_loopback
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -44,14 +44,14 @@ class KeySet(msgspec.Struct, frozen=True, kw_only=True):
     keys: Sequence[dict[str, object]]
 
 
-async def fetch_keys(issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> Mapping[str, VerifyingKey]:
+async def fetch_keys(issuer: str, client: httpx.AsyncClient, *, telemetry: Telemetry) -> Keys:
     """Return an issuer's keys by their ids. Raises `Unavailable` if none can be had from a document of this issuer."""
     with telemetry.client_span("verify keys"):
         metadata = _decode(await _fetch_metadata(issuer, client), Metadata)
         if metadata.issuer != issuer:
             raise _unavailable("The token provider's discovery document names another issuer.")
         jwks = _decode(await _fetch(metadata.jwks_uri, client), KeySet).keys[:KEYS_MAX]
-    keys = {kid: key for jwk in jwks if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
+    keys: Keys = {kid: key for jwk in jwks if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
     if not keys:
         raise _unavailable("The token provider publishes no usable key.")
     return keys

@@ -7,6 +7,8 @@ import math
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -25,7 +27,14 @@ from jwt.algorithms import RSAAlgorithm
 
 from eventfeed.domain.errors import Unauthenticated, Unavailable
 from eventfeed.identity.discovery import fetch_keys
-from eventfeed.identity.signatures import RSA_BITS_MAX, RSA_BITS_MIN, VerifyingKey
+from eventfeed.identity.signatures import (
+    ATTEMPTS_MAX,
+    RSA_BITS_MAX,
+    RSA_BITS_MIN,
+    Keys,
+    VerifyingKey,
+    signed_payload,
+)
 from eventfeed.settings import SettingsError
 from eventfeed.single_flight import SingleFlight
 from eventfeed.telemetry.telemetry import Telemetry
@@ -81,59 +90,78 @@ class SigningKeys:
 
 
 class CachedKeys:
-    """The public keys of an issuer: cached for `seconds`, refreshed sooner for an unknown key id.
+    """The public keys of an issuer: cached for `seconds`, refreshed sooner for a token of an unknown key.
 
     `fetch` returns them by their ids, or raises `Unavailable`. Concurrent callers share a refresh. While refreshes
     fail, the cached keys count.
     """
 
-    def __init__(self, fetch: Callable[[], Awaitable[Mapping[str, VerifyingKey]]], *, seconds: float) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[Keys]], *, seconds: float) -> None:
         self._fetch, self._seconds = fetch, seconds
-        self._keys: Mapping[str, VerifyingKey] = {}
+        self._keys: Keys = {}
         self._refresh_time = self._next_refresh = float("-inf")
         self._failure: Unavailable | None = None
         self._refreshing = SingleFlight()
 
     async def key(self, kid: str) -> VerifyingKey:
         """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if unknown."""
-        has_refreshed = await self._refresh_for(kid)
+        has_refreshed = await self._refresh_if(is_missing=kid not in self._keys)
         if (key := self._keys.get(kid)) is not None:
             return key
-        self._require_success()
-        if not has_refreshed:  # the key may be newer than the last refresh
-            raise Unavailable(
-                "The token's key was not among its issuer's keys a moment ago, and they are not read again yet.",
-                retry_seconds=self._seconds_to_refresh(),
-            )
+        self._require_current(has_refreshed=has_refreshed)
         raise Unauthenticated("The token is signed with a key that its issuer does not publish.")
 
-    async def candidates(self, kid: str) -> Sequence[VerifyingKey]:
-        """Return the key with this id, or else all keys. A source of keys without ids has one with the id "".
+    async def signed_payload(self, token: str, kid: str) -> bytes:
+        """Return the payload of a token that the key with this id signed, or one of the keys if none has this id.
 
-        Raises `Unavailable` if the keys are unknown.
+        Raises `Unauthenticated` if none of them signed it, `Unavailable` if a newer key may have.
         """
-        await self._refresh_for("" if "" in self._keys else kid)
-        if not self._keys:
-            self._require_success()
-        return [self._keys[kid]] if kid and kid in self._keys else list(self._keys.values())
+        has_refreshed = await self._refresh_if(is_missing=not self._keys)
+        payload = self._payload(token, kid)
+        if payload is None and not has_refreshed and kid not in self._keys:
+            has_refreshed = await self._refresh_if(is_missing=True)
+            payload = self._payload(token, kid) if has_refreshed else None
+        if payload is not None:
+            return payload
+        if kid not in self._keys:
+            self._require_current(has_refreshed=has_refreshed)
+            if len(self._keys) > ATTEMPTS_MAX:
+                raise Unauthenticated("Its issuer has too many keys to try each: the token must name one by `kid`.")
+        raise Unauthenticated("The token's signature is invalid.")
 
-    async def _refresh_for(self, kid: str) -> bool:
-        """Refresh the keys if that is due, or if this id is unknown. True if it was done."""
+    @property
+    def is_empty(self) -> bool:
+        """True if the issuer has no keys, or they are unknown."""
+        return not self._keys
+
+    def _payload(self, token: str, kid: str) -> bytes | None:
+        keys = [self._keys[kid]] if kid in self._keys else islice(self._keys.values(), ATTEMPTS_MAX)
+        for key in keys:
+            with suppress(Unauthenticated):
+                return signed_payload(token, key)
+        return None
+
+    async def _refresh_if(self, *, is_missing: bool) -> bool:
+        """Refresh the keys if that is due, or if one is missing. True if it was done."""
         now = asyncio.get_running_loop().time()
-        if now < self._next_refresh or (kid in self._keys and now < self._refresh_time + self._seconds):
+        if now < self._next_refresh or (not is_missing and now < self._refresh_time + self._seconds):
             return False
         refresh = asyncio.create_task(self._refreshing.run(self._refresh))
         # A cached key need not wait for a source that failed the last time.
-        if kid not in self._keys or self._failure is None:
+        if is_missing or self._failure is None:
             await refresh
         return True
 
-    def _require_success(self) -> None:
+    def _require_current(self, *, has_refreshed: bool) -> None:
+        """Raise `Unavailable` if the keys are unknown, or if a key may be newer than the last refresh."""
         if self._failure is not None:
             raise Unavailable(str(self._failure), retry_seconds=self._failure.retry_seconds)
-
-    def _seconds_to_refresh(self) -> int:
-        return max(1, math.ceil(self._next_refresh - asyncio.get_running_loop().time()))
+        if not has_refreshed:
+            left = self._next_refresh - asyncio.get_running_loop().time()
+            raise Unavailable(
+                "The token's key was not among its issuer's keys a moment ago, and they are not read again yet.",
+                retry_seconds=max(1, math.ceil(left)),
+            )
 
     async def _refresh(self) -> None:
         clock, pause = asyncio.get_running_loop().time, REFRESH_SECONDS_MIN

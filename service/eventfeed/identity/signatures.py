@@ -15,6 +15,8 @@ RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192
 # Far larger than any real token: to verify more would only cost.
 TOKEN_BYTES_MAX = 16 * 1024
+# A token that names no key of its issuer is verified with so many of them: each costs up to a millisecond.
+ATTEMPTS_MAX = 10
 
 # By type of key: no algorithm with a shared secret, and never `none`.
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -36,6 +38,10 @@ class VerifyingKey(msgspec.Struct, frozen=True, kw_only=True):
 
     key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey
     algorithms: Sequence[str]
+
+
+# By their ids. A key without an id has a number, which no token can name.
+Keys = Mapping[str | int, VerifyingKey]
 
 
 def verifying_key(jwk: Mapping[str, object]) -> VerifyingKey | None:

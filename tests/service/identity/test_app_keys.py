@@ -3,7 +3,7 @@
 import base64
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,13 +11,15 @@ import httpx
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from jwt.algorithms import RSAAlgorithm
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity import app_keys as module
 from eventfeed.identity.app_keys import KeyAddress, KeyDirectory, issuer_keys
 from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX
-from eventfeed.identity.signatures import VerifyingKey
+from eventfeed.identity.signatures import ATTEMPTS_MAX, Keys
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import PrivateKey, curve_key, jwk_of, rsa_key
 from tests.support.altinn_app import Certificate
@@ -26,9 +28,14 @@ ADDRESS = "https://keys.example.no/apps"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
+def pem(key: PublicKeyTypes) -> bytes:
+    """A public key as PEM."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def public_pem(key: PrivateKey | ed25519.Ed25519PrivateKey) -> bytes:
     """The public key as PEM."""
-    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return pem(key.public_key())
 
 
 def key_set(*keys: Mapping[str, object]) -> bytes:
@@ -36,12 +43,12 @@ def key_set(*keys: Mapping[str, object]) -> bytes:
     return msgspec.json.encode({"keys": keys})
 
 
-async def in_directory(path: Path, *, issuer: str = "ttd") -> Mapping[str, VerifyingKey]:
+async def in_directory(path: Path, *, issuer: str = "ttd") -> Keys:
     """The keys of an issuer in a directory."""
     return await issuer_keys(issuer, KeyDirectory(path), clock=time.time_ns)
 
 
-async def at_address(handler: Handler) -> Mapping[str, VerifyingKey]:
+async def at_address(handler: Handler) -> Keys:
     """The keys of `ttd` at an address."""
     client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
     return await issuer_keys("ttd", KeyAddress(f"{ADDRESS}/", client, telemetry=Telemetry()), clock=time.time_ns)
@@ -63,9 +70,9 @@ async def test_public_key_has_no_id(tmp_path: Path, key: PrivateKey) -> None:
     (tmp_path / "ttd.pem").write_bytes(public_pem(key) + public_pem(rsa_key("two")))
     keys = await in_directory(tmp_path)
 
-    assert ["", "#"] == list(keys)
+    assert [0, 1] == list(keys)
     assert [key.public_key(), rsa_key("two").public_key()] == [each.key for each in keys.values()]
-    assert keys["#"].algorithms == ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
+    assert keys[1].algorithms == ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]
 
 
 async def test_key_set_counts_before_a_pem_file(tmp_path: Path) -> None:
@@ -74,7 +81,7 @@ async def test_key_set_counts_before_a_pem_file(tmp_path: Path) -> None:
     jwks = [jwk_of(rsa_key("one"), kid="one"), jwk_of(curve_key("ES256")), jwk_of(rsa_key("two"), kid=7)]
     (tmp_path / "ttd.jwks.json").write_bytes(key_set(*jwks))
 
-    assert {"one", "", "#"} == (await in_directory(tmp_path)).keys()
+    assert {"one", 0, 1} == (await in_directory(tmp_path)).keys()
 
 
 async def test_issuer_without_a_file_has_no_keys(tmp_path: Path) -> None:
@@ -205,11 +212,49 @@ async def test_address_without_an_answer_is_unavailable(response: httpx.Response
         await at_address(respond)
 
 
-async def test_number_of_keys_is_bounded(tmp_path: Path) -> None:
-    """A token without a known key id is verified with each of them."""
+def public_keys(count: int) -> Sequence[rsa.RSAPublicKey]:
+    """So many different public keys. Nobody has their private keys."""
     numbers = rsa_key("one").public_key().public_numbers()
-    shifted = (rsa.RSAPublicNumbers(numbers.e, numbers.n + 2 * index).public_key() for index in range(20))
-    pems = [each.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for each in shifted]
-    (tmp_path / "ttd.pem").write_bytes(b"".join(pems))
+    return [rsa.RSAPublicNumbers(numbers.e, numbers.n + 2 * index).public_key() for index in range(count)]
+
+
+def large_set(count: int) -> bytes:
+    """A key set of so many keys with ids."""
+    keys = enumerate(public_keys(count))
+    return key_set(*({**RSAAlgorithm.to_jwk(key, as_dict=True), "kid": str(number)} for number, key in keys))
+
+
+async def test_each_key_of_a_large_set_is_loaded(tmp_path: Path) -> None:
+    """A token may name any of them."""
+    (tmp_path / "ttd.jwks.json").write_bytes(large_set(module.ISSUER_KEYS_MAX))
 
     assert module.ISSUER_KEYS_MAX == len(await in_directory(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("ttd.jwks.json", large_set(module.ISSUER_KEYS_MAX + 1), "101 keys"),
+        ("ttd.pem", b"".join(map(pem, public_keys(module.ISSUER_KEYS_MAX + 1))), "101 keys"),
+        ("ttd.pem", b"".join(map(pem, public_keys(ATTEMPTS_MAX + 1))), "11 keys without an id"),
+    ],
+    ids=["key set", "pem", "without ids"],
+)
+async def test_file_with_too_many_keys_is_unavailable(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, content: bytes, reason: str
+) -> None:
+    """No key is dropped in silence: the log names the file."""
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(Unavailable):
+        await in_directory(tmp_path)
+
+    assert file in caplog.text
+    assert reason in caplog.text
+
+
+async def test_keys_with_the_same_id_are_all_loaded(tmp_path: Path) -> None:
+    """RFC 7517 §4.5 permits it for keys of different kinds. Their id does not tell which one signed a token."""
+    jwks = [jwk_of(rsa_key("one"), kid="a"), jwk_of(curve_key("ES256"), kid="a"), jwk_of(rsa_key("two"), kid="b")]
+    (tmp_path / "ttd.jwks.json").write_bytes(key_set(*jwks))
+
+    assert {0, 1, "b"} == (await in_directory(tmp_path)).keys()

@@ -175,20 +175,96 @@ async def test_keys_are_read_again_after_five_minutes(
         await tokens.app(app_token())
 
 
-async def test_new_certificate_is_read_when_a_token_names_it(
+async def test_key_that_was_just_added_is_unavailable_until_the_next_refresh(
     tmp_path: Path, tokens: AppTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most once in ten seconds, so that invented tokens cause no more requests."""
-    monkeypatch.setattr(cache, "REFRESH_SECONDS_MIN", 3_600.0)
+    """503, not 401: the keys are read at most once in ten seconds, so that invented tokens cause no more requests."""
     await tokens.app(app_token())
     new = Certificate.make("new")
     (tmp_path / "ttd.pem").write_bytes(new.pem)
     token = AltinnApp("ttd", "bolig", new).app_token(NOW)
-    with pytest.raises(Unauthenticated):
+    monkeypatch.setattr(tokens._known["ttd"], "_next_refresh", asyncio.get_running_loop().time() + 3.5)
+    with pytest.raises(Unavailable, match="a moment ago") as failure:
         await tokens.app(token)
     monkeypatch.setattr(tokens._known["ttd"], "_next_refresh", 0.0)
 
+    assert 1 <= failure.value.retry_seconds <= 4
     assert App(org="ttd", name="bolig") == await tokens.app(token)
+
+
+async def test_first_file_of_an_issuer_is_unavailable_until_the_next_refresh(
+    tmp_path: Path, tokens: AppTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The issuer had no keys a moment ago. An invented issuer gets 401 from each refresh."""
+    token, invented = signed(claims(iss="skd")), signed(claims(iss="invented"))
+    for each in (token, invented):
+        with pytest.raises(Unauthenticated, match="no keys"):
+            await tokens.app(each)
+        with pytest.raises(Unavailable) as failure:
+            await tokens.app(each)
+        assert 1 <= failure.value.retry_seconds <= cache.REFRESH_SECONDS_MIN
+    (tmp_path / "skd.pem").write_bytes(CERTIFICATE.pem)
+    for keys in tokens._unknown.values():
+        monkeypatch.setattr(keys, "_next_refresh", 0.0)
+
+    assert App(org="skd", name="bolig") == await tokens.app(token)
+    with pytest.raises(Unauthenticated, match="no keys"):
+        await tokens.app(invented)
+
+
+class CountingFiles(KeyDirectory):
+    """The files of a directory, and the names of those that were read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.names = list[str]()
+
+    async def read(self, name: str) -> bytes | None:
+        """See `KeyFiles.read`."""
+        self.names.append(name)
+        return await super().read(name)
+
+
+@pytest.mark.parametrize("header", [{}, {"kid": "invented"}])
+async def test_token_without_a_known_key_id_causes_a_refresh_only_if_no_key_signed_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: dict[str, str]
+) -> None:
+    """That is one refresh in ten seconds. Until the next one, the key of another such token may be new."""
+    (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
+    tokens = AppTokens(files := CountingFiles(tmp_path), clock=lambda: NOW * 1_000_000_000)
+    valid, forged = signed(claims(), **header), signed(claims(), key=rsa_key("other"), **header)
+    await tokens.app(valid)
+    monkeypatch.setattr(tokens._known["ttd"], "_next_refresh", 0.0)
+    await tokens.app(valid)
+    reads = [len(files.names)]
+    with pytest.raises(Unauthenticated, match="signature"):
+        await tokens.app(forged)
+    reads.append(len(files.names))
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await tokens.app(forged)
+    reads.append(len(files.names))
+
+    assert [2, 4, 4] == reads
+
+
+async def test_forged_token_with_the_id_of_a_key_is_unauthenticated_at_once(tokens: AppTokens) -> None:
+    """Another key cannot have the id, so no refresh would help."""
+    kid = CERTIFICATE.digest.hex().upper()
+    for _ in range(3):
+        with pytest.raises(Unauthenticated, match="signature"):
+            await tokens.app(signed(claims(), key=rsa_key("other"), kid=kid))
+
+
+async def test_each_key_of_a_large_set_verifies_the_tokens_that_name_it(tmp_path: Path, tokens: AppTokens) -> None:
+    """Also the last one. A token that names none is told to."""
+    key = rsa_key("one")
+    sets = [*(jwk_of(CERTIFICATE.key, kid=f"other-{number}") for number in range(15)), jwk_of(key, kid="last")]
+    (tmp_path / "skd.jwks.json").write_bytes(msgspec.json.encode({"keys": sets}))
+    with pytest.raises(Unauthenticated, match=r"too many keys to try each.*`kid`"):
+        await tokens.app(signed(claims(iss="skd"), key=key))
+
+    assert App(org="skd", name="bolig") == await tokens.app(signed(claims(iss="skd"), key=key, kid="last"))
 
 
 async def test_source_of_keys_that_is_away_is_unavailable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,55 +298,54 @@ async def test_invented_issuers_displace_no_other(tokens: AppTokens, monkeypatch
 
 
 class SlowFiles:
-    """Files of invented issuers that do not arrive, and the certificate of `ttd`. `busy` is set by the third read."""
+    """Files of invented issuers, which arrive only when `released` is set, and a certificate of `ttd`.
+
+    `busy` is set by the third read.
+    """
 
     def __init__(self) -> None:
-        self.reads, self.busy = 0, asyncio.Event()
+        self.certificate = CERTIFICATE
+        self.reads, self.busy, self.released = 0, asyncio.Event(), asyncio.Event()
 
     async def read(self, name: str) -> bytes | None:
         """See `KeyFiles.read`."""
         if name.startswith("ttd"):
-            return CERTIFICATE.pem if name == "ttd.pem" else None
+            return self.certificate.pem if name == "ttd.pem" else None
         self.reads += 1
         if self.reads == 3:
             self.busy.set()
-        await asyncio.Event().wait()
+        await self.released.wait()
         return None
 
 
 async def test_lookups_of_invented_issuers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More are refused at once with 503. An issuer with keys does not wait for them."""
+    """More are refused at once with 503, also if the callers are gone. An issuer with keys does not wait for them."""
     monkeypatch.setattr(module, "LOOKUPS_MAX", 3)
     tokens = AppTokens(files := SlowFiles(), clock=lambda: NOW * 1_000_000_000)
     await tokens.app(app_token())
     names = ["org1", "org1", "org2", "org3"]
     waiting = [asyncio.create_task(tokens.app(signed(claims(iss=name)))) for name in names]
     await files.busy.wait()
-    with pytest.raises(Unavailable, match="too many issuers"):
-        await tokens.app(signed(claims(iss="org4")))
-
-    assert App(org="ttd", name="bolig") == await tokens.app(app_token())
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert not tokens._lookups
+    for name in ("org4", "org5"):
+        with pytest.raises(Unavailable, match="too many issuers"):
+            await tokens.app(signed(claims(iss=name)))
+    files.certificate = Certificate.make("new")
+    monkeypatch.setattr(tokens._known["ttd"], "_next_refresh", 0.0)
+
+    assert App(org="ttd", name="bolig") == await tokens.app(AltinnApp("ttd", "bolig", files.certificate).app_token(NOW))
+    files.released.set()
+    with pytest.raises(Unauthenticated, match="no keys"):
+        await tokens.app(signed(claims(iss="org1")))
 
 
 async def test_concurrent_tokens_of_a_new_issuer_cause_one_read(tmp_path: Path) -> None:
     """All of them wait for it, however many there are."""
     (tmp_path / "ttd.pem").write_bytes(CERTIFICATE.pem)
-    names = list[str]()
-
-    class CountingFiles(KeyDirectory):
-        """Counts the reads."""
-
-        async def read(self, name: str) -> bytes | None:
-            """See `KeyFiles.read`."""
-            names.append(name)
-            return await super().read(name)
-
-    tokens = AppTokens(CountingFiles(tmp_path), clock=lambda: NOW * 1_000_000_000)
+    tokens = AppTokens(files := CountingFiles(tmp_path), clock=lambda: NOW * 1_000_000_000)
     apps = await asyncio.gather(*(tokens.app(app_token()) for _ in range(200)))
 
     assert {App(org="ttd", name="bolig")} == set(apps)
-    assert ["ttd.jwks.json", "ttd.pem"] == names
+    assert ["ttd.jwks.json", "ttd.pem"] == files.names

@@ -1,7 +1,6 @@
 """Discovery: an issuer's keys, within limits of size and time, and only from a document of this issuer."""
 
 import gzip
-from collections.abc import Mapping
 
 import httpx
 import msgspec
@@ -10,7 +9,7 @@ import pytest
 from eventfeed import bounded_fetch
 from eventfeed.domain.errors import Unavailable
 from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KEYS_MAX, fetch_keys
-from eventfeed.identity.signatures import VerifyingKey
+from eventfeed.identity.signatures import Keys
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.service.identity.provider_double import ISSUER, ProviderDouble, jwk_of, rsa_key
 from tests.support.raw_server import running_server
@@ -19,7 +18,7 @@ OPENID = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
 
 
-async def fetch(issuer: str, client: httpx.AsyncClient) -> Mapping[str, VerifyingKey]:
+async def fetch(issuer: str, client: httpx.AsyncClient) -> Keys:
     """Fetch the keys of an issuer."""
     return await fetch_keys(issuer, client, telemetry=Telemetry())
 
