@@ -96,4 +96,7 @@ def time_since_boot() -> int:
 @functools.cache
 def _uptime_file() -> int | None:
     """Return the descriptor of the file, which stays open; None if the system has none."""
-    return os.open(_UPTIME_FILE, os.O_RDONLY | os.O_CLOEXEC) if _UPTIME_FILE.exists() else None
+    try:
+        return os.open(_UPTIME_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
