@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulator.running import emulator
+from tests.support.platform_issuer import PlatformIssuer, platform_issuer
 from tests.support.service import RunningService, running_service
 
 
@@ -21,6 +22,13 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """A service that all tests share. Each test uses an app of its own."""
     # All tests have the same address, so its rate limit must be high.
     with running_service(tmp_path_factory.mktemp("served"), EVENTFEED_ADDRESS_REQUESTS="1000000") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[PlatformIssuer]:
+    """The platform's issuer of tokens."""
+    with platform_issuer() as running:
         yield running
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.altinn_app import AltinnApp, Certificate, Owner
 from tests.support.feeds import PARTY_PATH, app_feed_events, assert_problem, event_ids
-from tests.support.platform_issuer import PlatformIssuer, platform_issuer
+from tests.support.platform_issuer import PlatformIssuer
 from tests.support.publishing import (
     APP_PATH,
     EVENT_MEDIA_TYPE,
@@ -52,13 +52,6 @@ OWNERS = {
     "organisation": Owner(BAKERYS_PARTY, organisation=BAKERY),
     "self-identified user": Owner(MARIS_PARTY, external="urn:altinn:person:idporten-email:mari+1@example.no"),
 }
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[PlatformIssuer]:
-    """The platform's issuer, which users of its apps have tokens of."""
-    with platform_issuer() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

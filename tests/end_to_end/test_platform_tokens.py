@@ -27,13 +27,6 @@ from tests.support.service import (
 
 
 @pytest.fixture(scope="module")
-def issuer() -> Iterator[PlatformIssuer]:
-    """The platform's issuer."""
-    with platform_issuer() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def trusting_service(issuer: PlatformIssuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """A development service that accepts its tokens too."""
     folder = tmp_path_factory.mktemp("trusting")

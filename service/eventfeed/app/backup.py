@@ -9,14 +9,15 @@ from eventfeed.app.ids import new_log_name
 from eventfeed.domain.errors import LogDamaged, StoreUnusable
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.clock import MachineClock
-from eventfeed.log.sqlite.backup import FAULTS_MAX, copy_store, integrity_faults, replace_store, require_log
+from eventfeed.log.sqlite.backup import copy_store, integrity_faults, replace_store, require_log
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.settings import Settings
 
 # Entries that a check reads at once.
 STEP_ENTRIES = 1_000
-FAULTS_PRINTED_MAX = FAULTS_MAX
+# A damaged file has thousands of faults: the first ones are enough.
+FAULTS_MAX = 20
 
 
 def back_up(settings: Settings, target: Path) -> None:
@@ -47,7 +48,7 @@ async def check_entries(log: EventLog) -> AsyncIterator[str]:
 def check_file(settings: Settings) -> Iterator[str]:
     """Yield faults of a SQLite file; none for another store."""
     if settings.cosmos is None:
-        yield from integrity_faults(settings.sqlite_path)
+        yield from integrity_faults(settings.sqlite_path, most=FAULTS_MAX)
 
 
 async def prepare_restore(backup: Path, new: Path) -> Head:
@@ -72,7 +73,7 @@ async def _faults(log: SqliteLog, path: Path) -> Sequence[str]:
     """Open the log of a file, and return its faults."""
     try:
         await log.open()
-        return [*integrity_faults(path), *[each async for each in check_entries(log)]]
+        return [*integrity_faults(path, most=FAULTS_MAX), *[each async for each in check_entries(log)]]
     except LogDamaged as damage:
         return [str(damage)]
 

@@ -37,7 +37,7 @@ def backup(file: Path) -> None:
 @click.command()
 def check() -> None:
     """Check that the log is complete: no gap, the recorded ends, and on SQLite the file and the digests."""
-    from eventfeed.app.backup import FAULTS_PRINTED_MAX, check_entries, check_file  # noqa: PLC0415  # as for serve
+    from eventfeed.app.backup import FAULTS_MAX, check_entries, check_file  # noqa: PLC0415  # as for serve
 
     here = settings_here()
 
@@ -48,7 +48,7 @@ def check() -> None:
         return f"The log {head.log} has the events {head.log_start + 1} to {head.end_offset}", faults
 
     state, faults = run_on_store(find_faults)
-    for fault in faults[:FAULTS_PRINTED_MAX]:
+    for fault in faults[:FAULTS_MAX]:
         click.echo(fault, err=True)
     if faults:
         raise click.ClickException(f"{state}, with {len(faults)} faults. Restore a backup.")

@@ -13,8 +13,6 @@ from eventfeed.domain.event import Identity
 from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
 from eventfeed.log.sqlite.log import SCHEMA_VERSION
 
-# A damaged file has thousands of faults: the first ones are enough.
-FAULTS_MAX = 20
 _CREATE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 # The first bytes of a SQLite database (SQLite database file format, §1.3.1), and the tables of a log.
 _FILE_HEADER = b"SQLite format 3\0"
@@ -69,12 +67,12 @@ def _copy(source: Path, part: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
-def integrity_faults(path: Path) -> Iterator[str]:
-    """Yield faults of the file: those that SQLite finds, and identities whose digest does not fit the event."""
+def integrity_faults(path: Path, *, most: int) -> Iterator[str]:
+    """Yield faults of the file: at most `most` that SQLite finds, and identities with the digest of another event."""
     with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         db.set_busy_timeout(BUSY_MILLISECONDS)
         try:
-            for (line,) in db.execute(f"PRAGMA integrity_check({FAULTS_MAX})"):
+            for (line,) in db.execute(f"PRAGMA integrity_check({most})"):
                 if line != "ok":
                     yield f"SQLite: {line}"
             for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
