@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from eventfeed.app.ids import new_log_name
+from eventfeed.app.store import require_no_lost_log
 from eventfeed.domain.errors import LogDamaged, StoreUnusable
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.clock import MachineClock
@@ -82,6 +83,13 @@ def require_stopped(settings: Settings) -> None:
     """Raise `StoreUnusable` while a process of the service runs on the store."""
     if ClockReference(settings.clock_path, MachineClock(time.time_ns)).adopt():
         raise StoreUnusable(f"A service runs on {settings.sqlite_path}. Stop it first.")
+
+
+def require_ready_for_import(settings: Settings) -> None:
+    """Raise `StoreUnusable` if a SQLite store is in use, or has lost its log."""
+    require_no_lost_log(settings)
+    if settings.cosmos is None and settings.sqlite_path.exists():
+        require_stopped(settings)
 
 
 def restore(settings: Settings, new: Path) -> Path:

@@ -2,20 +2,16 @@
 
 import asyncio
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Command
 from eventfeed.cli.input_file import open_content
 from eventfeed.cli.options import plain_failures, settings_here
+from eventfeed.cli.progress import plain_interrupt, print_time, show_progress
 from eventfeed.cli.terminal import escape_controls
 
 if TYPE_CHECKING:
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TABLE = "events.events"
 POSTGRES_SCHEMES = ("postgresql://", "postgres://")
-_AGAIN = "Run the same command again: it goes on after the last row in the log."
 
 
 @click.command(cls=Command)
@@ -41,12 +36,8 @@ def migrate(source: str, table: str | None, *, skip_expired: bool) -> None:
     SOURCE is a CSV file with a header, also gzipped, - for standard input, or a postgresql:// URL. The log must be
     empty, or have imports alone.
     """
-    try:
-        with plain_failures():
-            verification = asyncio.run(_migrate(source, table, skip_expired=skip_expired))
-    except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. {_AGAIN}", err=True)
-        sys.exit(INTERRUPT_EXIT_CODE)
+    with plain_interrupt("Run the same command again: it goes on after the last row in the log."), plain_failures():
+        verification = asyncio.run(_migrate(source, table, skip_expired=skip_expired))
     counts = verification.counts
     click.echo(counts)
     if counts.future_rows:
@@ -63,7 +54,7 @@ def migrate(source: str, table: str | None, *, skip_expired: bool) -> None:
 async def _migrate(source: str, table: str | None, *, skip_expired: bool) -> "Verification":
     """Import and verify. Turn refusals of the table and of the log into one message (exit code 1)."""
     # Not at the top: other commands start faster without the service, and do not need it.
-    from eventfeed.app.migration.importing import ImportRefusedError  # noqa: PLC0415
+    from eventfeed.app.bulk_append import BulkAppendError  # noqa: PLC0415
     from eventfeed.app.migration.rows import START, TableError  # noqa: PLC0415
     from eventfeed.app.migration.running import open_migration, open_table  # noqa: PLC0415
 
@@ -76,12 +67,12 @@ async def _migrate(source: str, table: str | None, *, skip_expired: bool) -> "Ve
             migration = await stack.enter_async_context(
                 open_migration(settings_here(), rows, skip_expired=skip_expired)
             )
-            with _print_time("Imported"):
+            with print_time("Imported"):
                 await _import(migration.importing)
-            with _print_time("Compared with the table"):
+            with print_time("Compared with the table"):
                 await _verify(migration.verification, rows=await rows.count(after=START))
             return migration.verification
-    except (TableError, ImportRefusedError) as failure:
+    except (TableError, BulkAppendError) as failure:
         raise click.ClickException(str(failure)) from None
 
 
@@ -91,14 +82,6 @@ def _require_columns_of(table: str, actual: str, *, source: str) -> None:
         raise click.UsageError(f"{source} has the columns of events.{actual}, not of {table}: leave out --table.")
 
 
-@contextmanager
-def _print_time(step: str) -> Iterator[None]:
-    """Print the time of a step after it."""
-    start = time.monotonic()
-    yield
-    click.echo(f"{step} in {time.monotonic() - start:.1f} s")
-
-
 def _open_file(name: str) -> IO[bytes]:
     if name != "-" and not Path(name).is_file():
         raise click.UsageError(f"{name} is no file and no postgresql:// URL.")
@@ -106,7 +89,7 @@ def _open_file(name: str) -> IO[bytes]:
 
 
 async def _import(importing: "Import") -> None:
-    with _progress("importing", rows=await importing.start()) as progress:
+    with show_progress("importing", total=await importing.start()) as progress:
         async with aclosing(importing.steps()) as steps:
             async for step in steps:
                 progress.advance(progress.task_ids[0], step.rows)
@@ -114,18 +97,10 @@ async def _import(importing: "Import") -> None:
 
 async def _verify(verification: "Verification", *, rows: int) -> None:
     """Print each row that was not imported, and each difference."""
-    with _progress("verifying", rows=rows) as progress:
+    with show_progress("verifying", total=rows) as progress:
         async with aclosing(verification.messages()) as steps:
             async for messages in steps:
                 progress.update(progress.task_ids[0], completed=verification.counts.rows)
                 for message in messages:
                     line = escape_controls(message)
                     progress.console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _progress(name: str, *, rows: int) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=console, disable=not console.is_terminal)
-    progress.add_task(name, total=rows)
-    return progress

@@ -12,26 +12,20 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from eventfeed.access.parties import Parties
+from eventfeed.app.bulk_append import EMPTY, BulkAppend, BulkAppendError
 from eventfeed.app.migration.parsers import parse_ahead
 from eventfeed.app.migration.parsing import Candidate, resolve_parties
 from eventfeed.app.migration.rows import START, TIMES, Row, Table, TableName
-from eventfeed.backoff import Backoff
-from eventfeed.domain.errors import LogDamaged, StoreUnusable, Unavailable
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.moment import format_moment
-from eventfeed.domain.ports import Clock, ImportLog, StoredEvent
+from eventfeed.domain.ports import Clock, Head, ImportLog, StoredEvent
 from eventfeed.log.clock import CLOCK_SKEW_MAX
 
 _FUTURE = ".future"
 _WRITE_ID = re.compile(rf"import\.(events|events_app)\.([0-9]+)({re.escape(_FUTURE)})?")
-# Indexes are made again if the rows to import are more than this part of the log: see `begin_import`.
-_REBUILD_PART = 10
-# Attempts of an append whose outcome is unknown, and the delays between them (s).
-APPEND_TRIES_MAX = 8
-BACKOFF_SECONDS, BACKOFF_SECONDS_MAX = 0.1, 10.0
 
 
-class ImportRefusedError(Exception):
+class ImportRefusedError(BulkAppendError):
     """An import that the log or the retention does not allow. The message says why, and the way out."""
 
 
@@ -82,16 +76,17 @@ class Import:
     def __init__(self, log: ImportLog, table: Table, *, parties: Parties, clock: Clock, retention: Retention) -> None:
         self._log, self._table, self._parties, self._clock = log, table, parties, clock
         self._retention = retention
-        self._end = self._newest = self._rows_left = 0
+        self._append = BulkAppend(log, head=EMPTY, expected=0)
+        self._newest = self._rows_left = 0
         self._last_number = START
-        self._has_begun = False
 
     async def start(self) -> int:
         """Return the number of rows to import. Raises `ImportRefusedError`."""
         head = await self._log.head()
-        self._end, self._newest = head.end_offset, head.time
-        self._last_number = await self._last_imported()
+        self._newest = head.time
+        self._last_number = await self._last_imported(head)
         self._rows_left = await self._table.count(after=self._last_number)
+        self._append = BulkAppend(self._log, head=head, expected=self._rows_left)
         return self._rows_left
 
     async def steps(self) -> AsyncGenerator[Step, None]:
@@ -107,16 +102,16 @@ class Import:
                     writing = asyncio.create_task(self._write(candidates))
             if writing is not None:
                 yield await writing
-            await self._log.end_import()
+            await self._append.finish()
         finally:
             if writing is not None:
                 await asyncio.gather(writing, return_exceptions=True)
 
-    async def _last_imported(self) -> int:
+    async def _last_imported(self, head: Head) -> int:
         """Return the number of the last row of this table that the log has, `START` if it has none."""
-        if not self._end:
+        if not head.end_offset:
             return START
-        (last,) = await self._log.follow(after=self._end - 1, limit=1)
+        (last,) = await self._log.follow(after=head.end_offset - 1, limit=1)
         row = imported_row(last)
         if row is None:
             raise ImportRefusedError(
@@ -134,13 +129,12 @@ class Import:
         identities = [each.event.identity for each in candidates if isinstance(each.event, Event)]
         entries = list(self._entries(candidates, await self._log.find_identities(identities)))
         if entries:
-            await self._begin()
-            await self._append(entries)
+            await self._append.append(entries)
         return Step(len(candidates), len(entries))
 
     def _entries(self, candidates: Sequence[Candidate], matches: Mapping[Identity, StoredEvent]) -> Iterator[Entry]:
         """Yield the entries of the rows that are new, at the next positions."""
-        now, identities, end = self._clock() // 1_000, set[Identity](), self._end
+        now, identities, end = self._clock() // 1_000, set[Identity](), self._append.end
         for row, event in candidates:
             if isinstance(event, str) or event.identity in matches or event.identity in identities:
                 continue
@@ -160,45 +154,3 @@ class Import:
                 f"{row} was registered at {format_moment(time)}, before the retention of the log: the service would "
                 "delete it at once. Leave such rows out with --skip-expired, or raise EVENTFEED_RETENTION_DAYS."
             )
-
-    async def _begin(self) -> None:
-        if not self._has_begun and self._rows_left > self._end // _REBUILD_PART:
-            await self._log.begin_import()
-        self._has_begun = True
-
-    async def _append(self, entries: Sequence[Entry]) -> None:
-        """Append entries. If the outcome is unknown, read how many are stored, and append the rest."""
-        backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=_longest)
-        for tries_left in reversed(range(APPEND_TRIES_MAX)):
-            try:
-                await self._log.append(entries, after=self._end)
-                count = len(entries)
-            except (StoreUnusable, LogDamaged):
-                raise
-            except Unavailable:
-                count = await self._count_stored(entries)
-                if not count and not tries_left:
-                    raise
-            self._end += count
-            entries = entries[count:]
-            if not entries:
-                return
-            await asyncio.sleep(backoff.next_delay())
-
-    async def _count_stored(self, entries: Sequence[Entry]) -> int:
-        """Return how many of these entries are stored. Raises `ImportRefusedError` if others have their positions."""
-        try:
-            actual = await self._log.follow(after=self._end, limit=len(entries))
-        except Unavailable:
-            return 0
-        for entry, other in zip(entries, actual, strict=False):
-            if entry.write_id != other.write_id:
-                raise ImportRefusedError(
-                    f"Sequence {other.sequence} was written by another process during the import. Stop the service, "
-                    "and import into an empty log."
-                )
-        return len(actual)
-
-
-def _longest() -> float:
-    return 1.0

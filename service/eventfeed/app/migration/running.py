@@ -4,13 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import IO, NamedTuple
 
-from eventfeed.app.backup import require_stopped
+from eventfeed.app.backup import require_ready_for_import
 from eventfeed.app.identity import Identity
 from eventfeed.app.migration.csv_table import CsvTable
 from eventfeed.app.migration.importing import Import, Retention
 from eventfeed.app.migration.rows import Table
 from eventfeed.app.migration.verification import Verification
-from eventfeed.app.store import DAY, Store, require_no_lost_log
+from eventfeed.app.store import DAY, Store
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -25,9 +25,7 @@ class Migration(NamedTuple):
 @contextlib.asynccontextmanager
 async def open_migration(settings: Settings, table: Table, *, skip_expired: bool) -> AsyncIterator[Migration]:
     """Open the store of the settings for an import; create one if there is none. No service may run on SQLite."""
-    require_no_lost_log(settings)
-    if settings.cosmos is None and settings.sqlite_path.exists():
-        require_stopped(settings)
+    require_ready_for_import(settings)
     telemetry = Telemetry()
     store = Store(settings, telemetry, for_import=True)
     retention = Retention(keep=int(settings.retention_days * DAY), skip_expired=skip_expired)

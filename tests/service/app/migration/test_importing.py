@@ -337,8 +337,8 @@ async def test_append_with_an_unknown_outcome_is_looked_up(log: SqliteLog, fault
 
 async def test_store_that_stays_silent_ends_the_import(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bounded number of attempts, then the failure."""
-    monkeypatch.setattr("eventfeed.app.migration.importing.BACKOFF_SECONDS_MAX", 0.0)
-    monkeypatch.setattr("eventfeed.app.migration.importing.BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("eventfeed.app.bulk_append.BACKOFF_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("eventfeed.app.bulk_append.BACKOFF_SECONDS", 0.0)
 
     with pytest.raises(OutcomeUnknown):
         await Importer(FaultyImportLog(log, *[Fault.REQUEST_LOST] * 20)).run([altinn_row(1)])
