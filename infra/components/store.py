@@ -99,8 +99,14 @@ class Store(pulumi.ComponentResource):
             consistency_policy=cosmosdb.ConsistencyPolicyArgs(
                 default_consistency_level=cosmosdb.DefaultConsistencyLevel.SESSION
             ),
+            # Appends use one partition, the newest. Without this, every partition would be paid as if it were that one.
+            enable_per_region_per_partition_autoscale=production,
             capabilities=[] if production else [cosmosdb.CapabilityArgs(name="EnableServerless")],
-            backup_policy=_backup_policy(production=production),
+            # Seven days are free; thirty cost almost as much as the storage.
+            backup_policy=cosmosdb.ContinuousModeBackupPolicyArgs(
+                type="Continuous",
+                continuous_mode_properties=cosmosdb.ContinuousModePropertiesArgs(tier="Continuous7Days"),
+            ),
             disable_local_auth=True,
             disable_key_based_metadata_write_access=True,
             minimal_tls_version="Tls12",
@@ -165,15 +171,6 @@ class Store(pulumi.ComponentResource):
             scope=scope,
             opts=pulumi.ResourceOptions(parent=self),
         )
-
-
-def _backup_policy(*, production: bool) -> cosmosdb.ContinuousModeBackupPolicyArgs:
-    return cosmosdb.ContinuousModeBackupPolicyArgs(
-        type="Continuous",
-        continuous_mode_properties=cosmosdb.ContinuousModePropertiesArgs(
-            tier="Continuous30Days" if production else "Continuous7Days"
-        ),
-    )
 
 
 def _indexing_policy(container: Container) -> cosmosdb.IndexingPolicyArgs:

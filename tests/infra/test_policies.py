@@ -258,7 +258,7 @@ def test_production_data_is_protected_from_deletion(prod: MockRun) -> None:
 
     assert [] == not_protected
     assert {account.id: "CanNotDelete", vault.id: "CanNotDelete"} == locks
-    assert ("Continuous", "Continuous30Days") == (backup["type"], backup["continuousModeProperties"]["tier"])
+    assert ("Continuous", "Continuous7Days") == (backup["type"], backup["continuousModeProperties"]["tier"])
     assert vault.plain["properties"]["enableSoftDelete"]
     assert vault.plain["properties"]["enablePurgeProtection"]
 
@@ -342,6 +342,15 @@ def test_production_containers_have_autoscale_throughput(prod: MockRun) -> None:
     assert not prod.one("cosmosdb:SqlResourceSqlDatabase").plain.get("options")
     assert [["autoscaleSettings"]] * 3 == [list(each) for each in options]
     assert all(each >= 1000 and each % 1000 == 0 for each in maxima)
+
+
+def test_each_partition_scales_alone_in_production_only(prod: MockRun, dev: MockRun) -> None:
+    """Appends use the newest partition: otherwise every partition would be paid as if it were that one."""
+    setting = "enablePerRegionPerPartitionAutoscale"
+
+    assert prod.one("cosmosdb:DatabaseAccount").plain[setting]
+    # A serverless account has no autoscale.
+    assert not dev.one("cosmosdb:DatabaseAccount").plain[setting]
 
 
 def test_store_has_one_region_and_session_consistency(run: MockRun) -> None:

@@ -8,6 +8,7 @@ import click
 from eventfeed.cli.arguments import Group
 from eventfeed.cli.backup import backup, check, restore
 from eventfeed.cli.confirmation import require_confirmation, yes_option
+from eventfeed.cli.cost import cost
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.moment import format_moment
@@ -122,5 +123,5 @@ def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count} events"
 
 
-for command in (backup, check, restore):
+for command in (backup, check, cost, restore):
     store.add_command(command)

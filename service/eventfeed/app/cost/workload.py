@@ -1,0 +1,48 @@
+"""The work of a log and its processes: measured on a real case log, decided by this service, or assumed.
+
+The case log has 11,445 events of 1,434 applications for permits, of 500 bytes each as consumers receive them.
+"""
+
+from eventfeed.app.cost.rules import Curve, Rule
+
+_MEASURED = "measured on the case log"
+_DECIDED = "decided by this service"
+_ASSUMED = "assumed; `eventfeed store measure` shows the charges of an account"
+
+BODY_SHARE = Curve(
+    "stored bytes of an event's JSON, for each byte of it, by events a commit",
+    ((1, 0.78), (2, 0.49), (3, 0.38), (5, 0.29), (10, 0.22), (20, 0.18), (50, 0.15), (100, 0.14), (500, 0.13)),
+    "bytes",
+    _MEASURED,
+)
+COLUMN_BYTES = Curve(
+    "stored bytes of an event's other columns, by events a commit",
+    ((1, 128), (2, 101), (3, 92), (5, 85), (10, 78), (50, 73)),
+    "bytes",
+    _MEASURED,
+)
+KINDS = Curve(
+    "different types in a commit, by events a commit",
+    ((1, 1), (2, 2), (5, 4.4), (10, 6.9), (50, 9.5), (100, 10.9), (500, 17.4)),
+    "types",
+    _MEASURED,
+)
+INSTANCE_SHARE = Rule("new instances for each event", 0.125, "instances", _MEASURED)
+COMMIT_BYTES = Rule("bytes of a commit's document without its events and index terms", 450, "bytes", _MEASURED)
+EVENT_TERM_BYTES = Rule("id, identity, instance and subject of an event", 120, "bytes", _MEASURED)
+KIND_TERM_BYTES = Rule("app, type and resource of a kind of event", 110, "bytes", _MEASURED)
+OWNER_BYTES = Rule("document of an owner and its index", 400, "bytes", _MEASURED)
+
+LINGER_SECONDS = Rule("longest time in which a busy process gathers events for a commit", 0.02, "s", _DECIDED)
+COMMIT_EVENTS = Rule("most events of a commit", 500, "events", _DECIDED)
+COMMIT_BYTES_MAX = Rule("most bytes of a commit's document", 1_500_000, "bytes", _DECIDED)
+EVENT_TERMS = Rule("index terms of an event: id, identity, instance, subject", 4, "terms", _DECIDED)
+KIND_TERMS = Rule("index terms of a kind of event: app, type, resource", 3, "terms", _DECIDED)
+COMMIT_TERMS = Rule("index terms of a commit besides: four numbers, id, `_ts`", 6, "terms", _DECIDED)
+HEADS = Rule("reads of the end, for each process with readers", 10, "a second", _DECIDED)
+MEMORY_EVENTS = Rule("newest events that a process reads at its start", 10_000, "events", _DECIDED)
+OWNER_RETENTIONS = Rule("time to live of an owner, in retentions", 1.5, "retentions", _DECIDED)
+
+COMMIT_SECONDS = Rule("time from the end's read to the commit (one lookup, one write)", 0.01, "s", _ASSUMED)
+STORE_READS = Rule("reads of an event in pages of 50 that memory does not hold", 1, "for each event", _ASSUMED)
+PAGE_EVENTS = Rule("events of a page", 50, "events", _DECIDED)

@@ -1,0 +1,55 @@
+"""Rules have sources, curves interpolate, and figures of this service are those of its code."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from eventfeed.app.cost import azure, workload
+from eventfeed.app.cost.rules import Curve, Rule
+from eventfeed.log.memory.recent_entries import ENTRIES_MAX
+from eventfeed.log.memory.tail import REFRESH_SECONDS
+
+STEPS = Curve("steps", ((1, 10.0), (2, 20.0), (4, 10.0)), "steps", "test")
+
+
+def rules(module: object) -> Sequence[Rule | Curve]:
+    """Every rule of a module."""
+    return [each for each in vars(module).values() if isinstance(each, Rule | Curve)]
+
+
+@pytest.mark.parametrize(
+    ("position", "value"), [(0.5, 10.0), (1, 10.0), (1.5, 15.0), (2, 20.0), (3, 15.0), (4, 10.0), (9, 10.0)]
+)
+def test_curve_is_linear_between_points_and_constant_outside(position: float, value: float) -> None:
+    """Each segment is used in its own range."""
+    assert value == STEPS.at(position)
+
+
+def test_every_rule_of_azure_names_a_page_of_microsoft() -> None:
+    """The source is the address of a page."""
+    sources = [each.source for each in rules(azure)]
+
+    assert 15 < len(sources)
+    assert [] == [each for each in sources if not re.fullmatch(r"https://learn\.microsoft\.com/azure/[a-z-/]+", each)]
+
+
+def test_every_rule_of_the_workload_says_how_it_is_known() -> None:
+    """It is measured, decided, or assumed; an assumption names the command that measures it."""
+    sources = {each.source for each in rules(workload)}
+
+    assert {"measured", "decided", "assumed"} == {each.split()[0].strip(";") for each in sources}
+    assert all("eventfeed store measure" in each for each in sources if each.startswith("assumed"))
+
+
+def test_no_two_rules_have_the_same_name() -> None:
+    """The explanation is unambiguous."""
+    names = [each.name for each in (*rules(azure), *rules(workload))]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_figures_that_the_service_decides_are_those_of_its_code() -> None:
+    """A change of the code changes the price."""
+    assert workload.HEADS.value == pytest.approx(1 / REFRESH_SECONDS)
+    assert ENTRIES_MAX == workload.MEMORY_EVENTS.value
