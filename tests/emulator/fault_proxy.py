@@ -1,7 +1,7 @@
 """A proxy between a client and the emulator that injects faults into random requests.
 
-`python -m tests.emulator.fault_proxy URL --seed N --rate R` prints the port on which it listens, and ends with its
-standard input.
+`python -m tests.emulator.fault_proxy URL --seed N --rate R --rules JSON` prints the port on which it listens, and ends
+with its standard input. With rules it also plays what the store does and the emulator does not.
 """
 
 import argparse
@@ -10,14 +10,18 @@ import collections
 import contextlib
 import dataclasses
 import enum
+import functools
 import json
 import random
 import re
 import sys
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from tests.emulator.messages import Request, Response, Rule, Send, read_message
+from tests.emulator.rules.azure import Azure, Settings
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
-_CHUNKED_ENCODING = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 DELAY_SECONDS_MAX = 0.2
 _SEQUENCE = re.compile(rb'"sequence": ?([0-9]+)')
 # The part of a query for entries at which a condition excludes the newest ones, as a stale replica does.
@@ -53,9 +57,10 @@ _ERROR_RESPONSES = {
 class Network:
     """A network to `host` and `port`.
 
-    `next` has the faults of the next requests; after those, a share `rate` of requests has a random fault. `requests`
-    counts requests by fault, `newest` is the sequence of the last entry that a client has written, and `connections`
-    has the tasks that serve clients.
+    `next` has the faults of the next requests; after those, a share `rate` of requests has a random fault. `rules` has
+    Azure's rules, the outermost first. `requests` counts requests by fault, `statuses` responses by status, and `ports`
+    requests by the port of the proxy. `newest` is the sequence of the last entry that a client has written, and
+    `connections` has the tasks that serve clients.
     """
 
     host: str
@@ -64,6 +69,9 @@ class Network:
     rng: random.Random
     requests: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
     next: list[Fault | None] = dataclasses.field(default_factory=list)
+    rules: Sequence[Rule] = ()
+    statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
+    ports: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     newest: int = 0
     connections: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
@@ -88,7 +96,7 @@ class Network:
         self.connections.add(task)
         try:
             upstream = await asyncio.open_connection(self.host, self.port)
-            while (request := await _read_message(reader)) and await self._forward(request, upstream, writer):
+            while (request := await read_message(reader)) and await self._forward(request, upstream, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # one side has closed its connection
@@ -107,6 +115,7 @@ class Network:
     ) -> bool:
         """Forward a request and its response, with a fault. Return True if the connection stays open."""
         self.on_request(request)
+        self.ports[writer.get_extra_info("sockname")[1]] += 1
         fault = self.choose_fault()
         if fault is Fault.RESET:
             return False
@@ -117,8 +126,8 @@ class Network:
         self.newest = max([self.newest, *(int(each) for each in _SEQUENCE.findall(request))])
         if fault is Fault.STALE_REPLICA:
             request = _limit_query(request, self.newest - self.rng.randint(1, STALE_ENTRIES_MAX))
-        await _send(upstream[1], request)
-        response = await _read_message(upstream[0])
+        response = await self._execute(request, upstream)
+        self.statuses[int(response[9:12]) if response else 0] += 1
         if response is None or fault is Fault.RESPONSE_LOST:
             return False
         response = self.on_response(request, response)
@@ -130,33 +139,35 @@ class Network:
             response = response[len(response) // 2 :]
         return await _send(writer, response)
 
+    async def _execute(
+        self, request: bytes, upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]
+    ) -> bytes | None:
+        """Return the emulator's response, by the rules; None if it has closed the connection."""
+        if not self.rules:
+            await _send(upstream[1], request)
+            return await read_message(upstream[0])
+
+        async def send(message: Request) -> Response:
+            await _send(upstream[1], message.encode())
+            response = await read_message(upstream[0])
+            if response is None:
+                raise ConnectionResetError
+            return Response.parse(response)
+
+        apply: Send = send
+        for rule in reversed(self.rules):
+            apply = functools.partial(_apply, rule, apply)
+        return (await apply(Request.parse(request))).encode()
+
+
+async def _apply(rule: Rule, send: Send, request: Request) -> Response:
+    return await rule(request, send)
+
 
 async def _send(writer: asyncio.StreamWriter, message: bytes) -> bool:
     writer.write(message)
     await writer.drain()
     return True
-
-
-async def _read_message(reader: asyncio.StreamReader) -> bytes | None:
-    """Read a whole request or response; None at the end of the connection."""
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    if _CHUNKED_ENCODING.search(head):
-        return head + await _read_chunks(reader)
-    length = _LENGTH.search(head)
-    return head + (await reader.readexactly(int(length[1])) if length else b"")
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    body = b""
-    while True:
-        line = await reader.readuntil(b"\r\n")
-        size = int(line.split(b";")[0], 16)
-        body += line + await reader.readexactly(size + 2)
-        if size == 0:
-            return body
 
 
 def _limit_query(request: bytes, position: int) -> bytes:
@@ -188,23 +199,30 @@ def network_to(url: str, *, seed: str = "1", rate: float = 0.0) -> Network:
     return Network(parts.hostname, parts.port, rate, random.Random(seed))
 
 
-async def _run(url: str, *, seed: str, rate: float) -> None:
-    network = network_to(url, seed=seed, rate=rate)
-    server = await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26)
-    print(f"READY {server.sockets[0].getsockname()[1]}", flush=True)
+async def _run(network: Network, *, ports: int) -> None:
+    """Serve the network on some ports. At the end of standard input, print its counts."""
+    servers = [await asyncio.start_server(network.serve, "127.0.0.1", 0, limit=2**26) for _ in range(ports)]
+    print("READY", *(server.sockets[0].getsockname()[1] for server in servers), flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(json.dumps(network.requests), flush=True)
-    server.close()
+    counts = [network.ports[server.sockets[0].getsockname()[1]] for server in servers]
+    print(json.dumps({"faults": network.requests, "statuses": network.statuses, "ports": counts}), flush=True)
+    for server in servers:
+        server.close()
 
 
 def main() -> None:
-    """Run the proxy until standard input ends; then print the number of requests by fault."""
+    """Run the proxy until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--seed", default="1")
     parser.add_argument("--rate", type=float, default=0.5)
+    parser.add_argument("--ports", type=int, default=1, help="the number of ports, to count requests of each")
+    parser.add_argument("--rules", help="the settings of Azure's rules, as JSON; without it there are none")
     arguments = parser.parse_args()
-    asyncio.run(_run(arguments.url, seed=arguments.seed, rate=arguments.rate))
+    network = network_to(arguments.url, seed=arguments.seed, rate=arguments.rate)
+    if arguments.rules is not None:
+        network.rules = Azure(Settings(**json.loads(arguments.rules))).rules
+    asyncio.run(_run(network, ports=arguments.ports))
 
 
 if __name__ == "__main__":

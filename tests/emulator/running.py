@@ -1,6 +1,7 @@
 """Start the emulator, and create databases and logs in it."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -73,25 +74,41 @@ def emulator() -> Iterator[str]:
         process.stdout.close()
 
 
+@dataclasses.dataclass
+class NetworkCounts:
+    """Counts of a network that has ended: requests by fault, responses by status, and requests by port."""
+
+    faults: Counter[str] = dataclasses.field(default_factory=Counter)
+    statuses: Counter[str] = dataclasses.field(default_factory=Counter)
+    ports: Sequence[int] = ()
+
+
 @contextmanager
-def bad_network(url: str, *, seed: int, rate: float) -> Iterator[tuple[str, Counter[str]]]:
-    """Run a proxy with faults before an emulator; yield its URL and, once the block ends, requests by fault."""
+def bad_network(
+    url: str, *, seed: int, rate: float, ports: int = 1, rules: Mapping[str, object] | None = None
+) -> Iterator[tuple[Sequence[str], NetworkCounts]]:
+    """Run a proxy with faults and rules before an emulator; yield its URLs and, once the block ends, its counts."""
+    options = ["--seed", str(seed), "--rate", str(rate), "--ports", str(ports)]
+    options += [] if rules is None else ["--rules", json.dumps(rules)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.emulator.fault_proxy", url, "--seed", str(seed), "--rate", str(rate)],
+        [sys.executable, "-m", "tests.emulator.fault_proxy", url, *options],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    requests = Counter[str]()
+    counts = NetworkCounts()
     try:
         ready = process.stdout.readline().split()
         assert [b"READY"] == ready[:1], "the network did not start"
-        yield f"http://127.0.0.1:{int(ready[1])}/", requests
+        yield [f"http://127.0.0.1:{int(port)}/" for port in ready[1:]], counts
     finally:
         process.stdin.close()
-        requests.update(json.loads(process.stdout.read() or b"{}"))
+        content = json.loads(process.stdout.read() or b"{}")
+        counts.faults.update(content.get("faults", {}))
+        counts.statuses.update(content.get("statuses", {}))
+        counts.ports = content.get("ports", ())
         process.wait(timeout=120)
         process.stdout.close()
 

@@ -21,8 +21,9 @@ def run_cosmos_trial(size: Size, *, seed: int) -> Verdict:
         create = [COMMAND, "store", "create", "--segment-entries", str(SEGMENT_ENTRIES)]
         environment = clean_environment(EVENTFEED_STORE=_store(url))
         subprocess.run(create, env=environment, cwd=folder, check=True, capture_output=True)
-        with bad_network(url, seed=seed, rate=FAULTS_RATE) as (network, faults):
-            verdict = run_trial(size, EVENTFEED_STORE=_store(network))
+        with bad_network(url, seed=seed, rate=FAULTS_RATE) as (urls, counts):
+            verdict = run_trial(size, EVENTFEED_STORE=_store(urls[0]))
+    faults = counts.faults
     losses, requests = faults[Fault.RESPONSE_LOST.name], faults.total()
     print(f"seed {seed}: {requests:,} requests, {losses:,} responses lost: {dict(faults)}")
     assert {fault.name for fault in Fault} <= set(faults), "some kind of fault did not occur"
