@@ -221,7 +221,12 @@ PRODUCTION_ONLY = {
 }
 # The inputs that differ between the stacks, by type.
 DIFFERENT_INPUTS = {
-    "cosmosdb:DatabaseAccount": {"backupPolicy", "capabilities", "locations", "publicNetworkAccess"},
+    "cosmosdb:DatabaseAccount": {
+        "capabilities",
+        "enablePerRegionPerPartitionAutoscale",
+        "locations",
+        "publicNetworkAccess",
+    },
     "cosmosdb:SqlResourceSqlContainer": {"options"},
     "keyvault:Vault": {
         "properties.publicNetworkAccess",
