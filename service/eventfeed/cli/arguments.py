@@ -12,7 +12,7 @@ class Command(click.Command):
         """See `click.Command.parse_args`."""
         values, _, parameters = self.make_parser(ctx).parse_args([*args])
         for parameter in parameters:
-            if _is_empty(values.get(parameter.name or "")):
+            if not ctx.resilient_parsing and _is_empty(values.get(parameter.name or "")):
                 name = parameter.get_error_hint(ctx)
                 raise click.UsageError(f"The value of {name} is empty. Is a variable of the shell unset?", ctx)
         return super().parse_args(ctx, args)

@@ -10,6 +10,7 @@ from rich.table import Table
 from eventfeed.cli.arguments import Group
 from eventfeed.cli.audit import audit
 from eventfeed.cli.compare import compare
+from eventfeed.cli.completion import completion
 from eventfeed.cli.migrate import migrate
 from eventfeed.cli.options import plain_failures, settings_here
 from eventfeed.cli.publish import publish
@@ -75,5 +76,5 @@ def doctor(host: str | None, port: int | None, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for command in (audit, compare, migrate, publish, read, scenarios, store, token):
+for command in (audit, compare, completion, migrate, publish, read, scenarios, store, token):
     main.add_command(command)
