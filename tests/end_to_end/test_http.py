@@ -13,6 +13,8 @@ from tests.support.raw_http import exchange, exchange_bytes
 from tests.support.service import RunningService, bearer
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
+# Attempts until the server reads the end of the connection before it has responded.
+HALF_CLOSES_MAX = 200
 FEED_HEADERS = {"link", "next", "feed-cursor", "feed-more", "etag", "cache-control", "vary", "content-type"}
 
 
@@ -75,11 +77,11 @@ def test_head_without_a_token_is_refused_like_get(service: RunningService, app: 
     ],
 )
 def test_options_and_405_name_the_same_methods(service: RunningService, path: str, methods: set[str]) -> None:
-    """`Allow` has every method of the path (RFC 9110 §10.2.1)."""
+    """`Allow` has every method of the path (RFC 9110 §10.2.1), in the same text."""
     options, refusal = service.client.options(path), service.client.request("PATCH", path)
 
     assert (204, 405) == (options.status_code, refusal.status_code)
-    assert methods == set(options.headers["allow"].split(", ")) == set(refusal.headers["allow"].split(", "))
+    assert ", ".join(sorted(methods)) == options.headers["allow"] == refusal.headers["allow"]
 
 
 @pytest.mark.parametrize("name", ["Authorization", "Person", "Last-Event-ID", "Content-Type"])
@@ -199,10 +201,13 @@ def test_answers_of_the_http_server_itself_are_described_in_the_reference(
 
 
 def test_client_that_closes_its_side_early_is_described_in_the_reference(service: RunningService) -> None:
-    """RFC 9112 §9.6 asks for the response. The HTTP server closes the connection; the reference says so."""
-    response = exchange(service.url, "GET", "/health/live", {}, half_close=True)
+    """RFC 9112 §9.6 asks for the response. The HTTP server closes the connection; the reference says so.
 
-    assert ("" == response) == ("`shutdown(SHUT_WR)`" in REFERENCE)
+    On a busy machine the response can be complete before the server reads the end.
+    """
+    responses = (exchange(service.url, "GET", "/health/live", {}, half_close=True) for _ in range(HALF_CLOSES_MAX))
+
+    assert ("" in responses) == ("`shutdown(SHUT_WR)`" in REFERENCE)
 
 
 def test_refusal_of_a_header_reads_the_body_first(service: RunningService) -> None:

@@ -216,6 +216,10 @@ def test_approval_can_be_created_replaced_and_withdrawn(bank_service: RunningSer
         (b'{"types": ["x"], "validTo": "2099-01-01T00:00:00Z", "reason": "\\ud800"}', [""]),
         (b'{"types": ["eventfeed.marker"], "validTo": "2099-01-01T00:00:00Z", "reason": "x"}', ["/types"]),
         (b'{"types": ["x"], "validTo": "0001-01-01T00:00:00+14:00", "reason": "x"}', ["/validTo"]),
+        (
+            b'{"types": ["x"], "validTo": "2099-01-01T00:00:00Z", "valid-to": "2098-01-01T00:00:00Z", "reason": "x"}',
+            ["/valid-to"],
+        ),
         (b'{"types": ["x"], "valid-to": "2099-01-01T00:00:00Z", "reason": "x", "orgNumber": "1"}', ["/orgNumber"]),
     ],
 )

@@ -252,6 +252,14 @@ def test_links_problems_and_issuer_use_the_public_url(tmp_path: Path) -> None:
     assert "http://localhost:8443/base/authentication/api/v1/openid/" == issuer
 
 
+def test_explanation_of_a_problem_marks_code(service: RunningService) -> None:
+    """A browser shows the name of a header as code, and not the marks around it."""
+    page = service.client.get("/problems/invalid-cursor").text
+
+    assert "<code>Feed-Cursor</code>" in page
+    assert "`" not in page
+
+
 def test_every_problem_type_is_the_url_of_an_explanation(service: RunningService) -> None:
     """The `type` of a problem is a page about its code."""
     problem = service.client.get("/events/api/v1/head").json()

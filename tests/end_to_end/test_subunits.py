@@ -1,6 +1,6 @@
 """Sub-units of a unit in the feeds of parties and resources (contract section 5, `includeSubunits`)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -145,11 +145,25 @@ def test_app_feed_does_not_include_subunits(units: RunningService) -> None:
     assert [{"parameter": "includeSubunits", "detail": "is no parameter of this feed"}] == problem["errors"]
 
 
-def test_subunits_need_a_unit_or_a_party(units: RunningService) -> None:
-    """The fault names the parameter."""
-    problem = assert_problem(read(units, MAIN, includeSubunits=True), 400, "invalid-request")
+@pytest.mark.parametrize(
+    ("reader", "visible"), [(MAIN, READABLE[MAIN]), (OFFICE, [OFFICE]), ("399999999", [])], ids=str
+)
+def test_request_without_a_party_includes_the_subunits_of_the_caller(
+    units: RunningService, reader: str, visible: Sequence[str]
+) -> None:
+    """It means the caller's own party, and those of its sub-units that it may read; for an unknown caller none."""
+    headers = bearer(units.token("x", organisation=reader))
+    query = {"after": "0", "size": "1000", "source": SOURCE, "includeSubunits": "true"}
 
-    assert [{"pointer": "/includeSubunits", "detail": "needs the parameter unit or party"}] == problem["errors"]
+    assert ids_of(*visible) == event_ids(read(units, reader, includeSubunits=True))
+    assert ids_of(*visible) == event_ids(units.client.get("/events/api/v1/app/party", params=query, headers=headers))
+
+
+def test_subunits_in_the_feed_of_a_resource_need_a_unit_or_a_party(units: RunningService) -> None:
+    """The fault names the parameter."""
+    problem = assert_problem(read_resource(units, MAIN, includeSubunits="true"), 400, "invalid-request")
+
+    assert [{"parameter": "includeSubunits", "detail": "needs the parameter unit or party"}] == problem["errors"]
 
 
 def test_unit_with_too_many_subunits_is_refused(units: RunningService) -> None:

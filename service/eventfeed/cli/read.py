@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from eventfeed.cli.pipe import watched_output
 from eventfeed.cli.terminal import escape_controls
 from eventfeed.client import Client, Event, Tokens, development_organisation, development_person, feeds
 from eventfeed.domain.principal import SCOPE_REPORTEES
+
+_INSTANCE = re.compile(r"([0-9]{1,18}/)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +144,8 @@ def read_party(
 @feed_options
 def read_instance(instance: str, since: str | None, *, types: Sequence[str], **options: object) -> None:
     """Read the public events of an instance, by its id: {partyId}/{guid} or the guid alone. It needs no token."""
+    if not _INSTANCE.fullmatch(instance.strip("/")):
+        raise click.UsageError(f"{instance} is not an instance: write {{partyId}}/{{guid}}, or the guid alone.")
     run(feeds.instance_feed(instance, types=types, since=since), None, options=options)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from eventfeed.cli import INTERRUPT_EXIT_CODE
 from eventfeed.cli.arguments import Command
 from eventfeed.cli.options import TTD, plain_errors, service_url, url_option
-from eventfeed.cli.terminal import escape_controls
+from eventfeed.cli.terminal import count_of_events, escape_controls
 from eventfeed.client import (
     Client,
     Event,
@@ -91,7 +91,7 @@ class Run:
         with Publisher(self.url, tokens=self.organisation(owner, SCOPE_PUBLISH)) as publisher:
             receipts = publisher.publish({**event, "type": each} for each in types)
         self.published += len(receipts)
-        click.echo(f"  published a case of {app} for party {party}: {len(receipts)} events")
+        click.echo(f"  published a case of {app} for party {party}: {count_of_events(len(receipts))}")
         return Case(instance, receipts[0].time, receipts[-1])
 
     def read(self, feed: feeds.Feed, tokens: Tokens | None = None, *, after: str = "0") -> Sequence[Event]:
@@ -99,7 +99,7 @@ class Run:
         with Client(self.url, tokens=tokens) as client:
             pages = list(client.pages(feed, after=after, size=1000))
         events = [event for page in pages for event in page.events]
-        click.echo(f"  {feed.method} {feed}: {len(events)} events, cursor {pages[-1].cursor}")
+        click.echo(f"  {feed.method} {feed}: {count_of_events(len(events))}, cursor {pages[-1].cursor}")
         in_order = all(event.sequence < successor.sequence for event, successor in pairwise(events))
         self.require(in_order, "the sequence increases strictly")
         return events
@@ -117,7 +117,9 @@ def scenarios(url: str | None) -> None:
                 scenario(run)
             click.echo("  passed\n")
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted: published {run.published} events so far, which stay in the log.", err=True)
+        click.echo(
+            f"\nInterrupted: published {count_of_events(run.published)} so far, which stay in the log.", err=True
+        )
         sys.exit(INTERRUPT_EXIT_CODE)
 
 

@@ -10,6 +10,7 @@ from eventfeed.cli.backup import backup, check, restore
 from eventfeed.cli.confirmation import require_confirmation, yes_option
 from eventfeed.cli.cost import cost
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
+from eventfeed.cli.terminal import count_of_events
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.moment import format_moment
 
@@ -92,7 +93,7 @@ def trim(before: int, *, yes: bool) -> None:
         if plan is None:
             return f"No event was deleted: none before {format_moment(before)}, or only the newest, which always stays."
         require_confirmation(
-            f"This deletes {_events(plan.events)}, registered from {format_moment(plan.first_time)} to "
+            f"This deletes {count_of_events(plan.events)}, registered from {format_moment(plan.first_time)} to "
             f"{format_moment(plan.last_time)}. Cursors before sequence {plan.last} are refused from then on (410).",
             yes=yes,
         )
@@ -100,7 +101,7 @@ def trim(before: int, *, yes: bool) -> None:
         log_start = -1
         while (new_start := await store.log.expire(before=plan.last_time + 1)) != log_start:
             log_start = new_start
-        return f"Deleted {_events(plan.events)}. The oldest event has sequence {log_start + 1}."
+        return f"Deleted {count_of_events(plan.events)}. The oldest event has sequence {log_start + 1}."
 
     click.echo(run_on_store(delete))
 
@@ -117,10 +118,6 @@ async def _plan_trim(log: "EventLog", *, before: int) -> Trim | None:
         return None
     (last_entry,) = await log.follow(after=last - 1, limit=1)
     return Trim(last - first_entry.sequence + 1, last, first_entry.time, last_entry.time)
-
-
-def _events(count: int) -> str:
-    return "1 event" if count == 1 else f"{count} events"
 
 
 for command in (backup, check, cost, restore):

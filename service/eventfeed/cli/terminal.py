@@ -1,4 +1,4 @@
-"""Text for terminals: a text of a server or a file never controls the terminal."""
+"""Text for terminals: numbers of events; and a text of a server or a file never controls the terminal."""
 
 import json
 import unicodedata
@@ -12,6 +12,11 @@ def escape_controls(text: str, *, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(each if each in keep else _escape(each) for each in text)
+
+
+def count_of_events(count: int) -> str:
+    """Return a number of events as text."""
+    return "1 event" if count == 1 else f"{count} events"
 
 
 def _escape(character: str) -> str:

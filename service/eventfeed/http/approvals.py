@@ -141,6 +141,8 @@ class _ApprovalBody(NamedTuple):
 
     def valid_to(self) -> int:
         """Return the end of the approval (µs)."""
+        if {"validTo", "valid-to"} <= self.members.keys():
+            self._add_fault("valid-to", "must not be combined with validTo, which has the same meaning")
         text = self.members.get("validTo", self.members.get("valid-to"))
         moment = parse_moment(text) if isinstance(text, str) else None
         if moment is None or not 0 <= moment <= VALID_TO_MAX:

@@ -2,6 +2,7 @@
 
 import html
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -168,6 +169,8 @@ _CODES = {
 }
 
 
+# A word of an explanation that is code.
+_CODE = re.compile("`([^`]+)`")
 # Of the framework's refusals, it is the only one with status 400.
 _INVALID_HOST = Fault(parameter="host", detail="must be a host name or an address, perhaps with a port (RFC 9110 §7.2)")
 
@@ -250,7 +253,10 @@ class Problems:
         problem = self._problem(request, code, detail=KINDS[code].explanation)
         if problem.status == HTTPStatus.BAD_REQUEST:
             problem = replace(problem, detail="The Host header is not valid.", errors=[_INVALID_HOST])
-        return _response(problem, refusal.headers or {})
+        headers = refusal.headers or {}
+        if "allow" in headers:  # in the order of the response to OPTIONS
+            headers = {**headers, "allow": ", ".join(sorted(headers["allow"].split(", ")))}
+        return _response(problem, headers)
 
     def on_defect(self, request: HttpRequest, defect: Exception) -> Response[bytes]:
         """Return the response for an unexpected exception, and log it."""
@@ -275,7 +281,7 @@ class Problems:
 def explanation_page(code: str) -> bytes:
     """Return the page behind a problem's `type`. Raises `KeyError` for an unknown code."""
     kind = KINDS[code]
-    title, text = html.escape(kind.title), html.escape(kind.explanation)
+    title, text = html.escape(kind.title), _CODE.sub(r"<code>\1</code>", html.escape(kind.explanation))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         f"<h1>{title}</h1><p>Code <code>{code}</code>, status {kind.status}.</p><p>{text}</p></html>"

@@ -14,7 +14,7 @@ import pytest
 from eventfeed.cli import run
 from eventfeed.cli.commands import main
 from eventfeed.cli.publish import LINE_BYTES_MAX, Lines
-from eventfeed.cli.terminal import escape_controls
+from eventfeed.cli.terminal import count_of_events, escape_controls
 from eventfeed.client.publishing import TEXT_BYTES_MAX
 from tests.service.client.answers import AFTER, GOOD, event, http, page
 from tests.support.answering_server import Answer, answering_server
@@ -79,6 +79,19 @@ def test_argument_with_an_empty_value_is_refused(words: list[str], capsys: pytes
     """The exit code is 2."""
     assert 2 == run(words)
     assert "empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("instance", ["x", "50000001/x", "x/6f1ee4a5-1f5e-4a3c-9a37-2d1f8d2a3b4c", "50000001"])
+def test_instance_of_another_form_is_refused(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message has the form. Without this check the service would respond that it has no such path."""
+    assert 2 == run(["read", "instance", instance])
+    assert f"{instance} is not an instance: write {{partyId}}/{{guid}}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 events"), (1, "1 event"), (2, "2 events")])
+def test_number_of_events_is_in_plain_english(count: int, text: str) -> None:
+    """One event is no plural."""
+    assert text == count_of_events(count)
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)

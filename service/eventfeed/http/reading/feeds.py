@@ -85,8 +85,11 @@ class Feeds(NamedTuple):
     ) -> HttpResponse:
         """Respond with a party's feed; with the caller's own if the request names no party."""
         subject = await find_subject(parameters, self.register)
+        is_own = subject is None
         if subject is None:
-            feed = party_feed(NOBODY if principal.party is None else f"{PREFIX}{principal.party}", principal)
+            subject = NOBODY if principal.party is None else f"{PREFIX}{principal.party}"
+        if is_own and not parameters.include_subunits:
+            feed = party_feed(subject, principal)
         else:
             subjects = await self._with_relation(await self._with_subunits(subject, parameters), principal)
             feed = unit_feed(_require_few(subjects, request), principal)

@@ -86,7 +86,7 @@ def body_members(body: bytes, faults: list[Fault]) -> Iterator[tuple[str, str]]:
         faults.append(Fault(pointer="", detail=f"must be a JSON object of parameters: {reason}"))
         return
     faults += [Fault(pointer=member_pointer(name), detail="must not be repeated") for name in members.repeated()]
-    for name, value in members:
+    for name, value in dict(members).items():
         may_be_list = ALIASES.get(name, name) in _LISTS and not isinstance(value, Members)
         for each in value if may_be_list and isinstance(value, list) else [value]:
             match each:

@@ -52,23 +52,29 @@ T = TypeVar("T")
 
 
 class ParameterSet(NamedTuple):
-    """The parameters of a feed: their names, the required ones, and whether `from` or `after` is required."""
+    """The parameters of a feed: their names, the required ones, and whether `from` or `after` is required.
+
+    `is_of_party` is true of the feed of a party: that of the caller if no party is named.
+    """
 
     names: frozenset[str]
     mandatory: frozenset[str] = frozenset()
     needs_start: bool = True
     has_wildcards: bool = True
+    is_of_party: bool = False
 
 
 _EVERYWHERE = frozenset({"after", "from", "to", "eventType", "source", "size"})
+# One of them is required, but for some feeds.
+_STARTS = START_NAMES | {"from"}
 # The names of HTTP Feeds, in the query of every GET.
 _HTTP_FEEDS = frozenset({"lastEventId", "timeout"})
 # The caller of the instance feed is anonymous: these would reveal who an instance is about.
 _PARTIES = frozenset({"party", "unit", "person", "subject", "alternativeSubject"})
 ANY_FEED = ParameterSet(_EVERYWHERE | _PARTIES)
 REPORTEE_FEED = ANY_FEED._replace(mandatory=frozenset({"eventType"}), has_wildcards=False)
-PARTY_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"includeSubunits"})
-RESOURCE_FEED = PARTY_FEED._replace(names=PARTY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
+PARTY_FEED = ANY_FEED._replace(names=ANY_FEED.names | {"includeSubunits"}, is_of_party=True)
+RESOURCE_FEED = ANY_FEED._replace(names=PARTY_FEED.names | {"resource"}, mandatory=frozenset({"resource"}))
 HTTP_FEED = ANY_FEED._replace(needs_start=False)
 INSTANCE_FEED = ParameterSet(_EVERYWHERE, needs_start=False)
 
@@ -135,6 +141,7 @@ class _Fields:
             self._aliases[parameter] = name
             self._values.setdefault(parameter, []).append(value)
         self._check_names(parameter_set)
+        self._parameter_set = parameter_set
         self._convert_type = convert_type if parameter_set.has_wildcards else convert_exact_type
 
     def _check_names(self, parameter_set: ParameterSet) -> None:
@@ -144,7 +151,7 @@ class _Fields:
             del self._values[name]
         for name in sorted(parameter_set.mandatory - names):
             self.add_fault(name, "is required")
-        if parameter_set.needs_start and names.isdisjoint(START_NAMES | {"from"}):
+        if parameter_set.needs_start and names.isdisjoint(_STARTS):
             self.add_fault("from", "is required, or after: a time, or a cursor (0 is the beginning)")
 
     def add_fault(self, name: str, detail: str) -> None:
@@ -219,7 +226,8 @@ class _Fields:
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
             self.add_fault("to", "is before from")
-        if parameters.include_subunits and self._values.keys().isdisjoint({"unit", "party"}):
+        names_party = self._parameter_set.is_of_party or not self._values.keys().isdisjoint({"unit", "party"})
+        if parameters.include_subunits and not names_party:
             self.add_fault("includeSubunits", "needs the parameter unit or party")
         if self.faults:
             raise InvalidRequest(f"Faults found: {len(self.faults)}.", faults=self.faults)
@@ -287,6 +295,8 @@ def parse_body(
     pairs = resume([pair for pair in pairs if pair[0] in _LINK_NAMES], headers)
     link_names = {name for name, _ in pairs}
     members = [pair for pair in body_members(body, faults) if pair[0] not in link_names]
+    if not _STARTS.isdisjoint((fault.parameter or fault.pointer or "from").removeprefix("/") for fault in faults):
+        parameter_set = parameter_set._replace(needs_start=False)  # the start, or the whole body, has a fault already
     fields = _Fields(
         [*pairs, *members, *header_pairs(headers)], parameter_set, body=frozenset(name for name, _ in members)
     )

@@ -216,6 +216,7 @@ def test_cursor_and_size_of_the_query_replace_those_of_the_body() -> None:
         ("unit=310000011&includeSubunits=true", True),
         ("party=5&includeSubunits=true", True),
         ("party=5&includeSubunits=false", False),
+        ("includeSubunits=true", True),
         ("includeSubunits=false", False),
         ("party=5", False),
     ],
@@ -241,8 +242,6 @@ def test_member_that_includes_subunits_is_a_boolean(value: str, *, is_included: 
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("includeSubunits=true", ["includeSubunits"]),
-        ("subject=/party/5&includeSubunits=true", ["includeSubunits"]),
         ("party=5&includeSubunits=True", ["includeSubunits"]),
         ("party=5&includeSubunits=1", ["includeSubunits"]),
         ("party=5&includeSubunits=", ["includeSubunits"]),
@@ -253,11 +252,20 @@ def test_member_that_includes_subunits_is_a_boolean(value: str, *, is_included: 
     ],
 )
 def test_invalid_inclusion_of_subunits_is_reported(query: str, names: list[str]) -> None:
-    """It needs a unit or a party, and is true or false."""
+    """It is true or false."""
     with pytest.raises(InvalidRequest) as refusal:
         parse_query(f"after=0&{query}".encode(), parameter_set=PARTY_FEED)
 
     assert names == [fault.parameter for fault in refusal.value.faults]
+
+
+@pytest.mark.parametrize("query", ["", "subject=/party/5&", "person=1&"])
+def test_subunits_in_the_feed_of_a_resource_need_a_unit_or_a_party(query: str) -> None:
+    """That feed has no party of its own."""
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_query(f"after=0&resource=urn:a:b&{query}includeSubunits=true".encode(), parameter_set=RESOURCE_FEED)
+
+    assert "includeSubunits" in [fault.parameter for fault in refusal.value.faults]
 
 
 @pytest.mark.parametrize("value", ["1", "0", '"yes"', "[true]", "{}", '""'])
@@ -502,6 +510,32 @@ def test_member_outside_of_its_grammar_is_refused(body: str, pointers: list[str]
     assert set(pointers) <= {
         fault.pointer or f"/{fault.parameter}" if fault.pointer != "" else "" for fault in refusal.value.faults
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "names"),
+    [
+        ('{"after": 0, "after": 1}', "", ["/after"]),
+        ('{"after": 0, "eventType": "x", "eventType": "y*z"}', "", ["/eventType", "/eventType"]),
+        ('{"after": true}', "", ["/after"]),
+        ('{"after": 1.5, "size": 0}', "", ["/after", "/size"]),
+        ('{"from": []}', "", ["/from"]),
+        ('{"from": "2020-01-01"}', "", ["/from"]),
+        ("[]", "", [""]),
+        ("{}", "from=2020-01-01T00:00:00Z", ["from"]),
+        ("{}", "lastEventId=1", ["lastEventId"]),
+        ('{"after": null}', "", ["from"]),
+        ('{"to": true}', "", ["/to", "from"]),
+    ],
+)
+def test_only_what_is_wrong_with_a_body_is_a_fault(body: str, query: str, names: list[str]) -> None:
+    """A start that has a fault of its own is not also missing, and a repeated member has one fault."""
+    with pytest.raises(InvalidRequest) as refusal:
+        body_parameters(body, query)
+
+    assert names == sorted(
+        fault.pointer if fault.pointer is not None else str(fault.parameter) for fault in refusal.value.faults
+    )
 
 
 def test_sources_of_a_body_may_be_a_list() -> None:
