@@ -5,10 +5,13 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 
-from eventfeed.domain.errors import OutcomeUnknown
+from eventfeed.domain.errors import NotDone, OutcomeUnknown
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import EventLog, Head, Lookup, Scan
+
+# The time that the store asks for when it refuses an append.
+RETRY_SECONDS = 30
 
 
 class Fault(enum.Enum):
@@ -19,6 +22,7 @@ class Fault(enum.Enum):
     REQUEST_LOST = enum.auto()  # not done, and the appender gets no response
     FIRST_ONLY = enum.auto()  # only the first entry is written, as some emulators do
     LATE = enum.auto()  # not done now: the request arrives after the next one
+    REFUSED = enum.auto()  # certainly not done
 
 
 class FaultyLog:
@@ -28,7 +32,7 @@ class FaultyLog:
         self._log, self.plan = log, deque(plan)
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
         self.engine = log.engine
-        self.end_ages = log.end_ages
+        self.linger_seconds_max, self.end_ages = log.linger_seconds_max, log.end_ages
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.append_started = asyncio.Event()
         self.follows = self.scans = 0
@@ -52,6 +56,8 @@ class FaultyLog:
             case Fault.LATE:
                 self._late = after, entries
                 raise OutcomeUnknown("the request is late")
+            case Fault.REFUSED:
+                raise NotDone("The store refused it: status 429.", retry_seconds=RETRY_SECONDS)
 
     async def deliver_late(self) -> None:
         """Execute the late request."""

@@ -18,7 +18,9 @@ Failure                       code
 ├── TooManyRequests           too-many-requests     slow down
 └── Unavailable               unavailable           try again after a while
     ├── TailMoved             another writer appended first: read the new tail, append again
-    ├── OutcomeUnknown        an append may or may not be in: read the positions
+    ├── NotDone               the store certainly did nothing: wait as long as it asks, and repeat
+    │   └── StoreAway         no request is sent for now: fail at once, or serve what is in memory
+    ├── OutcomeUnknown        a write may or may not be done: read the positions
     ├── StoreUnusable         the store takes nothing until its fault is removed: fail, do not try again
     └── LogDamaged            the log contradicts itself: stop serving it
 """
@@ -151,8 +153,16 @@ class TailMoved(Unavailable):
         self.expected, self.actual = expected, actual
 
 
+class NotDone(Unavailable):
+    """The store certainly did nothing. `retry_seconds` is its own, the detail has the status that it responded with."""
+
+
+class StoreAway(NotDone):
+    """Nothing was sent: the store does not respond, or has asked this process to wait."""
+
+
 class OutcomeUnknown(Unavailable):
-    """The store did not confirm an append. Read the positions to learn the outcome."""
+    """The store did not confirm a write, which may be done. A read has no such outcome."""
 
 
 class StoreUnusable(Unavailable):

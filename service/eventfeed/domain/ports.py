@@ -60,7 +60,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 class EventLog(Protocol):
     """Consecutive numbers, each an entry that never changes. Every method is safe to repeat.
 
-    Every method raises `Unavailable` when the store does not respond.
+    Every method raises `Unavailable` when the store does not respond: `NotDone` if the store certainly did nothing,
+    and `StoreAway` if nothing was sent.
     """
 
     # The name of the engine, for telemetry.
@@ -68,6 +69,8 @@ class EventLog(Protocol):
     # The most entries and bytes of events in one append.
     batch_entries_max: int
     batch_bytes_max: int
+    # The longest time (s) that a busy appender may wait for a batch to grow. 0.0: writes are cheap, however small.
+    linger_seconds_max: float
     # True if the store deletes entries by age alone, the last one too: a new entry must come before that.
     end_ages: bool
 
@@ -78,8 +81,8 @@ class EventLog(Protocol):
     def append(self, entries: Sequence[Entry], *, after: int) -> Awaitable[None]:
         """Make `entries`, numbered from `after` + 1, durable: all of them or a first part.
 
-        Raises `TailMoved` if the log does not end at `after`, and `OutcomeUnknown` if the store did not confirm; then
-        `follow` shows the outcome, position by position.
+        Raises `TailMoved` if the log does not end at `after`, `NotDone` if nothing was written, and `OutcomeUnknown` if
+        the store did not confirm; then `follow` shows the outcome, position by position.
         """
         ...
 

@@ -152,7 +152,8 @@ KINDS: Mapping[str, Kind] = {
         503,
         "Temporarily unavailable",
         "The service, or another service that it depends on, does not respond. Wait for `Retry-After` seconds and send "
-        "the same request again. A publish whose events have ids can always be repeated.",
+        "the same request again. A publish whose events have ids can always be repeated; unless `detail` ends with "
+        "'Nothing was written.', some of its events may be stored.",
     ),
 }
 

@@ -6,10 +6,14 @@ the append fails: so no other writer can store the same identity, or become the 
 
 After a failed or unconfirmed append the appender reads the positions of the batch. If the entries there have its write
 id, the batch is stored. If they have another write id, another writer was first, and the batch is planned again. If
-the positions are empty, the same entries are appended again.
+the positions are empty, the same entries are appended again. An append that was certainly not done ends at once, and
+the next batch follows. While an outcome stays unknown, nothing else is appended, and publishers get 503.
+
+Each append has a price, so a busy appender waits a moment for the next batch to grow. An idle one never waits.
 """
 
 import asyncio
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,11 +21,12 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple, assert_never
 
 from eventfeed.backoff import Backoff
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, StoreUnusable, TailMoved, Unavailable
+from eventfeed.domain.errors import LogDamaged, NotDone, StoreUnusable, TailMoved, Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import EventLog, Head, StoredEvent
 from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
 from eventfeed.log.clock import MachineClock
+from eventfeed.log.doubt import Doubt, explain, without_turn
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.usability import usability_of_log
 from eventfeed.telemetry.telemetry import Telemetry
@@ -60,6 +65,10 @@ class Appender:
         self._queue_events = 0
         self._queue_bytes = 0
         self._has_work = asyncio.Event()
+        # The batch under way, and True once some of its events are stored.
+        self._batch: Sequence[PendingPublish] = ()
+        self._has_stored = False
+        self._doubt = Doubt(self._refuse_publishes)
         self._usability = usability_of_log(log, tail)
 
     @property
@@ -75,12 +84,14 @@ class Appender:
     def publish(self, submission: Submission) -> "asyncio.Future[Sequence[Receipt]]":
         """Queue a submission. The future gets the receipts, in the order of the events, once all of them are durable.
 
-        Raises `EventConflict` or `ForeignSource` if nothing was written. Raises `Unavailable` if the queue is full or
-        the store did not confirm in time: some events may be stored, and repeating the submission is safe.
+        Raises `EventConflict`, `ForeignSource` or `NotDone` if nothing was written. Raises `OutcomeUnknown` if some
+        events may be stored; repeating the submission is safe.
         """
+        if self._doubt.is_long:
+            raise without_turn()
         pending, events = PendingPublish(submission), len(submission.events)
         if self._queue_events + events > QUEUE_EVENTS_MAX or self._queue_bytes + pending.size > QUEUE_BYTES_MAX:
-            raise Unavailable("Too many events are waiting to be written.")
+            raise NotDone("Too many events are waiting to be written. Nothing was written.")
         self._queue.append(pending)
         self._queue_events += events
         self._queue_bytes += pending.size
@@ -102,11 +113,13 @@ class Appender:
 
     async def run(self) -> None:
         """Write batches until cancelled; then fail the publishes still in the queue."""
-        batch: Sequence[PendingPublish] = ()
+        loop, busy_until, publishes = asyncio.get_running_loop(), float("-inf"), 0
         try:
             while True:
                 await self._has_work.wait()
-                batch = self._next_batch()
+                if busy_until > loop.time():
+                    await self._let_grow(publishes, until=busy_until)
+                batch = self._batch = self._next_batch()
                 try:
                     outcomes = await self._commit_observed(batch)
                 except Unavailable as failure:
@@ -116,9 +129,37 @@ class Appender:
                     outcomes = [failure] * len(batch)
                 for pending, outcome in zip(batch, outcomes, strict=True):
                     pending.resolve(outcome)
+                publishes = len(batch) + len(self._queue)
+                busy_until = loop.time() + self._log.linger_seconds_max if publishes > 1 else float("-inf")
         finally:
-            for pending in (*batch, *self._queue):
+            for pending in (*self._batch, *self._queue):
                 pending.resolve(Unavailable("The service is stopping."))
+
+    async def _let_grow(self, publishes: int, *, until: float) -> None:
+        """Wait for so many publishes, or a full batch, but not beyond a time (event loop, s).
+
+        The number is that of the last batch and of those that waited meanwhile: mostly the same clients come again.
+        """
+        log = self._log
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while (
+                    len(self._queue) < publishes
+                    and self._queue_events < log.batch_entries_max
+                    and self._queue_bytes < log.batch_bytes_max
+                ):
+                    self._has_work.clear()
+                    await self._has_work.wait()
+
+    def _refuse_publishes(self, failure: Unavailable) -> None:
+        """Fail the publishes of the batch under way with `failure`, and those that wait, of which nothing was sent."""
+        for pending in self._batch:
+            pending.resolve(failure)
+        for pending in self._queue:
+            pending.resolve(without_turn())
+        self._queue.clear()
+        self._queue_events = self._queue_bytes = 0
+        self._has_work.clear()
 
     def _next_batch(self) -> "Sequence[PendingPublish]":
         """Remove from the queue, in order, as many whole submissions as fit into one append."""
@@ -132,7 +173,9 @@ class Appender:
             batch.append(self._queue.popleft())
             self._queue_events -= len(pending.submission.events)
             self._queue_bytes -= pending.size
-        if not self._queue:
+        if self._queue:
+            self._has_work.set()
+        else:
             self._has_work.clear()
         return batch
 
@@ -145,7 +188,21 @@ class Appender:
             return await self._commit(submissions)
 
     async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
-        """Plan and write a batch, again after each lost race; return the outcome of each submission."""
+        """Write a batch; return the outcome of each submission. A failure says what is known of the events."""
+        self._has_stored = False
+        try:
+            return await self._plan_and_write(submissions)
+        except (StoreUnusable, LogDamaged):
+            raise
+        except Unavailable as failure:
+            may_be_stored = self._has_stored or self._doubt.failure is not None
+            raise explain(failure, may_be_stored=may_be_stored) from failure
+        finally:
+            if self._doubt.failure is not None:
+                self._doubt.end()
+
+    async def _plan_and_write(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
+        """Plan and write a batch, again after each lost race."""
         events = [event for submission in submissions for event in submission.events]
         budget, write_ids, began = RetryBudget(self._random), set[str](), asyncio.get_running_loop().time()
         while True:
@@ -162,6 +219,7 @@ class Appender:
                 await self._read_up_to(max((each.sequence for each in lookup.identities.values()), default=0))
                 return _outcomes(submissions, plan, write=_WrittenBatch(entries=entries, write_ids=write_ids))
             self._telemetry.race_lost(self._log.engine)
+            self._doubt.end()
             await budget.wait(at_most=RACE_SECONDS_MAX)
             await self._tail.refresh(past=self._tail.head.end_offset + 1)
 
@@ -185,7 +243,7 @@ class Appender:
     async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
         """Write entries at their positions. Return False if a position has another write id, True if all are stored."""
         while entries:
-            after, reason = entries[0].sequence - 1, ""
+            after = entries[0].sequence - 1
             try:
                 await self._log.append(entries, after=after)
                 self._usability.appended = asyncio.get_running_loop().time()
@@ -197,14 +255,14 @@ class Appender:
             except Unavailable as failure:
                 if isinstance(failure, TailMoved) and failure.actual < after:
                     return False  # the next look at the end explains it: an older copy may have been restored
-                if isinstance(failure, OutcomeUnknown):
-                    reason = f" {failure}"
+                self._doubt.note(failure)
                 actual = await self._read_positions(after=after, limit=len(entries))
             if not actual:
-                await budget.wait(reason=reason)
+                await budget.wait(reason=self._doubt.failure)
                 continue
             self._tail.advance(actual)
             own = [entry for entry in actual if entry.write_id == entries[0].write_id]
+            self._has_stored = self._has_stored or bool(own)
             if len(own) < len(actual):
                 return False
             entries = entries[len(own) :]
@@ -249,12 +307,11 @@ class RetryBudget:
     def _backoff(self) -> Backoff:
         return Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=self._random)
 
-    async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX, reason: str = "") -> None:
+    async def wait(self, *, at_most: float = BACKOFF_SECONDS_MAX, reason: Unavailable | None = None) -> None:
         """Wait before the next attempt. Raises `Unavailable` when the time is up."""
         if asyncio.get_running_loop().time() > self._deadline:
-            raise Unavailable(
-                f"The log did not confirm the events in time.{reason} Repeating the publish is safe.", retry_seconds=2
-            )
+            because = f" {reason}" if reason else ""
+            raise Unavailable(f"The log did not confirm the events in time.{because}", retry_seconds=2)
         await asyncio.sleep(self._backoff.next_delay(at_most=at_most))
 
 

@@ -73,9 +73,27 @@ MUTANTS = {
     ),
     "a retry with other submissions": Mutant(
         "log/appender.py",
-        "                await budget.wait(reason=reason)\n                continue\n",
-        "                await budget.wait(reason=reason)\n                return False\n",
+        "                await budget.wait(reason=self._doubt.failure)\n                continue\n",
+        "                await budget.wait(reason=self._doubt.failure)\n                return False\n",
         APPENDER,
+    ),
+    "a doubt ended by a refusal of the retry": Mutant(
+        "log/doubt.py",
+        "if self.failure is not None or isinstance(failure, TailMoved):",
+        "if isinstance(failure, TailMoved):",
+        "tests/service/log/test_doubt.py",
+    ),
+    "a doubt kept after it is resolved": Mutant(
+        "log/appender.py",
+        "            self._doubt.end()\n            await budget",
+        "            await budget",
+        "tests/service/log/test_doubt.py",
+    ),
+    "nothing written said of events that may be stored": Mutant(
+        "log/appender.py",
+        "may_be_stored = self._has_stored or self._doubt.failure is not None",
+        "may_be_stored = False",
+        "tests/service/log/test_doubt.py",
     ),
     "the last entry expired": Mutant(
         "log/sqlite/log.py",

@@ -76,6 +76,7 @@ class CosmosLog:
     batch_bytes_max = 1_400_000
     import_entries_max = 100
     engine = "cosmos"
+    linger_seconds_max = 0.02
     end_ages = True
 
     def __init__(

@@ -51,6 +51,7 @@ class SqliteLog:
     batch_bytes_max = 8 * 1024 * 1024
     import_entries_max = 5_000
     engine = "sqlite"
+    linger_seconds_max = 0.0
     end_ages = False
 
     def __init__(self, path: Path, *, new_name: Callable[[], str], for_import: bool = False) -> None:
