@@ -143,7 +143,7 @@ _ROWS = (
     Row(
         "commits a second",
         lambda price: price.estimate.commits.a_second,
-        "each process: one commit after the time to the next event and the time in which it gathers events",
+        "processes x commits of a process, and all of them one after another",
     ),
     Row("events a commit", lambda price: price.estimate.commits.events, "events a second / commits a second"),
     Row(
@@ -175,9 +175,10 @@ _ROWS = (
     _verb("find", "commits x attempts x physical partitions x query"),
     _verb("owners", "new instances x write + queries for instances new to a process x partitions of owners x query"),
     _verb("head", "processes x reads of the end x query; partition of the newest segment"),
+    _verb("seek", "processes x reads of the log start x 3 queries; counted for the newest segment, an upper bound"),
     _verb("follow", "processes x (queries + reads of the other processes' commits); partition of the newest segment"),
     _verb("page", "events x reads from the store / 50 x (query + reads of the commits)"),
-    _verb("records", "the manifest, read once a second by each process"),
+    _verb("records", "processes / time between two reads of the manifest x query"),
     Row(
         "start of a process (RU, once)",
         lambda price: price.estimate.start_units,
@@ -186,7 +187,7 @@ _ROWS = (
     Row(
         "newest partition (RU/s)",
         lambda price: price.estimate.log.busiest_units,
-        "append, head, follow, and one part of find and page",
+        "append, head, seek, follow, and one part of find and page",
     ),
     Row(
         "autoscale maximum of commits (RU/s)",

@@ -9,8 +9,6 @@ from eventfeed.app.cost import azure, workload
 DAY_SECONDS = 86_400
 GB = 1e9
 KB = 1_024
-# The largest step towards the events that fit into a document.
-_SHRINKING = 0.99
 
 
 class Load(NamedTuple):
@@ -120,8 +118,9 @@ def estimate(load: Load) -> Estimate:
         units=sum(newest.values()) + everywhere,
         busiest_units=sum(newest.values()) + everywhere / partitions,
     )
+    manifests = load.processes / workload.MANIFEST_SECONDS.value * azure.QUERY_UNITS.value
     # Approvals, the audit log and the manifest need less than the smallest throughput.
-    records = Container(0.0, 1, units=float(load.processes), busiest_units=float(load.processes))
+    records = Container(0.0, 1, units=manifests, busiest_units=manifests)
     return Estimate(
         load=load,
         commits=commits,
@@ -144,9 +143,10 @@ def commits_of(load: Load) -> Commits:
 
     A process that waits for nothing commits at once. A busy one gathers events, and all append one after another.
     """
-    pause = load.processes / load.events_a_second + workload.LINGER_SECONDS.value
-    rate = min(load.processes / pause, 1 / workload.COMMIT_SECONDS.value)
-    events = _events_that_fit(load, min(load.events_a_second / rate, workload.COMMIT_EVENTS.value))
+    of_each = workload.COMMITS.at(load.events_a_second / load.processes)
+    rate = min(load.processes * of_each, 1 / workload.COMMIT_SECONDS.value)
+    fitting = workload.COMMIT_ROW_BYTES.value / (load.event_bytes + workload.ROW_BYTES.value)
+    events = min(load.events_a_second / rate, workload.COMMIT_EVENTS.value, fitting)
     rate = load.events_a_second / events
     others = rate * (load.processes - 1) / load.processes
     return Commits(
@@ -162,13 +162,6 @@ def commits_of(load: Load) -> Commits:
             + workload.COMMIT_TERMS.value
         ),
     )
-
-
-def _events_that_fit(load: Load, events: float) -> float:
-    """Return the events of a commit, fewer if its document would be too large. Fewer events compress less."""
-    while events > 1 and (size := _document_bytes(load, events)) > workload.COMMIT_BYTES_MAX.value:
-        events = max(1.0, events * min(_SHRINKING, workload.COMMIT_BYTES_MAX.value / size))
-    return events
 
 
 def _document_bytes(load: Load, events: float) -> float:
@@ -193,6 +186,7 @@ def _units_of_newest(load: Load, commits: Commits) -> Mapping[str, float]:
     return {
         "append": commits.a_second * commits.attempts * commits.write_units,
         "head": load.processes * heads * azure.QUERY_UNITS.value,
+        "seek": load.processes * workload.LOG_STARTS.value * 3 * azure.QUERY_UNITS.value,
         "follow": load.processes * (min(heads, others) * azure.QUERY_UNITS.value + others * commits.read_units),
     }
 

@@ -17,7 +17,7 @@ BODY_SHARE = Curve(
 )
 COLUMN_BYTES = Curve(
     "stored bytes of an event's other columns, by events a commit",
-    ((1, 128), (2, 101), (3, 92), (5, 85), (10, 78), (50, 73)),
+    ((1, 150), (2, 120), (3, 110), (5, 103), (10, 91), (20, 85), (50, 81), (500, 78)),
     "bytes",
     _MEASURED,
 )
@@ -27,19 +27,27 @@ KINDS = Curve(
     "types",
     _MEASURED,
 )
+ROW_BYTES = Rule("bytes of an event's other columns before compression", 420, "bytes", _MEASURED)
 INSTANCE_SHARE = Rule("new instances for each event", 0.125, "instances", _MEASURED)
 COMMIT_BYTES = Rule("bytes of a commit's document without its events and index terms", 450, "bytes", _MEASURED)
 EVENT_TERM_BYTES = Rule("id, identity, instance and subject of an event", 120, "bytes", _MEASURED)
 KIND_TERM_BYTES = Rule("app, type and resource of a kind of event", 110, "bytes", _MEASURED)
 OWNER_BYTES = Rule("document of an owner and its index", 400, "bytes", _MEASURED)
 
-LINGER_SECONDS = Rule("longest time in which a busy process gathers events for a commit", 0.02, "s", _DECIDED)
+COMMITS = Curve(
+    "commits a second of a process, by its events a second: it commits at once, and gathers up to 20 ms if it is busy",
+    ((0, 0), (5, 5), (10, 9.7), (25, 22), (50, 34.3), (100, 39.3), (250, 36), (500, 34.4), (2_500, 33.4)),
+    "commits",
+    "simulated with random arrivals and the time of a commit",
+)
 COMMIT_EVENTS = Rule("most events of a commit", 500, "events", _DECIDED)
-COMMIT_BYTES_MAX = Rule("most bytes of a commit's document", 1_500_000, "bytes", _DECIDED)
+COMMIT_ROW_BYTES = Rule("most bytes of a commit's events before compression", 1_000_000, "bytes", _DECIDED)
 EVENT_TERMS = Rule("index terms of an event: id, identity, instance, subject", 4, "terms", _DECIDED)
 KIND_TERMS = Rule("index terms of a kind of event: app, type, resource", 3, "terms", _DECIDED)
 COMMIT_TERMS = Rule("index terms of a commit besides: four numbers, id, `_ts`", 6, "terms", _DECIDED)
 HEADS = Rule("reads of the end, for each process with readers", 10, "a second", _DECIDED)
+LOG_STARTS = Rule("reads of the log start, three queries each, for each process with readers", 1, "a second", _DECIDED)
+MANIFEST_SECONDS = Rule("time between two reads of the manifest by a process", 30, "s", _DECIDED)
 MEMORY_EVENTS = Rule("newest events that a process reads at its start", 10_000, "events", _DECIDED)
 OWNER_RETENTIONS = Rule("time to live of an owner, in retentions", 1.5, "retentions", _DECIDED)
 

@@ -61,22 +61,21 @@ def test_idle_process_commits_each_event_alone() -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4, 50])
-def test_busy_processes_commit_at_most_50_times_a_second_each_and_one_after_another(processes: int) -> None:
+def test_busy_processes_commit_at_most_40_times_a_second_each_and_one_after_another(processes: int) -> None:
     """The events gather in larger commits instead."""
     commits = commits_of(LOAD._replace(events_a_second=10_000, processes=processes))
 
-    assert commits.a_second <= min(50 * processes, 1 / workload.COMMIT_SECONDS.value)
+    assert commits.a_second <= min(40 * processes, 1 / workload.COMMIT_SECONDS.value)
     assert 10_000 == pytest.approx(commits.a_second * commits.events)
 
 
-def test_commit_has_at_most_500_events_and_one_and_a_half_megabytes() -> None:
+def test_commit_has_at_most_500_events_and_a_megabyte_of_them() -> None:
     """More events are more commits."""
-    many = commits_of(LOAD._replace(events_a_second=200_000))
+    many = commits_of(LOAD._replace(events_a_second=200_000, event_bytes=500))
     large = commits_of(LOAD._replace(events_a_second=10_000, event_bytes=131_072))
 
     assert 500 == many.events
-    assert large.events < 200
-    assert 1_400_000 < large.document_bytes <= 1_500_000
+    assert 7 < large.events < 8
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_parts_of_an_estimate_agree() -> None:
 
     assert price.log.units + price.owners.units + price.records.units == pytest.approx(sum(units.values()))
     assert price.log.partitions * 50 >= price.log.storage_gb > (price.log.partitions - 1) * 50
-    assert price.log.busiest_units >= units["append"] + units["head"] + units["follow"]
+    assert price.log.busiest_units >= units["append"] + units["head"] + units["seek"] + units["follow"]
     assert 2 * units["find"] == pytest.approx(
         estimate(LOAD._replace(partitions=2 * price.log.partitions)).request_units["find"]
     )
