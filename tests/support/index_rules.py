@@ -28,7 +28,7 @@ _RANGE = re.compile(rf"c\.(\w+) (>=?|<=?) {_VALUE}")
 _PREFIX = re.compile(rf"STARTSWITH\(c\.(\w+), {_VALUE}\)")
 _ELEMENT = re.compile(rf"ARRAY_CONTAINS\(c\.(\w+), {_VALUE}\)")
 _ORDER = re.compile(r"c\.(\w+)(?: (ASC|DESC))?")
-_ALWAYS_INDEXED = frozenset({"/id/?", "/_ts/?"})
+_ALWAYS = frozenset({"/id/?", "/_ts/?"})
 
 
 class Filter(NamedTuple):
@@ -63,7 +63,7 @@ def parse(sql: str) -> Query:
     if match is None:
         raise ValueError(f"not understood: {sql}")
     filters = [_filter(each) for each in _split(match["filters"] or "", " AND ")]
-    return Query(filters, [_ordered(each) for each in _split(match["order"] or "", ", ")])
+    return Query(filters, [_direction(each) for each in _split(match["order"] or "", ", ")])
 
 
 def _split(text: str, separator: str) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _filter(text: str) -> Filter:
     return Filter(text, [""])
 
 
-def _ordered(text: str) -> tuple[str, str]:
+def _direction(text: str) -> tuple[str, str]:
     match = _ORDER.fullmatch(text)
     if match is None:
         raise ValueError(f"not understood: ORDER BY {text}")
@@ -106,19 +106,19 @@ def _ordered(text: str) -> tuple[str, str]:
 
 def scan_faults(sql: str, policy: Mapping[str, Any]) -> Sequence[str]:
     """Return the reasons why a query scans a container with this indexing policy."""
-    query, indexed = parse(sql), {each["path"] for each in policy["includedPaths"]} | _ALWAYS_INDEXED
+    query, indexes = parse(sql), {each["path"] for each in policy["includedPaths"]} | _ALWAYS
     if not query.filters:
         return ["it has no filter"]
-    without_index = [each for each in query.filters if not set(each.paths) <= indexed]
+    without_index = [each for each in query.filters if not set(each.paths) <= indexes]
     faults = [] if "id" in query.equal else [f"{each.text} has no index" for each in without_index]
-    return [*faults, *_order_faults(query, policy, indexed=indexed)]
+    return [*faults, *_order_faults(query, policy, indexes=indexes)]
 
 
-def _order_faults(query: Query, policy: Mapping[str, Any], *, indexed: set[str]) -> Iterator[str]:
+def _order_faults(query: Query, policy: Mapping[str, Any], *, indexes: set[str]) -> Iterator[str]:
     if not query.order:
         return
     names = [name for name, _ in query.order]
-    if len(names) == 1 and f"/{names[0]}/?" not in indexed:
+    if len(names) == 1 and f"/{names[0]}/?" not in indexes:
         yield f"ORDER BY c.{names[0]} needs the range index /{names[0]}/?"
     if len(names) > 1 and not any(_supports(each, query.order) for each in policy["compositeIndexes"]):
         yield f"ORDER BY {', '.join(names)} needs a composite index of these properties"
@@ -141,10 +141,10 @@ def _supports(index: Sequence[Mapping[str, str]], order: Sequence[tuple[str, str
 
 def policy_faults(policy: Mapping[str, Any]) -> Sequence[str]:
     """Return the faults of an indexing policy that a container with only listed paths cannot have."""
-    included = [each["path"] for each in policy["includedPaths"]]
+    single = [each["path"] for each in policy["includedPaths"]]
     composite = [each["path"] for index in policy["compositeIndexes"] for each in index]
     return [
-        *(f"{path} does not lead to a scalar value" for path in included if not path.endswith("/?")),
+        *(f"{path} does not lead to a scalar value" for path in single if not path.endswith("/?")),
         *(f"composite path {path} is no scalar property" for path in composite if re.search(r"[\[\]*?]", path)),
         *([] if {"path": "/*"} in policy["excludedPaths"] else ["/* is not excluded"]),
     ]
@@ -155,7 +155,7 @@ def index_terms(document: Mapping[str, Any], policy: Mapping[str, Any]) -> int:
 
     A path that the document lacks has one term, undefined.
     """
-    paths = {each["path"] for each in policy["includedPaths"]} | _ALWAYS_INDEXED
+    paths = {each["path"] for each in policy["includedPaths"]} | _ALWAYS
     return sum(_terms_of(document, path) for path in paths) + len(policy["compositeIndexes"])
 
 

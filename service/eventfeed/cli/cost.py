@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict, Unpack
 
 import click
 
-from eventfeed.app.cost import azure, workload
+from eventfeed.app.cost import azure, sizes, workload
 from eventfeed.app.cost.limits import EVENTS_A_SECOND_MAX, EVENTS_A_SECOND_MIN, Limit, first_limit
 from eventfeed.app.cost.model import Estimate, Load, estimate
 from eventfeed.app.cost.rules import Curve, Rule
@@ -224,7 +224,7 @@ def _text(figure: float | str) -> str:
 
 def _explanation() -> Sequence[str]:
     """Return a line for each row of the table and for each rule."""
-    rules = itertools.chain(vars(azure).values(), vars(workload).values())
+    rules = itertools.chain.from_iterable(vars(module).values() for module in (azure, sizes, workload))
     return [
         "How each row is computed:",
         *(f"- {row.title}: {row.computation}" for row in _ROWS),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from eventfeed.app.cost import azure, workload
+from eventfeed.app.cost import azure, sizes, workload
 
 DAY_SECONDS = 86_400
 GB = 1e9
@@ -143,9 +143,9 @@ def commits_of(load: Load) -> Commits:
 
     A process that waits for nothing commits at once. A busy one gathers events, and all append one after another.
     """
-    of_each = workload.COMMITS.at(load.events_a_second / load.processes)
+    of_each = sizes.COMMITS.at(load.events_a_second / load.processes)
     rate = min(load.processes * of_each, 1 / workload.COMMIT_SECONDS.value)
-    fitting = workload.COMMIT_ROW_BYTES.value / (load.event_bytes + workload.ROW_BYTES.value)
+    fitting = workload.COMMIT_ROW_BYTES.value / (load.event_bytes + sizes.ROW_BYTES.value)
     events = min(load.events_a_second / rate, workload.COMMIT_EVENTS.value, fitting)
     rate = load.events_a_second / events
     others = rate * (load.processes - 1) / load.processes
@@ -158,21 +158,21 @@ def commits_of(load: Load) -> Commits:
         index_bytes=_term_bytes(events),
         index_terms=(
             workload.EVENT_TERMS.value * events
-            + workload.KIND_TERMS.value * workload.KINDS.at(events)
+            + workload.KIND_TERMS.value * sizes.KINDS.at(events)
             + workload.COMMIT_TERMS.value
         ),
     )
 
 
 def _document_bytes(load: Load, events: float) -> float:
-    event = load.event_bytes * workload.BODY_SHARE.at(events) + workload.COLUMN_BYTES.at(events)
-    return workload.COMMIT_BYTES.value + events * event + _term_bytes(events)
+    event = load.event_bytes * sizes.BODY_SHARE.at(events) + sizes.COLUMN_BYTES.at(events)
+    return sizes.COMMIT_BYTES.value + events * event + _term_bytes(events)
 
 
 def _term_bytes(events: float) -> float:
     """Return the bytes of a commit's index terms: once in its document, and once in the index."""
-    kinds = workload.KINDS.at(events)
-    return events * workload.EVENT_TERM_BYTES.value + kinds * workload.KIND_TERM_BYTES.value
+    kinds = sizes.KINDS.at(events)
+    return events * sizes.EVENT_TERM_BYTES.value + kinds * sizes.KIND_TERM_BYTES.value
 
 
 def _commit_bytes(commits: Commits) -> float:
@@ -202,11 +202,11 @@ def _units_of_all(load: Load, commits: Commits, *, partitions: int) -> Mapping[s
 
 def _owners(load: Load, commits: Commits) -> Container:
     """Return the container of owners: a write for each instance, and a query for each process that meets it."""
-    instances = load.events_a_second * workload.INSTANCE_SHARE.value
+    instances = load.events_a_second * sizes.INSTANCE_SHARE.value
     seconds = load.retention_days * DAY_SECONDS * workload.OWNER_RETENTIONS.value
-    storage_gb = instances * seconds * workload.OWNER_BYTES.value / GB
+    storage_gb = instances * seconds * sizes.OWNER_BYTES.value / GB
     partitions = math.ceil(storage_gb / azure.PARTITION_GB.value)
     queries = min(commits.a_second, instances * load.processes)
-    write = azure.WRITE_UNITS.at(workload.OWNER_BYTES.value / KB) + 2 * azure.INDEX_TERM_UNITS.value
+    write = azure.WRITE_UNITS.at(sizes.OWNER_BYTES.value / KB) + 2 * azure.INDEX_TERM_UNITS.value
     units = instances * write + queries * partitions * azure.QUERY_UNITS.value
     return Container(storage_gb, partitions, units, units / partitions)

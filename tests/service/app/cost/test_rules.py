@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from eventfeed.app.cost import azure, workload
+from eventfeed.app.cost import azure, sizes, workload
 from eventfeed.app.cost.rules import Curve, Rule
 from eventfeed.log.memory.recent_entries import ENTRIES_MAX
 from eventfeed.log.memory.tail import REFRESH_SECONDS
@@ -36,7 +36,7 @@ def test_every_rule_of_azure_names_a_page_of_microsoft() -> None:
 
 def test_every_rule_of_the_workload_says_how_it_is_known() -> None:
     """It is measured, simulated, decided, or assumed; an assumption names the command that measures it."""
-    sources = {each.source for each in rules(workload)}
+    sources = {each.source for each in (*rules(sizes), *rules(workload))}
 
     assert {"measured", "simulated", "decided", "assumed"} == {each.split()[0].strip(";") for each in sources}
     assert all("eventfeed store measure" in each for each in sources if each.startswith("assumed"))
@@ -44,7 +44,7 @@ def test_every_rule_of_the_workload_says_how_it_is_known() -> None:
 
 def test_no_two_rules_have_the_same_name() -> None:
     """The explanation is unambiguous."""
-    names = [each.name for each in (*rules(azure), *rules(workload))]
+    names = [each.name for each in (*rules(azure), *rules(sizes), *rules(workload))]
 
     assert sorted(set(names)) == sorted(names)
 

@@ -8,17 +8,17 @@ import pytest
 from tests.support.index_rules import index_terms, parse, policy_faults, scan_faults
 
 
-def policy(included: Sequence[str] = (), *composite: Sequence[str]) -> Mapping[str, Any]:
+def policy(paths: Sequence[str] = (), *composite: Sequence[str]) -> Mapping[str, Any]:
     """An indexing policy with only these paths; a composite path ends with " DESC" to be descending."""
     return {
-        "includedPaths": [{"path": path} for path in included],
+        "includedPaths": [{"path": path} for path in paths],
         "excludedPaths": [{"path": "/*"}],
         "compositeIndexes": [
             [
                 {"path": path.split()[0], "order": "descending" if path.endswith("DESC") else "ascending"}
-                for path in paths
+                for path in index
             ]
-            for paths in composite
+            for index in composite
         ],
     }
 
@@ -128,7 +128,7 @@ def test_query_of_another_form_is_not_understood(sql: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("included", "composite", "fault"),
+    ("single", "composite", "fault"),
     [
         (["/tags/[]"], [], "does not lead to a scalar value"),
         (["/name"], [], "does not lead to a scalar value"),
@@ -137,9 +137,9 @@ def test_query_of_another_form_is_not_understood(sql: str) -> None:
         (["/name/?"], ["/name", "/*"], "is no scalar property"),
     ],
 )
-def test_impossible_path_of_a_policy_is_refused(included: Sequence[str], composite: Sequence[str], fault: str) -> None:
+def test_impossible_path_of_a_policy_is_refused(single: Sequence[str], composite: Sequence[str], fault: str) -> None:
     """A wrong path would index nothing, or be refused by the service."""
-    faults = policy_faults(policy(included, composite) if composite else policy(included))
+    faults = policy_faults(policy(single, composite) if composite else policy(single))
 
     assert any(fault in each for each in faults)
 
