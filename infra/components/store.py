@@ -1,8 +1,11 @@
 """The event store: a Cosmos DB account without key access, with the containers that the service's engine expects."""
 
-from collections.abc import Sequence
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any
 
 import pulumi
 from pulumi_azure_native import cosmosdb
@@ -12,42 +15,13 @@ from components.identity import Identity
 from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
 from stack import SYSTEM
 
-# The engine requires that entries live this much longer than the retention (s).
-TTL_MARGIN_SECONDS = 7_200
 DAY_SECONDS = 86_400
 # The smallest autoscale maximum that Azure allows (RU/s). Manifest, approvals and audit log need no more.
 THROUGHPUT_MIN = 1_000
 
 
-class Container(NamedTuple):
-    """A container: partition key, single and composite indexes, and whether its documents expire."""
-
-    name: str
-    key: str
-    indexes: Sequence[str]
-    composite_indexes: Sequence[Sequence[str]]
-    expires: bool
-
-
-CONTAINERS = (
-    Container(
-        "events",
-        "segment",
-        ["sequence", "time", "identity", "eventid", "source", "type", "subject", "org", "app", "instance", "resource"],
-        [
-            ["org", "app", "sequence"],
-            ["org", "app", "type", "sequence"],
-            ["subject", "sequence"],
-            ["type", "sequence"],
-            ["resource", "sequence"],
-            ["instance", "sequence"],
-            ["time", "sequence"],
-        ],
-        expires=True,
-    ),
-    Container("control", "kind", [], [], expires=False),
-    Container("access", "kind", ["time", "organisation"], [], expires=False),
-)
+# The description that the service's engine uses as well.
+CONTAINERS_FILE = Path(__file__).parents[2].joinpath("service", "eventfeed", "log", "cosmos", "containers.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +44,7 @@ class Store(pulumi.ComponentResource):
         self._child_options = pulumi.ResourceOptions(parent=self, protect=args.context.stack.production)
         account = self._create_account()
         database = self._create_database(account)
-        for container in CONTAINERS:
+        for container in json.loads(CONTAINERS_FILE.read_text())["containers"]:
             self._create_container(container, account, database=database)
         self._assign_role(account, database)
         if args.context.network:
@@ -127,32 +101,37 @@ class Store(pulumi.ComponentResource):
         )
 
     def _create_container(
-        self, container: Container, account: cosmosdb.DatabaseAccount, *, database: cosmosdb.SqlResourceSqlDatabase
+        self,
+        container: Mapping[str, Any],
+        account: cosmosdb.DatabaseAccount,
+        *,
+        database: cosmosdb.SqlResourceSqlDatabase,
     ) -> None:
-        ttl_seconds = self._args.context.stack.retention_days * DAY_SECONDS + TTL_MARGIN_SECONDS
         cosmosdb.SqlResourceSqlContainer(
-            container.name,
+            container["name"],
             resource_group_name=self._args.context.group.name,
             account_name=account.name,
             database_name=database.name,
-            container_name=container.name,
+            container_name=container["name"],
             resource=cosmosdb.SqlContainerResourceArgs(
-                id=container.name,
-                partition_key=cosmosdb.ContainerPartitionKeyArgs(kind="Hash", version=2, paths=[f"/{container.key}"]),
+                id=container["name"],
+                partition_key=cosmosdb.ContainerPartitionKeyArgs(
+                    kind="Hash", version=2, paths=[container["partition_key"]]
+                ),
                 indexing_policy=_indexing_policy(container),
-                default_ttl=ttl_seconds if container.expires else None,
+                default_ttl=_ttl_seconds(container, retention_days=self._args.context.stack.retention_days),
             ),
             options=self._throughput(container),
             tags=self._args.context.group.tags,
             opts=self._child_options,
         )
 
-    def _throughput(self, container: Container) -> cosmosdb.CreateUpdateOptionsArgs | None:
+    def _throughput(self, container: Mapping[str, Any]) -> cosmosdb.CreateUpdateOptionsArgs | None:
         """Return the autoscale maximum; None in development, because a serverless account accepts none."""
         stack = self._args.context.stack
         if not stack.production:
             return None
-        maximum = stack.throughput if container.expires else THROUGHPUT_MIN
+        maximum = stack.throughput if container["carries_load"] else THROUGHPUT_MIN
         return cosmosdb.CreateUpdateOptionsArgs(
             autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=maximum)
         )
@@ -173,14 +152,19 @@ class Store(pulumi.ComponentResource):
         )
 
 
-def _indexing_policy(container: Container) -> cosmosdb.IndexingPolicyArgs:
+def _ttl_seconds(container: Mapping[str, Any], *, retention_days: int) -> int | None:
+    ttl = container["time_to_live"]
+    return None if ttl is None else math.ceil(ttl["retentions"] * retention_days * DAY_SECONDS) + ttl["margin_seconds"]
+
+
+def _indexing_policy(container: Mapping[str, Any]) -> cosmosdb.IndexingPolicyArgs:
     return cosmosdb.IndexingPolicyArgs(
         automatic=True,
         indexing_mode="consistent",
-        included_paths=[cosmosdb.IncludedPathArgs(path=f"/{name}/?") for name in container.indexes],
+        included_paths=[cosmosdb.IncludedPathArgs(path=path) for path in container["indexed"]],
         excluded_paths=[cosmosdb.ExcludedPathArgs(path="/*")],
         composite_indexes=[
-            [cosmosdb.CompositePathArgs(path=f"/{name}", order="ascending") for name in names]
-            for names in container.composite_indexes
+            [cosmosdb.CompositePathArgs(path=path, order="ascending") for path in paths]
+            for paths in container["composite"]
         ],
     )

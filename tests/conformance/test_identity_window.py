@@ -26,7 +26,7 @@ async def test_repeat_after_the_identity_window_is_a_new_event_on_cosmos_db(
     same = event()
     async with new_database(emulator_url) as database:
         now = database.clock() // 1_000
-        log = CosmosLog(database, new_name=new_name, identity_keep=7 * DAY)
+        log = CosmosLog(database, new_name=new_name, keep=90 * DAY, identity_keep=7 * DAY, segment_entries=100)
         await log.open()
         old = [Entry(sequence=1, time=now - 30 * DAY, write_id="old", event=same)]
         await log.append([*old, Entry(sequence=2, time=now - age, write_id="old", event=same)], after=0)

@@ -8,7 +8,7 @@ from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import PAGE_BYTES_MAX, SUBJECTS_MAX, Feed, app_feed, unit_feed
 from eventfeed.domain.ports import EventLog
-from eventfeed.log.cosmos import log as cosmos
+from eventfeed.log.cosmos import scans as cosmos
 from eventfeed.log.sqlite import log as sqlite
 from tests.support.conditions import conditions
 from tests.support.events import TTD, caller, entries, entry, event
@@ -92,7 +92,7 @@ async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: EventLog) -
 async def test_scan_without_matches_is_bounded_and_advances(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan that must examine each entry ends at the engine's budget, and examines at least one."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 10)
-    monkeypatch.setattr(cosmos, "SCAN_SEGMENTS_MAX", 2)
+    monkeypatch.setattr(cosmos, "SCAN_COMMITS_MAX", 2)
     await log.append(entries(1, 35), after=0)
     feed = FEED.where(*conditions(source="https://nowhere"))
     positions = [0]

@@ -13,7 +13,6 @@ import enum
 import functools
 import json
 import random
-import re
 import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -21,12 +20,7 @@ from urllib.parse import urlsplit
 from tests.emulator.messages import Request, Response, Rule, Send, read_message
 from tests.emulator.rules.azure import Azure, Settings
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 DELAY_SECONDS_MAX = 0.2
-_SEQUENCE = re.compile(rb'"sequence": ?([0-9]+)')
-# The part of a query for entries at which a condition excludes the newest ones, as a stale replica does.
-_ENTRIES = b" FROM c WHERE c.segment"
-STALE_ENTRIES_MAX = 5
 
 
 class Fault(enum.Enum):
@@ -40,7 +34,7 @@ class Fault(enum.Enum):
     UNAVAILABLE = enum.auto()  # 503, not done
     UNAVAILABLE_BUT_DONE = enum.auto()  # 503, done
     SLOW_BODY = enum.auto()
-    STALE_REPLICA = enum.auto()  # the response to a query lacks the newest entries
+    STALE_REPLICA = enum.auto()  # 404/1002, not done: a replica that lacks what the session has seen
 
 
 # A lost response is the hardest fault, so it is half of all faults.
@@ -48,6 +42,7 @@ FAULTS = [*Fault, *[Fault.RESPONSE_LOST] * (len(Fault) - 2)]
 _ERROR_RESPONSES = {
     Fault.TOO_MANY_REQUESTS: (b"429 Too Many Requests", b"x-ms-retry-after-ms: 20\r\n"),
     Fault.RETRY_WITH: (b"449 Retry With", b""),
+    Fault.STALE_REPLICA: (b"404 Not Found", b"x-ms-substatus: 1002\r\n"),
     Fault.UNAVAILABLE: (b"503 Service Unavailable", b""),
     Fault.UNAVAILABLE_BUT_DONE: (b"503 Service Unavailable", b""),
 }
@@ -59,8 +54,7 @@ class Network:
 
     `next` has the faults of the next requests; after those, a share `rate` of requests has a random fault. `rules` has
     Azure's rules, the outermost first. `requests` counts requests by fault, `statuses` responses by status, and `ports`
-    requests by the port of the proxy. `newest` is the sequence of the last entry that a client has written, and
-    `connections` has the tasks that serve clients.
+    requests by the port of the proxy. `connections` has the tasks that serve clients.
     """
 
     host: str
@@ -72,7 +66,6 @@ class Network:
     rules: Sequence[Rule] = ()
     statuses: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
     ports: collections.Counter[int] = dataclasses.field(default_factory=collections.Counter)
-    newest: int = 0
     connections: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
     def choose_fault(self) -> Fault | None:
@@ -119,13 +112,10 @@ class Network:
         fault = self.choose_fault()
         if fault is Fault.RESET:
             return False
-        if fault in (Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH, Fault.UNAVAILABLE):
+        if fault in (Fault.TOO_MANY_REQUESTS, Fault.RETRY_WITH, Fault.STALE_REPLICA, Fault.UNAVAILABLE):
             return await _send(writer, _error_response(fault))
         if fault is Fault.DELAY:
             await asyncio.sleep(self.rng.random() * DELAY_SECONDS_MAX)
-        self.newest = max([self.newest, *(int(each) for each in _SEQUENCE.findall(request))])
-        if fault is Fault.STALE_REPLICA:
-            request = _limit_query(request, self.newest - self.rng.randint(1, STALE_ENTRIES_MAX))
         response = await self._execute(request, upstream)
         self.statuses[int(response[9:12]) if response else 0] += 1
         if response is None or fault is Fault.RESPONSE_LOST:
@@ -168,16 +158,6 @@ async def _send(writer: asyncio.StreamWriter, message: bytes) -> bool:
     writer.write(message)
     await writer.drain()
     return True
-
-
-def _limit_query(request: bytes, position: int) -> bytes:
-    """Limit a query for entries to those up to a position. Other requests stay."""
-    head, _, body = request.partition(b"\r\n\r\n")
-    if _ENTRIES not in body:
-        return request
-    body = body.replace(_ENTRIES, b" FROM c WHERE c.sequence <= %d AND c.segment" % position)
-    head = _LENGTH.sub(b"\r\nContent-Length: %d\r\n" % len(body), head + b"\r\n")
-    return head + b"\r\n" + body
 
 
 def _error_response(fault: Fault) -> bytes:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from eventfeed.domain.feed import app_feed
-from eventfeed.log.cosmos.database import Document
+from eventfeed.log.cosmos.database import Document, QueryPage
 from eventfeed.log.cosmos.log import CosmosLog
 from tests.emulator.fault_proxy import Network, network_to
 from tests.emulator.running import emulator, new_database, open_database, serve
@@ -26,6 +26,8 @@ from tests.support.service import RunningService, bearer, running_service
 
 EVENT_BYTES = 900
 PAGE = 1_000
+# Events of the commits that pages are made of.
+COMMIT = 20
 ROUNDS = 10
 CONSUMERS = 1_000
 POLLS = 10
@@ -54,15 +56,19 @@ class InstantLog(CosmosLog):
     """A log whose store responds at once."""
 
     def respond_with(self, documents: Sequence[Document]) -> None:
-        """Respond to every query with these documents, and accept every batch."""
+        """Respond to every query with these documents, and accept every commit."""
 
         async def query(*_: object, **__: object) -> Sequence[Document]:
             return documents
 
+        async def page(*_: object, **__: object) -> QueryPage:
+            return QueryPage(documents, has_more=False)
+
         async def create(*_: object, **__: object) -> None:
             return None
 
-        self._events.query, self._events.create = query, create  # type: ignore[method-assign]  # a store without delay
+        commits = self._commits
+        commits.query, commits.page, commits.create = query, page, create  # type: ignore[method-assign]  # no delay
 
 
 class Measurement(NamedTuple):
@@ -81,15 +87,18 @@ async def measure_latencies(url: str) -> None:
         serve(network) as network_url,
         open_database(network_url, direct.name) as database,
     ):
-        log = CosmosLog(database, new_name=new_name, identity_keep=10**17)
-        instant_log = InstantLog(database, new_name=new_name, identity_keep=10**17)
+        log, instant_log = (
+            each(database, new_name=new_name, keep=10**17, identity_keep=10**17, segment_entries=200_000)
+            for each in (CosmosLog, InstantLog)
+        )
+        assert isinstance(instant_log, InstantLog)
         await log.open()
         await log.head()
-        for _ in range(PAGE // 100):
-            await _append(log, 100)
+        for _ in range(PAGE // COMMIT):
+            await _append(log, COMMIT)
         await instant_log.head()
-        documents = await log._events.query(
-            "scan", "SELECT * FROM c WHERE c.segment = 0 ORDER BY c.sequence", partition=0, values={}
+        documents = await log._commits.query(
+            "scan", "SELECT * FROM c WHERE c.segment = 0 ORDER BY c.last", partition=0, values={}
         )
         print(f"{'':<14}{'total':>10}{'emulator':>10}{'SDK':>10}{'service':>10}  ms; service by SDK")
         for measurement in (
@@ -98,7 +107,7 @@ async def measure_latencies(url: str) -> None:
             Measurement("page", _page, 50),
             Measurement("page", _page, PAGE),
         ):
-            instant_log.respond_with(documents[: measurement.entries + 1])
+            instant_log.respond_with(documents[: -(-measurement.entries // COMMIT)])
             await _measure(measurement, network, log=log, instant_log=instant_log)
         print("requests and units:", {verb: tuple(cost) for verb, cost in sorted(database.costs.items())})
 
@@ -119,7 +128,7 @@ async def _measure(measurement: Measurement, network: TimedNetwork, *, log: Cosm
 
 async def _append(log: CosmosLog, count: int) -> float:
     end = log._segments.newest.position
-    batch = [entry(end + number, of=event(size=EVENT_BYTES)) for number in range(1, count + 1)]
+    batch = [entry(end + number, of=event(instance=1, size=EVENT_BYTES)) for number in range(1, count + 1)]
     start = time.perf_counter()
     await log.append(batch, after=end)
     return time.perf_counter() - start

@@ -164,7 +164,13 @@ async def open_new_log(url: str) -> AsyncIterator[CosmosLog]:
 
 async def open_log(database: Database, *, segment_entries: int) -> CosmosLog:
     """Open the log of a database, with a new engine, or create it."""
-    log = CosmosLog(database, new_name=new_name, identity_keep=10**17, segment_entries=segment_entries)
+    log = CosmosLog(
+        database,
+        new_name=new_name,
+        keep=KEEP_SECONDS * 1_000_000,
+        identity_keep=10**17,
+        segment_entries=segment_entries,
+    )
     await log.open()
     return log
 

@@ -15,7 +15,7 @@ from eventfeed.app.maintenance import Maintenance
 from eventfeed.domain.errors import StoreUnusable
 from eventfeed.log.appender import Appender
 from eventfeed.log.clock import MachineClock
-from eventfeed.log.cosmos.containers import containers
+from eventfeed.log.cosmos.containers import containers, description
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite.clock_reference import ClockReference
@@ -148,7 +148,7 @@ def _cosmos_engines(
 ) -> Engines:
     # Not at the top: 30 MB and half a second that the embedded store does without.
     from eventfeed.log.cosmos.database import Database  # noqa: PLC0415
-    from eventfeed.log.cosmos.log import SEGMENT_ENTRIES, CosmosLog  # noqa: PLC0415
+    from eventfeed.log.cosmos.log import CosmosLog  # noqa: PLC0415
     from eventfeed.records.cosmos import CosmosRecords  # noqa: PLC0415
 
     if settings.cosmos is None:
@@ -156,7 +156,11 @@ def _cosmos_engines(
     key = (settings.cosmos_key or EMULATOR_KEY) if settings.cosmos.emulator else None
     url, name = settings.cosmos.url, settings.cosmos.database
     database = Database(url, name, key=key, random=random.random, clock=clock, telemetry=telemetry)
-    size = segment_entries or SEGMENT_ENTRIES
-    identity_keep = int(settings.identity_days * DAY)
-    log = CosmosLog(database, new_name=new_log_name, identity_keep=identity_keep, segment_entries=size)
+    log = CosmosLog(
+        database,
+        new_name=new_log_name,
+        keep=int(settings.retention_days * DAY),
+        identity_keep=int(settings.identity_days * DAY),
+        segment_entries=segment_entries or description().segment_entries,
+    )
     return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

@@ -1,7 +1,7 @@
-"""Approvals and the audit log in a container of their own, beside the log's.
+"""Approvals and the audit log in the container of records, beside the log's manifest.
 
-An approval is one document. Audit entries are documents of the partition of their day, with their time in the id, so
-that a range is read day by day in order. One more partition lists the days that have entries.
+An approval is one document. Audit entries are documents of the partition of their month, with their time in the id, so
+that a range is read month by month in order. One more partition lists the months that have entries.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from eventfeed.log.cosmos.containers import RECORDS
 from eventfeed.log.cosmos.database import Calls, Database
 from eventfeed.log.cosmos.retry import ConflictError
 
-_APPROVAL, _DAYS = "approval", "audit-days"
+_APPROVAL, _MONTHS = "approval", "audit-months"
 
 
 class CosmosRecords:
@@ -24,8 +24,8 @@ class CosmosRecords:
     def __init__(self, database: Database, *, new_id: Callable[[], str]) -> None:
         self._calls = Calls(database, RECORDS)
         self._new_id = new_id
-        # The last day that this process has added to the list of days.
-        self._day = ""
+        # The last month that this process has added to the list of months.
+        self._month = ""
 
     async def create(self) -> None:
         """Open the records: infrastructure creates the container."""
@@ -57,7 +57,7 @@ class CosmosRecords:
         document = {"id": approval.organisation, "kind": _APPROVAL, "approval": text}
         if seed:
             with contextlib.suppress(ConflictError):
-                await self._calls.create("approve", [document], partition=_APPROVAL, idempotent=True)
+                await self._calls.create("approve", document, idempotent=True)
         else:
             await self._calls.put("approve", document)
 
@@ -70,13 +70,13 @@ class CosmosRecords:
 
     async def record(self, entry: AuditEntry) -> None:
         """See `Audit.record`. A repeated write of the same document changes nothing."""
-        day = format_moment(entry.time)[:10]
-        if day != self._day:
-            await self._calls.put("record", {"id": day, "kind": _DAYS})
-            self._day = day
+        month = _month(entry.time)
+        if month != self._month:
+            await self._calls.put("record", {"id": month, "kind": _MONTHS})
+            self._month = month
         document = {
             "id": f"{entry.time:020d}-{self._new_id()}",
-            "kind": _partition(day),
+            "kind": _partition(month),
             "organisation": entry.organisation,
             "entry": msgspec.json.encode(entry).decode(),
         }
@@ -84,14 +84,18 @@ class CosmosRecords:
 
     async def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         """See `Audit.entries`."""
-        days = await self._calls.query(
-            "recorded", "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id", partition=_DAYS, values={"kind": _DAYS}
+        documents = await self._calls.query(
+            "recorded",
+            "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
+            partition=_MONTHS,
+            values={"kind": _MONTHS},
         )
-        for day in days:
-            async for entry in self._entries_of_day(_partition(day["id"]), bounds):
+        first, last = _month(bounds.since), "~" if bounds.until is None else _month(bounds.until)
+        for month in (document["id"] for document in documents if first <= document["id"] <= last):
+            async for entry in self._entries_of_month(_partition(month), bounds):
                 yield entry
 
-    async def _entries_of_day(self, partition: str, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
+    async def _entries_of_month(self, partition: str, bounds: AuditRange) -> AsyncIterator[AuditEntry]:
         condition = "" if bounds.organisation is None else "AND c.organisation = @organisation "
         query = (
             f"SELECT TOP {AUDIT_ENTRIES_MAX} c.id, c.entry FROM c "  # noqa: S608  # constants
@@ -105,5 +109,9 @@ class CosmosRecords:
             values["after"] = documents[-1]["id"]
 
 
-def _partition(day: str) -> str:
-    return f"audit-{day}"
+def _month(time: int) -> str:
+    return format_moment(time)[:7]
+
+
+def _partition(month: str) -> str:
+    return f"audit-{month}"

@@ -169,7 +169,7 @@ MUTANTS = {
     ),
     "Cosmos DB: an entry of another writer accepted as our own": Mutant(
         "log/cosmos/log.py",
-        '                raise TailMoved(expected=first["sequence"] - 1, actual=head.end_offset) from None\n',
+        '                raise await self._lost_race(document["first"]) from None\n',
         "                continue\n",
         f"{CONFORMANCE}/test_append.py",
     ),
@@ -179,11 +179,11 @@ MUTANTS = {
         "            if head.end_offset > after:\n                raise TailMoved",
         f"{CONFORMANCE}/test_append.py",
     ),
-    "Cosmos DB: a batch across two segments": Mutant(
-        "log/cosmos/log.py",
-        '            if batch and (full or document["segment"] != batch[0]["segment"]):\n',
-        "            if batch and full:\n",
-        f"{CONFORMANCE}/test_cosmos_wire.py",
+    "Cosmos DB: a commit across two segments": Mutant(
+        "log/cosmos/documents.py",
+        "if part and (full or entry.sequence % segment_entries == 0):",
+        "if part and full:",
+        "tests/service/log/cosmos/test_documents.py",
     ),
     "Cosmos DB: the last entry expired": Mutant(
         "log/cosmos/log.py",
@@ -197,23 +197,35 @@ MUTANTS = {
         "    if not writes:\n        raise OutcomeUnknown",
         "tests/service/log/cosmos/test_retry.py",
     ),
-    "Cosmos DB: entries of a stale replica accepted": Mutant(
-        "log/cosmos/segments.py",
-        "        return None\n    entries = map(entry_of, documents)\n",
-        "        pass\n    entries = map(entry_of, documents)\n",
-        "tests/service/log/cosmos/test_segments.py",
-    ),
-    "Cosmos DB: the end of a stale replica accepted": Mutant(
+    "Cosmos DB: an end before the known one accepted": Mutant(
         "log/cosmos/segments.py",
         "            return end if end.position >= least else None\n",
         "            return end\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",
     ),
-    "Cosmos DB: an identity missing on a stale replica accepted as new": Mutant(
+    "Cosmos DB: a hole between two commits not noticed": Mutant(
         "log/cosmos/segments.py",
-        "            return documents if is_current else None\n",
-        "            return documents\n",
-        f"{CONFORMANCE}/test_cosmos_consistency.py",
+        "        _require_order(commits)\n",
+        "",
+        f"{CONFORMANCE}/test_cosmos_damage.py",
+    ),
+    "Cosmos DB: a hole before the first commit of a page not noticed": Mutant(
+        "log/cosmos/segments.py",
+        "if (commits[0].first if commits else end + 1) > after + 1:",
+        "if (after if commits else end) > after:",
+        f"{CONFORMANCE}/test_cosmos_damage.py",
+    ),
+    "Cosmos DB: an instance taken by two apps": Mutant(
+        "log/cosmos/owners.py",
+        "            return owner.app == app\n",
+        "            return True\n",
+        f"{CONFORMANCE}/test_cosmos_owners.py",
+    ),
+    "Cosmos DB: an owner that expires while its instance has events": Mutant(
+        "log/cosmos/owners.py",
+        "owner.time >= self._now() - self._keep // 2",
+        "owner.time >= 0",
+        f"{CONFORMANCE}/test_cosmos_owners.py",
     ),
     "an event returned to a reader without rights": Mutant(
         "log/reader.py",

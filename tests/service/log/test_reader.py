@@ -9,6 +9,7 @@ from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCu
 from eventfeed.domain.feed import PAGE_BYTES_MAX, app_feed
 from eventfeed.domain.ports import EventLog
 from eventfeed.log import reader as reader_module
+from eventfeed.log.cosmos import scans as cosmos
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import CONFIRM_TIME, Retention
@@ -382,6 +383,7 @@ async def test_sparse_feed_is_read_in_bounded_requests(
 async def test_slow_store_ends_a_page_early(log: EventLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """After one slow scan the request returns the position it has examined."""
     monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 2)
+    monkeypatch.setattr(cosmos, "SCAN_COMMITS_MAX", 2)
     monkeypatch.setattr(reader_module, "SCANS_SECONDS_MAX", 0.0)
     await log.append(entries(1, 99), after=0)
     reader = await new_reader(log, clock)

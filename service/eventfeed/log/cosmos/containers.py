@@ -1,45 +1,22 @@
-"""The containers of a log in Cosmos DB: the one description that the engine, the emulators and `infra/` use.
+"""The containers of a log in Cosmos DB: `containers.json` is the description for engine, emulators and `infra/`.
 
-Only queried members are indexed. Bodies, write ids and digests of content are not.
+Only queried members are indexed. The events of a commit are not.
 """
 
+import functools
+import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-# The store deletes an entry two hours after its retention. The log start passes it before that, even if it could not be
-# moved for a while.
-TTL_MARGIN_SECONDS = 7_200
+import msgspec
 
 # The store's time to live of documents that never expire.
 NEVER = -1
 
-EVENTS, CONTROL, RECORDS = "events", "control", "access"
-
-# Queried alone or together with `sequence`. A feed's conditions are equalities; `source` is a prefix.
-_INDEX_MEMBERS = (
-    "sequence",
-    "time",
-    "identity",
-    "eventid",
-    "source",
-    "type",
-    "subject",
-    "org",
-    "app",
-    "instance",
-    "resource",
-)
-# The members that a feed fixes, and `sequence` last: its matches are one range of the index, in order.
-_COMPOSITE_INDEXES = (
-    ("org", "app", "sequence"),
-    ("org", "app", "type", "sequence"),
-    ("subject", "sequence"),
-    ("type", "sequence"),
-    ("resource", "sequence"),
-    ("instance", "sequence"),
-    # The first entry of a time.
-    ("time", "sequence"),
-)
+COMMITS, OWNERS, RECORDS = "commits", "owners", "records"
+# The container of layout 1, which no release wrote.
+EVENTS_OF_LAYOUT_1 = "events"
 
 
 class Container(NamedTuple):
@@ -51,25 +28,61 @@ class Container(NamedTuple):
     ttl_seconds: int | None = None
 
 
+class TimeToLive(msgspec.Struct, frozen=True):
+    """The time to live of documents: a multiple of the retention, and a margin (s).
+
+    The log start passes a commit before the store deletes it, even if it could not be moved for a while.
+    """
+
+    retentions: float
+    margin_seconds: int
+
+
+class ContainerDescription(msgspec.Struct, frozen=True):
+    """A container in the file. `infra/` also reads whether its throughput grows with the events."""
+
+    name: str
+    partition_key: str
+    time_to_live: TimeToLive | None
+    indexed: Sequence[str]
+    composite: Sequence[Sequence[str]]
+
+
+class StoreDescription(msgspec.Struct, frozen=True):
+    """The file: the number of the layout, the entries of a segment, and the containers."""
+
+    layout: int
+    segment_entries: int
+    containers: Sequence[ContainerDescription]
+
+
+@functools.cache
+def description() -> StoreDescription:
+    """Return the description of the store."""
+    return msgspec.json.decode(Path(__file__).with_name("containers.json").read_bytes(), type=StoreDescription)
+
+
 def containers(*, keep_seconds: int) -> Sequence[Container]:
     """Return the containers of a log with a retention of `keep_seconds`."""
-    return (
-        Container(EVENTS, "/segment", _indexing(_INDEX_MEMBERS, _COMPOSITE_INDEXES), keep_seconds + TTL_MARGIN_SECONDS),
-        Container(CONTROL, "/kind", _indexing((), ())),
-        Container(RECORDS, "/kind", _indexing(("time", "organisation"), ())),
-    )
+    return [
+        Container(each.name, each.partition_key, _indexing(each), _ttl_seconds(each, keep_seconds=keep_seconds))
+        for each in description().containers
+    ]
 
 
-def _indexing(members: Sequence[str], composite_indexes: Sequence[Sequence[str]]) -> Mapping[str, object]:
+def _indexing(container: ContainerDescription) -> Mapping[str, object]:
     return {
         "indexingMode": "consistent",
         "automatic": True,
-        "includedPaths": [{"path": f"/{name}/?"} for name in members],
+        "includedPaths": [{"path": path} for path in container.indexed],
         "excludedPaths": [{"path": "/*"}],
-        "compositeIndexes": [
-            [{"path": f"/{name}", "order": "ascending"} for name in names] for names in composite_indexes
-        ],
+        "compositeIndexes": [[{"path": path, "order": "ascending"} for path in paths] for paths in container.composite],
     }
+
+
+def _ttl_seconds(container: ContainerDescription, *, keep_seconds: int) -> int | None:
+    ttl = container.time_to_live
+    return None if ttl is None else math.ceil(ttl.retentions * keep_seconds) + ttl.margin_seconds
 
 
 def differences(container: Container, properties: Mapping[str, Any], *, indexes: bool) -> Sequence[str]:

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, TypeVar
 from azure.core import MatchConditions
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
+from azure.cosmos.exceptions import CosmosResourceNotFoundError
 from azure.identity.aio import DefaultAzureCredential
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.log.clock import MachineClock
-from eventfeed.log.cosmos.containers import Container, differences
+from eventfeed.log.cosmos.containers import COMMITS, EVENTS_OF_LAYOUT_1, Container, description, differences
 from eventfeed.log.cosmos.retry import REQUEST_ERRORS, ConflictError, with_retries
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -50,6 +51,13 @@ class Cost(NamedTuple):
 
     requests: int = 0
     units: float = 0.0
+
+
+class QueryPage(NamedTuple):
+    """The first results of a query, and True if it has more."""
+
+    documents: Sequence[Document]
+    has_more: bool
 
 
 class Database:
@@ -97,6 +105,7 @@ class Database:
 
         In Azure the deployment creates them: the identity that opens a store may not change it.
         """
+        await self.refuse_layout_1()
         with contextlib.suppress(ConflictError):  # another process was faster
             await self._with_retries(functools.partial(self._client.create_database_if_not_exists, self.name))
         for each in containers:
@@ -112,12 +121,31 @@ class Database:
 
     async def require(self, containers: Sequence[Container], *, indexes: bool) -> None:
         """Check the containers. Raises `Unavailable`, which lists every difference."""
+        await self.refuse_layout_1()
         messages = list[str]()
         for each in containers:
             properties = await self._with_retries(self.container(each.name).read)
             messages += differences(each, properties, indexes=indexes)
         if messages:
             raise Unavailable(f"The store in {self.name} is not as required: {'; '.join(messages)}.")
+
+    async def refuse_layout_1(self) -> None:
+        """Raise `Unavailable` for a database of layout 1, which has one document for each event."""
+        if not await self._has_container(COMMITS) and await self._has_container(EVENTS_OF_LAYOUT_1):
+            raise Unavailable(
+                f"The store in {self.name} has layout 1, with a document for each event, which no release wrote. This "
+                f"release reads layout {description().layout}: name another database in EVENTFEED_STORE."
+            )
+
+    async def _has_container(self, name: str) -> bool:
+        async def read() -> bool:
+            try:
+                await self.container(name).read()
+            except CosmosResourceNotFoundError:
+                return False
+            return True
+
+        return await self._with_retries(read)
 
     def observe_clock(self, headers: Mapping[str, str], *, start: int) -> None:
         """Take the store's clock as the reference, by a response to a request of `start` (ns since boot)."""
@@ -167,18 +195,40 @@ class Calls:
 
         return await self._with_retries(verb, send, writes=False)
 
-    async def create(
-        self, verb: str, documents: Sequence[Document], *, partition: Partition, idempotent: bool = False
-    ) -> None:
-        """Create documents of one partition, all of them or a first part. Raises `ConflictError` if one exists.
+    async def page(
+        self, verb: str, sql: str, *, values: Mapping[str, object], partition: Partition, size: int
+    ) -> QueryPage:
+        """Return the first results of a query on one partition: at most `size`, and 4 MB. Raises `Unavailable`."""
+        parameters: list[dict[str, object]] = [{"name": f"@{name}", "value": each} for name, each in values.items()]
+
+        async def send(hook: Hook) -> QueryPage:
+            has_more = False
+
+            def observe(headers: Mapping[str, str], body: object) -> None:
+                nonlocal has_more
+                has_more = bool(headers.get("x-ms-continuation"))
+                hook(headers, body)
+
+            results = self._container.query_items(
+                sql, parameters=parameters, partition_key=partition, max_item_count=size, response_hook=observe
+            )
+            async for page in results.by_page():
+                # A page may be empty, although others follow.
+                if documents := [each async for each in page]:
+                    return QueryPage(documents, has_more)
+            return QueryPage((), has_more=False)
+
+        return await self._with_retries(verb, send, writes=False)
+
+    async def create(self, verb: str, document: Document, *, idempotent: bool = False) -> None:
+        """Create a document. Raises `ConflictError` if its id exists.
 
         Raises `Unavailable` if nothing was done, and `OutcomeUnknown` if that is not certain. `idempotent`: it does not
-        matter which attempt creates the documents, so another one follows an unknown outcome.
+        matter which attempt creates the document, so another one follows an unknown outcome.
         """
-        operations = [("create", (document,)) for document in documents]
 
         async def send(hook: Hook) -> None:
-            await self._container.execute_item_batch(operations, partition, response_hook=hook)
+            await self._container.create_item(document, response_hook=hook)
 
         await self._with_retries(verb, send, writes=not idempotent)
 

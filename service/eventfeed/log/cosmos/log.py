@@ -1,80 +1,57 @@
-"""The engine on Azure Cosmos DB for NoSQL: one document for each entry, a transactional batch as compare-and-swap.
+"""The engine on Azure Cosmos DB for NoSQL: one document for each commit, whose creation is a compare-and-swap.
 
-The cost of each verb, with documents of 1 KB. Request units are the documentation's of the service; requests are
-checked by `tests/conformance/test_cosmos_costs.py`.
+The requests of each verb are checked by `tests/conformance/test_cosmos_costs.py`.
 
-verb     requests                                    request units
-open     1, 3 if there is no log                     3, 11 for the write
-head     1, and 1 more every 30 s                    3
-append   1 for each 100 entries of one segment       7 to 9 an entry
-follow   1 for each segment                          3, and 0.1 an entry
-scan     1 for each segment                          3, and 0.1 a match
-scan id  1                                           3, times the physical partitions
-find     1 for each 100 events, and 1 for instances  3 each, times the physical partitions
-         that are not in the cache
-seek     2, and log2(segments) the first time        3 each
-expire   seek's, and 1 if the log start moves        3 each, 11 for the write
-rename   head's, and 1                               3, 11 for the write
-approval, approve                1                   3, 11
-withdraw, record                 2, 1                14, 8
+verb     requests
+open     1, 3 if there is no log
+head     1, and 1 more every 30 s
+append   1 for each commit, and 1 for each instance without a known owner
+follow   1 for each segment and each 4 MB
+scan     dense: 1 for each segment and each 4 MB; sparse: 1 for the places, and 1 for each segment with matches
+find     1 for the identities, 1 for instances whose owner is not known, and 1 for each segment with a repeat
+seek     2, and log2(segments) the first time
+expire   seek's, and 1 if the log start moves
+rename   head's, and 1
+approval, approve                1
+withdraw, record                 2, 1
 
-Queries that order the documents of several physical partitions (scan id, instances) also need a query plan.
+A query over all partitions takes a request for each physical partition, and one for its plan if it has an order.
 
-Partitions: `/segment` is the sequence divided by the segment size, so a batch never crosses a segment, and the newest
-end is in one partition. To create entry N+1 its writer must know that entry N exists: from its own batch, from
+Partitions: `/segment` is the first position divided by the segment size, so the newest end is in one partition. To
+create the commit after N its writer must know that N is the last entry of a stored commit: from its own append, from
 following, or by reading the end, which an engine does at its first append and after every failure.
 
-Consistency: Session, with one client a process. The client that scans also reads the end, so the session token of that
-response covers every entry up to it. But the SDK stores no token for a batch, so a replica may lack the entries that
-this process has just written. Therefore each response must prove that it is current; see `segments`.
+Consistency: Session, with one client a process. The SDK keeps the session token of each response, also of a creation,
+and sends it with each read. So no replica that lacks an entry that this process knows can respond.
 """
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
-from cachetools import FIFOCache
 from msgspec.structs import replace
 
-from eventfeed.domain.conditions import Equal
 from eventfeed.domain.errors import LogDamaged, TailMoved
-from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
+from eventfeed.domain.event import Entry, Event, Identity
+from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
-from eventfeed.log.cosmos.containers import CONTROL, EVENTS
-from eventfeed.log.cosmos.database import Calls, Database, Document
-from eventfeed.log.cosmos.documents import COLUMNS, content_of, document_of, entry_of, identity_of
+from eventfeed.log.cosmos.containers import COMMITS, OWNERS, RECORDS
+from eventfeed.log.cosmos.damage import Damage, DamagedAt, unless_damaged
+from eventfeed.log.cosmos.database import Calls, Database
+from eventfeed.log.cosmos.documents import COMMIT_ENTRIES_MAX, commit_documents, identity_term
 from eventfeed.log.cosmos.manifest import LogManifest, ManifestStore
-from eventfeed.log.cosmos.queries import feed_clause, value_list
+from eventfeed.log.cosmos.owners import Owners, OwnerTakenError
+from eventfeed.log.cosmos.queries import has_any
 from eventfeed.log.cosmos.retry import ConflictError, with_deadline
-from eventfeed.log.cosmos.segments import End, ScanBudget, Segments, fill
-
-# Half of one logical partition (20 GB) at 10 KB an entry.
-SEGMENT_ENTRIES = 1_000_000
-# A transactional batch has at most 100 operations and 2 MB, with some overhead for each document.
-BATCH_BYTES_MAX = 1_900_000
-OPERATION_BYTES = 500
-# The most segments that one scan reads.
-SCAN_SEGMENTS_MAX = 5
-# The most events that one query for the first events of instances returns.
-FIRST_EVENTS_MAX = 1_000
-OWNERS_MAX = 20_000
-
-
-class Owner(NamedTuple):
-    """The app of an instance's first event, and the position of that event."""
-
-    app: App
-    sequence: int
+from eventfeed.log.cosmos.scans import Scanner
+from eventfeed.log.cosmos.segments import End, Segments
 
 
 class CosmosLog:
     """An `EventLog` in one database. `open` it before anything else."""
 
-    batch_entries_max = 100
-    batch_bytes_max = 1_400_000
-    import_entries_max = 100
+    batch_entries_max = COMMIT_ENTRIES_MAX
+    # With their attributes, these are the rows of one commit.
+    batch_bytes_max = 700_000
+    import_entries_max = COMMIT_ENTRIES_MAX
     engine = "cosmos"
     linger_seconds_max = 0.02
     end_ages = True
@@ -84,25 +61,28 @@ class CosmosLog:
         database: Database,
         *,
         new_name: Callable[[], str],
+        keep: int,
         identity_keep: int,
-        segment_entries: int = SEGMENT_ENTRIES,
+        segment_entries: int,
     ) -> None:
+        """Take the database, the retention `keep` and the time after which an identity may occur again (µs)."""
         self._database, self._new_name = database, new_name
-        # An identity may occur again after this time (µs).
-        self._identity_keep = identity_keep
-        self._events = Calls(database, EVENTS)
+        self._keep, self._identity_keep = keep, identity_keep
+        self._commits = Calls(database, COMMITS)
         self._manifest = ManifestStore(
-            Calls(database, CONTROL), segment_entries=segment_entries, random=database.random
+            Calls(database, RECORDS), segment_entries=segment_entries, random=database.random
         )
-        self._segments = Segments(self._events, self._manifest)
+        self._segments = Segments(self._commits, self._manifest, may_have_expired=self._may_have_expired)
+        self._scanner = Scanner(self._segments)
+        self._owners = Owners(Calls(database, OWNERS), now=self._now, keep=keep)
+        self._damage = Damage(self._segments.check)
         # True if an append may follow the newest known entry without reading the end first.
         self._can_append = False
-        self._owners = FIFOCache[str, Owner](OWNERS_MAX)
 
     @with_deadline
     async def open(self) -> None:
-        """Create the log if there is none."""
-        await self._manifest.open(name=self._new_name())
+        """Create the log if there is none. Raises `LogDamaged` if the store has lost the manifest of one."""
+        await self._manifest.open(name=self._new_name(), time=self._now(), last_position=self._segments.last_remaining)
 
     async def create(self) -> None:
         """Open the log, which creates it."""
@@ -113,81 +93,72 @@ class CosmosLog:
         return await self.head()
 
     @with_deadline
+    @unless_damaged
     async def head(self) -> Head:
         """See `EventLog.head`."""
-        manifest = await self._manifest.recent()
-        end = await self._segments.read_end(least=max(self._segments.newest.position, manifest.position))
-        if end >= self._segments.newest:
-            self._segments.observe(end)
-            self._can_append = True
-        newest = self._segments.newest
-        return Head(log=manifest.name, log_start=manifest.log_start, end_offset=newest.position, time=newest.time)
+        return await self._head()
 
     @with_deadline
+    @unless_damaged
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
-        """See `EventLog.append`. Each transactional batch is written whole or not at all."""
+        """See `EventLog.append`. Each commit is written whole or not at all."""
         if not self._can_append or after > self._segments.newest.position:
-            head = await self.head()
+            head = await self._head()
             if head.end_offset != after:
                 raise TailMoved(expected=after, actual=head.end_offset)
+        try:
+            await self._owners.claim(entries)
+        except OwnerTakenError:
+            raise TailMoved(expected=after, actual=after - 1) from None  # the batch is planned again
         self._can_append = False
-        for documents in self._batches(entries):
-            first, last = documents[0], documents[-1]
+        for document in commit_documents(entries, segment_entries=self._manifest.latest.segment_entries):
             try:
-                await self._events.create("append", documents, partition=first["segment"])
+                await self._commits.create("append", document)
             except ConflictError:
-                head = await self.head()
-                raise TailMoved(expected=first["sequence"] - 1, actual=head.end_offset) from None
-            self._segments.observe(End(last["sequence"], last["time"]))
+                raise await self._lost_race(document["first"]) from None
+            self._segments.observe(End(document["last"], document["time"]))
         self._can_append = True
 
     @with_deadline
+    @unless_damaged
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
         """See `EventLog.follow`."""
         entries, position = list[Entry](), max(after, (await self._manifest.recent()).log_start)
-        while len(entries) < limit:
-            part = await self._segments.follow(after=position, limit=limit - len(entries))
-            entries += part
-            if not part or part[-1].sequence != self._segments.last_position(self._segments.of(position + 1)):
-                break
-            position = part[-1].sequence
+        has_more = True
+        while has_more and len(entries) < limit:
+            commits, has_more = await self._segments.read("follow", after=position, entries=limit - len(entries))
+            entries += [entry for commit in commits for entry in commit.entries if entry.sequence > position]
+            position = commits[-1].last if commits else position
+        del entries[limit:]
         if entries:
             self._segments.observe(End(entries[-1].sequence, entries[-1].time))
         return entries
 
     @with_deadline
+    @unless_damaged
     async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
         """See `EventLog.scan`."""
-        if any(isinstance(each, Equal) and each.field == "id" for each in feed.filters):
-            return await self._scan_by_id(feed, after=after, through=through, limit=limit)
-        entries, position, size = list[Entry](), after, 0
-        for _ in range(SCAN_SEGMENTS_MAX):
-            if position >= through or len(entries) >= limit or size >= PAGE_BYTES_MAX:
-                break
-            last = min(through, self._segments.last_position(self._segments.of(position + 1)))
-            budget = ScanBudget(limit - len(entries), PAGE_BYTES_MAX - size)
-            part = await self._segments.scan(feed, after=position, through=last, budget=budget)
-            entries += part.entries
-            position = part.through
-            size += sum(len(entry.event.body) for entry in part.entries)
-        return Scan(entries=entries, examined=position, log_start=(await self._manifest.recent()).log_start)
+        matches = await self._scanner.scan(feed, after=after, through=through, limit=limit)
+        log_start = (await self._manifest.recent()).log_start
+        return Scan(entries=matches.entries, examined=matches.position, log_start=log_start)
 
     @with_deadline
+    @unless_damaged
     async def find(self, events: Sequence[Event]) -> Lookup:
         """See `EventLog.find`."""
-        identities = {identity_of(event.identity): event.identity for event in events}
-        instances = sorted({event.instance for event in events if event.instance is not None})
-        since = self._database.clock() // 1_000 - self._identity_keep
-        stored_events, owners = await asyncio.gather(
-            self._find_identities(identities, since=since), self._find_owners(instances)
+        stored_events = await self._find_identities(
+            [event.identity for event in events], since=self._now() - self._identity_keep
         )
-        new = {event.instance for event in events if event.identity not in stored_events}
-        return Lookup(identities=stored_events, owners={name: app for name, app in owners.items() if name in new})
+        # Two events with one identity may name different instances.
+        new = (event.instance for event in events if event.identity not in stored_events)
+        instances = sorted({instance for instance in new if instance is not None})
+        return Lookup(identities=stored_events, owners=await self._owners.find(instances) if instances else {})
 
     @with_deadline
+    @unless_damaged
     async def find_identities(self, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
         """See `EventLog.find_identities`."""
-        return await self._find_identities({identity_of(each): each for each in identities}, since=0)
+        return await self._find_identities(identities, since=0)
 
     async def begin_import(self) -> None:
         """Do nothing: Cosmos DB needs no preparation, and a service may read meanwhile."""
@@ -196,14 +167,16 @@ class CosmosLog:
         """Do nothing: see `begin_import`."""
 
     @with_deadline
+    @unless_damaged
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""
-        return await self._seek(time, head=await self.head())
+        return await self._seek(time, head=await self._head())
 
     @with_deadline
+    @unless_damaged
     async def expire(self, *, before: int) -> int:
         """See `EventLog.expire`. The container's time to live deletes the documents later."""
-        head = await self.head()
+        head = await self._head()
         log_start = max(head.log_start, min(await self._seek(before, head=head), head.end_offset - 1))
 
         def move_log_start(manifest: LogManifest) -> LogManifest:
@@ -219,9 +192,9 @@ class CosmosLog:
         """See `EventLog.rename`. The new log begins with the remaining entries, also if the old end was lost."""
         name = self._new_name()
         try:
-            end = (await self.head()).end_offset
+            end = (await self._head()).end_offset
         except LogDamaged:
-            end = await self._segments.read_last_position()
+            end = await self._segments.last_remaining()
         await self._manifest.change(
             "rename",
             lambda manifest: replace(manifest, name=name, log_start=min(manifest.log_start, end), position=end),
@@ -231,81 +204,49 @@ class CosmosLog:
     async def close(self) -> None:
         """See `EventLog.close`. The owner of the database closes it."""
 
+    async def _head(self) -> Head:
+        manifest = await self._manifest.recent()
+        end = await self._segments.read_end(least=max(self._segments.newest.position, manifest.position))
+        if end >= self._segments.newest:
+            self._segments.observe(end)
+            self._can_append = True
+        newest = self._segments.newest
+        return Head(log=manifest.name, log_start=manifest.log_start, end_offset=newest.position, time=newest.time)
+
+    async def _lost_race(self, position: int) -> TailMoved:
+        """Return the failure of an append at a position that another commit has. Raises `DamagedAt` if none has it."""
+        head = await self._head()
+        if head.end_offset < position:
+            raise DamagedAt(position, "a document has the id of its commit, but is none")
+        return TailMoved(expected=position - 1, actual=head.end_offset)
+
     async def _seek(self, time: int, *, head: Head) -> int:
         if head.end_offset == head.log_start or head.time < time:
             return head.end_offset
         return max(head.log_start, await self._segments.seek(time, log_start=head.log_start, end=head.end_offset) - 1)
 
-    def _batches(self, entries: Sequence[Entry]) -> Iterator[Sequence[Document]]:
-        """Yield the documents of the entries in batches: each of one segment, and no larger than the store accepts."""
-        batch, batch_size = list[Document](), 0
-        for entry in entries:
-            document = document_of(entry, segment=self._segments.of(entry.sequence))
-            size = len(msgspec.json.encode(document)) + OPERATION_BYTES
-            full = len(batch) == self.batch_entries_max or batch_size + size > BATCH_BYTES_MAX
-            if batch and (full or document["segment"] != batch[0]["segment"]):
-                yield batch
-                batch, batch_size = [], 0
-            batch.append(document)
-            batch_size += size
-        if batch:
-            yield batch
+    async def _find_identities(self, identities: Sequence[Identity], *, since: int) -> Mapping[Identity, StoredEvent]:
+        """Return the first entry of each of these identities at `since` or later."""
+        if not identities:
+            return {}
+        unique, stored_events = set(identities), dict[Identity, StoredEvent]()
+        clause, values = has_any("identities", sorted({identity_term(each) for each in unique}), name="identity")
+        places = await self._segments.places_since(since, clause, values=values)
+        while places:
+            commits = await self._segments.load("find", places)
+            places = places[len(commits) :]
+            for entry in (entry for commit in commits for entry in commit.entries if entry.time >= since):
+                if entry.event.identity in unique:
+                    stored_events.setdefault(entry.event.identity, _stored_event(entry))
+        return stored_events
 
-    async def _find_identities(
-        self, identities: Mapping[str, Identity], *, since: int
-    ) -> Mapping[Identity, StoredEvent]:
-        names, values = value_list("identity", list(identities))
-        documents = await self._segments.query_all(
-            "c.identity, c.sequence, c.time, c.content, c.mark", f"c.identity IN ({names})", values=values
-        )
-        return {
-            identities[each["identity"]]: StoredEvent(
-                sequence=each["sequence"], time=each["time"], content=content_of(each), write_id=each["mark"]
-            )
-            for each in documents
-            if each.get("identity") in identities and each["time"] >= since
-        }
+    def _may_have_expired(self) -> bool:
+        """True if the log is older than its retention."""
+        return self._now() - self._manifest.latest.created >= self._keep
 
-    async def _find_owners(self, instances: Sequence[str]) -> Mapping[str, App]:
-        """Return the app of the first event of each instance that has one. Owners are cached."""
-        log_start = self._manifest.latest.log_start
-        cache = {name: self._owners[name] for name in instances if name in self._owners}
-        owners = {name: owner for name, owner in cache.items() if owner.sequence > log_start}
-        while missing := [name for name in instances if name not in owners]:
-            first_owners, is_complete = await self._first_owners(missing)
-            owners |= first_owners
-            if is_complete:
-                break
-        self._owners.update(owners)
-        return {name: owner.app for name, owner in owners.items()}
+    def _now(self) -> int:
+        return self._database.clock() // 1_000
 
-    async def _first_owners(self, instances: Sequence[str]) -> tuple[Mapping[str, Owner], bool]:
-        """Return the owners by the oldest events of these instances, and True if those are all their events."""
-        names, values = value_list("instance", instances)
-        documents = await self._segments.query_all(
-            "c.instance, c.org, c.app, c.sequence",
-            f"c.instance IN ({names}) AND IS_STRING(c.app)",
-            values=values,
-            first=FIRST_EVENTS_MAX,
-        )
-        owners = {
-            each["instance"]: Owner(App(org=each["org"], name=each["app"]), each["sequence"])
-            for each in reversed(documents)
-            if each.get("app") and each.get("instance") in instances
-        }
-        return owners, len(documents) < FIRST_EVENTS_MAX
 
-    async def _scan_by_id(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-        """Scan for one event's id. It may be in any segment, so one query covers all of them."""
-        where, values = feed_clause(feed)
-        documents = await self._segments.query_all(
-            COLUMNS,
-            f"{where} AND c.sequence > @after AND c.sequence <= @through",
-            values={**values, "after": after, "through": through},
-            first=limit,
-        )
-        entries = (entry for entry in map(entry_of, documents) if after < entry.sequence <= through)
-        matches = (entry for entry in entries if feed.matches(entry.event))
-        part = fill(matches, ScanBudget(limit, PAGE_BYTES_MAX), through=through)
-        log_start = (await self._manifest.recent()).log_start
-        return Scan(entries=part.entries, examined=part.through, log_start=log_start)
+def _stored_event(entry: Entry) -> StoredEvent:
+    return StoredEvent(sequence=entry.sequence, time=entry.time, content=entry.event.content, write_id=entry.write_id)

@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from eventfeed.domain.errors import LogDamaged, Unavailable
+from eventfeed.log.cosmos.containers import description
 from eventfeed.log.cosmos.database import Calls, Document
 from eventfeed.log.cosmos.retry import ConflictError, read_until_current
 
@@ -20,29 +21,50 @@ _LOG = "log"
 
 
 class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size."""
+    """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size.
+
+    `created` is the time of its creation (µs).
+    """
 
     name: str
-    log_start: int = msgspec.field(name="floor")
+    log_start: int
     position: int
     segment_entries: int
+    created: int
+    layout: int
     etag: str = msgspec.field(name="_etag", default="")
 
 
 class ManifestStore:
-    """The manifest in the control container. `latest` is the manifest as last read. `open` it first."""
+    """The manifest among the records. `latest` is the manifest as last read. `open` it first."""
 
-    def __init__(self, control: Calls, *, segment_entries: int, random: Callable[[], float]) -> None:
-        self._control, self._random = control, random
-        self.latest = LogManifest(name="", log_start=0, position=0, segment_entries=segment_entries)
+    def __init__(self, records: Calls, *, segment_entries: int, random: Callable[[], float]) -> None:
+        self._records, self._random = records, random
+        self.latest = LogManifest(
+            name="",
+            log_start=0,
+            position=0,
+            segment_entries=segment_entries,
+            created=0,
+            layout=description().layout,
+        )
         self._latest_time = float("-inf")
 
-    async def open(self, *, name: str) -> None:
-        """Read the manifest, or create one with this name if there is none."""
+    async def open(self, *, name: str, time: int, last_position: Callable[[], Awaitable[int]]) -> None:
+        """Read the manifest, or create one with this name and time if there is none.
+
+        Raises `LogDamaged` if there is none, but the store has entries.
+        """
         if await self._read() is None:
-            manifest = msgspec.structs.replace(self.latest, name=name)
+            position = await last_position()
+            if position and await self._read() is None:
+                raise LogDamaged(
+                    f"The store has entries up to sequence {position}, but no manifest of their log. Restore the "
+                    "container `records`."
+                )
+            manifest = msgspec.structs.replace(self.latest, name=name, created=time)
             with contextlib.suppress(ConflictError):  # another process was faster
-                await self._control.create("open", [_document(manifest)], partition=_LOG, idempotent=True)
+                await self._records.create("open", _document(manifest), idempotent=True)
             await read_until_current(self._read)
 
     async def recent(self) -> LogManifest:
@@ -61,7 +83,7 @@ class ManifestStore:
             if replacement == manifest:
                 return
             try:
-                etag = await self._control.replace(verb, _document(replacement), etag=manifest.etag)
+                etag = await self._records.replace(verb, _document(replacement), etag=manifest.etag)
             except ConflictError:
                 await asyncio.sleep(self._random() * CHANGE_SECONDS)
                 manifest = await self._read()
@@ -71,18 +93,20 @@ class ManifestStore:
         raise Unavailable("Other processes kept changing the manifest of the log.")
 
     async def _read(self) -> LogManifest | None:
-        """Read the manifest; None if there is no log yet."""
+        """Read the manifest; None if there is no log yet. Raises `LogDamaged` for one that is not of this layout."""
         start = asyncio.get_running_loop().time()
-        documents = await self._control.query(
-            "record",
-            "SELECT c.name, c.floor, c.position, c.segment_entries, c._etag FROM c "
-            "WHERE c.kind = @kind AND c.id = @kind",
-            partition=_LOG,
-            values={"kind": _LOG},
+        documents = await self._records.query(
+            "record", "SELECT * FROM c WHERE c.kind = @kind AND c.id = @kind", partition=_LOG, values={"kind": _LOG}
         )
         if not documents:
             return None
-        self.latest, self._latest_time = msgspec.convert(documents[0], LogManifest), start
+        layout, own = documents[0].get("layout"), description().layout
+        if layout != own:
+            raise LogDamaged(f"The manifest of the log has layout {layout}; this release reads layout {own}.")
+        try:
+            self.latest, self._latest_time = msgspec.convert(documents[0], LogManifest), start
+        except msgspec.ValidationError as error:
+            raise LogDamaged(f"The manifest of the log is malformed: {error}.") from None
         return self.latest
 
 

@@ -1,73 +1,69 @@
 """Conditions of a feed in the query language of Cosmos DB. Every value is a parameter."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import assert_never
+from typing import NamedTuple
 
-from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, Matches, NoneOf
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.conditions import AnyOf, Equal, Field
+from eventfeed.domain.feed import FEEDS_MAX, Feed
+from eventfeed.log.cosmos.documents import app_term
 
-Values = Mapping[str, object]
+# Member of a commit by field: the list that has the field's value of each of its events.
+_MEMBERS: Mapping[Field, str] = {
+    "id": "event_ids",
+    "type": "types",
+    "subject": "subjects",
+    "instance": "instances",
+    "resource": "resources",
+}
+# Few events share a value of these fields.
+_SELECTIVE = frozenset[Field]({"id", "subject", "instance"})
 
-# Member of a document by field, where the names differ.
-_MEMBERS: Mapping[Field, str] = {"id": "eventid"}
+
+class TermFilter(NamedTuple):
+    """A condition on the terms of a commit that has events of a feed, as a clause, and the values of its parameters.
+
+    `is_selective` is true if few commits meet it, whatever the log. The clause is "" for a feed without such a
+    condition.
+    """
+
+    clause: str
+    values: tuple[tuple[str, object], ...]
+    is_selective: bool
 
 
-def feed_clause(feed: Feed) -> tuple[str, Values]:
-    """Return the clause for the documents of a feed that pass its filters, and the values of its parameters."""
+@functools.lru_cache(maxsize=FEEDS_MAX)
+def term_filter(feed: Feed) -> TermFilter:
+    """Return the condition on commits with events of a feed.
+
+    It has the conditions on whole values of indexed fields. The others are checked on each event.
+    """
+    conditions = [each for each in (*feed.conditions, *feed.filters) if isinstance(each, Equal | AnyOf)]
+    terms = [
+        (_MEMBERS[each.field], [each.value] if isinstance(each, Equal) else sorted(each.values))
+        for each in conditions
+        if each.field in _MEMBERS
+    ]
+    equal = {each.field: each.value for each in conditions if isinstance(each, Equal)}
+    if "org" in equal and "app" in equal:
+        terms.append(("apps", [app_term(equal["org"], equal["app"])]))
     clauses, values = list[str](), dict[str, object]()
-    for number, condition in enumerate((*feed.conditions, *feed.filters)):
-        if condition.field not in COMPUTED_FIELDS:
-            clause, more = _translate(condition, f"f{number}")
-            clauses.append(clause)
-            values |= more
-    return " AND ".join(clauses), values
+    for number, (member, texts) in enumerate(terms):
+        clause, more = has_any(member, texts, name=f"f{number}")
+        clauses.append(clause)
+        values |= more
+    is_selective = any(each.field in _SELECTIVE for each in conditions)
+    return TermFilter(" AND ".join(clauses), tuple(values.items()), is_selective)
 
 
-def value_list(name: str, values: Sequence[object]) -> tuple[str, Values]:
-    """Return a parameter for each of these values, for an IN, and the values by parameter."""
-    names = [f"{name}{index}" for index in range(len(values))]
-    return ", ".join(f"@{each}" for each in names), dict(zip(names, values, strict=True))
-
-
-def _translate(condition: Condition, name: str) -> tuple[str, Values]:
-    member = f"c.{_MEMBERS.get(condition.field, condition.field)}"
-    match condition:
-        case Equal(value=value):
-            return f"{member} = @{name}", {name: value}
-        case Matches():
-            return _matches(member, condition, name=name)
-        case AnyOf(values=values):
-            names, parameters = value_list(f"{name}_", sorted(values))
-            return f"{member} IN ({names})", parameters
-        case NoneOf(values=values):
-            return _none_of(member, values, name=name)
-        case _:
-            assert_never(condition)
-
-
-def _matches(member: str, condition: Matches, *, name: str) -> tuple[str, Values]:
-    """Translate `Matches`; `IS_STRING(c.app)` is true for events of apps. Nested parentheses would cost the parser."""
-    clauses, values = _has_text(member, f"{name}_", values=condition.values, prefixes=condition.prefixes)
-    if condition.app_prefix:
-        of_app, more = _has_text(member, f"{name}_app_", values=condition.app_values, prefixes=condition.app_prefixes)
-        clauses, values = [*clauses, *(f"IS_STRING(c.app) AND {each}" for each in of_app)], {**values, **more}
+def has_any(member: str, texts: Sequence[str], *, name: str) -> tuple[str, Mapping[str, object]]:
+    """Return the clause for commits with one of these terms, and its values. The index answers each equality."""
+    values = {f"{name}_{index}": text for index, text in enumerate(texts)}
+    clauses = [f"ARRAY_CONTAINS(c.{member}, @{each})" for each in values]
     return clauses[0] if len(clauses) == 1 else f"({' OR '.join(clauses) or 'false'})", values
 
 
-def _has_text(
-    member: str, name: str, *, values: frozenset[str], prefixes: frozenset[str]
-) -> tuple[Sequence[str], Values]:
-    names, parameters = value_list(f"{name}value", sorted(values))
-    starts = {f"{name}prefix{index}": prefix for index, prefix in enumerate(sorted(prefixes))}
-    clauses = [f"STARTSWITH({member}, @{each})" for each in starts]
-    if names:
-        clauses.append(f"{member} IN ({names})")
-    return clauses, {**parameters, **starts}
-
-
-def _none_of(member: str, values: frozenset[str], *, name: str) -> tuple[str, Values]:
-    """Translate `NoneOf`, in which "" stands for an absent member."""
-    present = [f"IS_STRING({member})"] if "" in values else []
-    names, parameters = value_list(f"{name}_", sorted(values - {""}))
-    exclusion = [f"(NOT IS_DEFINED({member}) OR NOT ({member} IN ({names})))"] if parameters else []
-    return " AND ".join([*present, *exclusion]), parameters
+def value_list(name: str, values: Sequence[object]) -> tuple[str, Mapping[str, object]]:
+    """Return a parameter for each of these values, for an IN, and the values by parameter."""
+    names = [f"{name}{index}" for index in range(len(values))]
+    return ", ".join(f"@{each}" for each in names), dict(zip(names, values, strict=True))

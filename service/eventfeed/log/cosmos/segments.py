@@ -1,21 +1,44 @@
-"""The entries of a log in Cosmos DB, queried segment by segment.
+"""The commits of a log in Cosmos DB, queried segment by segment.
 
-A replica that lags behind may lack entries that this process has read or written. Therefore each response must prove
-that it is current, or the query is repeated: it contains a known entry that a current replica has.
+The log is dense, so each commit begins where the one before it ends. Whoever reads commits in order checks this, and
+a place that contradicts it is damage.
 """
 
-import functools
-from collections.abc import Iterable, Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from cachetools import LRUCache
+
 from eventfeed.domain.errors import LogDamaged
-from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX
+from eventfeed.log.cosmos.damage import DamagedAt
 from eventfeed.log.cosmos.database import Calls, Document
-from eventfeed.log.cosmos.documents import COLUMNS, entry_of
+from eventfeed.log.cosmos.documents import (
+    COMMIT_COLUMNS,
+    COMMIT_ENTRIES_MAX,
+    PLACE_COLUMNS,
+    Commit,
+    Place,
+    commit_of,
+    document_id,
+    place_of,
+)
 from eventfeed.log.cosmos.manifest import ManifestStore
-from eventfeed.log.cosmos.queries import Values, feed_clause, value_list
+from eventfeed.log.cosmos.queries import value_list
 from eventfeed.log.cosmos.retry import StaleReplica, read_until_current
+
+# Commits of one request. A response has at most 4 MB, whatever their number.
+READ_COMMITS_MAX = 1_000
+# Decoded commits that are kept for the next scan, in bytes of their rows; the objects take about three times as much.
+CACHE_BYTES_MAX = 16 * 1024 * 1024
+# Commits whose mean number of entries decides how many the next request reads.
+MEAN_COMMITS = 10
+# Commits that a check of a damaged place reads.
+CHECK_COMMITS = 10
+
+Values = Mapping[str, object]
 
 
 class End(NamedTuple):
@@ -25,30 +48,37 @@ class End(NamedTuple):
     time: int = 0
 
 
-class ScanBudget(NamedTuple):
-    """The most entries, at least 1, and bytes of events that a scan may return. One event of any size always fits."""
+class Part(NamedTuple):
+    """Consecutive commits of one segment, and True if another one may follow."""
 
-    entries: int
-    bytes: int
+    commits: Sequence[Commit]
+    has_more: bool
 
 
-class SegmentSlice(NamedTuple):
-    """The matches in a part of a segment, and the last position of that part."""
+class PlaceQuery(NamedTuple):
+    """A query for the places of commits: those that meet a clause, in a range of the log, at most `limit`."""
 
-    entries: Sequence[Entry]
+    clause: str
+    values: Values
+    after: int
     through: int
+    limit: int
 
 
 class Segments:
     """The segments of one log. `newest` is the last entry that this process has read or written."""
 
-    def __init__(self, events: Calls, manifest: ManifestStore) -> None:
-        self._events, self._manifest = events, manifest
+    def __init__(self, commits: Calls, manifest: ManifestStore, *, may_have_expired: Callable[[], bool]) -> None:
+        """Take the calls to the store. `may_have_expired` is true if the store can have deleted entries by age."""
+        self._commits, self._manifest, self._may_have_expired = commits, manifest, may_have_expired
         self.newest = End()
         # The ends of full segments never change.
         self._full_ends: dict[int, End] = {}
         # The last segment that the store has deleted because of its age.
         self._last_deleted = -1
+        self._cache = LRUCache[tuple[str, int], Commit](CACHE_BYTES_MAX, getsizeof=lambda commit: commit.size)
+        # Entries of a commit, as in the last commits that were read in order.
+        self._mean_entries = 0.0
 
     def of(self, sequence: int) -> int:
         """Return the segment of an entry."""
@@ -65,8 +95,13 @@ class Segments:
     async def read_end(self, *, least: int) -> End:
         """Return the last entry, at `least` or after it. Raises `LogDamaged` if there is none."""
         segment = self.of(least)
+
+        async def read() -> End | None:
+            end = await self._segment_end(segment)
+            return end if end.position >= least else None
+
         try:
-            end = await self._segment_end(segment, least=least)
+            end = await read_until_current(read)
         except StaleReplica:
             raise LogDamaged(f"The log has reached {least}, but it has no entry there or after it.") from None
         while end.position == self.last_position(segment):
@@ -74,114 +109,162 @@ class Segments:
             end = max(end, await self._segment_end(segment))
         return end
 
-    async def read_last_position(self) -> int:
+    async def last_remaining(self) -> int:
         """Return the position of the last entry in the store, whatever the manifest says; 0 if there is none."""
-        documents = await self._events.query(
-            "head", "SELECT TOP 1 c.sequence FROM c WHERE c.segment >= 0 ORDER BY c.sequence DESC", values={}
-        )
-        return int(documents[0]["sequence"]) if documents else 0
+        return await self._one_position("SELECT TOP 1 VALUE c.last FROM c WHERE c.last >= 0 ORDER BY c.last DESC")
 
-    async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
-        """Return at most `limit` entries that come right after `after`, all of one segment."""
-        segment = self.of(after + 1)
+    async def first_remaining(self) -> int:
+        """Return the position of the first entry in the store, whatever the manifest says; 0 if there is none."""
+        return await self._one_position("SELECT TOP 1 VALUE c.first FROM c WHERE c.last >= 0 ORDER BY c.last")
 
-        async def read() -> Sequence[Entry] | None:
-            least = min(self.newest.position, self.last_position(segment))
-            documents = await self._events.query(
-                "follow",
-                f"SELECT TOP {limit} {COLUMNS} FROM c "  # noqa: S608  # a number and constants
-                "WHERE c.segment = @segment AND c.sequence > @after ORDER BY c.sequence",
-                partition=segment,
-                values={"segment": segment, "after": after},
-            )
-            last = documents[-1]["sequence"] if documents else after
-            return None if len(documents) < limit and last < least else [entry_of(each) for each in documents]
+    async def read(self, verb: str, *, after: int, through: int | None = None, entries: int) -> Part:
+        """Return commits of one segment with the entries right after `after`: some `entries`, at least one commit.
 
-        return await read_until_current(read)
-
-    async def scan(self, feed: Feed, *, after: int, through: int, budget: ScanBudget) -> SegmentSlice:
-        """Return the entries of a feed in a part of one segment."""
-        segment, (where, values) = self.of(through), feed_clause(feed)
-
-        async def read() -> SegmentSlice | None:
-            documents = await self._events.query(
-                "scan",
-                f"SELECT TOP {budget.entries + 1} {COLUMNS} FROM c WHERE c.segment = @segment "  # noqa: S608  # constants
-                f"AND c.sequence > @after AND c.sequence <= @through AND ({where} OR c.sequence = @through) "
-                "ORDER BY c.sequence",
-                partition=segment,
-                values={"segment": segment, "after": after, "through": through, **values},
-            )
-            return fit(documents, feed, through=through, budget=budget)
-
-        return await read_until_current(read)
-
-    async def query_all(
-        self, columns: str, where: str, *, values: Values, first: int | None = None
-    ) -> Sequence[Document]:
-        """Return matching documents of all segments: all, or the `first` ones in order. It may add some others.
-
-        Those are sentinels, which a current replica has: the newest known entry, and the last one of the segment before
-        it, which may be in another partition.
+        `through` is a position that the log has; the last commit may end after it. Raises `DamagedAt` if the commits do
+        not follow one another. If the store has deleted the first ones by age, the first that remains follows `after`.
         """
-        newest = self.of(self.newest.position)
-        ends = [self.newest.position, *([self.last_position(newest - 1)] if newest - 1 > self._last_deleted else [])]
-        sentinels = [each for each in ends if each > self._manifest.latest.log_start]
-        limit = None if first is None else first + len(sentinels) + 1
-        top, order = ("", "") if limit is None else (f"TOP {limit}", "ORDER BY c.sequence")
-        names, sentinel_values = value_list("sentinel", sentinels)
-        condition = f"({where}) OR c.sequence IN ({names})" if sentinels else where
+        segment, size = self.of(after + 1), self._count(entries)
+        bound = self.last_position(segment) if through is None else self._bound(through, segment)
+        values = {"segment": segment, "after": after, "through": bound}
+        page = await self._commits.page(
+            verb,
+            f"SELECT {COMMIT_COLUMNS} FROM c "  # noqa: S608  # constants
+            "WHERE c.segment = @segment AND c.last > @after AND c.last <= @through ORDER BY c.last",
+            partition=segment,
+            values=values,
+            size=size,
+        )
+        commits = [self._commit(document) for document in page.documents]
+        end = self.newest.position if through is None else through
+        if (commits[0].first if commits else end + 1) > after + 1:
+            start = await self._start_after_gap(after)
+            if not commits or start + 1 != commits[0].first:
+                return await self.read(verb, after=start, through=through, entries=entries)
+        _require_order(commits)
+        if commits:
+            self._observe_mean(commits[-1].last - commits[0].first + 1, commits=len(commits))
+        ends_segment = bool(commits) and commits[-1].last == self.last_position(segment)
+        return Part(commits, page.has_more or ends_segment)
 
-        async def read() -> Sequence[Document] | None:
-            documents = await self._events.query(
-                "find",
-                f"SELECT {top} {columns} FROM c WHERE c.segment >= @first AND ({condition}) {order}",  # noqa: S608  # constants
-                values={"first": self.of(self._manifest.latest.log_start), **values, **sentinel_values},
-            )
-            is_current = len(documents) == limit or {each["sequence"] for each in documents}.issuperset(sentinels)
-            return documents if is_current else None
+    async def places(self, verb: str, query: PlaceQuery) -> Sequence[Place]:
+        """Return the places of commits with entries in a range, in order."""
+        low, high = self.of(query.after + 1), self.of(query.through)
+        scope = "c.segment = @low" if low == high else "c.segment >= @low AND c.segment <= @high"
+        documents = await self._commits.query(
+            verb,
+            f"SELECT TOP {query.limit} {PLACE_COLUMNS} FROM c "  # noqa: S608  # a number and constants
+            f"WHERE {scope} AND c.last > @after AND c.last <= @through AND {query.clause} ORDER BY c.last",
+            partition=low if low == high else None,
+            values={
+                "low": low,
+                **({} if low == high else {"high": high}),
+                "after": query.after,
+                "through": self._bound(query.through, high),
+                **query.values,
+            },
+        )
+        return self._in_order(documents)
 
-        try:
-            return await read_until_current(read)
-        except StaleReplica:
-            if self.last_position(newest - 1) not in sentinels or not await self._is_deleted(newest - 1):
-                raise
-            return await self.query_all(columns, where, values=values, first=first)
+    async def places_since(self, time: int, clause: str, *, values: Values) -> Sequence[Place]:
+        """Return the places of all commits with entries at `time` or later that meet a clause, in order."""
+        documents = await self._commits.query(
+            "find",
+            f"SELECT {PLACE_COLUMNS} FROM c WHERE c.time >= @time AND {clause}",  # noqa: S608  # constants
+            values={"time": time, **values},
+        )
+        return self._in_order(documents)
+
+    async def load(self, verb: str, places: Sequence[Place]) -> Sequence[Commit]:
+        """Return the commits at these places: all, or as many first ones as have the bytes of a page."""
+        commits, size = list[Commit](), 0
+        for segment, group in itertools.groupby(places, key=lambda place: place.segment):
+            queue = list(group)
+            while queue and size <= PAGE_BYTES_MAX:
+                part = await self._load(verb, queue, segment=segment)
+                commits += part
+                size += sum(commit.size for commit in part)
+                queue = queue[len(part) :]
+            if queue:
+                break
+        return commits
 
     async def seek(self, time: int, *, log_start: int, end: int) -> int:
         """Return the first position after `log_start` registered at `time` or later. The entry at `end` must be."""
         while True:
             segment = await self._first_segment_ending_at(time, first=self.of(log_start + 1), last=self.of(end))
-            try:
-                return await read_until_current(functools.partial(self._first_at, time, segment=segment))
-            except StaleReplica:
-                if not await self._is_deleted(segment):
-                    raise
+            if (position := await self._first_at(time, segment=segment)) is not None:
+                return position
+            if segment == self.of(end):
+                raise DamagedAt(end, "the store has no entry of its time")
+            self._last_deleted = max(self._last_deleted, segment)
+
+    async def check(self, position: int) -> None:
+        """Raise `DamagedAt` if the entries around a position are still damaged."""
+        log_start = self._manifest.latest.log_start
+        if position > log_start:
+            after = max(position - 2, log_start)
+            entries = int(CHECK_COMMITS * max(self._mean_entries, 1.0))
+            await self.read("check", after=after, entries=entries)
+
+    async def _load(self, verb: str, places: Sequence[Place], *, segment: int) -> Sequence[Commit]:
+        """Return the first of these commits of one segment, from the cache and in one request from the store."""
+        commits = {each.first: commit for each in places if (commit := self._cache.get(self._key(each.first)))}
+        if missing := [each.first for each in places if each.first not in commits]:
+            names, values = value_list("id", [document_id(first) for first in missing])
+            page = await self._commits.page(
+                verb,
+                f"SELECT {COMMIT_COLUMNS} FROM c "  # noqa: S608  # constants
+                f"WHERE c.segment = @segment AND c.id IN ({names}) ORDER BY c.last",
+                partition=segment,
+                values={"segment": segment, **values},
+                size=len(missing),
+            )
+            commits |= {commit.first: commit for commit in map(self._commit, page.documents)}
+            if missing[0] not in commits:
+                raise DamagedAt(missing[0], "the store has lost its commit during the search")
+        part = [commits[each.first] for each in itertools.takewhile(lambda each: each.first in commits, places)]
+        for commit in part:
+            if commit.size < CACHE_BYTES_MAX:
+                self._cache[self._key(commit.first)] = commit
+        return part
+
+    async def _start_after_gap(self, position: int) -> int:
+        """Return the position before the first entry that the store still has.
+
+        Raises `DamagedAt` if one before the gap remains, or if nothing can have expired yet.
+        """
+        first = await self.first_remaining()
+        if not first or first <= position + 1 or not self._may_have_expired():
+            raise DamagedAt(position + 1, "the store has no such entry")
+        return first - 1
 
     async def _first_at(self, time: int, *, segment: int) -> int | None:
-        """Return the first position of a segment registered at `time` or later; None from a replica without it."""
-        documents = await self._events.query(
+        """Return the first position of a segment registered at `time` or later; None if there is none."""
+        page = await self._commits.page(
             "seek",
-            "SELECT TOP 1 c.sequence FROM c WHERE c.segment = @segment AND c.time >= @time ORDER BY c.time, c.sequence",
+            f"SELECT TOP 1 {COMMIT_COLUMNS} FROM c "  # noqa: S608  # constants
+            "WHERE c.segment = @segment AND c.time >= @time ORDER BY c.time, c.last",
             partition=segment,
             values={"segment": segment, "time": time},
+            size=1,
         )
-        return int(documents[0]["sequence"]) if documents else None
+        entries = [entry for each in page.documents for entry in self._commit(each).entries if entry.time >= time]
+        return entries[0].sequence if entries else None
 
-    async def _segment_end(self, segment: int, *, least: int = 0) -> End:
-        """Return a segment's last entry, at `least` or after it. Raises `StaleReplica` if there is none."""
-
-        async def read() -> End | None:
-            documents = await self._events.query(
-                "head",
-                "SELECT TOP 1 c.sequence, c.time FROM c WHERE c.segment = @segment ORDER BY c.sequence DESC",
-                partition=segment,
-                values={"segment": segment},
-            )
-            end = End(documents[0]["sequence"], documents[0]["time"]) if documents else End()
-            return end if end.position >= least else None
-
-        return await read_until_current(read)
+    async def _segment_end(self, segment: int) -> End:
+        """Return a segment's last entry."""
+        documents = await self._commits.query(
+            "head",
+            f"SELECT TOP 1 {PLACE_COLUMNS} FROM c "  # noqa: S608  # constants
+            "WHERE c.segment = @segment ORDER BY c.last DESC",
+            partition=segment,
+            values={"segment": segment},
+        )
+        for document in documents:
+            place = self._place(document)
+            self._observe_mean(place.last - place.first + 1, commits=1)
+            return End(place.last, place.time)
+        return End()
 
     async def _first_segment_ending_at(self, time: int, *, first: int, last: int) -> int:
         """Return the first segment from `first` to `last` with an entry at `time` or later; `last` if none has one."""
@@ -195,41 +278,54 @@ class Segments:
         return first
 
     async def _full_end(self, segment: int) -> End | None:
-        """Return the last entry of a full segment; None if the store has deleted it."""
+        """Return the last entry of a full segment; None if the store has deleted it: the last entry expires last."""
         if segment > self._last_deleted and segment not in self._full_ends:
-            try:
-                self._full_ends[segment] = await self._segment_end(segment, least=self.last_position(segment))
-            except StaleReplica:
-                if not await self._is_deleted(segment):
-                    raise
+            end, last = await self._segment_end(segment), self.last_position(segment)
+            if end.position == last:
+                self._full_ends[segment] = end
+            elif end.position:
+                raise DamagedAt(end.position + 1, "the store has no such entry")
+            else:
+                self._last_deleted = max(self._last_deleted, segment)
         return self._full_ends[segment] if segment > self._last_deleted else None
 
-    async def _is_deleted(self, segment: int) -> bool:
-        """True if the store has deleted a full segment: its last entry expires last. Note such a segment."""
-        is_empty = await self._segment_end(segment) == End()
-        if is_empty:
-            self._last_deleted = max(self._last_deleted, segment)
-        return is_empty
+    async def _one_position(self, sql: str) -> int:
+        positions: Sequence[object] = await self._commits.query("head", sql, values={})
+        position = positions[0] if positions else 0
+        if not isinstance(position, int):
+            raise DamagedAt(0, "a document is no commit")
+        return position
+
+    def _in_order(self, documents: Iterable[Document]) -> Sequence[Place]:
+        return sorted(map(self._place, documents), key=lambda place: place.first)
+
+    def _commit(self, document: Document) -> Commit:
+        return commit_of(document, segment_entries=self._manifest.latest.segment_entries)
+
+    def _place(self, document: Document) -> Place:
+        return place_of(document, segment_entries=self._manifest.latest.segment_entries)
+
+    def _key(self, first: int) -> tuple[str, int]:
+        """Return the key of a commit in the cache. A log with another name may have others at the same places."""
+        return self._manifest.latest.name, first
+
+    def _observe_mean(self, entries: int, *, commits: int) -> None:
+        """Note the entries of some commits in order."""
+        weight = min(commits / MEAN_COMMITS, 1.0) if self._mean_entries else 1.0
+        self._mean_entries += weight * (entries / commits - self._mean_entries)
+
+    def _count(self, entries: int) -> int:
+        """Return the number of commits that have some entries."""
+        return min(math.ceil(entries / max(self._mean_entries, 1.0)), READ_COMMITS_MAX)
+
+    def _bound(self, through: int, segment: int) -> int:
+        """Return the highest last position of a commit of a segment that has a position up to `through`."""
+        return min(through + COMMIT_ENTRIES_MAX - 1, self.last_position(segment))
 
 
-def fit(documents: Sequence[Document], feed: Feed, *, through: int, budget: ScanBudget) -> SegmentSlice | None:
-    """Return the matches that fit into the budget; None if the response is of a replica that lags behind."""
-    if len(documents) <= budget.entries and (not documents or documents[-1]["sequence"] != through):
-        return None
-    entries = map(entry_of, documents)
-    # The query adds the entry at `through`, as proof.
-    matches = (entry for entry in entries if entry.sequence != through or feed.matches(entry.event))
-    return fill(matches, budget, through=through)
-
-
-def fill(matches: Iterable[Entry], budget: ScanBudget, *, through: int) -> SegmentSlice:
-    """Return the first matches that fit into the budget: through `through`, or through the last one that fits."""
-    entries, size = list[Entry](), 0
-    for entry in matches:
-        size += len(entry.event.body)
-        if entries and size > budget.bytes:
-            return SegmentSlice(entries, entries[-1].sequence)
-        entries.append(entry)
-        if len(entries) == budget.entries:
-            return SegmentSlice(entries, entry.sequence)
-    return SegmentSlice(entries, through)
+def _require_order(commits: Sequence[Commit]) -> None:
+    for before, commit in itertools.pairwise(commits):
+        if commit.first != before.last + 1:
+            missing = commit.first > before.last + 1
+            position = before.last + 1 if missing else commit.first
+            raise DamagedAt(position, "the store has no such entry" if missing else "two commits have it")
