@@ -26,7 +26,7 @@ _CURSOR = re.compile(
 _DIGITS = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 
-class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+class Cursor(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The last position examined in the log of this name. 0 is before the first entry.
 
     `proof` is that of the entry at the position, "" if the entry has expired. Cursors from before proofs have none.
@@ -38,8 +38,13 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     proof: str = ""
     time: int = 0
 
-    def __str__(self) -> str:
+    @functools.cached_property
+    def text(self) -> str:
+        """The cursor as consumers keep it."""
         return f"{self.log}.{self.position}.{self.proof}" if self.proof else f"{self.log}.{self.position}"
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class BareSequence(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +81,12 @@ def parse_last_event_id(text: str) -> After:
 
 def cursor_at(entry: Entry, *, log: str) -> Cursor:
     """Return the cursor after an entry, with its time and its proof: a digest of what belongs to this entry alone."""
-    proof = _digest(f"{log}.{entry.sequence}.{entry.time}.{entry.write_id}")
-    return Cursor(log=log, position=entry.sequence, proof=proof, time=entry.time)
+    return _cursor_at(log, (entry.sequence, entry.time, entry.write_id))
 
 
 @functools.lru_cache(maxsize=1_024)  # most readers stand at the end
-def _digest(text: str) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=5).digest()
-    return base64.b32encode(digest).decode().lower()[:PROOF_LENGTH]
+def _cursor_at(log: str, members: tuple[int, int, str]) -> Cursor:
+    position, time, write_id = members
+    digest = hashlib.blake2b(f"{log}.{position}.{time}.{write_id}".encode(), digest_size=5).digest()
+    proof = base64.b32encode(digest).decode().lower()[:PROOF_LENGTH]
+    return Cursor(log=log, position=position, proof=proof, time=time)

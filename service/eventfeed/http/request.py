@@ -14,10 +14,11 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import HttpMethod, Request, Response
+from litestar.connection.base import empty_receive, empty_send
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, Message, Middleware, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Middleware, Receive, Send
 
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Fault, InvalidRequest, TooLarge
@@ -61,9 +62,10 @@ class HttpRequest(Request[None, None, State]):
     `fields` holds each header, by its name in lower case: lists joined, of others the first value (RFC 9110 §5.3).
     """
 
-    def __init__(self, *connection: Any, **channels: Any) -> None:  # scope, receive and send of ASGI
-        super().__init__(*connection, **channels)
-        lines = list(self.scope["headers"])
+    def __init__(self, scope: HTTPScope, receive: Receive = empty_receive, *, send: Send = empty_send) -> None:
+        # The framework's own method would prepare forms, cookies and a session, which no handler has.
+        self.scope, self.receive, self.send = scope, receive, send
+        lines = list(scope["headers"])
         self.fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(lines)}
         self.host = self.fields.get("host", "")[:_HOST_LENGTH_MAX]
         # Headers that must not be repeated, and are.
@@ -151,9 +153,10 @@ def _route(methods: Sequence[HttpMethod], path: str | Sequence[str]) -> Route:
 
 def _middleware(handler: Handler) -> Middleware:
     async def respond(*connection: Any) -> None:  # scope, receive and send of ASGI
-        request, (scope, receive, send) = HttpRequest(*connection), connection
+        scope, receive, send = connection
+        request = HttpRequest(scope, receive, send=send)
         request.check()
-        send = without_body(send) if request.method == "HEAD" else send
+        send = without_body(send) if scope["method"] == "HEAD" else send
         response = await handler(request)
         if isinstance(response, BytesResponse):
             await send({"type": "http.response.start", "status": response.status, "headers": response.headers})

@@ -71,6 +71,14 @@ def start_of(after: After, head: Head) -> int | NeedsLookup:
             return position if position >= head.log_start else NeedsLookup.EXPIRED
 
 
+def check_proof(cursor: Cursor, present: Cursor) -> None:
+    """Raise `CursorOfAnotherLog` if another entry is at the cursor's position than when it was given out."""
+    if present.proof not in ("", cursor.proof):
+        raise CursorOfAnotherLog(
+            f"{_OLDER_COPY.format(cursor.log)} Other entries have taken the positions after its end. Start again."
+        )
+
+
 class Reader:
     """Reads pages of a log."""
 
@@ -107,7 +115,7 @@ class Reader:
         if isinstance(start, NeedsLookup):
             start = await self._look_up(start, feed, after=after, head=head)
         elif isinstance(after, Cursor) and after.proof:
-            await self._check_proof(after)
+            check_proof(after, self._known_cursor(start, head.log) or await self._stored_cursor(start, head.log))
         first, oldest_time = start, None
         if bounds.since is not None:
             oldest_time = await self._oldest_time(bounds.since, start, head=head)
@@ -115,28 +123,30 @@ class Reader:
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, bounds=bounds)
         entries, positions = scan.entries, scan.positions
-        cursor = await self.cursor_at(max(start, scan.examined), log=head.log, entries=entries)
+        end = max(start, scan.examined)
+        cursor = self._known_cursor(end, head.log) or await self._stored_cursor(end, head.log, entries=entries)
         if positions is None:
             positions = array("Q", map(sequence_of, entries)).tobytes()
         self._telemetry.page_served(
             feed.name,
             entries,
-            examined=cursor.position - start,
-            lag=head.end_offset - cursor.position,
+            examined=end - start,
+            lag=head.end_offset - end,
             seconds=time.perf_counter() - began,
         )
-        more = cursor.position < through
-        return Page(entries=entries, cursor=cursor, more=more, positions=positions, oldest_time=oldest_time)
+        return Page(entries=entries, cursor=cursor, more=end < through, positions=positions, oldest_time=oldest_time)
 
-    async def cursor_at(self, position: int, *, log: str, entries: Sequence[Entry] = ()) -> Cursor:
-        """Return the cursor of a position, with its proof unless its entry has expired.
+    async def cursor_at(self, position: int, *, log: str) -> Cursor:
+        """Return the cursor of a position, with its proof unless its entry has expired."""
+        return self._known_cursor(position, log) or await self._stored_cursor(position, log)
 
-        The last of `entries` may be the entry at the position. Otherwise it is in memory, or the store is asked.
-        """
-        if entry := self._tail.recent.at(position):
-            return cursor_at(entry, log=log)
-        if cursor := self._cursors.get((log, position)):
-            return cursor
+    def _known_cursor(self, position: int, log: str) -> Cursor | None:
+        """Return the cursor of a position, None if neither its entry nor the cursor is in memory."""
+        entry = self._tail.recent.at(position)
+        return self._cursors.get((log, position)) if entry is None else cursor_at(entry, log=log)
+
+    async def _stored_cursor(self, position: int, log: str, *, entries: Sequence[Entry] = ()) -> Cursor:
+        """Return the cursor of a position whose entry is the last of `entries`, or in the store, or has expired."""
         if not (entries and entries[-1].sequence == position) and position:
             entries = await self._log.follow(after=position - 1, limit=1)
         if not entries or entries[-1].sequence != position:
@@ -161,14 +171,6 @@ class Reader:
             either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, disconnect}
             await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return match.result() if match.done() else self._tail.head.end_offset
-
-    async def _check_proof(self, cursor: Cursor) -> None:
-        """Raise `CursorOfAnotherLog` if another entry is at the cursor's position than when it was given out."""
-        present = await self.cursor_at(cursor.position, log=cursor.log)
-        if present.proof not in ("", cursor.proof):
-            raise CursorOfAnotherLog(
-                f"{_OLDER_COPY.format(cursor.log)} Other entries have taken the positions after its end. Start again."
-            )
 
     async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:
         """Find the position of an event id. Raises `CursorExpired` with the oldest time for `EXPIRED`."""
@@ -219,7 +221,7 @@ class Reader:
         """
         size = limit = bounds.size
         collected = Scan(entries=(), examined=after, log_start=after, positions=b"")
-        deadline = asyncio.get_running_loop().time() + SCANS_SECONDS_MAX
+        deadline = time.monotonic() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
             scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
             if scan is None:
@@ -229,9 +231,8 @@ class Reader:
                 raise_at = after if collected.examined == after else None
                 visible = await self._visible(feed.visibility.reader, scan, raise_at=raise_at)
             collected = _extend(collected, visible, bounds=bounds)
-            is_late = asyncio.get_running_loop().time() > deadline
             is_full = len(collected.entries) == size or collected.examined < scan.examined
-            if is_full or collected.examined >= through or is_late:
+            if is_full or collected.examined >= through or time.monotonic() > deadline:
                 break
             hidden = _hidden_events(scan.entries, visible.entries)
             feed, limit = feed.without(hidden), max(size - len(collected.entries), CANDIDATES_MIN if hidden else 0)

@@ -35,6 +35,8 @@ Values = tuple[Value, ...]
 
 _NO_SPAN = contextlib.nullcontext()
 _DATABASE = "db.system.name"
+# The histograms of every page.
+_PAGE = ("eventfeed.page.events", "eventfeed.page.examined", "eventfeed.consumer.lag", "eventfeed.page.duration")
 
 
 class Counter:
@@ -56,11 +58,21 @@ class Counter:
 class Distribution:
     """The values of one series: how many are in each bucket, their sum, the least and the greatest."""
 
-    __slots__ = ("counts", "greatest", "least", "total")
+    __slots__ = ("bounds", "counts", "greatest", "least", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.counts = [0] * (len(bounds) + 1)
+        self.bounds, self.counts = bounds, [0] * (len(bounds) + 1)
         self.total, self.least, self.greatest = 0.0, float("inf"), float("-inf")
+
+    def add(self, value: float) -> None:
+        """Count a value in the bucket of the first bound that is not below it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+        # Calls of min() and max() would be a third of the work, and there are half a dozen values a request.
+        if value < self.least:  # noqa: PLR1730
+            self.least = value
+        if value > self.greatest:  # noqa: PLR1730
+            self.greatest = value
 
 
 class Histogram:
@@ -70,19 +82,17 @@ class Histogram:
         self.metric = metric
         self.series: dict[Values, Distribution] = {}
 
-    def record(self, value: float, *values: Value) -> None:
-        """Count a value in the bucket of the first bound that is not below it."""
-        distribution = self.series.get(values)
-        if distribution is None:
+    def distribution(self, *values: Value) -> Distribution:
+        """Return the distribution of the series with these attribute values."""
+        try:
+            return self.series[values]
+        except KeyError:
             key = values if len(self.series) < SERIES_MAX else (OVERFLOW,) * len(values)
-            distribution = self.series.setdefault(key, Distribution(self.metric.bounds))
-        distribution.counts[bisect_left(self.metric.bounds, value)] += 1
-        distribution.total += value
-        # Calls of min() and max() would be a third of the work, and there are half a dozen records a request.
-        if value < distribution.least:  # noqa: PLR1730
-            distribution.least = value
-        if value > distribution.greatest:  # noqa: PLR1730
-            distribution.greatest = value
+            return self.series.setdefault(key, Distribution(self.metric.bounds))
+
+    def record(self, value: float, *values: Value) -> None:
+        """Add a value to the series with these attribute values."""
+        self.distribution(*values).add(value)
 
 
 class RequestSpan(NamedTuple):
@@ -102,6 +112,8 @@ class Telemetry:
         self.counters = {each.name: Counter(each) for each in metrics if each.kind in (COUNTER, UP_DOWN_COUNTER)}
         self.histograms = {each.name: Histogram(each) for each in metrics if each.kind == HISTOGRAM}
         self.gauges: dict[str, Callable[[], float]] = {}
+        # By the names of feeds, in the order of `_PAGE`.
+        self._pages: dict[str, Sequence[Distribution]] = {}
         self.tracer: Tracer | None = None
         self._is_sampled: Callable[[], bool] = lambda: True
 
@@ -225,15 +237,15 @@ class Telemetry:
 
         `examined` and `lag` are positions: how far the cursor moved, and how far it is from the end of the log.
         """
-        histograms = self.histograms
-        histograms["eventfeed.page.events"].record(len(entries), feed)
-        histograms["eventfeed.page.examined"].record(examined, feed)
-        histograms["eventfeed.consumer.lag"].record(lag, feed)
-        histograms["eventfeed.page.duration"].record(seconds, feed)
+        distributions = self._pages.get(feed)
+        if distributions is None:
+            distributions = self._pages[feed] = [self.histograms[name].distribution(feed) for name in _PAGE]
+        for distribution, value in zip(distributions, (len(entries), examined, lag, seconds), strict=True):
+            distribution.add(value)
         if entries:
             age = self._clock_ns() - entries[-1].time * 1_000
-            histograms["eventfeed.age_at_read"].record(max(0, age) / 1_000_000_000, feed)
-            if self.is_recording():
+            self.histograms["eventfeed.age_at_read"].record(max(0, age) / 1_000_000_000, feed)
+            if self.tracer is not None and self.is_recording():
                 spans.link_current_span(entry.traceparent for entry in entries if entry.traceparent)
 
     def poll_caught_up(self, feed: str, kind: Literal["304", "empty", "wait", "stream"]) -> None:

@@ -43,14 +43,14 @@ MUTANTS = {
     ),
     "cursor at the last returned entry instead of the last examined one": Mutant(
         "log/reader.py",
-        "self.cursor_at(max(start, scan.examined),",
-        "self.cursor_at(scan.entries[-1].sequence if scan.entries else start,",
+        "        end = max(start, scan.examined)\n",
+        "        end = scan.entries[-1].sequence if scan.entries else start\n",
         "tests/service/log/test_reader.py",
     ),
     "cursor accepted without a check of its proof": Mutant(
         "log/reader.py",
-        "            await self._check_proof(after)\n",
-        "            pass\n",
+        '    if present.proof not in ("", cursor.proof):\n',
+        "    if False:\n",
         "tests/service/log/test_reader.py",
     ),
     "no duplicate check after a lost race": Mutant(

@@ -21,12 +21,13 @@ class GatewayCheck:
         self._application, self._problems = application, problems
         self._secrets = [secret.encode() for secret in valid_secrets]
 
-    async def __call__(self, scope: Any, *connection: Any) -> None:
+    async def __call__(self, scope: Any, *connection: Any) -> None:  # then receive and send of ASGI
         """Respond as the application does, or refuse."""
         if scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS or self._has_secret(scope["headers"]):
             await self._application(scope, *connection)
             return
-        request = HttpRequest(scope, *connection)
+        receive, send = connection
+        request = HttpRequest(scope, receive, send=send)
         refusal = self._problems.on_failure(request, NotThroughGateway("The request did not come through the gateway."))
         await refusal.to_asgi_response(None, request)(scope, *connection)
 

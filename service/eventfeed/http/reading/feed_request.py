@@ -2,11 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from eventfeed.domain.cursor import After, BareSequence, Cursor
-from eventfeed.domain.errors import InvalidCursor, Unauthenticated
+from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page, PageBounds
 from eventfeed.domain.ports import CLOCK_SECOND
@@ -73,26 +73,30 @@ class ReadingServices(NamedTuple):
     limits: ReadingLimits
     telemetry: Telemetry
 
-    async def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Page:
+    def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Awaitable[Page]:
         """Return the page after a cursor. Raises the errors of `Reader.read`, `Unavailable` without memory for it."""
-        try:
-            if bounds.size <= SMALL_PAGE_EVENTS:
-                return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
-            async with self.limits.large_read(request.reader):
-                return await self.page_reader.read(request.feed, after=after or _START, bounds=bounds)
-        except InvalidCursor as failure:
-            raise failure.named(request.parameters.after_name) from None
+        start = after or _START
+        if bounds.size > SMALL_PAGE_EVENTS:
+            return self._read_large(request, start, bounds=bounds)
+        return self.page_reader.read(request.feed, after=start, bounds=bounds)
+
+    async def _read_large(self, request: FeedRequest, after: After, *, bounds: PageBounds) -> Page:
+        async with self.limits.large_read(request.reader):
+            return await self.page_reader.read(request.feed, after=after, bounds=bounds)
 
     async def require(self, request: FeedRequest) -> None:
         """Raise the reason if the right to read has ended."""
-        expires = request.reader.expires
-        clock, now = self.clock, self.clock.wall()
+        self._require_current(request.reader)
+        if request.guard is not None:
+            await request.guard.require()
+
+    def _require_current(self, reader: Principal | AnonymousReader) -> None:
+        expires, clock = reader.expires, self.clock
+        now = clock.wall()
         if now not in clock.checked or not clock.is_accurate:  # at most once a second, unless the clock is wrong
             now = clock()
         if expires is not None and now >= expires * CLOCK_SECOND:
             raise Unauthenticated("The token has expired. Go on from the last cursor, with a new token.")
-        if request.guard is not None:
-            await request.guard.require()
 
     async def admit(self, request: FeedRequest, page: Page, *, is_known: bool = False) -> None:
         """Check the right to a page with events and record it, before it is sent.
@@ -101,9 +105,11 @@ class ReadingServices(NamedTuple):
         """
         if not page.entries:
             return
-        await self.require(request)
-        if request.guard is not None and not is_known:
-            await request.guard.audit(page)
+        self._require_current(request.reader)
+        if request.guard is not None:
+            await request.guard.require()
+            if not is_known:
+                await request.guard.audit(page)
 
     async def wait(
         self, request: FeedRequest, past: Cursor, *, seconds: float, disconnect: asyncio.Task[None]

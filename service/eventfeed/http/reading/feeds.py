@@ -70,14 +70,15 @@ class Feeds(NamedTuple):
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
     ) -> HttpResponse:
         """Respond with a feed and its filters, and filter it by party."""
-        subject, is_decided = await find_subject(parameters, self.register), isinstance(feed.visibility, ByDecision)
-        if subject is None and is_decided and party_of_subject(parameters.subject):  # named by the filter alone
-            subject = parameters.subject
-        if subject is not None:
-            subjects = await self._with_subunits(subject, parameters)
-            if is_decided:
-                subjects = await self._with_relation(subjects, principal)
-            feed = feed.where(subject_condition(_require_few(subjects, request)))
+        if parameters.names_party:
+            subject, is_decided = await find_subject(parameters, self.register), isinstance(feed.visibility, ByDecision)
+            if subject is None and is_decided and party_of_subject(parameters.subject):  # named by the filter alone
+                subject = parameters.subject
+            if subject is not None:
+                subjects = await self._with_subunits(subject, parameters)
+                if is_decided:
+                    subjects = await self._with_relation(subjects, principal)
+                feed = feed.where(subject_condition(_require_few(subjects, request)))
         return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
 
     async def respond_party(
@@ -155,7 +156,9 @@ def _app_route(feeds: Feeds, path: str, *, parameter_set: ParameterSet) -> HTTPR
         if app is None:
             raise NotFoundException
         require_app(principal, app)
-        parameters = await with_party(query_parameters(request, parameter_set=parameter_set), feeds.parties)
+        parameters = query_parameters(request, parameter_set=parameter_set)
+        if parameters.names_party:
+            parameters = await with_party(parameters, feeds.parties)
         feed = app_feed(app).where(*parameters.app_conditions)
         return await feeds.respond(request, feed, parameters=parameters, principal=principal)
 

@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
-from eventfeed.domain.errors import Fault, InvalidRequest, Unavailable
+from eventfeed.domain.errors import Fault, InvalidCursor, InvalidRequest, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
@@ -71,28 +71,40 @@ class Pages:
         seconds: float = preferred_wait(fields["prefer"]) if "prefer" in fields else 0
         if parameters.timeout is not None:
             seconds = _only_timeout(parameters.timeout, wait=seconds)
-        if media_type == EVENT_STREAM:
-            page = await self._services.read(feed_request, parameters.after, bounds=stream_bounds(parameters))
-            if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
-                return BytesResponse(204, [(b"vary", VARY)])  # a browser does not connect again (WHATWG HTML §9.2.3)
-            return EventStreamResponse(self._services, feed_request, page=page)
-        page = await self._services.read(feed_request, parameters.after, bounds=parameters)
-        if seconds:
-            with self._services.limits.wait(feed_request.reader) as has_slot:
-                if has_slot:
-                    oldest_time = page.oldest_time
-                    page = await self._wait(feed_request, page, media_type=media_type, seconds=seconds)
-                    page = page if oldest_time is None else replace(page, oldest_time=oldest_time)
-                else:
-                    _require_slot(parameters, page)
-                    seconds = 0
-        return await self._page_response(feed_request, page, media_type=media_type, wait=seconds)
+        try:
+            if media_type == EVENT_STREAM:
+                return await self._stream(feed_request)
+            page = await self._services.read(feed_request, parameters.after, bounds=parameters)
+            if seconds:
+                page, seconds = await self._hold(feed_request, page, media_type=media_type, seconds=seconds)
+            return await self._page_response(feed_request, page, media_type=media_type, wait=seconds)
+        except InvalidCursor as failure:
+            raise failure.named(parameters.after_name) from None
+
+    async def _stream(self, feed_request: FeedRequest) -> HttpResponse:
+        parameters = feed_request.parameters
+        page = await self._services.read(feed_request, parameters.after, bounds=stream_bounds(parameters))
+        if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
+            return BytesResponse(204, [(b"vary", VARY)])  # a browser does not connect again (WHATWG HTML §9.2.3)
+        return EventStreamResponse(self._services, feed_request, page=page)
+
+    async def _hold(
+        self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float
+    ) -> tuple[Page, float]:
+        """Return the page after a wait, and the time that the request might wait: 0 if no slot is free."""
+        with self._services.limits.wait(feed_request.reader) as has_slot:
+            if not has_slot:
+                _require_slot(feed_request.parameters, page)
+                return page, 0
+            oldest_time = page.oldest_time
+            page = await self._wait(feed_request, page, media_type=media_type, seconds=seconds)
+            return page if oldest_time is None else replace(page, oldest_time=oldest_time), seconds
 
     async def _wait(self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float) -> Page:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
         parameters, page_reader = feed_request.parameters, self._services.page_reader
         if page.entries:
-            link = self._link(feed_request, str(page.cursor))
+            link = self._link(feed_request, page.cursor.text)
             tag = self._tag(feed_request, page, media_type=media_type, link=link)
             if len(page.entries) == parameters.size or not _matches_tag(feed_request.request.fields, tag):
                 return page
@@ -120,7 +132,7 @@ class Pages:
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: float
     ) -> HttpResponse:
         """Return the page, or 304. `wait` is the value of `Preference-Applied` (s, rounded up), 0 for none."""
-        fields, cursor = feed_request.request.fields, str(page.cursor)
+        fields, cursor = feed_request.request.fields, page.cursor.text
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)
@@ -152,11 +164,13 @@ class Pages:
         if not page.entries:
             return b"[]"
         key = serialise, page.cursor.log, page.positions
-        if (body := self._bodies.get(key)) is None:
+        try:
+            return self._bodies[key]
+        except KeyError:
             body = json_array(map(serialise, page.entries))
             if len(body) <= BODY_BYTES_MAX:
                 self._bodies[key] = body
-        return body
+            return body
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
         # The path as the router resolved it: without empty segments and needless escapes, and its values are ASCII.

@@ -100,6 +100,11 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     after_name: str = "after"
 
     @functools.cached_property
+    def names_party(self) -> bool:
+        """True if the request names a party, also by an event's subject."""
+        return any(each is not None for each in (self.party, self.unit, self.person, self.subject))
+
+    @functools.cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """The conditions on types, sources and subjects."""
         return (*type_conditions(self.types, of_apps=False), *self.filters)
