@@ -16,10 +16,8 @@ from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
 from stack import SYSTEM
 
 DAY_SECONDS = 86_400
-# The smallest autoscale maximum that Azure allows (RU/s). Manifest, approvals and audit log need no more.
+# The smallest autoscale maximum that Azure allows, also its step (RU/s).
 THROUGHPUT_MIN = 1_000
-
-
 # The description that the service's engine uses as well.
 CONTAINERS_FILE = Path(__file__).parents[2].joinpath("service", "eventfeed", "log", "cosmos", "containers.json")
 
@@ -131,7 +129,8 @@ class Store(pulumi.ComponentResource):
         stack = self._args.context.stack
         if not stack.production:
             return None
-        maximum = stack.throughput if container["carries_load"] else THROUGHPUT_MIN
+        steps = math.ceil(container["throughput_share"] * stack.throughput / THROUGHPUT_MIN)
+        maximum = max(1, steps) * THROUGHPUT_MIN
         return cosmosdb.CreateUpdateOptionsArgs(
             autoscale_settings=cosmosdb.AutoscaleSettingsArgs(max_throughput=maximum)
         )

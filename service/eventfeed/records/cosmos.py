@@ -86,12 +86,12 @@ class CosmosRecords:
         """See `Audit.entries`."""
         documents = await self._calls.query(
             "recorded",
-            "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
+            "SELECT c.id FROM c WHERE c.kind = @kind",
             partition=_MONTHS,
             values={"kind": _MONTHS},
         )
         first, last = _month(bounds.since), "~" if bounds.until is None else _month(bounds.until)
-        for month in (document["id"] for document in documents if first <= document["id"] <= last):
+        for month in sorted(document["id"] for document in documents if first <= document["id"] <= last):
             async for entry in self._entries_of_month(_partition(month), bounds):
                 yield entry
 

@@ -39,7 +39,7 @@ class TimeToLive(msgspec.Struct, frozen=True):
 
 
 class ContainerDescription(msgspec.Struct, frozen=True):
-    """A container in the file. `infra/` also reads whether its throughput grows with the events."""
+    """A container in the file. `infra/` also reads its share of the throughput that the deployment names."""
 
     name: str
     partition_key: str

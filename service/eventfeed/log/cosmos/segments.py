@@ -252,13 +252,13 @@ class Segments:
         return entries[0].sequence if entries else None
 
     async def _segment_end(self, segment: int) -> End:
-        """Return a segment's last entry."""
+        """Return a segment's last entry. The bound is the place in the index at which its descending order begins."""
         documents = await self._commits.query(
             "head",
             f"SELECT TOP 1 {PLACE_COLUMNS} FROM c "  # noqa: S608  # constants
-            "WHERE c.segment = @segment ORDER BY c.last DESC",
+            "WHERE c.segment = @segment AND c.last <= @through ORDER BY c.last DESC",
             partition=segment,
-            values={"segment": segment},
+            values={"segment": segment, "through": self.last_position(segment)},
         )
         for document in documents:
             place = self._place(document)

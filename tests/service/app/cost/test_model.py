@@ -1,10 +1,14 @@
 """The model computes Microsoft's own examples, and a load that grows costs more."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from eventfeed.app.cost import workload
 from eventfeed.app.cost.limits import first_limit
 from eventfeed.app.cost.model import Commits, Container, Estimate, Load, commits_of, estimate
+from eventfeed.log.cosmos import containers as module
 
 LOAD = Load(events_a_second=100, event_bytes=1_234, retention_days=90, processes=2)
 
@@ -105,6 +109,16 @@ def test_parts_of_an_estimate_agree() -> None:
     assert 2 * units["find"] == pytest.approx(
         estimate(LOAD._replace(partitions=2 * price.log.partitions)).request_units["find"]
     )
+
+
+@pytest.mark.parametrize("events_a_second", [1, 10, 100, 1_000])
+def test_owners_get_enough_of_the_throughput_that_is_deployed(events_a_second: float) -> None:
+    """The deployment names the throughput of the commits; the owners get a share, in whole steps."""
+    containers = json.loads(Path(module.__file__).with_name("containers.json").read_text())["containers"]
+    (share,) = (each["throughput_share"] for each in containers if each["name"] == "owners")
+    price = estimate(LOAD._replace(events_a_second=events_a_second))
+
+    assert max(1_000, share * price.log.throughput_max) >= price.owners.throughput_max
 
 
 @pytest.mark.parametrize(

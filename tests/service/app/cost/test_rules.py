@@ -7,6 +7,10 @@ import pytest
 
 from eventfeed.app.cost import azure, sizes, workload
 from eventfeed.app.cost.rules import Curve, Rule
+from eventfeed.log.cosmos.containers import description
+from eventfeed.log.cosmos.documents import COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX
+from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos.manifest import MANIFEST_SECONDS
 from eventfeed.log.memory.recent_entries import ENTRIES_MAX
 from eventfeed.log.memory.tail import REFRESH_SECONDS
 
@@ -53,3 +57,16 @@ def test_figures_that_the_service_decides_are_those_of_its_code() -> None:
     """A change of the code changes the price."""
     assert workload.HEADS.value == pytest.approx(1 / REFRESH_SECONDS)
     assert ENTRIES_MAX == workload.MEMORY_EVENTS.value
+    assert COMMIT_ENTRIES_MAX == workload.COMMIT_EVENTS.value
+    assert COMMIT_BYTES_MAX == workload.COMMIT_ROW_BYTES.value
+    assert MANIFEST_SECONDS == workload.MANIFEST_SECONDS.value
+    owners = next(each for each in description().containers if each.name == "owners")
+    assert owners.time_to_live is not None
+    assert owners.time_to_live.retentions == workload.OWNER_RETENTIONS.value
+
+
+def test_busy_process_commits_once_in_the_time_of_a_commit_and_of_gathering() -> None:
+    """The end of the simulated curve is its limit, by the time that the appender gathers events."""
+    pause = workload.COMMIT_SECONDS.value + CosmosLog.linger_seconds_max
+
+    assert 1 / pause == pytest.approx(sizes.COMMITS.points[-1][1], rel=0.01)
