@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from eventfeed.access.parties import Parties
 from eventfeed.app.migration.rows import Row
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.errors import InvalidEvent
 from eventfeed.domain.event import Event
-from eventfeed.domain.moment import format_moment
 from eventfeed.domain.party import PREFIX
 from eventfeed.http.json_object import PARSE_ERRORS
 from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, parse_events
@@ -20,8 +20,9 @@ from eventfeed.http.publishing.cloudevents import EventDefaults, RawEvents, pars
 _OLD_APP_RESOURCE = b'"urn:altinn:resource:altinnapp.'
 # Names of the register that are looked up at once.
 LOOKUPS_MAX = 50
-# Before every time, so that each event keeps its time until its registration is known.
-_ALWAYS = -(2**62)
+# Before and after every time. Each event keeps its time until its registration is known.
+_ALWAYS, _NEVER = -(2**62), 2**62
+_DEFAULTS = EventDefaults(new_id=str, now=_ALWAYS, time="")
 
 
 class Candidate(NamedTuple):
@@ -71,13 +72,12 @@ def row_json(row: Row) -> bytes:
 
 def _parse(row: Row) -> Event | str:
     """Return the event of a row, or the reason why it is none."""
-    text = row_json(row)
-    time = "" if b'"time"' in text or row.time is None else format_moment(row.time)
-    defaults = EventDefaults(new_id=str, now=_ALWAYS, time=time)
     try:
-        (event,) = parse_events(RawEvents([text], batch=False), defaults, from_app=False)
+        (event,) = parse_events(RawEvents([row_json(row)], batch=False), _DEFAULTS, from_app=False)
     except InvalidEvent as failure:
         return "; ".join(_reason(each.pointer, each.detail) for each in failure.faults)
+    if event.future_time is None:  # it has no time, so the log gives it that of its registration
+        event = replace(event, future_time=_NEVER)
     return event if len(event.body) <= EVENT_BYTES_MAX else f"The event is over {EVENT_BYTES_MAX} bytes."
 
 

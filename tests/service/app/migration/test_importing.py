@@ -155,6 +155,29 @@ async def test_import_goes_on_after_the_number_0(importer: Importer) -> None:
     assert Report("2 rows: imported 2, repeats 0, expired 0, not imported 0", [], 0) == report
 
 
+@pytest.mark.parametrize("members", [{}, {"time": None}, {"data": {"time": 1}}, {"data": 'a "time"'}], ids=str)
+@pytest.mark.parametrize(
+    ("seconds", "time"), [(2, "2026-01-01T12:00:02.500000Z"), (40 * 24 * 3_600, "2026-01-01T12:00:01.500000Z")]
+)
+async def test_event_without_a_time_has_that_of_its_registration(
+    importer: Importer, members: Mapping[str, object], seconds: float, time: str
+) -> None:
+    """Whatever else has this name. A registration in the future is that of the row before."""
+    row = altinn_row(2, seconds=seconds, time=None)
+    report = await importer.run([altinn_row(1), row._replace(event={**row.event, **members})])
+
+    assert time == json.loads((await importer.entries())[1].json)["time"]
+    assert 0 == report.faults
+
+
+async def test_event_without_any_time_has_that_of_the_row_before(importer: Importer) -> None:
+    """Neither the event nor the row has one."""
+    report = await importer.run([altinn_row(1), altinn_row(2, time=None)._replace(registered="")])
+
+    assert "2026-01-01T12:00:01.500000Z" == json.loads((await importer.entries())[1].json)["time"]
+    assert 0 == report.faults
+
+
 async def test_time_after_the_registration_is_restated(importer: Importer) -> None:
     """Nothing occurs after its registration, so `from` with the newest time never skips an event."""
     report = await importer.run([altinn_row(1, time="2099-01-01T00:00:00Z")])
