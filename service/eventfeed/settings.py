@@ -51,8 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     retention_days: Annotated[Days, "The retention of events."] = 90
     identity_days: Annotated[
-        Days,
-        "The time in which Cosmos DB detects a repeated event. SQLite detects it while the event is kept.",
+        Days, "The time in which Cosmos DB detects a repeated event. SQLite detects it while the event is kept."
     ] = 7
     keys: Annotated[
         str, "The directory of the signing keys, made at first start. Empty: `keys` beside the SQLite file."
@@ -79,17 +78,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The issuer of Maskinporten tokens, as in its discovery document. "
         "Empty: the development issuer, on a loopback address only.",
     ] = ""
-    maskinporten_audiences: Annotated[
-        str, "Audiences or client ids accepted in Maskinporten tokens, separated by spaces."
-    ] = ""
+    maskinporten_audiences: Annotated[str, "Accepted audiences or client ids in Maskinporten tokens, with spaces."] = ""
     idporten_issuer: Annotated[
         Issuer,
         "The issuer of ID-porten tokens, as in its discovery document. "
         "Empty: the development issuer if there is one, else tokens of people are not exchanged.",
     ] = ""
-    idporten_audiences: Annotated[str, "Audiences or client ids accepted in ID-porten tokens, separated by spaces."] = (
-        ""
-    )
+    idporten_audiences: Annotated[str, "Accepted audiences or client ids in ID-porten tokens, with spaces."] = ""
     app_token_keys: Annotated[
         str,
         "The directory or https address with the public keys of app tokens: {issuer}.jwks.json or {issuer}.pem. "
@@ -120,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The part of streams, waits and response memory that all callers without a token may use together; "
         "of the memory always one page of 8 MiB.",
     ] = 25
+    publish_rate: Annotated[
+        int,
+        Meta(ge=0, le=1_000_000, extra={"unit": "per second"}),
+        "Events of one organisation, in each process. 0: without a limit.",
+    ] = 0
     address_requests: Annotated[Rate, "Requests of one address to the open instance feed, in each process."] = 600
     instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60
     client_address_header: Annotated[

@@ -14,6 +14,7 @@ from eventfeed.access.parties import Parties
 from eventfeed.access.platform import Platform, PlatformDecisionPoint, PlatformRegister
 from eventfeed.access.policies import policies_file
 from eventfeed.access.publishers import Publishers
+from eventfeed.access.rate_limit import RateLimit
 from eventfeed.domain.approval import Approval
 from eventfeed.domain.ports import DecisionPoint, Register, Relations
 from eventfeed.identity.exchange import service_token
@@ -30,10 +31,9 @@ class Access(NamedTuple):
     decisions: DecisionPoint
     relations: Relations
 
-    @property
-    def publishers(self) -> Publishers:
-        """The rights to publish events of resources that belong to no app."""
-        return Publishers(self.relations, self.decisions)
+    def publishers(self, *, rate: int) -> Publishers:
+        """Return the rights of publishers. `rate` is the number of events of an organisation a second, 0 for any."""
+        return Publishers(self.relations, self.decisions, RateLimit(rate, seconds=1) if rate else None)
 
 
 def open_access(

@@ -73,7 +73,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     publishing = Publishing(
         store.appender,
         access.parties,
-        publishers=access.publishers,
+        publishers=access.publishers(rate=settings.publish_rate),
         clock=time.time_ns,
         new_id=uuid.uuid4,
         telemetry=telemetry,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from litestar.handlers import HTTPRouteHandler
 
+from eventfeed.access.rate_limit import RateLimit
 from eventfeed.app.access import Access
 from eventfeed.app.store import Store
 from eventfeed.domain.feed import PAGE_BYTES_MAX
@@ -15,7 +16,7 @@ from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.feeds import Feeds, feed_routes
 from eventfeed.http.reading.instance_feed import InstanceFeeds, instance_routes
 from eventfeed.http.reading.pages import Pages
-from eventfeed.http.reading.rate_limit import Quota, RateLimit, ReadingLimits
+from eventfeed.http.reading.rate_limit import Quota, ReadingLimits
 from eventfeed.http.reading.reportees import reportee_routes
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.reader import Reader
@@ -41,8 +42,8 @@ class Reading:
         """Return the routes of all feeds and of approvals."""
         settings, public_url = self._settings, self._public_url
         pages = Pages(self._services(reader, store.clock), public_url, secret=self._secret)
-        address_rate = RateLimit(per_minute=settings.address_requests)
-        instance_rate = RateLimit(per_minute=settings.instance_requests)
+        address_rate = RateLimit(settings.address_requests, seconds=60)
+        instance_rate = RateLimit(settings.instance_requests, seconds=60)
         approvals = ApprovalServices(store.records, store.records, store.clock, self.telemetry)
         feeds = Feeds(pages, authenticator, access.register, access.relations, access.parties)
         return [

@@ -93,6 +93,8 @@ class Publishing:
             events = await self._parties.resolve(events)
         if any(event.app is None for event in events):
             await self._require_resources(principal, events, pointers=pointers)
+        if self._publishers.rate is not None:
+            self._publishers.count_events(principal, events)
         submission = Submission(events=events, pointers=pointers, admin=principal.is_publish_admin, traceparent=trace)
         receipts = list(zip(events, await self._appender.publish(submission), strict=True))
         for event, receipt in receipts:

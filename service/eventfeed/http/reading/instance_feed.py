@@ -8,13 +8,13 @@ from typing import NamedTuple
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
+from eventfeed.access.rate_limit import RateLimit
 from eventfeed.domain.errors import TooManyRequests
 from eventfeed.domain.feed import instance_feed
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import INSTANCE_FEED, body_parameters
-from eventfeed.http.reading.rate_limit import RateLimit
 from eventfeed.http.reading.representation import public_json
 from eventfeed.http.request import HttpRequest, HttpResponse, post
 

@@ -1,8 +1,8 @@
-"""Limits for readers: requests a minute for each key, and what requests hold at the same time."""
+"""Limits of what the requests of readers hold at the same time."""
 
 import asyncio
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Hashable, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal, Protocol
 
@@ -10,39 +10,11 @@ from eventfeed.domain.errors import TooManyRequests, Unavailable
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.telemetry.telemetry import Telemetry
 
-# Some 200 bytes each; far more than send requests within a minute.
-KEYS_MAX = 100_000
 # A stream without a slot is welcome again after this (s).
 RETRY_SECONDS = 10
 
 # Large pages that are read and made at the same time: some 24 MiB each until they are sent.
 LARGE_READS_MAX = 4
-
-_MINUTE = 60.0
-
-
-class RateLimit:
-    """At most `per_minute` requests a minute for each key, at once or spread (the generic cell rate algorithm).
-
-    It keeps one number for each key: the time at which its requests would be used up at an even pace. Then the key is
-    evicted; beyond `KEYS_MAX` keys, the one with the oldest request is.
-    """
-
-    def __init__(self, *, per_minute: int) -> None:
-        self._step = _MINUTE / per_minute
-        # An ordered dictionary finds its first key in constant time also after deletions.
-        self._empty_at = OrderedDict[Hashable, float]()
-
-    def wait(self, key: Hashable, *, now: float) -> float:
-        """Return the seconds until the next request of this key; 0 if it is allowed now."""
-        return max(0.0, self._empty_at.get(key, now) + self._step - _MINUTE - now)
-
-    def count(self, key: Hashable, *, now: float) -> None:
-        """Count a request of this key."""
-        empty_at = max(self._empty_at.pop(key, now), now) + self._step
-        self._empty_at[key] = empty_at
-        while self._empty_at[oldest := next(iter(self._empty_at))] <= now or len(self._empty_at) > KEYS_MAX:
-            del self._empty_at[oldest]
 
 
 class Caller(Protocol):

@@ -162,7 +162,7 @@ async def test_import_goes_on_after_the_number_0(importer: Importer) -> None:
 async def test_event_without_a_time_has_that_of_its_registration(
     importer: Importer, members: Mapping[str, object], seconds: float, time: str
 ) -> None:
-    """Whatever else has this name. A registration in the future is that of the row before."""
+    """Other members may have this name. A registration in the future is that of the row before."""
     row = altinn_row(2, seconds=seconds, time=None)
     report = await importer.run([altinn_row(1), row._replace(event={**row.event, **members})])
 
