@@ -115,11 +115,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "The part of streams, waits and response memory that all callers without a token may use together; "
         "of the memory always one page of 8 MiB.",
     ] = 25
-    publish_rate: Annotated[
-        int,
-        Meta(ge=0, le=1_000_000, extra={"unit": "per second"}),
-        "Events of one organisation, in each process. 0: without a limit.",
-    ] = 0
+    publish_rate: Annotated[Count, "Events of one organisation a second, in each process. 0: without a limit."] = 0
+    audit: Annotated[
+        Literal["reportees", "others"],
+        "Pages in the audit log: those of all parties, or with `others` each that shows another party than the caller.",
+    ] = "reportees"
     address_requests: Annotated[Rate, "Requests of one address to the open instance feed, in each process."] = 600
     instance_requests: Annotated[Rate, "Requests for one instance, in each process."] = 60
     client_address_header: Annotated[

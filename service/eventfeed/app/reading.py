@@ -46,6 +46,8 @@ class Reading:
         instance_rate = RateLimit(settings.instance_requests, seconds=60)
         approvals = ApprovalServices(store.records, store.records, store.clock, self.telemetry)
         feeds = Feeds(pages, authenticator, access.register, access.relations, access.parties)
+        if settings.audit == "others":
+            feeds = feeds._replace(audit=approvals)
         return [
             *feed_routes(feeds, reader),
             *reportee_routes(feeds, services=approvals),

@@ -1,4 +1,4 @@
-"""`eventfeed audit`: the audit log of the reportees feed, read from the store itself."""
+"""`eventfeed audit`: the audit log, read from the store itself."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--from", "since", metavar="T", type=moment, help="Only entries at this time or later (RFC 3339).")
 @click.option("--to", "until", metavar="T", type=moment, help="Only entries before this time (RFC 3339).")
 def audit(organisation: str | None, since: int | None, until: int | None) -> None:
-    """Print the audit log, one entry a line: each page of the reportees feed, and each decision on an approval."""
+    """Print the audit log, one entry a line: pages that were read, and each decision on an approval."""
     selection = AuditRange(since=since or 0, until=until, organisation=organisation)
 
     async def print_entries(store: "Store") -> None:

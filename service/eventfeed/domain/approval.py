@@ -26,6 +26,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     A read has the types and filters of its request, the log, and the first and last sequence of the events sent. A
     decision on an approval has the organisation it is about and its content. `trace` is the request's trace id.
+    Of another feed than that of all parties (`feed`), the reader may also be a `user` or a `system_user`.
     """
 
     time: int
@@ -42,6 +43,9 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     valid_to: int = 0
     reason: str = ""
     trace: str = ""
+    feed: str = ""
+    user: str = ""
+    system_user: str = ""
 
 
 class AuditRange(msgspec.Struct, frozen=True, kw_only=True):

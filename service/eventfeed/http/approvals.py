@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from eventfeed.domain.approval import APPROVAL_TYPES_MAX, Approval, AuditEntry
 from eventfeed.domain.errors import Fault, InvalidRequest
 from eventfeed.domain.event import MARKER_TYPE
+from eventfeed.domain.feed import Page
 from eventfeed.domain.filters import is_exact
 from eventfeed.domain.grammar import is_string
 from eventfeed.domain.moment import format_moment, parse_moment
@@ -20,6 +21,7 @@ from eventfeed.domain.ports import Approvals, Audit, Clock
 from eventfeed.domain.principal import SCOPE_ADMIN, Principal, require_scope
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.json_object import parse_object
+from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.request import BODY_BYTES_MAX, HttpRequest, delete, get, put
 from eventfeed.http.response import JSON
 from eventfeed.telemetry.telemetry import Telemetry
@@ -54,6 +56,20 @@ class ApprovalServices(NamedTuple):
         """Return an entry for the audit log about this request."""
         trace = self.telemetry.trace_id(request.fields.get("traceparent", ""))
         return AuditEntry(time=self.clock() // 1_000, organisation=organisation, action=action, trace=trace)
+
+    async def record_page(self, entry: AuditEntry, page: Page, *, parameters: Parameters) -> None:
+        """Record a page with events, with the reader in `entry`."""
+        await self.audit.record(
+            replace(
+                entry,
+                types=sorted(parameters.types),
+                log=page.cursor.log,
+                first=page.entries[0].sequence,
+                last=page.entries[-1].sequence,
+                events=len(page.entries),
+                source=" ".join(sorted(parameters.sources)),
+            )
+        )
 
     async def approve(self, request: HttpRequest, approval: Approval, *, principal: Principal) -> None:
         """Record a decision, then store it."""

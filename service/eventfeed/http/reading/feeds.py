@@ -26,8 +26,10 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.party import PREFIX
 from eventfeed.domain.ports import Head, Register, Relations
 from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, require_scope
+from eventfeed.http.approvals import ApprovalServices
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
+from eventfeed.http.reading.others import OthersGuard
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import (
     ANY_FEED,
@@ -58,13 +60,14 @@ class HeadResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Feeds(NamedTuple):
-    """The services behind these feeds."""
+    """The services behind these feeds; `audit` only if pages about other parties are recorded."""
 
     pages: Pages
     authenticator: Authenticator
     register: Register
     relations: Relations
     parties: Parties
+    audit: ApprovalServices | None = None
 
     async def respond(
         self, request: HttpRequest, feed: Feed, *, parameters: Parameters, principal: Principal
@@ -79,7 +82,8 @@ class Feeds(NamedTuple):
                 if is_decided:
                     subjects = await self._with_relation(subjects, principal)
                 feed = feed.where(subject_condition(_require_few(subjects, request)))
-        return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
+        guard = self.audit and OthersGuard(principal, self.audit, request=request, feed=feed.name, filters=parameters)
+        return await self.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     async def respond_party(
         self, request: HttpRequest, parameters: Parameters, *, principal: Principal
@@ -95,7 +99,8 @@ class Feeds(NamedTuple):
             subjects = await self._with_relation(await self._with_subunits(subject, parameters), principal)
             feed = unit_feed(_require_few(subjects, request), principal)
         feed = feed.where(*parameters.conditions)
-        return await self.pages.respond(FeedRequest(request, feed, parameters, principal))
+        guard = self.audit and OthersGuard(principal, self.audit, request=request, feed=feed.name, filters=parameters)
+        return await self.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
 
     async def _with_subunits(self, subject: str, parameters: Parameters) -> frozenset[str]:
         """Return the subject, and those of its sub-units if the request includes them."""

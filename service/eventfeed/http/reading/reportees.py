@@ -1,7 +1,7 @@
 """The events of every party, for organisations with an approval (contract sections 1 and 5, S4)."""
 
-import msgspec
 from litestar.handlers import HTTPRouteHandler
+from msgspec.structs import replace
 
 from eventfeed.domain.approval import require_approval
 from eventfeed.domain.conditions import Equal
@@ -32,18 +32,8 @@ class ApprovalGuard:
     async def audit(self, page: Page) -> None:
         """See `Guard.audit`."""
         entry = self._services.audit_entry(self._request, self._organisation, action="read")
-        await self._services.audit.record(
-            msgspec.structs.replace(
-                entry,
-                types=sorted(self.parameters.types),
-                log=page.cursor.log,
-                first=page.entries[0].sequence,
-                last=page.entries[-1].sequence,
-                events=len(page.entries),
-                subject=self.subject or self.parameters.subject or "",
-                source=" ".join(sorted(self.parameters.sources)),
-            )
-        )
+        subject = self.subject or self.parameters.subject or ""
+        await self._services.record_page(replace(entry, subject=subject), page, parameters=self.parameters)
 
 
 def reportee_routes(feeds: Feeds, *, services: ApprovalServices) -> list[HTTPRouteHandler]:
