@@ -231,8 +231,8 @@ class _Fields:
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
             self.add_fault("to", "is before from")
-        names_party = self._parameter_set.is_of_party or not self._values.keys().isdisjoint({"unit", "party"})
-        if parameters.include_subunits and not names_party:
+        has_party = self._parameter_set.is_of_party or not self._values.keys().isdisjoint({"unit", "party"})
+        if parameters.include_subunits and not has_party:
             self.add_fault("includeSubunits", "needs the parameter unit or party")
         if self.faults:
             raise InvalidRequest(f"Faults found: {len(self.faults)}.", faults=self.faults)
