@@ -42,6 +42,20 @@ async def test_append_behind_the_end_writes_nothing(log: EventLog) -> None:
     assert [first] == await all_entries(log)
 
 
+@pytest.mark.parametrize("after", range(1, 9))
+async def test_append_after_any_earlier_position_writes_nothing(log: EventLog, after: int) -> None:
+    """Also after one inside a batch, where a process may have stopped that reads the entries of another one."""
+    await log.append(entries(1, 3), after=0)
+    await log.append(entries(4, 9), after=3)
+    head = await log.head()
+    await log.follow(after=0, limit=after)
+    with pytest.raises(TailMoved):
+        await log.append([entry(after + 1)], after=after)
+
+    assert head == await log.head()
+    assert 9 == len(await all_entries(log))
+
+
 async def test_append_past_the_end_writes_nothing(log: EventLog) -> None:
     """Sequences have no gaps: N+1 is created only if N exists."""
     with pytest.raises(TailMoved):

@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 import pytest
 from msgspec.structs import replace
 
-from eventfeed.domain.errors import LogDamaged, Unavailable
+from eventfeed.domain.errors import LogDamaged, TailMoved, Unavailable
 from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos.segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
-from tests.emulator.running import open_log_through
+from tests.emulator.running import open_log, open_log_through
 from tests.support.conditions import conditions
 from tests.support.events import TTD, entries, entry
 
@@ -119,6 +120,26 @@ async def test_replica_that_never_catches_up_is_unavailable(emulator_url: str, m
         network.next = [Fault.STALE_REPLICA] * 1_000
         with pytest.raises(Unavailable):
             await log.find([LOG[22].event])
+
+
+async def test_loser_of_a_race_waits_for_the_commit_of_the_winner(
+    emulator_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that lacks it is no damage: the refusal says that the commit exists, but has no session token here."""
+    network = network_to(emulator_url)
+    async with open_written_log(emulator_url, network) as log:
+        winner = await open_log(log._database, segment_entries=SEGMENT_ENTRIES)
+        await winner.append([entry(24)], after=23)
+        read_end, stale_ends = log._segments._segment_end, [End(23, LOG[22].time)] * 3
+
+        async def read_end_later(segment: int) -> End:
+            return stale_ends.pop() if stale_ends else await read_end(segment)
+
+        monkeypatch.setattr(log._segments, "_segment_end", read_end_later)
+        with pytest.raises(TailMoved) as error:
+            await log.append([entry(24)], after=23)
+
+    assert ([], 24) == (stale_ends, error.value.actual)
 
 
 async def test_log_that_ends_before_its_manifest_is_damaged(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ class CosmosLog:
         self._scanner = Scanner(self._segments)
         self._owners = Owners(Calls(database, OWNERS), now=self._now, keep=keep)
         self._damage = Damage(self._segments.check)
-        # True if an append may follow the newest known entry without reading the end first.
+        # True if an append may follow the newest known commit without reading the end first.
         self._can_append = False
 
     @with_deadline
@@ -102,7 +102,7 @@ class CosmosLog:
     @unless_damaged
     async def append(self, entries: Sequence[Entry], *, after: int) -> None:
         """See `EventLog.append`. Each commit is written whole or not at all."""
-        if not self._can_append or after > self._segments.newest.position:
+        if not self._can_append or after != self._segments.newest.position:
             head = await self._head()
             if head.end_offset != after:
                 raise TailMoved(expected=after, actual=head.end_offset)
@@ -128,10 +128,10 @@ class CosmosLog:
         while has_more and len(entries) < limit:
             commits, has_more = await self._segments.read("follow", after=position, entries=limit - len(entries))
             entries += [entry for commit in commits for entry in commit.entries if entry.sequence > position]
-            position = commits[-1].last if commits else position
+            if commits:
+                position = commits[-1].last
+                self._segments.observe(End(position, commits[-1].entries[-1].time))
         del entries[limit:]
-        if entries:
-            self._segments.observe(End(entries[-1].sequence, entries[-1].time))
         return entries
 
     @with_deadline
@@ -204,9 +204,10 @@ class CosmosLog:
     async def close(self) -> None:
         """See `EventLog.close`. The owner of the database closes it."""
 
-    async def _head(self) -> Head:
+    async def _head(self, *, least: int = 0) -> Head:
+        """Return both ends. Raises `LogDamaged` if the log ends before `least`, or before an entry that is known."""
         manifest = await self._manifest.recent()
-        end = await self._segments.read_end(least=max(self._segments.newest.position, manifest.position))
+        end = await self._segments.read_end(least=max(self._segments.newest.position, manifest.position, least))
         if end >= self._segments.newest:
             self._segments.observe(end)
             self._can_append = True
@@ -215,9 +216,10 @@ class CosmosLog:
 
     async def _lost_race(self, position: int) -> TailMoved:
         """Return the failure of an append at a position that another commit has. Raises `DamagedAt` if none has it."""
-        head = await self._head()
-        if head.end_offset < position:
-            raise DamagedAt(position, "a document has the id of its commit, but is none")
+        try:
+            head = await self._head(least=position)  # a replica may lack the commit of another process
+        except LogDamaged:
+            raise DamagedAt(position, "a document has the id of its commit, but is none") from None
         return TailMoved(expected=position - 1, actual=head.end_offset)
 
     async def _seek(self, time: int, *, head: Head) -> int:

@@ -66,7 +66,7 @@ class PlaceQuery(NamedTuple):
 
 
 class Segments:
-    """The segments of one log. `newest` is the last entry that this process has read or written."""
+    """The segments of one log. `newest` is the last entry of the last commit that this process has read or written."""
 
     def __init__(self, commits: Calls, manifest: ManifestStore, *, may_have_expired: Callable[[], bool]) -> None:
         """Take the calls to the store. `may_have_expired` is true if the store can have deleted entries by age."""
@@ -89,7 +89,7 @@ class Segments:
         return (segment + 1) * self._manifest.latest.segment_entries - 1
 
     def observe(self, end: End) -> None:
-        """Note an entry that exists."""
+        """Note the last entry of a commit that exists: an append may follow it, but no entry inside a commit."""
         self.newest = max(self.newest, end)
 
     async def read_end(self, *, least: int) -> End:
