@@ -17,6 +17,8 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from tests.emulator.messages import Request, Response, Rule, Send, read_message
 from tests.emulator.rules.azure import Azure, Settings
 
@@ -37,8 +39,8 @@ class Fault(enum.Enum):
     STALE_REPLICA = enum.auto()  # 404/1002, not done: a replica that lacks what the session has seen
 
 
-# A lost response is the hardest fault, so it is half of all faults.
-FAULTS = [*Fault, *[Fault.RESPONSE_LOST] * (len(Fault) - 2)]
+# A lost response is the hardest fault, so it is four of five.
+FAULTS = [*Fault, *[Fault.RESPONSE_LOST] * (4 * (len(Fault) - 1) - 1)]
 _ERROR_RESPONSES = {
     Fault.TOO_MANY_REQUESTS: (b"429 Too Many Requests", b"x-ms-retry-after-ms: 20\r\n"),
     Fault.RETRY_WITH: (b"449 Retry With", b""),
@@ -201,7 +203,7 @@ def main() -> None:
     arguments = parser.parse_args()
     network = network_to(arguments.url, seed=arguments.seed, rate=arguments.rate)
     if arguments.rules is not None:
-        network.rules = Azure(Settings(**json.loads(arguments.rules))).rules
+        network.rules = Azure(msgspec.json.decode(arguments.rules, type=Settings)).rules
     asyncio.run(_run(network, ports=arguments.ports))
 
 

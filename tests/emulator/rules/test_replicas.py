@@ -10,6 +10,7 @@ from azure.cosmos.aio import ContainerProxy
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from tests.emulator.rules.azure import Azure, Clock, Settings
+from tests.emulator.rules.replicas import Lag
 from tests.emulator.rules.sdk import container, create, item, query
 
 SQL = "SELECT VALUE c.number FROM c WHERE c.group = 0 ORDER BY c.number"
@@ -32,7 +33,7 @@ def forget_token(things: ContainerProxy) -> None:
 
 async def test_read_with_the_token_of_a_write_is_refused_by_a_replica_that_lags(emulator_url: str) -> None:
     """The refusal is 404 with sub-status 1002. The replica has caught up when the read is sent again."""
-    azure = Azure(Settings(lag_writes=LAG))
+    azure = Azure(Settings(lag=Lag(writes=LAG)))
     async with lagging(emulator_url, azure) as things:
         with pytest.raises(CosmosHttpResponseError) as refusal:
             await query(things, SQL, group=0)
@@ -44,7 +45,7 @@ async def test_read_with_the_token_of_a_write_is_refused_by_a_replica_that_lags(
 
 async def test_read_without_a_token_sees_a_replica_that_lags(emulator_url: str) -> None:
     """A reader that forgets its token misses what it has written itself."""
-    azure = Azure(Settings(lag_writes=LAG))
+    azure = Azure(Settings(lag=Lag(writes=LAG)))
     async with lagging(emulator_url, azure) as things:
         results = list[object]()
         for _ in range(3):
@@ -55,9 +56,27 @@ async def test_read_without_a_token_sees_a_replica_that_lags(emulator_url: str) 
     assert 2 == azure.replicas.stale_reads
 
 
+async def test_sdk_forgets_its_tokens_after_two_refusals(emulator_url: str) -> None:
+    """With endpoint discovery, the SDK (4.17.1) repeats the read once, and then deletes the tokens of a container.
+
+    The next read has no token and sees the replica. A token that the caller gives is sent again.
+    """
+    azure = Azure(Settings(lag=Lag(writes=LAG, turns=(False, True, True, True), tries=4)))
+    results = list[object]()
+    async with container(emulator_url, azure.rules, discovery=True) as things:
+        await create(things, [item(number) for number in range(1, 6)])
+        results.append(await query(things, SQL, group=0))
+        with pytest.raises(CosmosHttpResponseError) as refusal:
+            await query(things, SQL, group=0)
+        results.append(await query(things, SQL, group=0))
+
+    assert (1002, 2) == (refusal.value.sub_status, azure.replicas.refusals)
+    assert [[1, 2, 3, 4, 5], [1, 2, 3]] == results
+
+
 async def test_read_gives_the_token_for_the_next_one(emulator_url: str) -> None:
     """A reader that has seen a document sees it again, also on the replica that lags."""
-    azure = Azure(Settings(lag_writes=LAG))
+    azure = Azure(Settings(lag=Lag(writes=LAG)))
     async with lagging(emulator_url, azure) as things:
         forget_token(things)
         results = [await query(things, SQL, group=0), await query(things, SQL, group=0)]
@@ -71,7 +90,7 @@ async def test_read_gives_the_token_for_the_next_one(emulator_url: str) -> None:
 async def test_replica_catches_up_after_the_time_of_its_lag(emulator_url: str) -> None:
     """A lag by time is the same for every write."""
     clock = Clock()
-    azure = Azure(Settings(lag_seconds=60), clock=clock)
+    azure = Azure(Settings(lag=Lag(writes=100, seconds=60)), clock=clock)
     async with lagging(emulator_url, azure) as things:
         results = list[object]()
         for ahead in (0, 0, 61):
@@ -84,7 +103,7 @@ async def test_replica_catches_up_after_the_time_of_its_lag(emulator_url: str) -
 
 async def test_replica_has_the_old_version_of_a_document(emulator_url: str) -> None:
     """A replacement by the tag of a version that is no longer the newest is refused with 412."""
-    azure = Azure(Settings(lag_writes=1))
+    azure = Azure(Settings(lag=Lag(writes=1)))
     async with container(emulator_url, azure.rules) as things:
         first = await things.create_item(item(1, text="first"))
         second = await things.upsert_item(item(1, text="second"))
@@ -96,12 +115,13 @@ async def test_replica_has_the_old_version_of_a_document(emulator_url: str) -> N
             )
         await things.replace_item("0001", item(1), etag=second["_etag"], match_condition=MatchConditions.IfNotModified)
 
-    assert (dict(first), 412) == (dict(stale), refusal.value.status_code)
+    assert {**first, "_ts": 0} == {**stale, "_ts": 0}
+    assert 412 == refusal.value.status_code
 
 
 async def test_deleted_document_is_still_on_a_replica_that_lags(emulator_url: str) -> None:
     """A deletion is a write like others."""
-    azure = Azure(Settings(lag_writes=1))
+    azure = Azure(Settings(lag=Lag(writes=1)))
     async with lagging(emulator_url, azure) as things:
         await things.delete_item("0005", 0)
         forget_token(things)
@@ -112,7 +132,7 @@ async def test_deleted_document_is_still_on_a_replica_that_lags(emulator_url: st
 
 async def test_token_of_a_partition_is_valid_after_its_split(emulator_url: str) -> None:
     """The numbers of writes continue from the parent's."""
-    azure = Azure(Settings(partitions=2, lag_writes=LAG))
+    azure = Azure(Settings(partitions=2, lag=Lag(writes=LAG)))
     async with lagging(emulator_url, azure) as things:
         azure.account.split("things")
         with pytest.raises(CosmosHttpResponseError) as refusal:

@@ -20,6 +20,7 @@ from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import COMMITS, EVENTS_OF_LAYOUT_1, Container, description, differences
 from eventfeed.log.cosmos.retry import REQUEST_ERRORS, ConflictError, with_retries
+from eventfeed.log.cosmos.sessions import SessionTokens
 from eventfeed.telemetry.telemetry import Telemetry
 
 CONNECT_SECONDS_MAX = 2.0
@@ -80,6 +81,7 @@ class Database:
         self._url, self._key = url, key
         self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry
         self.costs = defaultdict[str, Cost](Cost)
+        self.tokens = defaultdict[str, SessionTokens](SessionTokens)
         self._stack = AsyncExitStack()
         self._open_client: CosmosClient | None = None
 
@@ -177,6 +179,7 @@ class Calls:
 
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
+        self._tokens = database.tokens[name]
 
     @property
     def _container(self) -> ContainerProxy:
@@ -190,7 +193,9 @@ class Calls:
         scope: dict[str, Any] = {} if partition is None else {"partition_key": partition}
 
         async def send(hook: Hook) -> Sequence[Document]:
-            results = self._container.query_items(sql, parameters=parameters, response_hook=hook, **scope)
+            results = self._container.query_items(
+                sql, parameters=parameters, response_hook=hook, session_token=self._tokens.token, **scope
+            )
             return [each async for each in results]
 
         return await self._with_retries(verb, send, writes=False)
@@ -210,7 +215,12 @@ class Calls:
                 hook(headers, body)
 
             results = self._container.query_items(
-                sql, parameters=parameters, partition_key=partition, max_item_count=size, response_hook=observe
+                sql,
+                parameters=parameters,
+                partition_key=partition,
+                max_item_count=size,
+                response_hook=observe,
+                session_token=self._tokens.token,
             )
             async for page in results.by_page():
                 # A page may be empty, although others follow.
@@ -271,6 +281,7 @@ class Calls:
         start = self._database.clock.uptime()
 
         def count(headers: Mapping[str, str], _: object) -> None:
+            self._tokens.observe(headers)
             units = float(headers.get("x-ms-request-charge", 0))
             cost = self._database.costs[verb]
             self._database.costs[verb] = Cost(cost.requests + 1, cost.units + units)

@@ -21,8 +21,8 @@ Partitions: `/segment` is the first position divided by the segment size, so the
 create the commit after N its writer must know that N is the last entry of a stored commit: from its own append, from
 following, or by reading the end, which an engine does at its first append and after every failure.
 
-Consistency: Session, with one client a process. The SDK keeps the session token of each response, also of a creation,
-and sends it with each read. So no replica that lacks an entry that this process knows can respond.
+Consistency: Session, with one client a process. It keeps the session token of each response, also of a creation, and
+sends it with each read. So no replica that lacks an entry that this process knows can respond.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +40,7 @@ from eventfeed.log.cosmos.documents import COMMIT_ENTRIES_MAX, commit_documents,
 from eventfeed.log.cosmos.manifest import LogManifest, ManifestStore
 from eventfeed.log.cosmos.owners import Owners, OwnerTakenError
 from eventfeed.log.cosmos.queries import has_any
-from eventfeed.log.cosmos.retry import ConflictError, with_deadline
+from eventfeed.log.cosmos.retry import STALE_SECONDS, STALE_TRIES_MAX, ConflictError, with_deadline
 from eventfeed.log.cosmos.scans import Scanner
 from eventfeed.log.cosmos.segments import End, Segments
 
@@ -55,6 +55,7 @@ class CosmosLog:
     engine = "cosmos"
     linger_seconds_max = 0.02
     end_ages = True
+    lag_seconds_max = STALE_TRIES_MAX * STALE_SECONDS
 
     def __init__(
         self,

@@ -112,7 +112,7 @@ class Scanner:
             limit = min(max(matches.missing, PLACES_MIN), SCAN_COMMITS_MAX)
             begin = matches.position
             query = PlaceQuery(terms.clause, dict(terms.values), after=begin, through=through, limit=limit)
-            places = await self._segments.places("scan", query)
+            places, has_more = await self._segments.places("scan", query)
             queue = places[: max(1, SCAN_COMMITS_MAX - matches.commits)]
             while queue and not matches.is_done:
                 part = await self._segments.load("scan", queue[: matches.missing])
@@ -121,7 +121,7 @@ class Scanner:
                     if matches.is_done:
                         return
                 queue = queue[len(part) :]
-            if len(places) < limit and matches.position >= (places[-1].last if places else 0):
+            if not has_more and matches.position >= (places[-1].last if places else 0):
                 matches.pass_through(through)
             entries = sum(place.last - place.first + 1 for place in places)
             if entries > SPARSE_SHARE * 2 * (matches.position - begin):

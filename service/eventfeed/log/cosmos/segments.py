@@ -65,6 +65,13 @@ class PlaceQuery(NamedTuple):
     limit: int
 
 
+class PlacesPart(NamedTuple):
+    """The first places of a query, and True if others may follow."""
+
+    places: Sequence[Place]
+    has_more: bool
+
+
 class Segments:
     """The segments of one log. `newest` is the last entry of the last commit that this process has read or written."""
 
@@ -146,8 +153,11 @@ class Segments:
         ends_segment = bool(commits) and commits[-1].last == self.last_position(segment)
         return Part(commits, page.has_more or ends_segment)
 
-    async def places(self, verb: str, query: PlaceQuery) -> Sequence[Place]:
-        """Return the places of commits with entries in a range, in order."""
+    async def places(self, verb: str, query: PlaceQuery) -> PlacesPart:
+        """Return the first places of commits with entries in a range, in order.
+
+        After the split of a partition, the SDK (4.17.1) returns results of the others twice: they count for the limit.
+        """
         low, high = self.of(query.after + 1), self.of(query.through)
         scope = "c.segment = @low" if low == high else "c.segment >= @low AND c.segment <= @high"
         documents = await self._commits.query(
@@ -163,7 +173,7 @@ class Segments:
                 **query.values,
             },
         )
-        return self._in_order(documents)
+        return PlacesPart(self._in_order(documents), has_more=len(documents) >= query.limit)
 
     async def places_since(self, time: int, clause: str, *, values: Values) -> Sequence[Place]:
         """Return the places of all commits with entries at `time` or later that meet a clause, in order."""
@@ -297,7 +307,7 @@ class Segments:
         return position
 
     def _in_order(self, documents: Iterable[Document]) -> Sequence[Place]:
-        return sorted(map(self._place, documents), key=lambda place: place.first)
+        return sorted(set(map(self._place, documents)), key=lambda place: place.first)
 
     def _commit(self, document: Document) -> Commit:
         return commit_of(document, segment_entries=self._manifest.latest.segment_entries)

@@ -70,6 +70,13 @@ class Tail:
             await self._refreshing.run(self._read_end)
         return self.head
 
+    async def reach(self, position: int) -> None:
+        """Refresh until the log reaches a position of another process, or no replica of the store can lag so long."""
+        deadline = time.monotonic() + self._log.lag_seconds_max
+        while self.head.end_offset < position and time.monotonic() < deadline:
+            await asyncio.sleep(REFRESH_SECONDS)
+            await self.refresh(past=position)
+
     @contextlib.contextmanager
     def wait(self, feed: Feed, *, past: int) -> Iterator[asyncio.Future[int]]:
         """See `Waiters.wait`; during the block the tail refreshes itself."""

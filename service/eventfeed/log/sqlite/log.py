@@ -53,6 +53,7 @@ class SqliteLog:
     engine = "sqlite"
     linger_seconds_max = 0.0
     end_ages = False
+    lag_seconds_max = 0.0
 
     def __init__(self, path: Path, *, new_name: Callable[[], str], for_import: bool = False) -> None:
         """Take the file at `path`. Only `for_import` may it be in the state of an import: see `importing`."""

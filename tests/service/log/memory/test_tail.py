@@ -56,6 +56,47 @@ async def test_concurrent_refreshes_share_one_read(log: EventLog) -> None:
     assert 2 == counting_log.head_reads
 
 
+class LaggingLog(CountingLog):
+    """A log of a store with replicas: the first reads of its head see an older end."""
+
+    def __init__(self, log: EventLog, *, reads: int) -> None:
+        super().__init__(log)
+        self.lag_seconds_max, self._stale_reads = 60.0, reads
+        self._older_head: Head | None = None
+
+    async def head(self) -> Head:
+        """See `EventLog.head`."""
+        head = await super().head()
+        self._older_head = self._older_head or head
+        return self._older_head if self.head_reads <= self._stale_reads else head
+
+
+async def test_position_of_another_process_is_reached_when_the_replica_has_caught_up(log: EventLog) -> None:
+    """The first reads after the start of the tail see the end of before."""
+    lagging_log = LaggingLog(log, reads=4)
+    tail = await start_tail(lagging_log)
+    await log.append(entries(1, 5), after=0)
+    await tail.refresh(past=5)
+    before = tail.head.end_offset
+    await tail.reach(5)
+
+    assert (0, 5, 5) == (before, tail.head.end_offset, lagging_log.head_reads)
+
+
+async def test_position_beyond_the_log_is_given_up_when_no_replica_can_lag_so_long(log: EventLog) -> None:
+    """A store without replicas is not asked again."""
+    counting_log = CountingLog(log)
+    counting_log.lag_seconds_max = 0.0
+    tail = await start_tail(counting_log)
+    await tail.reach(1)
+    once = counting_log.head_reads
+    counting_log.lag_seconds_max = 3 * module.REFRESH_SECONDS
+    await tail.reach(1)
+
+    assert 1 == once
+    assert 2 <= counting_log.head_reads <= 4
+
+
 async def test_refresh_within_the_interval_reads_nothing(log: EventLog) -> None:
     """A second refresh right after the first uses its result."""
     counting_log = CountingLog(log)
