@@ -1,26 +1,36 @@
 """The log of two processes against a plain list: random publishes, reads, filters, page sizes, faults and crashes."""
 
 import asyncio
+import functools
 import tempfile
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import hypothesis.strategies as st
-from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from eventfeed.domain.cursor import BareSequence, Cursor
 from eventfeed.domain.event import App, Event
 from eventfeed.domain.feed import Feed, app_feed
+from eventfeed.domain.ports import EventLog
 from eventfeed.domain.publishing import Receipt
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.telemetry.telemetry import Telemetry
+from tests.emulator.running import (
+    SEGMENT_ENTRIES,
+    allow_slow_responses,
+    new_database,
+    open_database,
+    open_log,
+    skip_without_emulator,
+)
 from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import event, submission
@@ -33,13 +43,14 @@ FAULTS = st.sampled_from([Fault.NONE, Fault.RESPONSE_LOST, Fault.REQUEST_LOST, F
 PROCESSES = st.integers(0, 1)
 CONSUMERS = st.integers(0, 3)
 T = TypeVar("T")
+OpenStore = Callable[[], AbstractAsyncContextManager[EventLog]]
 
 
 class Process:
     """A process of the service, with its own store, tail, appender and reader."""
 
-    def __init__(self, path: Path, clock: ManualClock) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, open_store: OpenStore, clock: ManualClock) -> None:
+        self._open_store, self._clock = open_store, clock
         self._stack = AsyncExitStack()
         self.log: FaultyLog
         self.appender: Appender
@@ -48,7 +59,7 @@ class Process:
 
     async def start(self) -> None:
         """Open the store and start its parts."""
-        log: SqliteLog = await self._stack.enter_async_context(open_sqlite_log(self._path))
+        log = await self._stack.enter_async_context(self._open_store())
         self.log = FaultyLog(log)
         self.appender, self.tail = await self._stack.enter_async_context(running_appender(self.log, clock=self._clock))
         retention = Retention(log, clock=self._clock, keep=10**15)
@@ -86,14 +97,18 @@ class Consumer:
 
 
 class LogMachine(RuleBasedStateMachine):
-    """The log must return the same events as a plain list of the events with receipts."""
+    """The log must return the same events as a plain list of the events with receipts.
 
-    def __init__(self) -> None:
+    `new_store` makes an empty store; each process opens it.
+    """
+
+    def __init__(self, new_store: Callable[[], AbstractAsyncContextManager[OpenStore]]) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.folder = tempfile.TemporaryDirectory()
+        self.store = new_store()
         self.clock = ManualClock()
-        self.processes = [Process(Path(self.folder.name) / "log.db", self.clock) for _ in range(2)]
+        open_store = self.do(self.store.__aenter__())
+        self.processes = [Process(open_store, self.clock) for _ in range(2)]
         self.events_by_sequence: dict[int, Event] = {}
         self.consumers: list[Consumer] = []
 
@@ -188,8 +203,8 @@ class LogMachine(RuleBasedStateMachine):
         assert sorted(self.events_by_sequence) == list(range(1, len(self.events_by_sequence) + 1))
         for process in self.processes:
             self.do(process.stop())
+        self.do(self.store.__aexit__(None, None, None))
         self.runner.close()
-        self.folder.cleanup()
 
     async def read_until_current(self, consumer: Consumer) -> bool:
         """Read a page of the consumer, after a refresh up to the last receipt. Return True if there are more."""
@@ -198,5 +213,44 @@ class LogMachine(RuleBasedStateMachine):
         return await consumer.read(reader, 7)
 
 
-LogMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-TestLog = LogMachine.TestCase
+@asynccontextmanager
+async def new_sqlite_store() -> AsyncIterator[OpenStore]:
+    """An empty SQLite store while the block lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield functools.partial(open_sqlite_log, Path(folder) / "log.db")
+
+
+@asynccontextmanager
+async def new_cosmos_store(url: str) -> AsyncIterator[OpenStore]:
+    """An empty store in the emulator while the block lasts. Each process has a client of its own."""
+
+    @asynccontextmanager
+    async def open_store(name: str) -> AsyncIterator[EventLog]:
+        async with open_database(url, name) as database:
+            yield await open_log(database, segment_entries=SEGMENT_ENTRIES)
+
+    async with new_database(url) as database:
+        yield functools.partial(open_store, database.name)
+
+
+def run_machine(new_store: Callable[[], AbstractAsyncContextManager[OpenStore]], options: settings) -> None:
+    """Run the state machine on stores of one engine."""
+
+    class Machine(LogMachine):
+        def __init__(self) -> None:
+            super().__init__(new_store)
+
+    run_state_machine_as_test(Machine, settings=options)
+
+
+def test_log_equals_a_plain_list_on_sqlite() -> None:
+    """Two processes, their publishers, readers and faults change nothing."""
+    run_machine(new_sqlite_store, settings(max_examples=40, stateful_step_count=25, deadline=None))
+
+
+def test_log_equals_a_plain_list_on_cosmos_db(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few examples: the emulator is slow."""
+    skip_without_emulator(emulator_url)
+    allow_slow_responses(monkeypatch)
+    options = settings(max_examples=6, stateful_step_count=20, deadline=None, phases=[Phase.generate])
+    run_machine(functools.partial(new_cosmos_store, emulator_url), options)

@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 REFRESH_SECONDS = 0.1
 # One step of catching up.
 FOLLOW_ENTRIES_MAX = 1_000
+# Memory is filled again after this time (s) if the log turned out to be damaged.
+REPAIR_SECONDS = 5.0
 # One step of filling memory: together no more bytes than a page, with the attributes that the service adds.
 FILL_ENTRIES_MAX = 60
 
@@ -49,6 +51,7 @@ class Tail:
         self._interest = 0
         self._follower: asyncio.Task[None] | None = None
         self._needs_filling = asyncio.Event()
+        self._damage: LogDamaged | None = None
 
     async def start(self) -> None:
         """Take both ends from the store. The log is dense, so every entry before its end exists."""
@@ -62,8 +65,11 @@ class Tail:
     async def refresh(self, *, past: int = 0) -> Head:
         """Return both ends, no older than `REFRESH_SECONDS`; always read the store if `past` is beyond the end.
 
-        Raises `LogDamaged` at a gap, `Unavailable` when the store does not respond.
+        Raises `LogDamaged` at a gap, also one among the entries that memory was to be filled with, and `Unavailable`
+        when the store does not respond.
         """
+        if self._damage is not None:
+            raise self._damage.with_traceback(None)
         if past > self.head.end_offset:
             await self._refreshing.run_after(self._read_end)
         elif time.monotonic() > self.fresh_until:
@@ -161,10 +167,25 @@ class Tail:
             self._needs_filling.clear()
             try:
                 await self._fill()
+                self._note_damage(None)
+            except LogDamaged as damage:
+                self._note_damage(damage)
+                await asyncio.sleep(REPAIR_SECONDS)
+                self._needs_filling.set()
             except Failure:
                 pass
             except Exception:  # noqa: BLE001  # readers work without it
                 _log.exception("the newest entries could not be read")
+
+    def _note_damage(self, damage: LogDamaged | None) -> None:
+        """Refuse reads while the log is damaged. Log each change of this state."""
+        if damage is not None and self._damage is None:
+            _log.error("the log is not served: %s", damage)
+        elif damage is None and self._damage is not None:
+            _log.warning("the log is served again")
+        self._damage = damage
+        if damage is not None:
+            self.fresh_until = float("-inf")
 
     async def _fill(self) -> None:
         """Read backwards as much as memory holds, then add the entries learnt meanwhile."""
@@ -191,10 +212,18 @@ class Tail:
             entries = await self._log.follow(after=end - limit, limit=limit)
             # If retention has deleted the first ones, later ones come instead.
             part = [entry for entry in entries if entry.sequence <= end]
-            if [entry.sequence for entry in part] != list(range(end + 1 - len(part), end + 1)) or not part:
+            if not part:
                 break
+            _require_dense(part, end=end)
             parts.appendleft(part)
             end -= len(part)
             count += len(part)
             size += sum(len(entry.event.body) for entry in part)
         return parts
+
+
+def _require_dense(entries: Sequence[Entry], *, end: int) -> None:
+    """Raise `LogDamaged` unless these entries follow one another up to `end`."""
+    for position, entry in zip(range(end, 0, -1), reversed(entries), strict=False):
+        if entry.sequence != position:
+            raise LogDamaged(f"Entry {position} is missing: the log has a gap.")

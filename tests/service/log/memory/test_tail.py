@@ -328,9 +328,7 @@ async def test_entries_read_for_a_full_memory_are_discarded(log: EventLog, monke
     assert list(range(46, 61)) == [each.sequence for each in tail.entries_after(45) or ()]
 
 
-@pytest.mark.parametrize(
-    ("missing_entries", "last_absent"), [(range(1, 3), 2), (range(3, 4), 30), (range(1, 31), 30), (range(0), 30)]
-)
+@pytest.mark.parametrize(("missing_entries", "last_absent"), [(range(1, 3), 2), (range(1, 31), 30), (range(0), 30)])
 async def test_memory_has_no_gap_after_a_failed_read(log: EventLog, missing_entries: range, last_absent: int) -> None:
     """If the store lacks entries or does not respond, readers of these entries use the store."""
     await log.append(entries(1, 30), after=0)
@@ -347,13 +345,47 @@ async def test_memory_has_no_gap_after_a_failed_read(log: EventLog, missing_entr
     tail = await start_tail(GappyLog(log))
     async with fill_memory_of(tail):
         await read.wait()
-        await asyncio.sleep(0.01)
         tail.advance([entry(31)])
-        await asyncio.sleep(0.01)
+        for _ in range(10_000):
+            if len(tail.entries_after(last_absent) or ()) == 31 - last_absent:
+                break
+            await asyncio.sleep(0.001)
 
     assert tail.entries_after(last_absent - 1) is None
     entries_after = tail.entries_after(last_absent) or ()
     assert list(range(last_absent + 1, 32)) == [each.sequence for each in entries_after]
+
+
+@pytest.mark.parametrize("position", [2, 17, 29, 30])
+async def test_hole_before_the_start_ends_reads_until_it_is_repaired(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, position: int
+) -> None:
+    """The tail finds it while it fills memory, and reads nothing as long as it is there."""
+    monkeypatch.setattr(module, "REPAIR_SECONDS", 0.01)
+    monkeypatch.setattr(module, "FILL_ENTRIES_MAX", 10)
+    await log.append(entries(1, 30), after=0)
+    is_repaired = False
+
+    class HoleLog(FaultyLog):
+        async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
+            result = await super().follow(after=after, limit=limit)
+            return result if is_repaired else [each for each in result if each.sequence != position]
+
+    tail = await start_tail(HoleLog(log))
+    async with fill_memory_of(tail):
+        while tail._damage is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        with pytest.raises(LogDamaged, match=str(position)):
+            await tail.refresh()
+        is_repaired = True
+        assert list(range(1, 31)) == await sequences_in_memory(tail, after=0)
+        while tail._damage is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    assert 30 == (await tail.refresh()).end_offset
+    assert ["the log is not served", "the log is served again"] == [
+        each.getMessage().split(":")[0] for each in caplog.records if "served" in each.getMessage()
+    ]
 
 
 async def test_entries_read_before_a_reset_are_discarded(log: EventLog) -> None:
