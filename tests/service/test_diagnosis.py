@@ -85,11 +85,13 @@ async def test_damaged_store_is_named(settings: Settings) -> None:
 async def test_store_is_described_by_its_events(settings: Settings) -> None:
     """Its name, its first and its last event."""
     await Store(settings, Telemetry()).create()
+    (no_events, _) = await store_findings(settings)
     async with open_sqlite_log(settings.sqlite_path) as log:
         await log.append([entry(1), entry(2)], after=0)
         name = (await log.head()).log
     store, clock = await store_findings(settings)
 
+    assert Finding("store", f"The log {name} has no events.") == no_events
     assert Finding("store", f"The log {name} has the events 1 to 2.") == store
     assert ("clock", "") == (clock.subject, clock.remedy)
 
@@ -210,6 +212,18 @@ async def test_address_of_app_keys_must_respond() -> None:
     assert [] == wrong(right)
     assert "responds with status 500" in failing[0][0]
     assert "EVENTFEED_APP_TOKEN_KEYS" in away[0][1]
+
+
+async def test_environment_that_no_request_can_use_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a finding beside the others, for issuers and for the keys of apps."""
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/ca.pem")
+    app_keys = wrong(await app_key_findings(Settings(app_token_keys="https://keys.example.no")))
+    issuers = wrong(await issuer_findings(replace(settings, platform_issuer="https://issuer.example.no")))
+
+    assert all("SSL_CERT_FILE" in state and "environment" in remedy for state, remedy in (*app_keys, *issuers))
+    assert (1, 1) == (len(app_keys), len(issuers))
 
 
 def test_process_that_holds_the_port_is_named(settings: Settings) -> None:

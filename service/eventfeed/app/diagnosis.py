@@ -71,7 +71,7 @@ async def store_findings(settings: Settings) -> list[Finding]:
             head = await store.log.head()
     except (Failure, SettingsError, OSError) as failure:
         return [Finding("store", str(failure), "See the troubleshooting table of docs/operating.md.")]
-    state = f"The log {head.log} has the events {head.log_start + 1} to {head.end_offset}."
+    state = f"The log {head.log} has {head.events_text}."
     if settings.cosmos is None:
         return [Finding("store", state), clock_finding(settings.clock_path, store.clock, newest=head.time)]
     store.clock.check()
@@ -174,11 +174,13 @@ def _directory_findings(directory: Path) -> Iterator[Finding]:
 
 
 async def _address_finding(url: str) -> Finding:
-    async with httpx.AsyncClient(transport=EnvironmentTransport([url]), trust_env=False) as client:
-        try:
+    try:
+        async with httpx.AsyncClient(transport=EnvironmentTransport([url]), trust_env=False) as client:
             document = await fetch(client, client.build_request("GET", f"{url.rstrip('/')}/"), service=url)
-        except Unavailable as failure:
-            return Finding("app keys", str(failure), "Correct EVENTFEED_APP_TOKEN_KEYS, or the network of the service.")
+    except Unavailable as failure:
+        return Finding("app keys", str(failure), "Correct EVENTFEED_APP_TOKEN_KEYS, or the network of the service.")
+    except EnvironmentVariableError as fault:
+        return Finding("app keys", str(fault), "Correct the environment of the service.")
     is_wrong = httpx.codes.is_server_error(document.status)
     return Finding(
         "app keys", f"{url} responds with status {document.status}.", "Ask its operator." if is_wrong else ""

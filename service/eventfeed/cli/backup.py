@@ -45,7 +45,7 @@ def check() -> None:
         head = await store.log.head()
         faults = [each async for each in check_entries(store.log)]
         faults += await asyncio.to_thread(lambda: list(check_file(here)))
-        return f"The log {head.log} has the events {head.log_start + 1} to {head.end_offset}", faults
+        return f"The log {head.log} has {head.events_text}", faults
 
     state, faults = run_on_store(find_faults)
     for fault in faults[:FAULTS_MAX]:

@@ -58,7 +58,7 @@ class EventsRejectedError(FeedError):
     def __init__(self, rejections: Sequence[Rejection], receipts: Sequence[Receipt]) -> None:
         self.rejections, self.receipts = rejections, receipts
         reasons = (f"event {rejection.position}: {rejection}" for rejection in rejections)
-        super().__init__("\n".join([f"{len(rejections)} events were rejected, {len(receipts)} published.", *reasons]))
+        super().__init__("\n".join([f"Events rejected: {len(rejections)}, published: {len(receipts)}.", *reasons]))
 
 
 _STATUS_GONE = 410

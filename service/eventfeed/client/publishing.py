@@ -122,6 +122,9 @@ def _encode(event: EventObject, position: int, *, new_id: Callable[[int], str]) 
     """Return the JSON of an event, with an id, or the reason why it cannot be sent."""
     if isinstance(event, bytes) and len(event) > TEXT_BYTES_MAX:
         return Rejection(position, "too-large", [Fault(detail=f"has more than {TEXT_BYTES_MAX} bytes")])
+    if not isinstance(event, bytes | Mapping):
+        detail = f"must be a mapping, or JSON as bytes, and not {type(event).__name__}"
+        return Rejection(position, "invalid-event", [Fault(detail=detail)])
     try:
         text = event if isinstance(event, bytes) else msgspec.json.encode(dict(event))
         members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])

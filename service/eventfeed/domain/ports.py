@@ -28,6 +28,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     end_offset: int
     time: int
 
+    @property
+    def events_text(self) -> str:
+        """The sequences of the events that the log has, as text."""
+        has_events = self.log_start < self.end_offset
+        return f"the events {self.log_start + 1} to {self.end_offset}" if has_events else "no events"
+
 
 class StoredEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The entry of an identity: its position and time, the content to compare a repeat with, and its write id."""

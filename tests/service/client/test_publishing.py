@@ -204,6 +204,13 @@ def test_event_that_cannot_be_sent_is_rejected_locally(invalid_event: EventObjec
     assert run.is_complete
 
 
+def test_event_of_another_type_is_rejected_by_the_name_of_the_type() -> None:
+    """A single event in the place of a list has the names of its members as events."""
+    (rejection, *_) = publish(event(0)).items[0].rejections  # type: ignore[arg-type]  # the mistake
+
+    assert "must be a mapping, or JSON as bytes, and not str" == str(rejection)
+
+
 def test_event_of_exactly_64_kib_is_published() -> None:
     """One byte more is rejected."""
     overhead = len(msgspec.json.encode(event(0, data="")))
