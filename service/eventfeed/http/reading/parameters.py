@@ -124,8 +124,8 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
 
     @functools.cached_property
     def json(self) -> bytes:
-        """All parameters as one text, for the entity tag."""
-        return msgspec.json.encode(self, order="sorted")
+        """All values in the order of the parameters, for the entity tag."""
+        return msgspec.json.encode(msgspec.structs.astuple(self), order="sorted")
 
     def query_after(self, cursor: str) -> str:
         """Return the percent-encoded query that goes on from `cursor`, which needs no encoding."""
