@@ -1,34 +1,42 @@
 """Work that concurrent callers share."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import functools
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
-class SingleFlight:
-    """Runs some work at most once at a time: callers that arrive meanwhile share its result, also its failure."""
+class SingleFlight(Generic[T]):
+    """Runs the work of a key at most once at a time: callers that arrive meanwhile share its result, or its failure.
+
+    Work without a key has one of its own.
+    """
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: dict[Hashable, asyncio.Task[T]] = {}
 
     @property
     def is_running(self) -> bool:
-        """True while the work is under way."""
-        return self._task is not None
+        """True while any work is under way."""
+        return bool(self._tasks)
 
-    async def run(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Wait for the run under way, or start one. A caller that is cancelled does not cancel the work."""
-        if self._task is None:
-            self._task = asyncio.create_task(work())
-            self._task.add_done_callback(self._finish)
-        await asyncio.shield(self._task)
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]], *, key: Hashable = None) -> T:
+        """Return the result of the run under way, or of a new one. A caller that is cancelled does not cancel it."""
+        task = self._tasks.get(key)
+        if task is None:
+            task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(functools.partial(self._finish, key))
+        return await asyncio.shield(task)
 
-    async def run_after(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Wait for a run that starts after this call: the one under way may have read too early."""
-        if self._task is not None:
-            await asyncio.shield(self._task)
-        await self.run(work)
+    async def run_after(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of a run that starts after this call: the one under way may have read too early."""
+        if None in self._tasks:
+            await asyncio.shield(self._tasks[None])
+        return await self.run(work)
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+    def _finish(self, key: Hashable, task: asyncio.Task[T]) -> None:
+        del self._tasks[key]
         if not task.cancelled():
             task.exception()  # marks it as retrieved: every caller may have been cancelled

@@ -35,7 +35,7 @@ async def run_ready_tasks() -> None:
 
 async def test_concurrent_callers_share_one_run() -> None:
     """A caller after the end of the run starts another."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     callers = [asyncio.create_task(flight.run(work)) for _ in range(3)]
     await run_ready_tasks()
     during = flight.is_running, work.runs
@@ -49,7 +49,7 @@ async def test_concurrent_callers_share_one_run() -> None:
 
 async def test_failure_of_a_run_reaches_every_caller() -> None:
     """The next run may succeed."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     work.failure = ValueError("the store does not respond")
     callers = [asyncio.create_task(flight.run(work)) for _ in range(3)]
     await run_ready_tasks()
@@ -64,7 +64,7 @@ async def test_failure_of_a_run_reaches_every_caller() -> None:
 
 async def test_cancelled_caller_does_not_cancel_the_run() -> None:
     """The other callers get the result of the run."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     first, second = asyncio.create_task(flight.run(work)), asyncio.create_task(flight.run(work))
     await run_ready_tasks()
     first.cancel()
@@ -77,7 +77,7 @@ async def test_cancelled_caller_does_not_cancel_the_run() -> None:
 
 async def test_failure_without_any_caller_left_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     """Every caller was cancelled, so no task retrieves the failure."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     work.failure = ValueError("the store does not respond")
     caller = asyncio.create_task(flight.run(work))
     await run_ready_tasks()
@@ -90,7 +90,7 @@ async def test_failure_without_any_caller_left_is_not_reported(caplog: pytest.Lo
 
 async def test_run_after_never_uses_the_run_in_progress() -> None:
     """The run in progress may have read before the call. Later callers share the next run."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     early = asyncio.create_task(flight.run(work))
     await run_ready_tasks()
     late = [asyncio.create_task(flight.run_after(work)) for _ in range(3)]
@@ -104,8 +104,26 @@ async def test_run_after_never_uses_the_run_in_progress() -> None:
 
 async def test_run_after_without_a_run_in_progress_starts_one() -> None:
     """The caller does not wait for another run."""
-    flight, work = SingleFlight(), Work()
+    flight, work = SingleFlight[None](), Work()
     work.finish()
     await flight.run_after(work)
 
     assert 1 == work.runs
+
+
+async def test_work_of_other_keys_runs_on_its_own() -> None:
+    """Callers with one key share its run and its result. A key is forgotten at the end of its run."""
+    flight, work = SingleFlight[int](), Work()
+
+    async def run() -> int:
+        await work()
+        return work.runs
+
+    callers = [asyncio.create_task(flight.run(run, key=key)) for key in ("one", "two", "one", None)]
+    await run_ready_tasks()
+    during = work.runs
+    work.finish()
+    results = await asyncio.gather(*callers)
+
+    assert (3, [3, 3, 3, 3], False) == (during, results, flight.is_running)
+    assert 4 == await flight.run(run, key="one")

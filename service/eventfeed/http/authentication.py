@@ -1,6 +1,5 @@
 """Authentication: the bearer token of a request (RFC 6750 §2.1)."""
 
-import asyncio
 import functools
 import hashlib
 
@@ -13,6 +12,7 @@ from eventfeed.http.request import HttpRequest
 from eventfeed.identity.tokens import PlatformIssuer, verify_platform_token
 from eventfeed.identity.trusted_issuer import TrustedIssuer
 from eventfeed.log.clock import BOOT_TIMER
+from eventfeed.single_flight import SingleFlight
 
 # Some 1 KB each: more callers than one process serves within the life of a token.
 CACHE_TOKENS_MAX = 10_000
@@ -31,7 +31,7 @@ class Authenticator:
         # By a digest of the token.
         self._cache: TLRUCache[bytes, Principal, int] = TLRUCache(CACHE_TOKENS_MAX, self._expiry, timer=timer)
         # Concurrent requests with one token of the trusted issuer share its verification.
-        self._verifications: dict[bytes, asyncio.Task[Principal]] = {}
+        self._verifications = SingleFlight[Principal]()
 
     async def principal(self, request: HttpRequest) -> Principal:
         """Return the caller. Raises `Unauthenticated`, `Unavailable` if a key is not at hand and cannot be fetched."""
@@ -46,17 +46,7 @@ class Authenticator:
     async def _verify(self, token: str, digest: bytes) -> Principal:
         if self._trusted is None or not self._trusted.is_named_by(token):
             return verify_platform_token(token, self._issuer)
-        verification = self._verifications.get(digest)
-        if verification is None:
-            verification = self._verifications[digest] = asyncio.create_task(self._trusted.principal(token))
-            verification.add_done_callback(functools.partial(self._finish, digest))
-        # Shielded: others may wait for it after this request is cancelled.
-        return await asyncio.shield(verification)
-
-    def _finish(self, digest: bytes, verification: asyncio.Task[Principal]) -> None:
-        del self._verifications[digest]
-        if not verification.cancelled():
-            verification.exception()  # marks it as retrieved: every caller may have been cancelled
+        return await self._verifications.run(functools.partial(self._trusted.principal, token), key=digest)
 
     def _expiry(self, _: bytes, principal: Principal, now: int) -> int:
         """Return the reading of the timer from which a cached caller no longer counts."""

@@ -101,7 +101,7 @@ class CachedKeys:
         self._keys: Keys = {}
         self._refresh_time = self._next_refresh = float("-inf")
         self._failure: Unavailable | None = None
-        self._refreshing = SingleFlight()
+        self._refreshing = SingleFlight[None]()
 
     async def key(self, kid: str) -> VerifyingKey:
         """Return the key with this id. Raises `Unauthenticated` if there is none, `Unavailable` if unknown."""

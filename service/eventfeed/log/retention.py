@@ -37,7 +37,7 @@ class Retention:
         self._log, self._clock, self._keep = log, clock, keep
         # The log start as last read, the name of its log, and the readings of the clock (ns) for which it is valid.
         self._log_start, self._log_name, self._valid = 0, "", range(0)
-        self._reading = SingleFlight()
+        self._reading = SingleFlight[None]()
         # A sentence for operators while expired entries wait for a confirmation of the clock, else "".
         self.notice = ""
 

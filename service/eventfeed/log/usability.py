@@ -34,7 +34,7 @@ class Usability:
         self.appended = float("-inf")
         self._valid_until = float("-inf")
         self._probe_began = float("-inf")
-        self._probing = SingleFlight()
+        self._probing = SingleFlight[None]()
 
     async def require_usable(self) -> None:
         """Raise `Unavailable` with the reason if the store cannot take an append."""

@@ -157,7 +157,7 @@ MUTANTS = {
     ),
     "a refresh that began earlier used for a later position": Mutant(
         "single_flight.py",
-        "        if self._task is not None:\n            await asyncio.shield(self._task)\n",
+        "        if None in self._tasks:\n            await asyncio.shield(self._tasks[None])\n",
         "",
         "tests/service/log/memory/test_tail.py",
     ),

@@ -219,7 +219,7 @@ async def test_concurrent_requests_share_the_verification_of_a_token(platform_ca
     assert isinstance(cancelled, asyncio.CancelledError)
     assert 1 == len({id(each) for each in principals})
     assert (1, 1) == (platform.key_requests, platform_callers.register.look_ups)
-    assert {} == platform_callers.authenticator._verifications
+    assert not platform_callers.authenticator._verifications.is_running
 
 
 async def test_failed_verification_is_not_cached(platform_callers: PlatformCallers) -> None:
@@ -230,7 +230,7 @@ async def test_failed_verification_is_not_cached(platform_callers: PlatformCalle
         await platform_callers.principal(token)
     platform.is_down = False
 
-    assert (0, {}) == (platform_callers.count(), platform_callers.authenticator._verifications)
+    assert (0, False) == (platform_callers.count(), platform_callers.authenticator._verifications.is_running)
 
 
 async def test_token_of_the_platform_expires_on_time(platform_callers: PlatformCallers) -> None:

@@ -47,7 +47,7 @@ class Tail:
         self.fresh_until = float("-inf")
         self._unread_since: float | None = None
         self.waiters = Waiters()
-        self._refreshing = SingleFlight()
+        self._refreshing = SingleFlight[None]()
         self._interest = 0
         self._follower: asyncio.Task[None] | None = None
         self._needs_filling = asyncio.Event()
