@@ -1,5 +1,6 @@
 """Discovery: find an issuer's keys and fetch them, within bounds (OpenID Connect Discovery 1.0, RFC 8414)."""
 
+import logging
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -19,6 +20,8 @@ DOCUMENT_BYTES_MAX = 256 * 1024
 PORT_MAX = 65_535
 
 _SERVICE = "The token provider"
+
+_log = logging.getLogger(__name__)
 
 D = TypeVar("D")
 
@@ -50,8 +53,18 @@ async def fetch_keys(issuer: str, client: httpx.AsyncClient, *, telemetry: Telem
         metadata = _decode(await _fetch_metadata(issuer, client), Metadata)
         if metadata.issuer != issuer:
             raise _unavailable("The token provider's discovery document names another issuer.")
-        jwks = _decode(await _fetch(metadata.jwks_uri, client), KeySet).keys[:KEYS_MAX]
-    keys: Keys = {kid: key for jwk in jwks if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))}
+        jwks = _decode(await _fetch(metadata.jwks_uri, client), KeySet).keys
+    if len(jwks) > KEYS_MAX:
+        _log.warning(
+            "%s publishes %d keys; the %d after the first %d are not used",
+            issuer,
+            len(jwks),
+            len(jwks) - KEYS_MAX,
+            KEYS_MAX,
+        )
+    keys: Keys = {
+        kid: key for jwk in jwks[:KEYS_MAX] if isinstance(kid := jwk.get("kid"), str) and (key := verifying_key(jwk))
+    }
     if not keys:
         raise _unavailable("The token provider publishes no usable key.")
     return keys

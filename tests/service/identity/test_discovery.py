@@ -140,12 +140,14 @@ async def test_key_of_an_unknown_kind_is_skipped(double: ProviderDouble) -> None
     assert ["key-1"] == list(await fetch(ISSUER, double.client))
 
 
-async def test_keys_above_the_maximum_are_ignored(double: ProviderDouble) -> None:
-    """No real provider has so many."""
+async def test_keys_above_the_maximum_are_ignored(double: ProviderDouble, caplog: pytest.LogCaptureFixture) -> None:
+    """No real provider has so many. A line in the log names the provider and the number of keys left out."""
     many = [jwk_of(rsa_key("one"), kid=f"key-{number}") for number in range(KEYS_MAX + 10)]
     double.documents = {"/jwk": key_set(*many)}
 
     assert KEYS_MAX == len(await fetch(ISSUER, double.client))
+    lines = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert [f"{ISSUER} publishes {KEYS_MAX + 10} keys; the 10 after the first {KEYS_MAX} are not used"] == lines
 
 
 async def test_endless_response_is_rejected_at_the_maximum_size(monkeypatch: pytest.MonkeyPatch) -> None:
