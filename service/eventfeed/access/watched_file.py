@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from eventfeed.bounded_read import read_file
 from eventfeed.domain.errors import Unavailable
 from eventfeed.settings import SettingsError
 
@@ -75,14 +76,7 @@ class WatchedFile(Generic[T]):
 
 
 def _read(path: Path) -> bytes:
-    """Return the content. Raises `ValueError` for a device or a pipe, which may never end, and for a huge file."""
-    if not (path.is_file() or path.is_dir()):
-        raise ValueError("is a device or a pipe; write the content to a file")
-    with path.open("rb") as file:
-        content = file.read(FILE_BYTES_MAX + 1)
-    if len(content) > FILE_BYTES_MAX:
-        raise ValueError(f"has more than {FILE_BYTES_MAX} bytes; shorten the file")
-    return content
+    return read_file(path, bytes_max=FILE_BYTES_MAX)
 
 
 def _stamp(path: Path) -> _Stamp:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from eventfeed.bounded_fetch import RETRY_SECONDS, fetch
+from eventfeed.bounded_read import read_file
 from eventfeed.domain.errors import Unavailable
 from eventfeed.domain.ports import CLOCK_SECOND, Clock
 from eventfeed.identity.discovery import DOCUMENT_BYTES_MAX, KeySet
@@ -112,17 +113,9 @@ def parse_keys(file: str, content: bytes, *, now: int) -> Keys:
 
 def read_key_file(path: Path) -> bytes | None:
     """Return the content of a file in a directory, None if it has none. Raises `OSError` and `ValueError`."""
-    if not path.exists():
-        if not path.parent.is_dir():
-            raise ValueError("the directory does not exist")
-        return None
-    if not path.is_file():
-        raise ValueError("it is no file")
-    with path.open("rb") as file:
-        content = file.read(DOCUMENT_BYTES_MAX + 1)
-    if len(content) > DOCUMENT_BYTES_MAX:
-        raise ValueError(f"it has more than {DOCUMENT_BYTES_MAX} bytes")
-    return content
+    if not path.parent.is_dir():
+        raise ValueError("the directory does not exist")
+    return read_file(path, bytes_max=DOCUMENT_BYTES_MAX) if path.exists() else None
 
 
 def _jwks_keys(content: bytes, _: int) -> Keys:
