@@ -26,7 +26,7 @@ _CURSOR = re.compile(
 _DIGITS = re.compile(r"[0-9]{1,40}", re.ASCII)
 
 
-class Cursor(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """The last position examined in the log of this name. 0 is before the first entry.
 
     `proof` is that of the entry at the position, "" if the entry has expired. Cursors from before proofs have none.
@@ -38,13 +38,8 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     proof: str = ""
     time: int = 0
 
-    @functools.cached_property
-    def text(self) -> str:
-        """The cursor as consumers keep it."""
-        return f"{self.log}.{self.position}.{self.proof}" if self.proof else f"{self.log}.{self.position}"
-
     def __str__(self) -> str:
-        return self.text
+        return f"{self.log}.{self.position}.{self.proof}" if self.proof else f"{self.log}.{self.position}"
 
 
 class BareSequence(msgspec.Struct, frozen=True, kw_only=True):

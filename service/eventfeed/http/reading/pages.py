@@ -104,7 +104,7 @@ class Pages:
         """Return the page as soon as it has events that the caller does not have, or as it is when the time is up."""
         parameters, page_reader = feed_request.parameters, self._services.page_reader
         if page.entries:
-            link = self._link(feed_request, page.cursor.text)
+            link = self._link(feed_request, str(page.cursor))
             tag = self._tag(feed_request, page, media_type=media_type, link=link)
             if len(page.entries) == parameters.size or not _matches_tag(feed_request.request.fields, tag):
                 return page
@@ -132,7 +132,7 @@ class Pages:
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: float
     ) -> HttpResponse:
         """Return the page, or 304. `wait` is the value of `Preference-Applied` (s, rounded up), 0 for none."""
-        fields, cursor = feed_request.request.fields, page.cursor.text
+        fields, cursor = feed_request.request.fields, str(page.cursor)
         link = self._link(feed_request, cursor)
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)

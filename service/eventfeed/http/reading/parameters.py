@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote_plus
 
 import msgspec
@@ -89,20 +89,20 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     after: After | None
     types: frozenset[str]
     sources: frozenset[str]
-    party: str | None
-    unit: str | None
-    person: str | None
-    subject: str | None
-    alternative_subject: str | None
-    resource: str | None
+    party: str | None = None
+    unit: str | None = None
+    person: str | None = None
+    subject: str | None = None
+    alternative_subject: str | None = None
+    resource: str | None = None
     include_subunits: bool = False
     timeout: float | None = None
     after_name: str = "after"
 
-    @functools.cached_property
+    @property
     def names_party(self) -> bool:
         """True if the request names a party, also by an event's subject."""
-        return any(each is not None for each in (self.party, self.unit, self.person, self.subject))
+        return not (self.party is None and self.unit is None and self.person is None and self.subject is None)
 
     @functools.cached_property
     def conditions(self) -> tuple[Condition, ...]:
@@ -114,7 +114,7 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
         """The same, for a feed that has only events of apps."""
         return (*type_conditions(self.types, of_apps=True), *self.filters)
 
-    @functools.cached_property
+    @property
     def filters(self) -> tuple[Condition, ...]:
         """The conditions on sources and subjects."""
         subject = () if self.subject is None else (Equal("subject", self.subject),)
@@ -130,6 +130,21 @@ class Parameters(PageBounds, frozen=True, kw_only=True, dict=True):
     def query_after(self, cursor: str) -> str:
         """Return the percent-encoded query that goes on from `cursor`, which needs no encoding."""
         return f"after={cursor}{self.rest}"
+
+
+# By the name of a parameter with a single value: its member of `Parameters`, and its conversion.
+_SINGLE_VALUES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "from": ("since", convert_moment),
+    "to": ("until", convert_moment),
+    "party": ("party", convert_party),
+    "unit": ("unit", convert_unit),
+    "person": ("person", convert_person),
+    "subject": ("subject", convert_text),
+    "alternativeSubject": ("alternative_subject", convert_text),
+    "resource": ("resource", convert_resource),
+    "includeSubunits": ("include_subunits", convert_boolean),
+    "timeout": ("timeout", convert_timeout),
+}
 
 
 class _Fields:
@@ -191,6 +206,8 @@ class _Fields:
     def texts(self, name: str, convert: Callable[[str], str], *, most: int) -> frozenset[str]:
         """Return the values of a repeatable parameter; those that are valid."""
         values = frozenset(self._values.get(name, ()))
+        if not values:
+            return values
         if len(values) > most:
             self.add_fault(name, f"must not occur more than {most} times")
             return frozenset()
@@ -211,23 +228,19 @@ class _Fields:
         """
         size = self.single("size", convert_size) or PAGE_EVENTS_DEFAULT
         rest = "".join([f"&{name}={quote_plus(value)}" for name, value in link_fields])
+        values: dict[str, Any] = {
+            member: self.single(name, convert)
+            for name, (member, convert) in _SINGLE_VALUES.items()
+            if name in self._values
+        }
         parameters = Parameters(
             rest=f"{rest}&size={size}" if link_size else rest,
             after=self._after(),
-            since=self.single("from", convert_moment),
-            until=self.single("to", convert_moment),
             types=self.texts("eventType", self._convert_type, most=TYPES_MAX),
             sources=self.texts("source", convert_source, most=SOURCES_MAX),
-            party=self.single("party", convert_party),
-            unit=self.single("unit", convert_unit),
-            person=self.single("person", convert_person),
-            subject=self.single("subject", convert_text),
-            alternative_subject=self.single("alternativeSubject", convert_text),
-            resource=self.single("resource", convert_resource),
-            include_subunits=self.single("includeSubunits", convert_boolean) or False,
-            timeout=self.single("timeout", convert_timeout),
             after_name="lastEventId" if "lastEventId" in self._values else "after",
             size=size,
+            **values,
         )
         if parameters.since is not None and parameters.until is not None and parameters.since > parameters.until:
             self.add_fault("to", "is before from")
@@ -270,14 +283,19 @@ def parse_query(
     Data about people comes in headers; so does the last id of a stream, which replaces `after`.
     """
     pairs = resume(query_pairs(query), headers)
-    parameter_set = parameter_set._replace(names=parameter_set.names | _HTTP_FEEDS)
-    fields = _Fields([*pairs, *header_pairs(headers)], parameter_set, body=frozenset())
+    fields = _Fields([*pairs, *header_pairs(headers)], _with_query_names(parameter_set), body=frozenset())
     names = {name for name, _ in pairs}
-    for name in sorted(names & HEADERS.keys()):
-        fields.add_fault(name, f"belongs in the header {HEADERS[name]}, never in a URL")
+    for name, header in HEADERS.items():
+        if name in names:
+            fields.add_fault(name, f"belongs in the header {header}, never in a URL")
     kept_names = names - _LINK_NAMES - START_NAMES
     link_fields = [pair for pair in pairs if pair[0] in kept_names] if kept_names else ()
     return fields.parameters(link_fields, link_size="size" in names)
+
+
+@functools.cache
+def _with_query_names(parameter_set: ParameterSet) -> ParameterSet:
+    return parameter_set._replace(names=parameter_set.names | _HTTP_FEEDS)
 
 
 def parse_body(
