@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from tests.infra.simulation.simulation import ROOT
 
+CONTAINERS = Path("service", "eventfeed", "log", "cosmos", "containers.json")
+
 
 class Mutation(NamedTuple):
     """A file of the project, a text that occurs in it exactly once, and the text that replaces it."""
@@ -23,6 +25,10 @@ def create_mutant_project(folder: Path, mutation: Mutation) -> Path:
     shutil.copytree(ROOT / "infra", folder / "infra", ignore=shutil.ignore_patterns("__pycache__"))
     for settings in ROOT.glob("Pulumi*.yaml"):
         shutil.copy(settings, folder)
+    # The program reads the description of the containers from the service.
+    description = folder / CONTAINERS
+    description.parent.mkdir(parents=True)
+    shutil.copy(ROOT / CONTAINERS, description)
     file = folder / mutation.file
     text = file.read_text()
     if (count := text.count(mutation.original)) != 1:

@@ -185,7 +185,7 @@ MUTATIONS = (
         "cosmosdb:SqlResourceSqlContainer",
         "options",
         {"throughput": 400},
-        "events",
+        "commits",
     ),
     ResourceMutation(
         policies.test_production_containers_have_autoscale_throughput,
@@ -193,7 +193,14 @@ MUTATIONS = (
         "cosmosdb:SqlResourceSqlContainer",
         "options.autoscaleSettings.maxThroughput",
         4500,
-        "events",
+        "commits",
+    ),
+    ResourceMutation(
+        policies.test_each_partition_scales_alone_in_production_only,
+        "prod",
+        "cosmosdb:DatabaseAccount",
+        "enablePerRegionPerPartitionAutoscale",
+        False,
     ),
     ResourceMutation(
         policies.test_store_has_one_region_and_session_consistency,
@@ -208,7 +215,7 @@ MUTATIONS = (
         "cosmosdb:SqlResourceSqlContainer",
         "resource.partitionKey.version",
         1,
-        "control",
+        "records",
     ),
     ResourceMutation(
         policies.test_image_reference_is_a_digest_in_the_registry,

@@ -98,7 +98,9 @@ MUTANTS = {
         Mutation(STORE, "database_name=database.name", 'database_name="other"'), by_simulation, "has no parent"
     ),
     "duplicate name": ProgramMutant(
-        Mutation(STORE, "            container.name,\n", '            "events",\n'), by_simulation, "registered twice"
+        Mutation(STORE, '            container["name"],\n', '            "commits",\n'),
+        by_simulation,
+        "registered twice",
     ),
     "output in an f-string": ProgramMutant(
         Mutation(

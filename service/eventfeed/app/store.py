@@ -62,7 +62,7 @@ class Store:
             engines = _sqlite_engines(settings, for_import=for_import)
         else:
             engines = _cosmos_engines(settings, telemetry, clock=self.clock, segment_entries=segment_entries)
-        self.log, self.records, self._database = engines
+        self.log, self.records, self.database = engines
         self.records_usability = Usability("the store of approvals and the audit log", self.records.probe)
         self._telemetry = telemetry
         self.tail = Tail(self.log)
@@ -75,12 +75,12 @@ class Store:
 
     async def create(self) -> None:
         """Create what is missing: in a Cosmos DB emulator the database and its containers, and the log."""
-        if self._database is not None:
+        if self.database is not None:
             async with contextlib.AsyncExitStack() as stack:
-                stack.push_async_callback(self._database.close)
-                await self._database.open()
-                await self._database.create(self._containers)
-                await self._database.require(self._containers, indexes=True)
+                stack.push_async_callback(self.database.close)
+                await self.database.open()
+                await self.database.create(self._containers)
+                await self.database.require(self._containers, indexes=True)
         async with self.open(create=True):
             pass
 
@@ -88,10 +88,10 @@ class Store:
     async def open(self, *, create: bool = False) -> AsyncIterator[None]:
         """Keep the engines open during the block. Without `create`, a store that does not exist is an error."""
         async with contextlib.AsyncExitStack() as stack:
-            if self._database is not None:
-                stack.push_async_callback(self._database.close)
-                await self._database.open()
-                await self._database.require(self._containers, indexes=False)
+            if self.database is not None:
+                stack.push_async_callback(self.database.close)
+                await self.database.open()
+                await self.database.require(self._containers, indexes=False)
             for engine in (self.log, self.records):
                 stack.push_async_callback(engine.close)
                 await (engine.create() if create else engine.open())
@@ -107,7 +107,7 @@ class Store:
                 await asyncio.to_thread(self._reference.open, newest=self.tail.head.time)
             self._telemetry.observe_queue(lambda: self.appender.depth)
             self._telemetry.observe_tail(lambda: self.tail.head.end_offset, staleness=lambda: self.tail.staleness)
-            costs = None if self._database is None else self._database.costs
+            costs = None if self.database is None else self.database.costs
             maintenance = Maintenance(
                 self.tail, self.retention, appender=self.appender, costs=costs, reference=self._reference
             )

@@ -9,6 +9,7 @@ from eventfeed.cli.arguments import Group
 from eventfeed.cli.backup import backup, check, restore
 from eventfeed.cli.confirmation import require_confirmation, yes_option
 from eventfeed.cli.cost import cost
+from eventfeed.cli.measure import measure
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
 from eventfeed.cli.terminal import count_of_events
 from eventfeed.domain.errors import LogDamaged
@@ -120,5 +121,5 @@ async def _plan_trim(log: "EventLog", *, before: int) -> Trim | None:
     return Trim(last - first_entry.sequence + 1, last, first_entry.time, last_entry.time)
 
 
-for command in (backup, check, cost, restore):
+for command in (backup, check, cost, measure, restore):
     store.add_command(command)

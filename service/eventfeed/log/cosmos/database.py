@@ -54,6 +54,14 @@ class Cost(NamedTuple):
     units: float = 0.0
 
 
+class StoreResponse(NamedTuple):
+    """A response of the store to a request of a verb."""
+
+    verb: str
+    headers: Mapping[str, Any]
+    body: object
+
+
 class QueryPage(NamedTuple):
     """The first results of a query, and True if it has more."""
 
@@ -82,6 +90,9 @@ class Database:
         self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry
         self.costs = defaultdict[str, Cost](Cost)
         self.tokens = defaultdict[str, SessionTokens](SessionTokens)
+        # Called with each response; and options of each query.
+        self.observer: Callable[[StoreResponse], None] | None = None
+        self.query_options: Mapping[str, Any] = {}
         self._stack = AsyncExitStack()
         self._open_client: CosmosClient | None = None
 
@@ -160,6 +171,14 @@ class Database:
             return
         self.clock.set_reference(earliest=store_time - now, latest=store_time + CLOCK_SECOND - start)
 
+    async def count_partitions(self, name: str) -> int:
+        """Return the number of physical partitions of a container. Raises `Unavailable`."""
+
+        async def send() -> int:
+            return len([each async for each in self.container(name).read_feed_ranges()])
+
+        return await self._with_retries(send)
+
     def container(self, name: str) -> ContainerProxy:
         """Return a container of the open database. Raises `Unavailable`."""
         return self._client.get_database_client(self.name).get_container_client(name)
@@ -191,6 +210,7 @@ class Calls:
         """Return all results of a query. Raises `Unavailable`."""
         parameters: list[dict[str, object]] = [{"name": f"@{name}", "value": each} for name, each in values.items()]
         scope: dict[str, Any] = {} if partition is None else {"partition_key": partition}
+        scope |= self._database.query_options
 
         async def send(hook: Hook) -> Sequence[Document]:
             results = self._container.query_items(
@@ -221,6 +241,7 @@ class Calls:
                 max_item_count=size,
                 response_hook=observe,
                 session_token=self._tokens.token,
+                **self._database.query_options,
             )
             async for page in results.by_page():
                 # A page may be empty, although others follow.
@@ -280,12 +301,14 @@ class Calls:
     def _hook(self, verb: str) -> Hook:
         start = self._database.clock.uptime()
 
-        def count(headers: Mapping[str, str], _: object) -> None:
+        def count(headers: Mapping[str, str], body: object) -> None:
             self._tokens.observe(headers)
             units = float(headers.get("x-ms-request-charge", 0))
             cost = self._database.costs[verb]
             self._database.costs[verb] = Cost(cost.requests + 1, cost.units + units)
             self._database.telemetry.store_responded(verb, units)
             self._database.observe_clock(headers, start=start)
+            if self._database.observer is not None:
+                self._database.observer(StoreResponse(verb, headers, body))
 
         return count
