@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from eventfeed.domain.cursor import (
     LOG_NAME_LENGTH,
@@ -79,3 +80,18 @@ def test_cursor_at_an_entry_has_its_registration_time() -> None:
 
     assert 12 == cursor.time
     assert 0 == getattr(parse_after(str(cursor)), "time", None)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "time", "write_id", "text"),
+    [
+        (1, 1_700_000_000_000_000, "a" * 16, "abcdefghijkl.1.gpny3r"),
+        (7, 12, "w", "abcdefghijkl.7.chp4ti"),
+        (12345678901234567890, 1_764_000_000_123_456, "5f1d0c9b8a7e6f50", "abcdefghijkl.12345678901234567890.5whls4"),
+    ],
+)
+def test_proof_of_an_entry_never_changes(sequence: int, time: int, write_id: str, text: str) -> None:
+    """Consumers keep cursors for as long as the events: another proof would refuse them all."""
+    present = replace(entry(sequence, time=time), write_id=write_id)
+
+    assert text == str(cursor_at(present, log="abcdefghijkl"))
