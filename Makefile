@@ -52,7 +52,7 @@ words: $(VENV)/.dev ## count names and docstrings that are not plain English; LI
 trace: $(VENV)/.dev ## files and calls of one publish and one page
 	@$(BIN)/python -m tests.support.call_trace
 
-stress: $(VENV)/.dev ## many writers and readers, one worker is killed, no event is lost; STORE=cosmos through a fault proxy
+stress: $(VENV)/.dev ## many writers and readers, processes are killed, no event is lost; STORE=cosmos: lost responses, and rules of Azure
 	$(BIN)/python -m tests.resilience.stress $(STORE)
 
 reconnect: $(VENV)/.dev ## a consumer that loses its connections and is killed, on each engine: every event once and in order

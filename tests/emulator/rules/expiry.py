@@ -26,13 +26,14 @@ class Document(NamedTuple):
 
 
 class TimeToLive:
-    """Delete the documents whose time is over, by `clock` (s), before each request."""
+    """Delete the documents whose time is over, by `clock` (s), before each request. It counts them as `deleted`."""
 
     def __init__(self, account: Account, clock: Callable[[], float]) -> None:
         self._account, self._clock = account, clock
         self._ends = dict[Document, float]()
         self._heap = list[tuple[float, Document]]()
         self._lock = asyncio.Lock()
+        self.deleted = 0
 
     async def __call__(self, request: Request, send: Send) -> Response:
         """Send the request on to the documents that are still alive."""
@@ -64,6 +65,7 @@ class TimeToLive:
             del self._ends[document]
             response = await send(_deletion(document))
             assert response.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND), response
+            self.deleted += 1
 
 
 def _deletion(document: Document) -> Request:

@@ -1,12 +1,18 @@
-"""The short form of the stress test."""
+"""The short forms of the stress test."""
 
 import os
 
 import pytest
 
 from tests.emulator.running import is_available
-from tests.resilience.stress.cosmos_trial import run_cosmos_trial
+from tests.resilience.stress.cosmos_trial import Plan, run_cosmos_trial
+from tests.resilience.stress.retention_trial import run_retention_trial
 from tests.resilience.stress.trial import Size, run_trial
+
+SMALL = Size(events=150, publishing_processes=1, followers=3, workers=2)
+needs_emulator = pytest.mark.skipif(
+    not (is_available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it"
+)
 
 
 def test_short_trial_loses_and_duplicates_no_event() -> None:
@@ -17,12 +23,18 @@ def test_short_trial_loses_and_duplicates_no_event() -> None:
     assert verdict.good, verdict
 
 
-@pytest.mark.skipif(
-    not (is_available() or os.environ.get("CI")), reason="there is no emulator: `make test` installs it"
-)
+@needs_emulator
 def test_short_trial_on_a_bad_network_loses_and_duplicates_no_event() -> None:
-    """Three service processes use one Cosmos DB emulator, and a third of all responses are lost."""
-    verdict = run_cosmos_trial(Size(events=600, publishing_processes=2, followers=4, workers=3, kills=0), seed=7)
+    """Two service processes use one Cosmos DB emulator, and 40 of 100 responses are lost."""
+    verdict, _ = run_cosmos_trial(Plan(SMALL, seed=7))
 
-    assert 600 == verdict.events
+    assert SMALL.events == verdict.events
+    assert verdict.good, verdict
+
+
+@needs_emulator
+async def test_readers_miss_no_event_while_others_expire() -> None:
+    """Events of a few weeks with a retention of ten days: documents expire, and so do the cursors of some readers."""
+    verdict = await run_retention_trial(steps=115)
+
     assert verdict.good, verdict

@@ -6,8 +6,8 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import httpx
 
-from tests.resilience.stress.clients import APPS, TYPES, Follower, Item, follow, publish
-from tests.support.service import RunningService, bearer, running_service
+from tests.resilience.stress.clients import APPS, TYPES, Follower, Item, Target, follow, publish
+from tests.support.service import REQUEST_SECONDS_MAX, RunningService, bearer, running_service
 
 FOLLOWERS = [
     *(Follower(app, ()) for app in APPS for _ in range(2)),
@@ -25,13 +25,13 @@ FOLLOWERS = [
 
 
 class Size(NamedTuple):
-    """The size of a trial. Each publishing process has four publishers."""
+    """The size of a trial. Each publishing process has four publishers; `workers` are processes of the service."""
 
     events: int
     publishing_processes: int
     followers: int
     workers: int
-    kills: int
+    kills: int = 0
 
 
 class Verdict(NamedTuple):
@@ -71,13 +71,19 @@ class Observations:
         self.peak_mib = 0.0
 
 
-def run_trial(size: Size, **settings: str) -> Verdict:
-    """Publish, follow and kill workers; then compare all results. `settings` can name another store."""
-    settings["EVENTFEED_WORKERS"] = str(size.workers)
-    with tempfile.TemporaryDirectory() as folder, running_service(Path(folder), **settings) as service:
+def run_trial(size: Size) -> Verdict:
+    """Publish, follow and kill workers of one service; then compare all results."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_service(Path(folder), EVENTFEED_WORKERS=str(size.workers)) as service,
+    ):
         idle_mib, start, observations = _memory(service), time.monotonic(), Observations()
-        results = _run_clients(service, size, Path(folder) / "end", observations)
-        return _verdict(results)._replace(
+
+        def kill(is_over: Callable[[], bool]) -> None:
+            _kill_workers(service, size, is_over, observations)
+
+        results = run_clients([target_of(service)], size, Path(folder) / "end", kill=kill)
+        return verdict_of(results)._replace(
             kills=observations.kills,
             seconds=time.monotonic() - start,
             idle_mib=idle_mib,
@@ -85,24 +91,26 @@ def run_trial(size: Size, **settings: str) -> Verdict:
         )
 
 
-def _run_clients(service: RunningService, size: Size, end_file: Path, observations: Observations) -> Results:
-    publish_token, read_token = service.token("altinn:events.publish"), service.token("altinn:events/ttd")
+def target_of(service: RunningService) -> Target:
+    """Return a service as clients use it."""
+    return Target(service.url, service.token("altinn:events.publish"), service.token("altinn:events/ttd"))
+
+
+def run_clients(
+    targets: Sequence[Target], size: Size, end_file: Path, *, kill: Callable[[Callable[[], bool]], None]
+) -> Results:
+    """Publish and follow, while `kill` kills processes of the services until its argument is true."""
     processes, step = size.publishing_processes + size.followers, size.publishing_processes
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        followers = [
-            pool.submit(follow, service.url, read_token, each, end_file) for each in FOLLOWERS[: size.followers]
-        ]
-        publishers = [
-            pool.submit(publish, service.url, publish_token, first, range(first, size.events, step))
-            for first in range(step)
-        ]
-        killer = threading.Thread(target=_kill_workers, args=(service, size, publishers, observations))
+        followers = [pool.submit(follow, targets, each, end_file) for each in FOLLOWERS[: size.followers]]
+        publishers = [pool.submit(publish, targets, first, range(first, size.events, step)) for first in range(step)]
+        killer = threading.Thread(target=kill, args=(lambda: all(each.done() for each in publishers),))
         killer.start()
         receipts = [item for publisher in publishers for item in publisher.result()]
         killer.join()
         _write_end(end_file, str(max(item.sequence for item in receipts)))
         items = [follower.result() for follower in followers]
-    return Results(receipts, items, _log(service))
+    return Results(receipts, items, sorted(item for app in APPS for item in _feed(targets[0], app)))
 
 
 def _write_end(end_file: Path, last_sequence: str) -> None:
@@ -111,13 +119,11 @@ def _write_end(end_file: Path, last_sequence: str) -> None:
     draft.rename(end_file)
 
 
-def _kill_workers(
-    service: RunningService, size: Size, publishers: Sequence[Future[list[Item]]], observations: Observations
-) -> None:
+def _kill_workers(service: RunningService, size: Size, is_over: Callable[[], bool], observations: Observations) -> None:
     """Kill a worker after each equal part of the events, and record the memory."""
     headers = bearer(service.token("altinn:events/ttd"))
     thresholds = [size.events * (number + 1) // (size.kills + 1) for number in range(size.kills)]
-    while thresholds and not all(publisher.done() for publisher in publishers):
+    while thresholds and not is_over():
         observations.peak_mib = max(observations.peak_mib, _memory(service))
         with contextlib.suppress(httpx.HTTPError):  # the request met a killed worker, or one that is starting
             response = service.client.get("/events/api/v1/head", headers=headers)
@@ -140,22 +146,19 @@ def _memory(service: RunningService) -> float:
     return total / 1024
 
 
-def _log(service: RunningService) -> list[Item]:
-    """The items of both apps' feeds, in the order of their sequence."""
-    return sorted(item for app in APPS for item in _feed(service, app))
+def _feed(target: Target, app: str) -> Iterator[Item]:
+    cursor, more = "0", True
+    with httpx.Client(base_url=target.url, headers=bearer(target.read_token), timeout=REQUEST_SECONDS_MAX) as client:
+        while more:
+            response = client.get(f"/events/api/v1/app/ttd/{app}?after={cursor}&size=1000")
+            if response.status_code == 503:
+                continue
+            yield from (Item(int(event["sequence"]), event["id"]) for event in response.raise_for_status().json())
+            cursor, more = response.headers["feed-cursor"], response.headers["feed-more"] == "true"
 
 
-def _feed(service: RunningService, app: str) -> Iterator[Item]:
-    headers, cursor, more = bearer(service.token("altinn:events/ttd")), "0", True
-    while more:
-        response = service.client.get(f"/events/api/v1/app/ttd/{app}?after={cursor}&size=1000", headers=headers)
-        if response.status_code == 503:
-            continue
-        yield from (Item(int(event["sequence"]), event["id"]) for event in response.raise_for_status().json())
-        cursor, more = response.headers["feed-cursor"], response.headers["feed-more"] == "true"
-
-
-def _verdict(results: Results) -> Verdict:
+def verdict_of(results: Results) -> Verdict:
+    """Compare the receipts and what each follower read with the log."""
     missing_count = duplicate_count = out_of_order_count = 0
     for follower, items in zip(FOLLOWERS, results.followers, strict=False):
         feed = {item for item in results.log if follower.wants(item.id)}
