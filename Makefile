@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz migrate storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ fuzz: $(VENV)/.dev ## a million hostile requests: no answer is a 5xx or takes a 
 
 migrate: $(VENV)/.dev ## import ROWS (1000000) of a PostgreSQL table, and again with a kill in the middle: rate, ids and order
 	$(BIN)/python -m tests.resilience.migration $(or $(ROWS),1000000)
+
+copy: $(VENV)/.dev ## copy a log of ROWS (20000) events, or of the lines of EVENTS, from SQLite to an emulator and back: rates, the same rows
+	$(BIN)/python -m tests.resilience.copy $(or $(ROWS),20000) $(EVENTS)
 
 mutants: $(VENV)/.dev ## plant each named fault of the log: a test must fail
 	$(BIN)/python -m pytest $(PROCESSES) tests/resilience/mutants -v

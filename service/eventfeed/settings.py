@@ -224,10 +224,10 @@ def describe_settings() -> Iterator[SettingDescription]:
         yield SettingDescription(field.name, field.default, unit, meaning)
 
 
-def from_environment(*, host: str | None = None, port: int | None = None) -> Settings:
-    """Return this process's settings; `host` and `port` replace the environment's. Raises `SettingsError`."""
-    address = {f"{PREFIX}HOST": host, f"{PREFIX}PORT": None if port is None else str(port)}
-    return load({**os.environ, **{name: value for name, value in address.items() if value is not None}})
+def from_environment(**changes: str | int | None) -> Settings:
+    """Return this process's settings; `changes`, by name, replace the environment's. Raises `SettingsError`."""
+    variables = {f"{PREFIX}{name.upper()}": str(value) for name, value in changes.items() if value is not None}
+    return load({**os.environ, **variables})
 
 
 def hand_down(settings: Settings) -> None:

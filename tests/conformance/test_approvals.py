@@ -47,6 +47,17 @@ async def test_seed_never_replaces_an_earlier_decision(records: Approvals) -> No
     assert await records.approval(BANK.organisation) is None
 
 
+async def test_organisations_with_a_decision_are_listed(records: Approvals) -> None:
+    """A withdrawal is a decision too."""
+    await records.approve(NEWER)
+    other = Approval(organisation="310000011", types=["other"], valid_to=1, reason="third")
+    await records.approve(other, seed=True)
+    await records.withdraw(NEWER.organisation)
+    await records.withdraw("310000044")
+
+    assert [other.organisation, NEWER.organisation] == list(await records.organisations())
+
+
 async def test_organisation_can_be_approved_after_withdrawal(records: Approvals) -> None:
     """A withdrawal does not prevent a new approval."""
     await records.approve(BANK)

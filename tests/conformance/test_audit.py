@@ -57,6 +57,14 @@ async def test_audit_entries_within_bounds_return_in_order(
     assert times == [entry.time for entry in await entries_within(records, bounds)]
 
 
+async def test_several_audit_entries_are_recorded_at_once(records: Audit) -> None:
+    """Two of them may be equal."""
+    entries = [read_entry(1), read_entry(2), read_entry(2), read_entry(3)]
+    await records.record(*entries)
+
+    assert entries == await entries_within(records, AuditRange())
+
+
 async def test_concurrent_audit_entries_are_all_recorded(records: Audit) -> None:
     """Each entry is recorded once."""
     await asyncio.gather(*(records.record(read_entry(time)) for time in range(50)))

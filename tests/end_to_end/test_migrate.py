@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import apsw
 import pytest
 
 from tests.support.altinn_rows import altinn_event, altinn_row, csv_file
@@ -22,6 +21,7 @@ from tests.support.service import (
     run_with_store,
     running_service,
 )
+from tests.support.sqlite_store import end_offset
 from tests.support.waiting import WAIT_SECONDS_MAX, wait_until
 
 ROWS = 3_000
@@ -64,10 +64,8 @@ def last_line(result: subprocess.CompletedProcess[bytes]) -> bytes:
 
 
 def imported_rows(folder: Path) -> int:
-    """The number of entries in the log, as of the last commit; 0 before there is one."""
-    with contextlib.suppress(apsw.Error), contextlib.closing(apsw.Connection(str(folder / ".eventfeed/log.db"))) as db:
-        return next(int(str(position)) for (position,) in db.execute("SELECT position FROM log"))
-    return 0
+    """The number of entries in the log."""
+    return end_offset(folder / ".eventfeed/log.db")
 
 
 def child_pids(parent: int) -> Sequence[int]:
@@ -187,7 +185,7 @@ def test_import_continues_after_a_kill(postgres: Postgres, tmp_path: Path) -> No
     assert 0 < part < 60_000
     assert children
     assert refused.returncode != 0
-    assert b"Run the same eventfeed migrate again" in refused.stderr
+    assert b"Run the same command again: eventfeed migrate" in refused.stderr
     assert (0, b"") == (result.returncode, result.stderr)
     assert b"60000 rows: imported 60000, repeats 0, expired 0, not imported 0" in result.stdout
 

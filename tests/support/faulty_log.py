@@ -3,12 +3,12 @@
 import asyncio
 import enum
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eventfeed.domain.errors import NotDone, OutcomeUnknown
-from eventfeed.domain.event import Entry, Event
+from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.ports import EventLog, Head, Lookup, Scan
+from eventfeed.domain.ports import EventLog, Head, ImportLog, Lookup, Scan, StoredEvent
 
 # The time that the store asks for when it refuses an append.
 RETRY_SECONDS = 30
@@ -103,3 +103,27 @@ class FaultyLog:
     async def close(self) -> None:
         """See `EventLog.close`."""
         await self._log.close()
+
+
+class FaultyImportLog(FaultyLog):
+    """A log for imports that loses requests and responses."""
+
+    def __init__(self, log: ImportLog, *plan: Fault) -> None:
+        super().__init__(log, *plan)
+        self._import_log, self.import_entries_max = log, log.import_entries_max
+
+    async def find_identities(self, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
+        """See `ImportLog.find_identities`."""
+        return await self._import_log.find_identities(identities)
+
+    async def adopt(self, name: str, *, log_start: int) -> None:
+        """See `ImportLog.adopt`."""
+        await self._import_log.adopt(name, log_start=log_start)
+
+    async def begin_import(self) -> None:
+        """See `ImportLog.begin_import`."""
+        await self._import_log.begin_import()
+
+    async def end_import(self) -> None:
+        """See `ImportLog.end_import`."""
+        await self._import_log.end_import()

@@ -1,23 +1,21 @@
-"""Backup, check and restore of a store, for operators."""
+"""Backup and restore of a store, for operators."""
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eventfeed.app.ids import new_log_name
 from eventfeed.app.store import require_no_lost_log
 from eventfeed.domain.errors import LogDamaged, StoreUnusable
-from eventfeed.domain.ports import EventLog, Head
+from eventfeed.domain.ports import Head
 from eventfeed.log.clock import MachineClock
-from eventfeed.log.sqlite.backup import copy_store, integrity_faults, replace_store, require_log
+from eventfeed.log.sqlite.backup import copy_store, replace_store, require_log
 from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.settings import Settings
 
-# Entries that a check reads at once.
-STEP_ENTRIES = 1_000
-# A damaged file has thousands of faults: the first ones are enough.
+# A damaged log has thousands of faults: the first ones are enough.
 FAULTS_MAX = 20
 
 
@@ -25,31 +23,6 @@ def back_up(settings: Settings, target: Path) -> None:
     """Write a consistent copy of a SQLite log, also while it is served. Raises `FileExistsError`, `StoreUnusable`."""
     require_log(settings.sqlite_path)
     copy_store(settings.sqlite_path, target)
-
-
-async def check_entries(log: EventLog) -> AsyncIterator[str]:
-    """Yield faults of the log on any engine: gaps, times that decrease, and an end other than the recorded one."""
-    head = await log.head()
-    position, last_time = head.log_start, 0
-    while position < head.end_offset:
-        entries = await log.follow(after=position, limit=min(STEP_ENTRIES, head.end_offset - position))
-        if not entries:
-            yield f"Nothing follows sequence {position}, but the log ends at {head.end_offset}."
-            return
-        for entry in entries:
-            if entry.sequence != position + 1:
-                yield f"Sequence {entry.sequence} follows {position}."
-            if entry.time < last_time:
-                yield f"Entry {entry.sequence} was registered before the entry that it follows."
-            position, last_time = entry.sequence, entry.time
-    if position and last_time > head.time:
-        yield "The last entry was registered after the time that the log records."
-
-
-def check_file(settings: Settings) -> Iterator[str]:
-    """Yield faults of a SQLite file; none for another store."""
-    if settings.cosmos is None:
-        yield from integrity_faults(settings.sqlite_path, most=FAULTS_MAX)
 
 
 async def prepare_restore(backup: Path, new: Path) -> Head:
@@ -61,7 +34,7 @@ async def prepare_restore(backup: Path, new: Path) -> Head:
     copy_store(backup, new)
     log = SqliteLog(new, new_name=new_log_name)
     try:
-        faults = await _faults(log, new)
+        faults = await _faults(log)
         if not faults:
             await log.rename()
             return await log.head()
@@ -70,11 +43,11 @@ async def prepare_restore(backup: Path, new: Path) -> Head:
     raise LogDamaged(f"{backup} is damaged. " + " ".join(faults[:FAULTS_MAX]))
 
 
-async def _faults(log: SqliteLog, path: Path) -> Sequence[str]:
+async def _faults(log: SqliteLog) -> Sequence[str]:
     """Open the log of a file, and return its faults."""
     try:
         await log.open()
-        return [*integrity_faults(path, most=FAULTS_MAX), *[each async for each in check_entries(log)]]
+        return [each async for each in log.faults()]
     except LogDamaged as damage:
         return [str(damage)]
 

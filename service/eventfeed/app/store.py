@@ -61,9 +61,12 @@ class Store:
         if settings.cosmos is None:
             engines = _sqlite_engines(settings, for_import=for_import)
         else:
-            engines = _cosmos_engines(settings, telemetry, clock=self.clock, segment_entries=segment_entries)
+            engines = _cosmos_engines(
+                settings, telemetry, clock=self.clock, segment_entries=segment_entries, for_import=for_import
+            )
         self.log, self.records, self.database = engines
         self.records_usability = Usability("the store of approvals and the audit log", self.records.probe)
+        self._has_records = settings.cosmos is not None or settings.access_path.exists()
         self._telemetry = telemetry
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
@@ -87,14 +90,30 @@ class Store:
     @contextlib.asynccontextmanager
     async def open(self, *, create: bool = False) -> AsyncIterator[None]:
         """Keep the engines open during the block. Without `create`, a store that does not exist is an error."""
+        async with self._open_database():
+            for engine in (self.log, self.records):
+                await (engine.create() if create else engine.open())
+            yield
+
+    @contextlib.asynccontextmanager
+    async def open_to_read(self) -> AsyncIterator[bool]:
+        """Keep a store open that exists, without a change to it; yield True if it has records."""
+        async with self._open_database():
+            await self.log.open_to_read()
+            if self._has_records:
+                await self.records.open()
+            yield self._has_records
+
+    @contextlib.asynccontextmanager
+    async def _open_database(self) -> AsyncIterator[None]:
+        """Keep the database open, and close it and the engines at the end."""
         async with contextlib.AsyncExitStack() as stack:
             if self.database is not None:
                 stack.push_async_callback(self.database.close)
                 await self.database.open()
                 await self.database.require(self._containers, indexes=False)
-            for engine in (self.log, self.records):
-                stack.push_async_callback(engine.close)
-                await (engine.create() if create else engine.open())
+            stack.push_async_callback(self.log.close)
+            stack.push_async_callback(self.records.close)
             yield
 
     @contextlib.asynccontextmanager
@@ -144,7 +163,7 @@ def _sqlite_engines(settings: Settings, *, for_import: bool) -> Engines:
 
 
 def _cosmos_engines(
-    settings: Settings, telemetry: Telemetry, *, clock: MachineClock, segment_entries: int | None
+    settings: Settings, telemetry: Telemetry, *, clock: MachineClock, segment_entries: int | None, for_import: bool
 ) -> Engines:
     # Not at the top: 30 MB and half a second that the embedded store does without.
     from eventfeed.log.cosmos.database import Database  # noqa: PLC0415
@@ -162,5 +181,6 @@ def _cosmos_engines(
         keep=int(settings.retention_days * DAY),
         identity_keep=int(settings.identity_days * DAY),
         segment_entries=segment_entries or description().segment_entries,
+        for_import=for_import,
     )
     return Engines(log, CosmosRecords(database, new_id=new_unique_id), database)

@@ -8,6 +8,7 @@ import click
 from eventfeed.cli.arguments import Group
 from eventfeed.cli.backup import backup, check, restore
 from eventfeed.cli.confirmation import require_confirmation, yes_option
+from eventfeed.cli.copy import copy
 from eventfeed.cli.cost import cost
 from eventfeed.cli.measure import measure
 from eventfeed.cli.options import moment, plain_failures, run_on_store, settings_here
@@ -121,5 +122,5 @@ async def _plan_trim(log: "EventLog", *, before: int) -> Trim | None:
     return Trim(last - first_entry.sequence + 1, last, first_entry.time, last_entry.time)
 
 
-for command in (backup, check, cost, measure, restore):
+for command in (backup, check, copy, cost, measure, restore):
     store.add_command(command)

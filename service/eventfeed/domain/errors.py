@@ -22,6 +22,7 @@ Failure                       code
     │   └── StoreAway         no request is sent for now: fail at once, or serve what is in memory
     ├── OutcomeUnknown        a write may or may not be done: read the positions
     ├── StoreUnusable         the store takes nothing until its fault is removed: fail, do not try again
+    │   └── ImportUnfinished  the log is a part of an import or a copy: run that command again
     └── LogDamaged            the log contradicts itself: stop serving it
 """
 
@@ -167,6 +168,16 @@ class OutcomeUnknown(Unavailable):
 
 class StoreUnusable(Unavailable):
     """A lost file, a full disk, a lock: no append succeeds until the cause is removed. Repeating a publish is safe."""
+
+
+class ImportUnfinished(StoreUnusable):
+    """An import or a copy into the log has begun and not ended, so no service may use it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "An import or a copy into this store has not ended. Run the same command again: eventfeed migrate, or "
+            "eventfeed store copy."
+        )
 
 
 class LogDamaged(Unavailable):

@@ -136,13 +136,20 @@ class EventLog(Protocol):
 
 
 class ImportLog(EventLog, Protocol):
-    """A log that takes events of another system."""
+    """A log that takes the events of another system, or those of another log."""
 
     # The most entries in one append of an import.
     import_entries_max: int
 
     def find_identities(self, identities: Sequence[Identity]) -> Awaitable[Mapping[Identity, StoredEvent]]:
         """Look up these identities among all entries in the store, however old."""
+        ...
+
+    def adopt(self, name: str, *, log_start: int) -> Awaitable[None]:
+        """Give an empty log the name and the start of another log, whose entries follow.
+
+        Raises `TailMoved` if it has entries.
+        """
         ...
 
     def begin_import(self) -> Awaitable[None]:
@@ -243,12 +250,16 @@ class Approvals(Protocol):
         """Withdraw an organisation's approval; True if it had one."""
         ...
 
+    def organisations(self) -> Awaitable[Sequence[str]]:
+        """Return the organisations with a decision, an approval or a withdrawal, in order."""
+        ...
+
 
 class Audit(Protocol):
     """The audit log of reads for every party and of approvals. Its entries never change and are never deleted."""
 
-    def record(self, entry: AuditEntry) -> Awaitable[None]:
-        """Make an entry durable. Raises `Unavailable` if that is not certain."""
+    def record(self, *entries: AuditEntry) -> Awaitable[None]:
+        """Make entries durable. Raises `Unavailable` if that is not certain of each."""
         ...
 
     def entries(self, bounds: AuditRange) -> AsyncIterator[AuditEntry]:

@@ -5,7 +5,7 @@ that a range is read month by month in order. One more partition lists the month
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
@@ -68,8 +68,22 @@ class CosmosRecords:
             await self._calls.put("withdraw", {"id": organisation, "kind": _APPROVAL})
         return is_approved
 
-    async def record(self, entry: AuditEntry) -> None:
+    async def organisations(self) -> Sequence[str]:
+        """See `Approvals.organisations`."""
+        documents = await self._calls.query(
+            "approval",
+            "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
+            partition=_APPROVAL,
+            values={"kind": _APPROVAL},
+        )
+        return [document["id"] for document in documents]
+
+    async def record(self, *entries: AuditEntry) -> None:
         """See `Audit.record`. A repeated write of the same document changes nothing."""
+        for entry in entries:
+            await self._record(entry)
+
+    async def _record(self, entry: AuditEntry) -> None:
         month = _month(entry.time)
         if month != self._month:
             await self._calls.put("record", {"id": month, "kind": _MONTHS})

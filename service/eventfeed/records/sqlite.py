@@ -32,6 +32,7 @@ class SqliteRecords:
         pool = self._pool = ConnectionPool(files, count=1, writes=True)
         self.approval, self.approve, self.withdraw = pool.bind(_approval), pool.bind(_approve), pool.bind(_withdraw)
         self.record, self.probe = pool.bind(_record), pool.bind(_probe)
+        self.organisations = pool.bind(_organisations)
 
     async def create(self) -> None:
         """Create the file if it does not exist, then open it."""
@@ -92,11 +93,15 @@ def _withdraw(db: StoreConnection, organisation: str) -> bool:
         return db.changes() > 0
 
 
-def _record(db: StoreConnection, entry: AuditEntry) -> None:
+def _organisations(db: StoreConnection) -> Sequence[str]:
+    return [str(name) for (name,) in db.execute("SELECT organisation FROM approval ORDER BY organisation")]
+
+
+def _record(db: StoreConnection, *entries: AuditEntry) -> None:
     with transaction(db, writes=True):
-        db.execute(
+        db.executemany(
             "INSERT INTO audit (time, organisation, entry) VALUES (?, ?, ?)",
-            (entry.time, entry.organisation, msgspec.json.encode(entry)),
+            [(entry.time, entry.organisation, msgspec.json.encode(entry)) for entry in entries],
         )
 
 

@@ -10,19 +10,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import apsw
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.service import COMMAND, clean_environment
+from tests.support.sqlite_store import end_offset, query
 from tests.support.waiting import wait_until
 
 SECONDS_MAX = 3_600.0
-BUSY_MILLISECONDS = 60_000
 _IDS = "SELECT cloudevent->>'id' FROM events.events ORDER BY sequenceno"
 
 
@@ -65,30 +62,20 @@ def kill_in_the_middle(postgres: Postgres, folder: Path, *, rows: int) -> int:
     """Kill an import after half of the rows, and return the number of rows in its log."""
     folder.mkdir()
     with subprocess.Popen([COMMAND, "migrate", postgres.url], cwd=folder, env=clean_environment()) as process:
-        wait_until(lambda: imported_rows(folder) >= rows // 2, timeout=SECONDS_MAX)
+        wait_until(lambda: end_offset(store(folder)) >= rows // 2, timeout=SECONDS_MAX)
         process.send_signal(signal.SIGKILL)
-    return imported_rows(folder)
+    return end_offset(store(folder))
 
 
-def imported_rows(folder: Path) -> int:
-    """Return the number of entries in the log; 0 before there is one."""
-    return next((int(str(position)) for (position,) in query(folder, "SELECT position FROM log")), 0)
-
-
-def query(folder: Path, sql: str) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of a query on the store; none without a store."""
-    try:
-        with closing(apsw.Connection(str(folder / ".eventfeed/log.db"), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
-            db.set_busy_timeout(BUSY_MILLISECONDS)
-            yield from db.execute(sql)
-    except (apsw.CantOpenError, apsw.SQLError):
-        return
+def store(folder: Path) -> Path:
+    """The file of the default store of a folder."""
+    return folder / ".eventfeed/log.db"
 
 
 def digest_of_log(folder: Path) -> str:
     """Return a digest of the ids of the log, in its order."""
     digest = hashlib.sha256()
-    for (id_,) in query(folder, "SELECT id FROM entry ORDER BY sequence"):
+    for (id_,) in query(store(folder), "SELECT id FROM entry ORDER BY sequence"):
         digest.update(f"{id_}\n".encode())
     return digest.hexdigest()
 

@@ -76,7 +76,7 @@ class Import:
     def __init__(self, log: ImportLog, table: Table, *, parties: Parties, clock: Clock, retention: Retention) -> None:
         self._log, self._table, self._parties, self._clock = log, table, parties, clock
         self._retention = retention
-        self._append = BulkAppend(log, head=EMPTY, expected=0)
+        self._append = BulkAppend(log, head=EMPTY, total=0)
         self._newest = self._rows_left = 0
         self._last_number = START
 
@@ -86,7 +86,7 @@ class Import:
         self._newest = head.time
         self._last_number = await self._last_imported(head)
         self._rows_left = await self._table.count(after=self._last_number)
-        self._append = BulkAppend(self._log, head=head, expected=self._rows_left)
+        self._append = BulkAppend(self._log, head=head, total=self._rows_left)
         return self._rows_left
 
     async def steps(self) -> AsyncGenerator[Step, None]:
@@ -111,6 +111,8 @@ class Import:
         """Return the number of the last row of this table that the log has, `START` if it has none."""
         if not head.end_offset:
             return START
+        if head.end_offset == head.log_start:
+            raise ImportRefusedError("The log is a copy that has only begun. Import into an empty log.")
         (last,) = await self._log.follow(after=head.end_offset - 1, limit=1)
         row = imported_row(last)
         if row is None:

@@ -123,12 +123,12 @@ def _document(entries: Sequence[Entry], rows: Sequence[msgspec.Raw], *, segment_
         "last": last.sequence,
         "time": last.time,
         "write_id": first.write_id,
-        **_terms([entry.event for entry in entries]),
+        **terms_of([entry.event for entry in entries]),
         "events": base64.b64encode(zlib.compress(_encoder.encode(rows))).decode(),
     }
 
 
-def _terms(events: Sequence[Event]) -> Mapping[str, Sequence[str]]:
+def terms_of(events: Sequence[Event]) -> Mapping[str, Sequence[str]]:
     """Return the values that the events are found by, each once."""
     terms = {
         "apps": (app_term(event.app.org, event.app.name) for event in events if event.app),

@@ -25,7 +25,7 @@ Consistency: Session, with one client a process. It keeps the session token of e
 sends it with each read. So no replica that lacks an entry that this process knows can respond.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -33,6 +33,7 @@ from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
+from eventfeed.log.cosmos.check import LogCheck
 from eventfeed.log.cosmos.containers import COMMITS, OWNERS, RECORDS
 from eventfeed.log.cosmos.damage import Damage, DamagedAt, unless_damaged
 from eventfeed.log.cosmos.database import Calls, Database
@@ -65,9 +66,10 @@ class CosmosLog:
         keep: int,
         identity_keep: int,
         segment_entries: int,
+        for_import: bool = False,
     ) -> None:
         """Take the database, the retention `keep` and the time after which an identity may occur again (µs)."""
-        self._database, self._new_name = database, new_name
+        self._database, self._new_name, self._for_import = database, new_name, for_import
         self._keep, self._identity_keep = keep, identity_keep
         self._commits = Calls(database, COMMITS)
         self._manifest = ManifestStore(
@@ -84,6 +86,14 @@ class CosmosLog:
     async def open(self) -> None:
         """Create the log if there is none. Raises `LogDamaged` if the store has lost the manifest of one."""
         await self._manifest.open(name=self._new_name(), time=self._now(), last_position=self._segments.last_remaining)
+        if not self._for_import:
+            self._manifest.require_no_import()
+
+    @with_deadline
+    async def open_to_read(self) -> None:
+        """Open a log that exists, and change nothing in its database."""
+        await self._manifest.open_existing()
+        self._manifest.require_no_import()
 
     async def create(self) -> None:
         """Open the log, which creates it."""
@@ -110,7 +120,8 @@ class CosmosLog:
         try:
             await self._owners.claim(entries)
         except OwnerTakenError:
-            raise TailMoved(expected=after, actual=after - 1) from None  # the batch is planned again
+            if not self._for_import:  # its entries have their apps already
+                raise TailMoved(expected=after, actual=after - 1) from None  # the batch is planned again
         self._can_append = False
         for document in commit_documents(entries, segment_entries=self._manifest.latest.segment_entries):
             try:
@@ -161,11 +172,27 @@ class CosmosLog:
         """See `EventLog.find_identities`."""
         return await self._find_identities(identities, since=0)
 
-    async def begin_import(self) -> None:
-        """Do nothing: Cosmos DB needs no preparation, and a service may read meanwhile."""
+    @with_deadline
+    async def adopt(self, name: str, *, log_start: int) -> None:
+        """See `ImportLog.adopt`."""
+        head = await self._head()
+        if head.end_offset != head.log_start:
+            raise TailMoved(expected=head.log_start, actual=head.end_offset)
+        await self._manifest.change(
+            "adopt", lambda manifest: replace(manifest, name=name, log_start=log_start, position=log_start)
+        )
+        self._segments.newest = End(log_start)
 
+    @with_deadline
+    async def begin_import(self) -> None:
+        """Note in the manifest that an import has begun, so that no service opens the log."""
+        await self._manifest.change("import", lambda manifest: replace(manifest, importing=True))
+
+    @with_deadline
     async def end_import(self) -> None:
-        """Do nothing: see `begin_import`."""
+        """Note the end of the import, and that of the log."""
+        end = (await self._head()).end_offset
+        await self._manifest.change("import", lambda manifest: replace(manifest, importing=False, position=end))
 
     @with_deadline
     @unless_damaged
@@ -202,13 +229,28 @@ class CosmosLog:
         )
         return name
 
+    async def faults(self) -> AsyncIterator[str]:
+        """Yield faults of the log: its documents, both ends, index terms and owners."""
+        check = LogCheck(
+            self._commits,
+            self._owners,
+            head=await self.head(),
+            segment_entries=self._manifest.latest.segment_entries,
+        )
+        async for fault in check.faults():
+            yield fault
+        # A service may have appended since.
+        for fault in await check.stray_documents(end_offset=(await self.head()).end_offset):
+            yield fault
+
     async def close(self) -> None:
         """See `EventLog.close`. The owner of the database closes it."""
 
     async def _head(self, *, least: int = 0) -> Head:
         """Return both ends. Raises `LogDamaged` if the log ends before `least`, or before an entry that is known."""
         manifest = await self._manifest.recent()
-        end = await self._segments.read_end(least=max(self._segments.newest.position, manifest.position, least))
+        least = max(self._segments.newest.position, manifest.position, least)
+        end = await self._segments.read_end(least=least, may_be_empty=least == manifest.log_start)
         if end >= self._segments.newest:
             self._segments.observe(end)
             self._can_append = True

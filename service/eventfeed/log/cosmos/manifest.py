@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from eventfeed.domain.errors import LogDamaged, Unavailable
+from eventfeed.domain.errors import ImportUnfinished, LogDamaged, StoreUnusable, Unavailable
 from eventfeed.log.cosmos.containers import description
 from eventfeed.log.cosmos.database import Calls, Document
 from eventfeed.log.cosmos.retry import ConflictError, read_until_current
@@ -23,7 +23,7 @@ _LOG = "log"
 class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size.
 
-    `created` is the time of its creation (µs).
+    `created` is the time of its creation (µs). `importing` is true while it takes the entries of another system or log.
     """
 
     name: str
@@ -32,6 +32,7 @@ class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     segment_entries: int
     created: int
     layout: int
+    importing: bool = False
     etag: str = msgspec.field(name="_etag", default="")
 
 
@@ -49,6 +50,16 @@ class ManifestStore:
             layout=description().layout,
         )
         self._latest_time = float("-inf")
+
+    async def open_existing(self) -> None:
+        """Read the manifest. Raises `StoreUnusable` if there is none."""
+        if await self._read() is None:
+            raise StoreUnusable("The database has no log yet: `eventfeed serve` makes one.")
+
+    def require_no_import(self) -> None:
+        """Raise `ImportUnfinished` if an import into the log has begun and not ended."""
+        if self.latest.importing:
+            raise ImportUnfinished
 
     async def open(self, *, name: str, time: int, last_position: Callable[[], Awaitable[int]]) -> None:
         """Read the manifest, or create one with this name and time if there is none.

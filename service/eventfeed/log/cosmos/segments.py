@@ -99,13 +99,16 @@ class Segments:
         """Note the last entry of a commit that exists: an append may follow it, but no entry inside a commit."""
         self.newest = max(self.newest, end)
 
-    async def read_end(self, *, least: int) -> End:
-        """Return the last entry, at `least` or after it. Raises `LogDamaged` if there is none."""
-        segment = self.of(least)
+    async def read_end(self, *, least: int, may_be_empty: bool = False) -> End:
+        """Return the last entry, at `least` or after it. Raises `LogDamaged` if there is none.
+
+        If the log may be empty, `least` may be its start, which then counts as the end.
+        """
+        segment = self.of(least + may_be_empty)
 
         async def read() -> End | None:
             end = await self._segment_end(segment)
-            return end if end.position >= least else None
+            return max(end, End(least)) if may_be_empty or end.position >= least else None
 
         try:
             end = await read_until_current(read)

@@ -1,17 +1,16 @@
-"""Backups of a SQLite store: consistent copies, integrity, and the replacement of a file that no process has open."""
+"""Backups of a SQLite store: consistent copies, and the replacement of a file that no process has open."""
 
 import contextlib
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import apsw
 
-from eventfeed.domain.errors import LogDamaged, StoreUnusable
-from eventfeed.domain.event import Identity
-from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
-from eventfeed.log.sqlite.log import SCHEMA_VERSION
+from eventfeed.domain.errors import StoreUnusable
+from eventfeed.log.sqlite.check import translated
+from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS
+from eventfeed.log.sqlite.layout import SCHEMA_VERSION
 
 _CREATE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 # The first bytes of a SQLite database (SQLite database file format, §1.3.1), and the tables of a log.
@@ -27,7 +26,7 @@ def require_log(path: Path) -> None:
         header = file.read(len(_FILE_HEADER))
     if header != _FILE_HEADER:
         raise StoreUnusable(f"{path} is not a SQLite database." if header else f"{path} is empty.")
-    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+    with translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         version = int(db.pragma("user_version"))
     if not tables >= _TABLES:
@@ -45,7 +44,7 @@ def copy_store(source: Path, target: Path) -> None:
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     part = target.with_name(f"{target.name}.part")
-    with contextlib.ExitStack() as undo, _translated(source):
+    with contextlib.ExitStack() as undo, translated(source):
         undo.callback(target.unlink)
         undo.callback(part.unlink, missing_ok=True)
         _copy(source, part)
@@ -67,27 +66,12 @@ def _copy(source: Path, part: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()
 
 
-def integrity_faults(path: Path, *, most: int) -> Iterator[str]:
-    """Yield faults of the file: at most `most` that SQLite finds, and identities with the digest of another event."""
-    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
-        db.set_busy_timeout(BUSY_MILLISECONDS)
-        try:
-            for (line,) in db.execute(f"PRAGMA integrity_check({most})"):
-                if line != "ok":
-                    yield f"SQLite: {line}"
-            for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
-                if digest != Identity(source=source, id=id_).digest():
-                    yield f"Entry {sequence} has the digest of another identity."
-        except apsw.CorruptError as failure:
-            yield f"SQLite: {failure}."
-
-
 def replace_store(path: Path, new: Path, *, kept: Path) -> None:
     """Rename the store to `kept` and `new` to the store. Raises `StoreUnusable` if a process has the store open."""
     if not path.exists():
         new.rename(path)
         return
-    with _translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+    with translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         # Until the new file is in its place, no process opens the old one.
         db.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
         with contextlib.suppress(apsw.CorruptError, apsw.NotADBError):
@@ -101,17 +85,3 @@ def replace_store(path: Path, new: Path, *, kept: Path) -> None:
         wal.unlink(missing_ok=True)
         shared_memory.unlink(missing_ok=True)
         new.rename(path)
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into failures; of a damaged file, `path` is the one."""
-    try:
-        yield
-    except apsw.BusyError:
-        raise StoreUnusable(f"A process has {path} open. Stop the service first.") from None
-    except apsw.Error as failure:
-        reason = translate_error(failure)
-        if isinstance(reason, LogDamaged):
-            reason = LogDamaged(f"{path} is damaged: {failure}.")
-        raise reason from failure

@@ -1,34 +1,30 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-from eventfeed.domain.errors import LogDamaged, StoreUnusable, TailMoved
+from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan
+from eventfeed.log.entry_check import EntryCheck
+from eventfeed.log.sqlite.check import integrity_faults
 from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
 from eventfeed.log.sqlite.files import StoreFiles
-from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities, is_importing, schema
+from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities
+from eventfeed.log.sqlite.layout import SCHEMA_VERSION, create_log, open_log, open_log_to_read, read_number
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
 from eventfeed.log.sqlite.statements import Search, plan_search, reach_statement, scan_statement
 
-SCHEMA_VERSION = 2
-# Statements that turn each older layout into the next one.
-_UPGRADES = {
-    1: (
-        "CREATE INDEX entry_type ON entry (type)",
-        "CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL",
-        "PRAGMA user_version = 2",
-    )
-}
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
 # An append touches pages of all indexes.
 WRITER_CACHE_KIB = 2_000
 # Rows that one scan checks before it returns the position it reached: some 20 ms of work.
 EXAMINE_ENTRIES_MAX = 20_000
+# Entries that a check reads at once.
+CHECK_ENTRIES = 1_000
 # Entries that one call deletes: few enough not to delay a publish.
 EXPIRE_ENTRIES_MAX = 5_000
 
@@ -68,56 +64,48 @@ class SqliteLog:
         self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
         self.probe = prober.bind(_probe)
         self.find_identities = writer.bind(find_identities)
+        self.adopt = writer.bind(_adopt)
         self.begin_import, self.end_import = writer.bind(begin_import), writer.bind(end_import)
 
     async def create(self) -> None:
         """Create the log if there is none, then open it."""
         await asyncio.to_thread(self._files.create)
-        await self._writer.bind(_create)(self._new_name())
+        await self._writer.bind(create_log)(self._new_name())
         await self.open()
 
     async def open(self) -> None:
         """Open a log that exists. Raises `LogDamaged` if its ends contradict each other."""
         await asyncio.to_thread(self._files.require_created)
-        await self._writer.bind(_open)(for_import=self._for_import)
+        await self._writer.bind(open_log)(for_import=self._for_import)
+        await self.head()
+
+    async def open_to_read(self) -> None:
+        """Open a log that exists, of this release's layout, and change nothing in its file."""
+        await asyncio.to_thread(self._files.require_created)
+        await self._writer.bind(open_log_to_read)()
         await self.head()
 
     async def rename(self) -> str:
         """See `EventLog.rename`."""
         return await self._writer.bind(_rename)(self._new_name())
 
+    async def faults(self) -> AsyncIterator[str]:
+        """Yield faults of the log: its entries, both ends, the file, and the digests of identities."""
+        head = await self.head()
+        check, has_more = EntryCheck(head), True
+        while has_more and check.position < head.end_offset:
+            limit = min(CHECK_ENTRIES, head.end_offset - check.position)
+            entries = await self.follow(after=check.position, limit=limit)
+            for fault in check.faults(entries):
+                yield fault
+            has_more = bool(entries)
+        for fault in (*check.end_faults(), *await asyncio.to_thread(lambda: list(integrity_faults(self._files.path)))):
+            yield fault
+
     async def close(self) -> None:
         """See `EventLog.close`."""
         for pool in (self._readers, self._follower, self._prober, self._writer):
             await pool.close()
-
-
-def _create(db: StoreConnection, name: str) -> None:
-    with transaction(db, writes=False):
-        is_own = _number(db, "PRAGMA user_version") > 0 or not db.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    if not is_own:
-        raise StoreUnusable(f"{db.files.path} is a SQLite database, but not a log of this service.")
-    db.execute("PRAGMA journal_mode = WAL")
-    with transaction(db, writes=True):
-        if _number(db, "PRAGMA user_version") == 0:
-            db.execute(schema())
-            db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
-
-
-def _open(db: StoreConnection, *, for_import: bool) -> None:
-    """Upgrade the file to this release's layout, and remember it as the store's. A backup has no write-ahead log."""
-    db.execute("PRAGMA journal_mode = WAL")
-    while 0 < (version := _number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
-        with transaction(db, writes=True):
-            if _number(db, "PRAGMA user_version") == version:
-                for statement in _UPGRADES[version]:
-                    db.execute(statement)
-    if version != SCHEMA_VERSION:
-        raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
-    if is_importing(db) and not for_import:
-        raise StoreUnusable("An import into this store has not ended. Run the same eventfeed migrate again.")
-    db.files.restrict()
-    db.files.remember()
 
 
 def _checked_head(db: StoreConnection) -> Head:
@@ -139,8 +127,9 @@ def _head(db: StoreConnection) -> Head:
     if row is None:
         raise LogDamaged("The store has lost the record of its log's ends.")
     name, log_start, position, time, last = row
-    if (last or 0) != position:
-        raise LogDamaged(f"The log's record ends at {position}, its entries at {last}.")
+    # A copy that has only begun is empty, and starts where its source does.
+    if (log_start if last is None else last) != position:
+        raise LogDamaged(f"The log's record ends at {position}, its entries at {last or log_start}.")
     return Head(log=name, log_start=log_start, end_offset=position, time=time)
 
 
@@ -153,6 +142,14 @@ def _append(db: StoreConnection, entries: Sequence[Entry], *, after: int) -> Non
         db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
+def _adopt(db: StoreConnection, name: str, *, log_start: int) -> None:
+    with transaction(db, writes=True):
+        head = _head(db)
+        if head.end_offset != head.log_start:
+            raise TailMoved(expected=head.log_start, actual=head.end_offset)
+        db.execute("UPDATE log SET name = ?, floor = ?, position = ?", (name, log_start, log_start))
+
+
 def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
     with transaction(db, writes=False):
         entries, _ = read_entries(db, _FOLLOW, after=after, limit=limit, values={})
@@ -162,7 +159,7 @@ def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
 def _scan(db: StoreConnection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
     search = plan_search(feed)
     with transaction(db, writes=False):
-        log_start = _number(db, "SELECT floor FROM log")
+        log_start = read_number(db, "SELECT floor FROM log")
         if through <= after:
             return Scan(entries=(), examined=after, log_start=log_start)
         through = _reach(db, search, after=after, through=through)
@@ -224,15 +221,8 @@ def _last_before(db: StoreConnection, time: int, *, low: int, high: int) -> int:
     """Return the last position in (`low`, `high`] registered before `time`, else `low`, by binary search."""
     while low < high:
         middle = (low + high + 1) // 2
-        if _number(db, "SELECT time FROM entry WHERE sequence = ?", middle) < time:
+        if read_number(db, "SELECT time FROM entry WHERE sequence = ?", middle) < time:
             low = middle
         else:
             high = middle - 1
     return low
-
-
-def _number(db: StoreConnection, sql: str, *values: object) -> int:
-    row = db.execute(sql, values).fetchone()
-    if row is None:
-        raise LogDamaged("The log has a gap.")
-    return int(row[0])

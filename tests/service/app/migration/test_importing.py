@@ -11,37 +11,15 @@ import pytest
 from eventfeed.app.migration.csv_table import CsvTable
 from eventfeed.app.migration.importing import ImportRefusedError
 from eventfeed.domain.errors import OutcomeUnknown, StoreUnusable
-from eventfeed.domain.event import Identity
 from eventfeed.domain.feed import app_feed
-from eventfeed.domain.ports import ImportLog, StoredEvent
 from eventfeed.log.sqlite.log import SqliteLog
 from tests.service.app.migration.importer import DAY, FIRST, KEEP, Importer, Report
 from tests.support.altinn_rows import altinn_row, csv_file
 from tests.support.engines import new_name
 from tests.support.events import TTD, entry
-from tests.support.faulty_log import Fault, FaultyLog
+from tests.support.faulty_log import Fault, FaultyImportLog
 
 SECOND = 1_000_000
-
-
-class FaultyImportLog(FaultyLog):
-    """A log for imports that loses requests and responses."""
-
-    def __init__(self, log: ImportLog, *plan: Fault) -> None:
-        super().__init__(log, *plan)
-        self._import_log, self.import_entries_max = log, log.import_entries_max
-
-    async def find_identities(self, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
-        """See `ImportLog.find_identities`."""
-        return await self._import_log.find_identities(identities)
-
-    async def begin_import(self) -> None:
-        """See `ImportLog.begin_import`."""
-        await self._import_log.begin_import()
-
-    async def end_import(self) -> None:
-        """See `ImportLog.end_import`."""
-        await self._import_log.end_import()
 
 
 async def imported_events(importer: Importer) -> Sequence[object]:

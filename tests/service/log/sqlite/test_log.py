@@ -24,6 +24,7 @@ from eventfeed.domain.feed import (
 )
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import translate_error
+from eventfeed.log.sqlite.layout import SCHEMA_VERSION, read_number
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.rows import STORED_EVENTS
 from eventfeed.log.sqlite.statements import plan_search, reach_statement, scan_statement
@@ -171,10 +172,10 @@ async def test_batch_of_any_size_is_written_and_found_at_once(log: SqliteLog, co
 async def test_every_connection_commits_with_full_synchronisation(log: SqliteLog) -> None:
     """A receipt means that the event is on the disk: `synchronous=FULL`, with a write-ahead log."""
     pragmas = await asyncio.gather(
-        *(log._writer.bind(sqlite._number)(f"PRAGMA {name}") for name in ("synchronous", "user_version")),
+        *(log._writer.bind(read_number)(f"PRAGMA {name}") for name in ("synchronous", "user_version")),
     )
 
-    assert [2, sqlite.SCHEMA_VERSION] == list(pragmas)
+    assert [2, SCHEMA_VERSION] == list(pragmas)
 
 
 async def test_file_of_the_previous_layout_is_upgraded(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ async def test_file_of_a_newer_layout_does_not_open(tmp_path: Path) -> None:
 
 async def test_append_to_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
     """Another process holds the lock for too long: nothing is written, and the append can be repeated."""
-    await log._writer.bind(sqlite._number)("PRAGMA busy_timeout = 20")
+    await log._writer.bind(read_number)("PRAGMA busy_timeout = 20")
     other_process = apsw.Connection(str(tmp_path / "log.db"))
     other_process.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as error:
@@ -298,11 +299,11 @@ async def test_second_entry_with_an_identity_is_rejected_by_the_index(log: Sqlit
 async def test_append_to_a_full_disk_writes_nothing(log: SqliteLog) -> None:
     """The append can be repeated. Stored entries stay, and later appends succeed."""
     await log.append(entries(1, 3), after=0)
-    pages = await log._writer.bind(sqlite._number)("PRAGMA page_count")
-    await log._writer.bind(sqlite._number)(f"PRAGMA max_page_count = {pages}")
+    pages = await log._writer.bind(read_number)("PRAGMA page_count")
+    await log._writer.bind(read_number)(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(Unavailable):
         await log.append([entry(4, of=event(size=500_000))], after=3)
-    await log._writer.bind(sqlite._number)("PRAGMA max_page_count = 1000000")
+    await log._writer.bind(read_number)("PRAGMA max_page_count = 1000000")
     await log.append([entry(4)], after=3)
 
     assert [1, 2, 3, 4] == [each.sequence for each in await all_entries(log)]

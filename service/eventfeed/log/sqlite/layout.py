@@ -1,0 +1,65 @@
+"""The layout of a store's file: its creation, its upgrades, and the state in which it may be opened."""
+
+from eventfeed.domain.errors import ImportUnfinished, LogDamaged, StoreUnusable
+from eventfeed.log.sqlite.connections import StoreConnection, transaction
+from eventfeed.log.sqlite.importing import is_importing, schema
+
+SCHEMA_VERSION = 2
+# Statements that turn each older layout into the next one.
+_UPGRADES = {
+    1: (
+        "CREATE INDEX entry_type ON entry (type)",
+        "CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL",
+        "PRAGMA user_version = 2",
+    )
+}
+
+
+def create_log(db: StoreConnection, name: str) -> None:
+    """Create a log with this name in an empty file. Raises `StoreUnusable` for the file of another program."""
+    with transaction(db, writes=False):
+        is_own = read_number(db, "PRAGMA user_version") > 0 or not db.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if not is_own:
+        raise StoreUnusable(f"{db.files.path} is a SQLite database, but not a log of this service.")
+    db.execute("PRAGMA journal_mode = WAL")
+    with transaction(db, writes=True):
+        if read_number(db, "PRAGMA user_version") == 0:
+            db.execute(schema())
+            db.execute("INSERT INTO log VALUES (1, ?, 0, 0, 0)", (name,))
+
+
+def open_log(db: StoreConnection, *, for_import: bool) -> None:
+    """Upgrade the file to this release's layout, and remember it as the store's. A backup has no write-ahead log."""
+    db.execute("PRAGMA journal_mode = WAL")
+    while 0 < (version := read_number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
+        with transaction(db, writes=True):
+            if read_number(db, "PRAGMA user_version") == version:
+                for statement in _UPGRADES[version]:
+                    db.execute(statement)
+    if version != SCHEMA_VERSION:
+        raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
+    if not for_import and is_importing(db):
+        raise ImportUnfinished
+    db.files.restrict()
+    db.files.remember()
+
+
+def open_log_to_read(db: StoreConnection) -> None:
+    """Require this release's layout, and change nothing in the file."""
+    if (version := read_number(db, "PRAGMA user_version")) != SCHEMA_VERSION:
+        raise StoreUnusable(
+            f"{db.files.path} has layout {version}, and this release copies layout {SCHEMA_VERSION}. A service of this "
+            "release changes an older layout when it starts."
+        )
+    if is_importing(db):
+        raise ImportUnfinished
+    if db.pragma("journal_mode") == "wal":  # other files have no `-wal` to remember
+        db.files.remember()
+
+
+def read_number(db: StoreConnection, sql: str, *values: object) -> int:
+    """Return the number that a query finds. Raises `LogDamaged` if it finds none."""
+    row = db.execute(sql, values).fetchone()
+    if row is None:
+        raise LogDamaged("The log has a gap.")
+    return int(row[0])
