@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import retry
+from eventfeed.log.cosmos import segments as segments_module
 from eventfeed.log.cosmos.containers import COMMITS
 from eventfeed.log.cosmos.database import Database
 from eventfeed.log.cosmos.log import CosmosLog
@@ -83,6 +84,26 @@ async def test_verb_does_not_wait_for_deleted_segments(database: Database, name:
     assert result == EXPECTATIONS.get(name, result)
     assert ["scan from the start"] != [name] or LOG[19:] == result.entries  # type: ignore[attr-defined]
     assert ["find"] != [name] or {LOG[21].event.identity} == set(result.identities)  # type: ignore[attr-defined]
+
+
+async def test_scan_of_deleted_entries_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first remaining entry is far behind the range: more than a commit may have."""
+    monkeypatch.setattr(segments_module, "COMMIT_ENTRIES_MAX", 1)
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    await log.head()
+    await delete(database, 1, 19)
+    scan = await log.scan(app_feed(TTD), after=0, through=5, limit=100)
+
+    assert ([], 5) == (list(scan.entries), scan.examined)
+
+
+@pytest.mark.parametrize("verb", ["seek", "expire"])
+async def test_lost_segment_after_remaining_entries_is_damage(database: Database, verb: str) -> None:
+    """Entries expire in order. The log start must not move past entries because a later segment is lost."""
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    await delete(database, 10, 19)
+    with pytest.raises(LogDamaged, match="at sequence 19"):
+        await (log.seek(LOG[4].time) if verb == "seek" else log.expire(before=LOG[4].time))
 
 
 @pytest.mark.parametrize("last", [21, 9, 0])

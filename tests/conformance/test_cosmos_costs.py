@@ -69,7 +69,7 @@ VERBS: dict[str, tuple[Callable[[CosmosLog], Awaitable[object]], int]] = {
     "find of a batch": (lambda log: log.find([event() for _ in range(100)]), 2),
     "find of one event of a known instance": (lambda log: log.find([event(instance=1)]), 1),
     "find of a repeat": (lambda log: log.find([FIRST_EVENT]), 1),
-    "open": (lambda log: log.open(), 1),
+    "open": (lambda log: log.open(), 2),
     "expire": (lambda log: log.expire(before=150_000_000), 3),
     "expire of nothing": (lambda log: log.expire(before=1), 2),
     "rename": (lambda log: log.rename(), 2),
@@ -91,6 +91,19 @@ async def test_verb_costs_the_requests_of_the_table(emulator_url: str, name: str
 def total_requests(log: CosmosLog) -> int:
     """Return the number of requests that the engine has counted."""
     return sum(cost.requests for cost in log._database.costs.values())
+
+
+async def test_first_head_of_a_process_costs_one_request(emulator_url: str) -> None:
+    """However many segments the log has, and although the manifest knows none of them: its start has not moved."""
+    network = network_to(emulator_url)
+    async with open_log_through(network, emulator_url, segment_entries=5) as writer:
+        await writer.append(entries(1, 60), after=0)
+        log = await open_log(writer._database, segment_entries=5)
+        before = network.requests.total()
+        head = await log.head()
+        after = network.requests.total()
+
+    assert (60, 1) == (head.end_offset, after - before)
 
 
 async def test_repeated_seek_costs_two_requests(emulator_url: str) -> None:
@@ -153,6 +166,41 @@ async def test_dense_page_costs_hardly_more_bytes_than_it_serves(emulator_url: s
     assert batch[100:1_100] == scan.entries
     assert requests <= 3
     assert size <= 1.2 * sum(each.json_length for each in scan.entries)
+
+
+async def test_pages_of_an_import_fetch_few_of_its_large_commits(emulator_url: str) -> None:
+    """Commits at the end of the log are small, and those of an import large: each page fetches those it needs."""
+    batch, network = permit_cases(1_200), CountingNetwork(network_to(emulator_url))
+    async with open_log_through(network, emulator_url, segment_entries=10_000) as writer:
+        for start in range(0, 1_000, 200):
+            await writer.append(batch[start : start + 200], after=start)
+        log = await open_log(writer._database, segment_entries=10_000)
+        for number in range(1_000, 1_200):
+            await writer.append(batch[number : number + 1], after=number)
+            await log.follow(after=number, limit=1_000)
+        await log.scan(ALL, after=0, through=1_200, limit=10)
+        network.bytes, served = 0, 0
+        for after in range(10, 1_000, 50):
+            await log.head()
+            scan = await log.scan(ALL, after=after, through=1_200, limit=50)
+            served += sum(each.json_length for each in scan.entries)
+
+    assert network.bytes <= 2 * served
+
+
+async def test_feed_that_turned_out_to_be_dense_is_read_in_order_again(emulator_url: str) -> None:
+    """Its first commits had no events of it: that does not make every later page a query over all partitions."""
+    batch = [entry(number, of=event(type_="created" if number > 30 else "other")) for number in range(1, 201)]
+    feed = ALL.where(*conditions(types={"created"}))
+    async with open_cold_log(emulator_url, batch, commit_entries=5) as (log, network):
+        scans = [await log.scan(feed, after=0, through=200, limit=20)]
+        while scans[-1].examined < 200:
+            requests = network.requests.total()
+            scans.append(await log.scan(feed, after=scans[-1].examined, through=200, limit=20))
+        last_requests = network.requests.total() - requests
+
+    assert batch[30:] == [each for scan in scans for each in scan.entries]
+    assert 1 == last_requests
 
 
 async def test_sparse_page_reads_the_commits_with_its_events(

@@ -12,6 +12,7 @@ from azure.cosmos import PartitionKey
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import damage as damage_module
+from eventfeed.log.cosmos import manifest as manifest_module
 from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.containers import COMMITS, RECORDS
 from eventfeed.log.cosmos.database import Database, Document
@@ -225,6 +226,23 @@ async def test_lost_manifest_over_existing_commits_is_not_replaced(database: Dat
         await open_log(database, segment_entries=SEGMENT_ENTRIES)
 
     assert [] == [each async for each in database.container(RECORDS).query_items("SELECT * FROM c")]
+
+
+async def test_manifest_lost_while_the_process_runs_is_damage(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each read of the manifest notices it: without its name and its start, the log must not be served."""
+    monkeypatch.setattr(manifest_module, "MANIFEST_SECONDS", 0.0)
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    await log.head()
+    manifest = await database.container(RECORDS).read_item("log", "log")
+    await database.container(RECORDS).delete_item("log", "log")
+    for verb in (log.head(), log.follow(after=0, limit=1), log.expire(before=LOG[9].time)):
+        with pytest.raises(LogDamaged, match="lost the manifest"):
+            await verb
+    await database.container(RECORDS).create_item(dict(manifest))
+
+    assert 30 == (await log.head()).end_offset
 
 
 @pytest.mark.parametrize(

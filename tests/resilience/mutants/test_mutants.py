@@ -179,6 +179,12 @@ MUTANTS = {
         "            if head.end_offset > after:\n                raise TailMoved",
         f"{CONFORMANCE}/test_append.py",
     ),
+    "Cosmos DB: an entry written inside a commit": Mutant(
+        "log/cosmos/log.py",
+        "after != self._segments.newest.position:",
+        "after > self._segments.newest.position:",
+        f"{CONFORMANCE}/test_append.py",
+    ),
     "Cosmos DB: a commit across two segments": Mutant(
         "log/cosmos/documents.py",
         "if part and (full or entry.sequence % segment_entries == 0):",

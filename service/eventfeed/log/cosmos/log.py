@@ -3,7 +3,7 @@
 The requests of each verb are checked by `tests/conformance/test_cosmos_costs.py`.
 
 verb     requests
-open     1, 3 if there is no log
+open     2, 5 if there is no log
 head     1, and 1 more every 30 s
 append   1 for each commit, and 1 for each instance without a known owner
 follow   1 for each segment and each 4 MB
@@ -88,12 +88,18 @@ class CosmosLog:
         await self._manifest.open(name=self._new_name(), time=self._now(), last_position=self._segments.last_remaining)
         if not self._for_import:
             self._manifest.require_no_import()
+        await self._find_end()
 
     @with_deadline
     async def open_to_read(self) -> None:
         """Open a log that exists, and change nothing in its database."""
         await self._manifest.open_existing()
         self._manifest.require_no_import()
+        await self._find_end()
+
+    async def _find_end(self) -> None:
+        """Note the last entry. The manifest may have one of long ago, and `head` would read each segment since."""
+        self._segments.observe(End(await self._segments.last_remaining()))
 
     async def create(self) -> None:
         """Open the log, which creates it."""

@@ -79,9 +79,9 @@ class ManifestStore:
             await read_until_current(self._read)
 
     async def recent(self) -> LogManifest:
-        """Return the manifest, at most `MANIFEST_SECONDS` old."""
-        if asyncio.get_running_loop().time() - self._latest_time > MANIFEST_SECONDS:
-            await self._read()
+        """Return the manifest, at most `MANIFEST_SECONDS` old. Raises `LogDamaged` if it is lost."""
+        if asyncio.get_running_loop().time() - self._latest_time > MANIFEST_SECONDS and await self._read() is None:
+            raise _lost()
         return self.latest
 
     async def change(self, verb: str, edit: Callable[[LogManifest], LogManifest]) -> None:
@@ -89,7 +89,7 @@ class ManifestStore:
         manifest: LogManifest | None = await self.recent()
         for _ in range(CHANGE_TRIES_MAX):
             if manifest is None:
-                raise LogDamaged("The store has lost the manifest of its log.")
+                raise _lost()
             replacement = edit(manifest)
             if replacement == manifest:
                 return
@@ -119,6 +119,10 @@ class ManifestStore:
         except msgspec.ValidationError as error:
             raise LogDamaged(f"The manifest of the log is malformed: {error}.") from None
         return self.latest
+
+
+def _lost() -> LogDamaged:
+    return LogDamaged("The store has lost the manifest of its log. Restore the container `records`.")
 
 
 def _document(manifest: LogManifest) -> Document:

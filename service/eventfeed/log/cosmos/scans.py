@@ -5,6 +5,7 @@ places of the commits that have a term of the feed, and then reads those. A feed
 cheaper to read densely; which feeds are sparse is remembered.
 """
 
+import math
 from collections.abc import Hashable
 
 from cachetools import LRUCache
@@ -100,12 +101,14 @@ class Scanner:
                 matches.add(commit)
                 if matches.is_done:
                     return
+            if not part.commits:  # the store has deleted them by age
+                matches.pass_through(through)
             if terms.clause and matches.commits_with_match < SPARSE_SHARE * matches.commits:
                 self._sparse[terms] = True
                 return
             # As many as have the missing matches, if the others are like these.
             share = (len(matches.entries) + 1) / max(matches.position - begin, 1)
-            entries = round(matches.missing / share)
+            entries = math.ceil(matches.missing / share)
 
     async def _scan_sparsely(self, matches: Matches, terms: TermFilter, *, through: int) -> None:
         while not matches.is_done:
@@ -113,6 +116,9 @@ class Scanner:
             begin = matches.position
             query = PlaceQuery(terms.clause, dict(terms.values), after=begin, through=through, limit=limit)
             places, has_more = await self._segments.places("scan", query)
+            last = places[-1].last if has_more else through
+            if sum(place.last - place.first + 1 for place in places) > 2 * SPARSE_SHARE * (last - begin):
+                self._sparse.pop(terms, None)
             queue = places[: max(1, SCAN_COMMITS_MAX - matches.commits)]
             while queue and not matches.is_done:
                 part = await self._segments.load("scan", queue[: matches.missing])
@@ -123,6 +129,3 @@ class Scanner:
                 queue = queue[len(part) :]
             if not has_more and matches.position >= (places[-1].last if places else 0):
                 matches.pass_through(through)
-            entries = sum(place.last - place.first + 1 for place in places)
-            if entries > SPARSE_SHARE * 2 * (matches.position - begin):
-                self._sparse.pop(terms, None)

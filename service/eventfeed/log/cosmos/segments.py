@@ -5,7 +5,6 @@ a place that contradicts it is damage.
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from cachetools import LRUCache
 
 from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.feed import PAGE_BYTES_MAX
+from eventfeed.log.cosmos.commit_sizes import READ_ENTRIES_MAX, CommitSizes, first_places
 from eventfeed.log.cosmos.damage import DamagedAt
 from eventfeed.log.cosmos.database import Calls, Document
 from eventfeed.log.cosmos.documents import (
@@ -29,14 +29,10 @@ from eventfeed.log.cosmos.manifest import ManifestStore
 from eventfeed.log.cosmos.queries import value_list
 from eventfeed.log.cosmos.retry import StaleReplica, read_until_current
 
-# Commits of one request. A response has at most 4 MB, whatever their number.
-READ_COMMITS_MAX = 1_000
 # Decoded commits that are kept for the next scan, in bytes of their rows; the objects take about three times as much.
 CACHE_BYTES_MAX = 16 * 1024 * 1024
-# Commits whose mean number of entries decides how many the next request reads.
-MEAN_COMMITS = 10
-# Commits that a check of a damaged place reads.
-CHECK_COMMITS = 10
+# Entries that a check of a damaged place reads: two commits at least.
+CHECK_ENTRIES = COMMIT_ENTRIES_MAX + 1
 
 Values = Mapping[str, object]
 
@@ -84,8 +80,7 @@ class Segments:
         # The last segment that the store has deleted because of its age.
         self._last_deleted = -1
         self._cache = LRUCache[tuple[str, int], Commit](CACHE_BYTES_MAX, getsizeof=lambda commit: commit.size)
-        # Entries of a commit, as in the last commits that were read in order.
-        self._mean_entries = 0.0
+        self._sizes = CommitSizes()
 
     def of(self, sequence: int) -> int:
         """Return the segment of an entry."""
@@ -133,7 +128,7 @@ class Segments:
         `through` is a position that the log has; the last commit may end after it. Raises `DamagedAt` if the commits do
         not follow one another. If the store has deleted the first ones by age, the first that remains follows `after`.
         """
-        segment, size = self.of(after + 1), self._count(entries)
+        segment, entries = self.of(after + 1), min(entries, READ_ENTRIES_MAX)
         bound = self.last_position(segment) if through is None else self._bound(through, segment)
         values = {"segment": segment, "after": after, "through": bound}
         page = await self._commits.page(
@@ -142,19 +137,18 @@ class Segments:
             "WHERE c.segment = @segment AND c.last > @after AND c.last <= @through ORDER BY c.last",
             partition=segment,
             values=values,
-            size=size,
+            size=self._sizes.count(entries, after=after),
         )
-        commits = [self._commit(document) for document in page.documents]
+        commits = self._first_commits(page.documents, after=after, entries=entries)
         end = self.newest.position if through is None else through
         if (commits[0].first if commits else end + 1) > after + 1:
             start = await self._start_after_gap(after)
             if not commits or start + 1 != commits[0].first:
                 return await self.read(verb, after=start, through=through, entries=entries)
         _require_order(commits)
-        if commits:
-            self._observe_mean(commits[-1].last - commits[0].first + 1, commits=len(commits))
+        self._sizes.observe(commits)
         ends_segment = bool(commits) and commits[-1].last == self.last_position(segment)
-        return Part(commits, page.has_more or ends_segment)
+        return Part(commits, page.has_more or ends_segment or len(commits) < len(page.documents))
 
     async def places(self, verb: str, query: PlaceQuery) -> PlacesPart:
         """Return the first places of commits with entries in a range, in order.
@@ -193,7 +187,7 @@ class Segments:
         for segment, group in itertools.groupby(places, key=lambda place: place.segment):
             queue = list(group)
             while queue and size <= PAGE_BYTES_MAX:
-                part = await self._load(verb, queue, segment=segment)
+                part = await self._load(verb, first_places(queue), segment=segment)
                 commits += part
                 size += sum(commit.size for commit in part)
                 queue = queue[len(part) :]
@@ -209,15 +203,13 @@ class Segments:
                 return position
             if segment == self.of(end):
                 raise DamagedAt(end, "the store has no entry of its time")
-            self._last_deleted = max(self._last_deleted, segment)
+            await self._note_deleted(segment)
 
     async def check(self, position: int) -> None:
         """Raise `DamagedAt` if the entries around a position are still damaged."""
         log_start = self._manifest.latest.log_start
         if position > log_start:
-            after = max(position - 2, log_start)
-            entries = int(CHECK_COMMITS * max(self._mean_entries, 1.0))
-            await self.read("check", after=after, entries=entries)
+            await self.read("check", after=max(position - 2, log_start), entries=CHECK_ENTRIES)
 
     async def _load(self, verb: str, places: Sequence[Place], *, segment: int) -> Sequence[Commit]:
         """Return the first of these commits of one segment, from the cache and in one request from the store."""
@@ -275,7 +267,6 @@ class Segments:
         )
         for document in documents:
             place = self._place(document)
-            self._observe_mean(place.last - place.first + 1, commits=1)
             return End(place.last, place.time)
         return End()
 
@@ -299,8 +290,15 @@ class Segments:
             elif end.position:
                 raise DamagedAt(end.position + 1, "the store has no such entry")
             else:
-                self._last_deleted = max(self._last_deleted, segment)
+                await self._note_deleted(segment)
         return self._full_ends[segment] if segment > self._last_deleted else None
+
+    async def _note_deleted(self, segment: int) -> None:
+        """Note that the store has deleted a segment by age. Raises `DamagedAt` if an earlier entry remains."""
+        last = self.last_position(segment)
+        if await self.first_remaining() <= last:
+            raise DamagedAt(last, "the store has no such entry")
+        self._last_deleted = max(self._last_deleted, segment)
 
     async def _one_position(self, sql: str) -> int:
         positions: Sequence[object] = await self._commits.query("head", sql, values={})
@@ -322,14 +320,15 @@ class Segments:
         """Return the key of a commit in the cache. A log with another name may have others at the same places."""
         return self._manifest.latest.name, first
 
-    def _observe_mean(self, entries: int, *, commits: int) -> None:
-        """Note the entries of some commits in order."""
-        weight = min(commits / MEAN_COMMITS, 1.0) if self._mean_entries else 1.0
-        self._mean_entries += weight * (entries / commits - self._mean_entries)
-
-    def _count(self, entries: int) -> int:
-        """Return the number of commits that have some entries."""
-        return min(math.ceil(entries / max(self._mean_entries, 1.0)), READ_COMMITS_MAX)
+    def _first_commits(self, documents: Sequence[Document], *, after: int, entries: int) -> Sequence[Commit]:
+        """Return the first of these commits: as many as have some entries after a position, or the bytes of a page."""
+        commits, size = list[Commit](), 0
+        for document in documents:
+            commits.append(self._commit(document))
+            size += commits[-1].size
+            if commits[-1].last - max(after, commits[0].first - 1) >= entries or size > PAGE_BYTES_MAX:
+                break
+        return commits
 
     def _bound(self, through: int, segment: int) -> int:
         """Return the highest last position of a commit of a segment that has a position up to `through`."""
