@@ -86,6 +86,18 @@ async def test_verb_does_not_wait_for_deleted_segments(database: Database, name:
     assert ["find"] != [name] or {LOG[21].event.identity} == set(result.identities)  # type: ignore[attr-defined]
 
 
+async def test_log_whose_entries_have_all_expired_is_not_a_new_one(database: Database) -> None:
+    """Nobody moved its start before: no process was running. Its positions must not be used again."""
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    log_start = await log.expire(before=0)
+    await delete(database, 1, 23)
+    reopened_log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    with pytest.raises(LogDamaged, match="has reached 23"):
+        await reopened_log.append([entry(1)], after=0)
+
+    assert 0 == log_start
+
+
 async def test_scan_of_deleted_entries_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first remaining entry is far behind the range: more than a commit may have."""
     monkeypatch.setattr(segments_module, "COMMIT_ENTRIES_MAX", 1)

@@ -10,7 +10,7 @@ follow   1 for each segment and each 4 MB
 scan     dense: 1 for each segment and each 4 MB; sparse: 1 for the places, and 1 for each segment with matches
 find     1 for the identities, 1 for instances whose owner is not known, and 1 for each segment with a repeat
 seek     2, and log2(segments) the first time
-expire   seek's, and 1 if the log start moves
+expire   seek's, and 1 if the log start moves, or the manifest has no position yet
 rename   head's, and 1
 approval, approve                1
 withdraw, record                 2, 1
@@ -214,9 +214,14 @@ class CosmosLog:
         log_start = max(head.log_start, min(await self._seek(before, head=head), head.end_offset - 1))
 
         def move_log_start(manifest: LogManifest) -> LogManifest:
-            if log_start <= manifest.log_start:
+            # An end is noted before the first entry expires: a log whose entries have all expired is not a new one.
+            if log_start <= manifest.log_start and (manifest.position or not head.end_offset):
                 return manifest
-            return replace(manifest, log_start=log_start, position=max(manifest.position, head.end_offset))
+            return replace(
+                manifest,
+                log_start=max(manifest.log_start, log_start),
+                position=max(manifest.position, head.end_offset),
+            )
 
         await self._manifest.change("expire", move_log_start)
         return log_start
