@@ -98,6 +98,16 @@ async def test_log_whose_entries_have_all_expired_is_not_a_new_one(database: Dat
     assert 0 == log_start
 
 
+async def test_commits_that_outlive_later_ones_are_no_damage_before_the_log_start(database: Database) -> None:
+    """Those that were put back after a loss are younger than their neighbours."""
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+    await log.expire(before=LOG[9].time)
+    await delete(database, 10, 19)
+
+    assert LOG[19:] == await log.follow(after=0, limit=100)
+    assert 19 == await log.seek(0)
+
+
 async def test_scan_of_deleted_entries_ends(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first remaining entry is far behind the range: more than a commit may have."""
     monkeypatch.setattr(segments_module, "COMMIT_ENTRIES_MAX", 1)

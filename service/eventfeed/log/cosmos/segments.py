@@ -116,11 +116,15 @@ class Segments:
 
     async def last_remaining(self) -> int:
         """Return the position of the last entry in the store, whatever the manifest says; 0 if there is none."""
-        return await self._one_position("SELECT TOP 1 VALUE c.last FROM c WHERE c.last >= 0 ORDER BY c.last DESC")
+        return await self._one_position("WHERE c.last >= @low ORDER BY c.last DESC", low=0, member="last")
 
     async def first_remaining(self) -> int:
-        """Return the position of the first entry in the store, whatever the manifest says; 0 if there is none."""
-        return await self._one_position("SELECT TOP 1 VALUE c.first FROM c WHERE c.last >= 0 ORDER BY c.last")
+        """Return the position of the first entry in the store after the log start; 0 if there is none.
+
+        A commit before it does not count: one that was put back after a loss expires later than those after it.
+        """
+        low = self._manifest.latest.log_start + 1
+        return await self._one_position("WHERE c.last >= @low ORDER BY c.last", low=low, member="first")
 
     async def read(self, verb: str, *, after: int, through: int | None = None, entries: int) -> Part:
         """Return commits of one segment with the entries right after `after`: some `entries`, at least one commit.
@@ -300,8 +304,10 @@ class Segments:
             raise DamagedAt(last, "the store has no such entry")
         self._last_deleted = max(self._last_deleted, segment)
 
-    async def _one_position(self, sql: str) -> int:
-        positions: Sequence[object] = await self._commits.query("head", sql, values={})
+    async def _one_position(self, scope: str, *, low: int, member: str) -> int:
+        """Return the position in a member of the first of these commits."""
+        sql = f"SELECT TOP 1 VALUE c.{member} FROM c {scope}"  # noqa: S608  # constants
+        positions: Sequence[object] = await self._commits.query("head", sql, values={"low": low})
         position = positions[0] if positions else 0
         if not isinstance(position, int):
             raise DamagedAt(0, "a document is no commit")
