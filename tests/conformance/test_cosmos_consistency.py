@@ -7,6 +7,7 @@ plays a replica that lags behind: it refuses a request with a newer token than i
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged, TailMoved, Unavailable
 from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import retry
+from eventfeed.log.cosmos.database import QueryPage
 from eventfeed.log.cosmos.log import CosmosLog
 from eventfeed.log.cosmos.segments import End
 from tests.emulator.fault_proxy import Fault, Network, network_to
@@ -140,6 +142,24 @@ async def test_loser_of_a_race_waits_for_the_commit_of_the_winner(
             await log.append([entry(24)], after=23)
 
     assert ([], 24) == (stale_ends, error.value.actual)
+
+
+async def test_append_during_a_read_of_the_end_is_no_damage(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The response was made before the append: that it lacks the entry is no hole."""
+    async with open_written_log(emulator_url, network_to(emulator_url)) as log:
+        read_page = log._commits.page
+
+        async def read_page_and_append(*args: Any, **kwargs: Any) -> QueryPage:
+            page = await read_page(*args, **kwargs)
+            await log.append([entry(24)], after=23)
+            return page
+
+        monkeypatch.setattr(log._commits, "page", read_page_and_append)
+        entries_after = await log.follow(after=23, limit=10)
+        monkeypatch.undo()
+
+        assert [] == entries_after
+        assert 24 == (await log.head()).end_offset
 
 
 async def test_log_that_ends_before_its_manifest_is_damaged(emulator_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,8 @@ class Segments:
         segment, entries = self.of(after + 1), min(entries, READ_ENTRIES_MAX)
         bound = self.last_position(segment) if through is None else self._bound(through, segment)
         values = {"segment": segment, "after": after, "through": bound}
+        # An append during the request is not in its response.
+        end = self.newest.position if through is None else through
         page = await self._commits.page(
             verb,
             f"SELECT {COMMIT_COLUMNS} FROM c "  # noqa: S608  # constants
@@ -144,7 +146,6 @@ class Segments:
             size=self._sizes.count(entries, after=after),
         )
         commits = self._first_commits(page.documents, after=after, entries=entries)
-        end = self.newest.position if through is None else through
         if (commits[0].first if commits else end + 1) > after + 1:
             start = await self._start_after_gap(after)
             if not commits or start + 1 != commits[0].first:
