@@ -86,7 +86,7 @@ def _plan(content: Mapping[str, object]) -> Response:
         items = ", ".join(f'{{"item": {each[0]}}}' for each in keys)
         limit = f"TOP {top} " if top else ""
         columns = f"{alias}._rid, [{items}] AS orderByItems, {payload} AS payload"
-        source = f"{alias}{joins} WHERE ({_FILTER}) AND ({condition})"
+        source = f"{alias}{joins} WHERE {_FILTER} AND {condition}"
         info["rewrittenQuery"] = f"SELECT {limit}{columns} FROM {source} {order}"  # noqa: S608  # of tests
     ranges = [{"min": "", "max": "FF", "isMinInclusive": True, "isMaxInclusive": False}]
     return respond(200, {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": info, "queryRanges": ranges})
