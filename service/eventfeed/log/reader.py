@@ -17,7 +17,7 @@ from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
 from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId, cursor_at
 from eventfeed.domain.decision import Undecided, question_of
-from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, Unavailable
+from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, StoreAway, Unavailable
 from eventfeed.domain.event import Entry, Event, sequence_of
 from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, ByScope, Feed, Page, PageBounds
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
@@ -102,18 +102,16 @@ class Reader:
     async def read(self, feed: Feed, *, after: After, bounds: PageBounds) -> Page:
         """Return a page in order. Raises `InvalidCursor`, `CursorExpired`, `CursorOfAnotherLog`, `Unavailable`.
 
-        A page may have fewer events than `size`, or none, although more follow. Its cursor still moves on.
+        A page may have fewer events than `size`, or none, although more follow. Its cursor still moves on. While the
+        store is away, a page with events that are all in memory reaches up to the last verified end.
         """
         began = time.perf_counter()
         position = 0 if isinstance(after, EventId) else after.position
         tail = self._tail
         is_fresh = time.monotonic() <= tail.fresh_until and position <= tail.head.end_offset
-        head = self._retention.apply(tail.head) if is_fresh else None
+        head, away = self._retention.apply(tail.head) if is_fresh else None, None
         if head is None:
-            await tail.refresh(past=position)
-            if isinstance(after, Cursor) and after.proof:
-                await tail.reach(position)
-            head = await self._retention.refresh(tail.head)
+            head, away = await self._refresh(after, position)
         start = start_of(after, head)
         if isinstance(start, NeedsLookup):
             start = await self._look_up(start, feed, after=after, head=head)
@@ -126,6 +124,8 @@ class Reader:
         through = head.end_offset if bounds.until is None else await self._through(bounds.until, head)
         scan = await self._collect(feed, after=first, through=through, bounds=bounds)
         entries, positions = scan.entries, scan.positions
+        if away is not None and (not entries or self._retention.has_expired(entries[0].time)):
+            raise away
         end = max(start, scan.examined)
         cursor = self._known_cursor(end, head.log) or await self._stored_cursor(end, head.log, entries=entries)
         if positions is None:
@@ -138,6 +138,19 @@ class Reader:
             seconds=time.perf_counter() - began,
         )
         return Page(entries=entries, cursor=cursor, more=end < through, positions=positions, oldest_time=oldest_time)
+
+    async def _refresh(self, after: After, position: int) -> tuple[Head, StoreAway | None]:
+        """Read both ends. While the store is away, return the last verified ones if they reach this position."""
+        tail = self._tail
+        try:
+            await tail.refresh(past=position)
+            if isinstance(after, Cursor) and after.proof:
+                await tail.reach(position)
+            return await self._retention.refresh(tail.head), None
+        except StoreAway as failure:
+            if position > tail.head.end_offset:
+                raise
+            return self._retention.apply_latest(tail.head), failure
 
     async def cursor_at(self, position: int, *, log: str) -> Cursor:
         """Return the cursor of a position, with its proof unless its entry has expired."""

@@ -47,6 +47,10 @@ class Retention:
             return None
         return head if head.log_start >= self._log_start else replace(head, log_start=self._log_start)
 
+    def apply_latest(self, head: Head) -> Head:
+        """Return the head with its log start as last read: entries may have expired since."""
+        return replace(head, log_start=max(self._log_start, head.log_start)) if head.log == self._log_name else head
+
     async def refresh(self, head: Head) -> Head:
         """Return the head with its present log start. Asks the store once in a while."""
         now, wall = self._clock() // 1_000, self._clock.wall()

@@ -15,11 +15,13 @@ from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosResourceNotFoundError
 from azure.identity.aio import DefaultAzureCredential
 
-from eventfeed.domain.errors import Unavailable
+from eventfeed.domain.errors import StoreUnusable, Unavailable
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.log.clock import MachineClock
+from eventfeed.log.cosmos.availability import Availability
 from eventfeed.log.cosmos.containers import COMMITS, EVENTS_OF_LAYOUT_1, Container, description, differences
-from eventfeed.log.cosmos.retry import REQUEST_ERRORS, ConflictError, with_retries
+from eventfeed.log.cosmos.outcomes import REQUEST_ERRORS, Kind
+from eventfeed.log.cosmos.retry import ConflictError, with_retries
 from eventfeed.log.cosmos.sessions import SessionTokens
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -90,6 +92,7 @@ class Database:
         self.name, self.random, self.clock, self.telemetry = name, random, clock, telemetry
         self.costs = defaultdict[str, Cost](Cost)
         self.tokens = defaultdict[str, SessionTokens](SessionTokens)
+        self.availability = Availability(self._probe)
         # Called with each response; and options of each query.
         self.observer: Callable[[StoreResponse], None] | None = None
         self.query_options: Mapping[str, Any] = {}
@@ -106,11 +109,13 @@ class Database:
             self._stack.push_async_callback(credential.close)
             client = CosmosClient(self._url, credential, consistency_level="Session", **_CLIENT_OPTIONS)
         self._stack.push_async_callback(client.close)
-        await self._with_retries(client.__aenter__)
+        await self.send(client.__aenter__)
         self._open_client = client
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections. The database may be opened again."""
+        await self.availability.close()
+        self._open_client = None
         await self._stack.aclose()
 
     async def create(self, containers: Sequence[Container]) -> None:
@@ -120,7 +125,8 @@ class Database:
         """
         await self.refuse_layout_1()
         with contextlib.suppress(ConflictError):  # another process was faster
-            await self._with_retries(functools.partial(self._client.create_database_if_not_exists, self.name))
+            create_database = functools.partial(self._client.create_database_if_not_exists, self.name)
+            await self.send(create_database, Kind.IDEMPOTENT_WRITE)
         for each in containers:
             create = functools.partial(
                 self._client.get_database_client(self.name).create_container_if_not_exists,
@@ -130,22 +136,22 @@ class Database:
                 default_ttl=each.ttl_seconds,
             )
             with contextlib.suppress(ConflictError):
-                await self._with_retries(create)
+                await self.send(create, Kind.IDEMPOTENT_WRITE)
 
     async def require(self, containers: Sequence[Container], *, indexes: bool) -> None:
-        """Check the containers. Raises `Unavailable`, which lists every difference."""
+        """Check the containers. Raises `StoreUnusable`, which lists every difference."""
         await self.refuse_layout_1()
         messages = list[str]()
         for each in containers:
-            properties = await self._with_retries(self.container(each.name).read)
+            properties = await self.send(self.container(each.name).read)
             messages += differences(each, properties, indexes=indexes)
         if messages:
-            raise Unavailable(f"The store in {self.name} is not as required: {'; '.join(messages)}.")
+            raise StoreUnusable(f"The store in {self.name} is not as required: {'; '.join(messages)}.")
 
     async def refuse_layout_1(self) -> None:
-        """Raise `Unavailable` for a database of layout 1, which has one document for each event."""
+        """Raise `StoreUnusable` for a database of layout 1, which has one document for each event."""
         if not await self._has_container(COMMITS) and await self._has_container(EVENTS_OF_LAYOUT_1):
-            raise Unavailable(
+            raise StoreUnusable(
                 f"The store in {self.name} has layout 1, with a document for each event, which no release wrote. This "
                 f"release reads layout {description().layout}: name another database in EVENTFEED_STORE."
             )
@@ -158,7 +164,7 @@ class Database:
                 return False
             return True
 
-        return await self._with_retries(read)
+        return await self.send(read)
 
     def observe_clock(self, headers: Mapping[str, str], *, start: int) -> None:
         """Take the store's clock as the reference, by a response to a request of `start` (ns since boot)."""
@@ -177,14 +183,18 @@ class Database:
         async def send() -> int:
             return len([each async for each in self.container(name).read_feed_ranges()])
 
-        return await self._with_retries(send)
+        return await self.send(send)
 
     def container(self, name: str) -> ContainerProxy:
         """Return a container of the open database. Raises `Unavailable`."""
         return self._client.get_database_client(self.name).get_container_client(name)
 
-    async def _with_retries(self, send: Callable[[], Awaitable[T]]) -> T:
-        return await with_retries(send, random=self.random, writes=False)
+    async def send(self, send: Callable[[], Awaitable[T]], kind: Kind = Kind.READ) -> T:
+        """Send a request. See `with_retries`."""
+        return await with_retries(send, kind, availability=self.availability, random=self.random)
+
+    async def _probe(self) -> None:
+        await self._client.get_database_client(self.name).read()
 
     @property
     def _client(self) -> CosmosClient:
@@ -218,7 +228,7 @@ class Calls:
             )
             return [each async for each in results]
 
-        return await self._with_retries(verb, send, writes=False)
+        return await self._send(verb, send)
 
     async def page(
         self, verb: str, sql: str, *, values: Mapping[str, object], partition: Partition, size: int
@@ -249,24 +259,24 @@ class Calls:
                     return QueryPage(documents, has_more)
             return QueryPage((), has_more=False)
 
-        return await self._with_retries(verb, send, writes=False)
+        return await self._send(verb, send)
 
     async def create(self, verb: str, document: Document, *, idempotent: bool = False) -> None:
         """Create a document. Raises `ConflictError` if its id exists.
 
-        Raises `Unavailable` if nothing was done, and `OutcomeUnknown` if that is not certain. `idempotent`: it does not
+        Raises `NotDone` if nothing was done, and `OutcomeUnknown` if that is not certain. `idempotent`: it does not
         matter which attempt creates the document, so another one follows an unknown outcome.
         """
 
         async def send(hook: Hook) -> None:
             await self._container.create_item(document, response_hook=hook)
 
-        await self._with_retries(verb, send, writes=not idempotent)
+        await self._send(verb, send, kind=Kind.IDEMPOTENT_WRITE if idempotent else Kind.WRITE)
 
     async def replace(self, verb: str, document: Document, *, etag: str) -> str:
         """Replace a document and return its new tag. Raises `ConflictError` if its tag is no longer `etag`.
 
-        Raises `Unavailable`. It retries after an unknown outcome; the conflict may then be with the first attempt.
+        Raises as `create` does. It retries after an unknown outcome; the conflict may then be with the first attempt.
         """
 
         async def send(hook: Hook) -> str:
@@ -275,17 +285,17 @@ class Calls:
             )
             return str(replacement["_etag"])
 
-        return await self._with_retries(verb, send, writes=False)
+        return await self._send(verb, send, kind=Kind.IDEMPOTENT_WRITE)
 
     async def put(self, verb: str, document: Document) -> None:
-        """Create or replace a document; a repetition changes nothing. Raises `Unavailable`."""
+        """Create or replace a document; a repetition changes nothing. Raises as `create` does, but no conflict."""
 
         async def send(hook: Hook) -> None:
             await self._container.upsert_item(document, response_hook=hook)
 
-        await self._with_retries(verb, send, writes=False)
+        await self._send(verb, send, kind=Kind.IDEMPOTENT_WRITE)
 
-    async def _with_retries(self, verb: str, send: Callable[[Hook], Awaitable[T]], *, writes: bool) -> T:
+    async def _send(self, verb: str, send: Callable[[Hook], Awaitable[T]], *, kind: Kind = Kind.READ) -> T:
         async def send_once() -> T:
             hook = self._hook(verb)
             try:
@@ -296,7 +306,7 @@ class Calls:
                 hook(getattr(error, "headers", None) or {}, None)
                 raise
 
-        return await with_retries(send_once, random=self._database.random, writes=writes)
+        return await self._database.send(send_once, kind)
 
     def _hook(self, verb: str) -> Hook:
         start = self._database.clock.uptime()
@@ -307,7 +317,9 @@ class Calls:
             cost = self._database.costs[verb]
             self._database.costs[verb] = Cost(cost.requests + 1, cost.units + units)
             self._database.telemetry.store_responded(verb, units)
-            self._database.observe_clock(headers, start=start)
+            if headers:  # of a response
+                self._database.availability.note_response()
+                self._database.observe_clock(headers, start=start)
             if self._database.observer is not None:
                 self._database.observer(StoreResponse(verb, headers, body))
 

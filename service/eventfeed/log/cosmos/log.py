@@ -29,14 +29,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from eventfeed.domain.errors import LogDamaged, TailMoved
+from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, TailMoved
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
 from eventfeed.log.cosmos.check import LogCheck
 from eventfeed.log.cosmos.containers import COMMITS, OWNERS, RECORDS
 from eventfeed.log.cosmos.damage import Damage, DamagedAt, unless_damaged
-from eventfeed.log.cosmos.database import Calls, Database
+from eventfeed.log.cosmos.database import Calls, Database, Document
 from eventfeed.log.cosmos.documents import COMMIT_ENTRIES_MAX, commit_documents, identity_term
 from eventfeed.log.cosmos.manifest import LogManifest, ManifestStore
 from eventfeed.log.cosmos.owners import Owners, OwnerTakenError
@@ -131,9 +131,11 @@ class CosmosLog:
         self._can_append = False
         for document in commit_documents(entries, segment_entries=self._manifest.latest.segment_entries):
             try:
-                await self._commits.create("append", document)
-            except ConflictError:
-                raise await self._lost_race(document["first"]) from None
+                await self._create(document)
+            except NotDone as failure:
+                if document["first"] == after + 1:
+                    raise
+                raise OutcomeUnknown(str(failure), retry_seconds=failure.retry_seconds) from failure
             self._segments.observe(End(document["last"], document["time"]))
         self._can_append = True
 
@@ -267,6 +269,17 @@ class CosmosLog:
             self._can_append = True
         newest = self._segments.newest
         return Head(log=manifest.name, log_start=manifest.log_start, end_offset=newest.position, time=newest.time)
+
+    async def _create(self, document: Document) -> None:
+        """Create a commit. Raises `TailMoved` if its id exists, `OutcomeUnknown` if the SDK may have created it."""
+        try:
+            await self._commits.create("append", document)
+        except ConflictError:
+            try:
+                failure = await self._lost_race(document["first"])
+            except NotDone as unread:
+                raise OutcomeUnknown(str(unread), retry_seconds=unread.retry_seconds) from unread
+            raise failure from None
 
     async def _lost_race(self, position: int) -> TailMoved:
         """Return the failure of an append at a position that another commit has. Raises `DamagedAt` if none has it."""

@@ -1,4 +1,4 @@
-"""Retries of requests to Cosmos DB, deadlines of verbs, and the meaning of the store's errors.
+"""Retries of requests to Cosmos DB, and deadlines of verbs.
 
 The SDK sends a request once. Only with endpoint discovery, which an account in Azure has, it repeats a request after a
 503 or a refused write, in a second region or in the same one. A conflict may then come from its own first attempt. That
@@ -7,38 +7,36 @@ is harmless: the writer looks up a write that was refused or is in doubt, and re
 
 import asyncio
 import functools
-import math
 from collections.abc import Awaitable, Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, ParamSpec, TypeVar
-
-from aiohttp import ClientError
-from azure.core.exceptions import AzureError
-from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from eventfeed.backoff import Backoff
-from eventfeed.domain.errors import OutcomeUnknown, Unavailable
+from eventfeed.domain.errors import NotDone, OutcomeUnknown, StoreAway, Unavailable
+from eventfeed.log.cosmos.availability import Availability
+from eventfeed.log.cosmos.outcomes import (
+    REQUEST_ERRORS,
+    Kind,
+    Outcome,
+    outcome_of,
+    reason_of,
+    retry_after_of,
+    status_of,
+)
 
 # A verb that takes longer fails.
 VERB_SECONDS_MAX = 8.0
 BACKOFF_SECONDS = 0.02
 BACKOFF_SECONDS_MAX = 1.0
+# The longest delay (s) that the store may ask for and a request waits out, and how many of them.
+SHORT_DELAY_SECONDS = 0.25
+SHORT_DELAYS_MAX = 3
 # A replica that lags behind catches up within milliseconds.
 STALE_TRIES_MAX = 20
 STALE_SECONDS = 0.05
-# The longest delay that a client is asked to wait, whatever the store asks for.
-RETRY_SECONDS_MAX = 60
-
-# Errors of a request in the SDK, in its HTTP client and in the operating system.
-REQUEST_ERRORS = (AzureError, ClientError, TimeoutError, OSError)
-# Sub-status of 404: this replica lacks what the session has read; another one has it, or this one soon.
-_SESSION_NOT_AVAILABLE = 1002
-# Too many requests, or a write that met another one: the store did nothing.
-_WITHOUT_EFFECT = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 449})
-# The request itself is wrong: the store did nothing, and a retry would fail as well.
-_INVALID = frozenset({400, 413})
-# A read can be retried after these. A write may be done.
-_TRANSIENT = frozenset({HTTPStatus.NOT_FOUND, 408, 410, 500, 502, 503, 504})
+# The delay of a client (s) after a refusal that an operator has to look at.
+REFUSAL_SECONDS = 5
+_PARTITION_FULL = "status 403/1014"
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -66,21 +64,103 @@ def with_deadline(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coro
     return limited_verb
 
 
-async def with_retries(send: Callable[[], Awaitable[T]], *, random: Callable[[], float], writes: bool) -> T:
-    """Send a request until it succeeds or the time is up. Raises `Unavailable`, and for a write `OutcomeUnknown`."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + VERB_SECONDS_MAX
-    backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=random)
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await send()
-        except REQUEST_ERRORS as error:
-            retry_after = _retry_after(error, writes=writes)
-        if loop.time() + retry_after > deadline:
-            retry_seconds = min(max(1, math.ceil(retry_after)), RETRY_SECONDS_MAX)
-            raise Unavailable("The store did not respond in time.", retry_seconds=retry_seconds)
-        await asyncio.sleep(max(retry_after, backoff.next_delay()))
+async def with_retries(
+    send: Callable[[], Awaitable[T]], kind: Kind, *, availability: Availability, random: Callable[[], float]
+) -> T:
+    """Send a request until it succeeds or its time is up. A write is repeated if it is idempotent, or was not done.
+
+    Raises `ConflictError`, `NotDone` if the store certainly did nothing, and `StoreAway` if it takes no requests for
+    now. Without a clear outcome it raises `OutcomeUnknown` for a write, and `Unavailable` for a read.
+    """
+    request = _Request(send, kind, availability=availability, random=random)
+    try:
+        return await request.run()
+    except NotDone as failure:
+        if request.doubt:
+            raise _unknown(request.doubt, retry_seconds=failure.retry_seconds) from failure
+        raise
+
+
+class _Request(Generic[T]):
+    """A request and its attempts. `doubt` is the reason why an attempt may have been done, "" without one."""
+
+    def __init__(
+        self,
+        send: Callable[[], Awaitable[T]],
+        kind: Kind,
+        *,
+        availability: Availability,
+        random: Callable[[], float],
+    ) -> None:
+        self._send, self._kind, self._availability = send, kind, availability
+        self._backoff = Backoff(first=BACKOFF_SECONDS, longest=BACKOFF_SECONDS_MAX, random=random)
+        self._deadline = asyncio.get_running_loop().time() + VERB_SECONDS_MAX
+        self._delays = 0
+        self.doubt = ""
+
+    async def run(self) -> T:
+        """Return the result. Raises as `with_retries` does, but `NotDone` also if an earlier attempt may be done."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._availability.require(self._kind)
+            try:
+                result = await self._availability.attempt(self._send, seconds=self._deadline - loop.time())
+            except REQUEST_ERRORS as error:
+                delay = self._delay_after(error)
+                if loop.time() + delay > self._deadline:
+                    raise self._late(error) from error
+            else:
+                self._availability.note_success(self._kind)
+                return result
+            await asyncio.sleep(delay)
+
+    def _delay_after(self, error: Exception) -> float:
+        """Return the delay (s) before the next attempt. Raises the caller's error if there is none."""
+        match outcome_of(error, self._kind):
+            case Outcome.CONFLICT:
+                raise ConflictError from error
+            case Outcome.REFUSED:
+                self._availability.note_refusal(self._kind, reason_of(error))
+                raise _refusal(error) from error
+            case Outcome.WAIT:
+                return self._wait_after(error)
+            case Outcome.UNKNOWN if self._kind is Kind.WRITE:
+                raise _unknown(reason_of(error)) from error
+            case Outcome.UNKNOWN:
+                self.doubt = reason_of(error) if self._kind is Kind.IDEMPOTENT_WRITE else ""
+        return self._backoff.next_delay()
+
+    def _wait_after(self, error: Exception) -> float:
+        """Return the delay that the store asks for. Raises `StoreAway` if it is long, or the last of a few."""
+        seconds, reason = retry_after_of(error), reason_of(error)
+        self._delays += 1
+        if seconds <= SHORT_DELAY_SECONDS and self._delays <= SHORT_DELAYS_MAX:
+            return max(seconds, self._backoff.next_delay())
+        self._availability.note_refusal(self._kind, reason)
+        if seconds > SHORT_DELAY_SECONDS:
+            self._availability.pause(self._kind, seconds, reason=reason)
+            self._availability.require(self._kind)
+        raise StoreAway(f"The store has too many requests: {reason}.")
+
+    def _late(self, error: Exception) -> Unavailable:
+        """Return the failure of a request whose time is up."""
+        if self.doubt:
+            return _unknown(self.doubt)
+        return Unavailable(f"The store did not respond in time: {reason_of(error)}.")
+
+
+def _unknown(reason: str, *, retry_seconds: int = 1) -> OutcomeUnknown:
+    return OutcomeUnknown(f"The store did not confirm the write: {reason}.", retry_seconds=retry_seconds)
+
+
+def _refusal(error: Exception) -> NotDone:
+    """Return the failure of a request that the store does not take as it is."""
+    reason, hint = reason_of(error), ""
+    if status_of(error) == HTTPStatus.NOT_FOUND:
+        hint = " It has no such container: `eventfeed store create` makes an emulator's."
+    elif reason == _PARTITION_FULL:
+        hint = " A logical partition is full."
+    return NotDone(f"The store refused the request: {reason}.{hint}", retry_seconds=REFUSAL_SECONDS)
 
 
 async def read_until_current(read: Callable[[], Awaitable[T | None]]) -> T:
@@ -91,39 +171,3 @@ async def read_until_current(read: Callable[[], Awaitable[T | None]]) -> T:
             return result
         await asyncio.sleep(STALE_SECONDS)
     raise StaleReplica("The store's replica does not catch up.")
-
-
-def _retry_after(error: Exception, *, writes: bool) -> float:
-    """Return the shortest delay (s) before a retry. Raises the caller's error if a retry is of no use."""
-    status = error.status_code if isinstance(error, CosmosHttpResponseError | CosmosBatchOperationError) else None
-    if status in _WITHOUT_EFFECT:
-        return _retry_after_header(error)
-    if status in (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT):
-        raise ConflictError from error
-    if status in _INVALID:
-        raise _refusal(error) from error
-    if writes:
-        raise OutcomeUnknown(f"The store did not say whether it wrote: {_reason(error)}.") from error
-    if status == HTTPStatus.NOT_FOUND and getattr(error, "sub_status", None) != _SESSION_NOT_AVAILABLE:
-        raise Unavailable("The store has no such container: `eventfeed store create` makes an emulator's.") from error
-    if status is None or status in _TRANSIENT:
-        return 0.0
-    raise _refusal(error) from error
-
-
-def _retry_after_header(error: Exception) -> float:
-    headers = getattr(error, "headers", None) or {}
-    try:
-        return float(headers.get("x-ms-retry-after-ms", 0)) / 1000
-    except ValueError:
-        return 0.0
-
-
-def _refusal(error: Exception) -> Unavailable:
-    return Unavailable(f"The store refused the request: {_reason(error)}.", retry_seconds=5)
-
-
-def _reason(error: Exception) -> str:
-    """The status, or the class of the error. An SDK's message may contain values of the request."""
-    status = getattr(error, "status_code", None)
-    return f"status {status}" if status is not None else type(error).__name__
