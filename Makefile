@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ trace: $(VENV)/.dev ## files and calls of one publish and one page
 
 stress: $(VENV)/.dev ## many writers and readers, processes are killed, no event is lost; STORE=cosmos: lost responses, and rules of Azure
 	$(BIN)/python -m tests.resilience.stress $(STORE)
+
+away: $(VENV)/.dev ## a service whose Cosmos DB does not respond for 5, 15 and 60 s: pages from memory, failures, recovery, receipts
+	PAUSES="5 15 60" $(BIN)/python -m pytest -n 0 tests/end_to_end/test_store_away.py
 
 reconnect: $(VENV)/.dev ## a consumer that loses its connections and is killed, on each engine: every event once and in order
 	$(BIN)/python -m tests.resilience.reconnect

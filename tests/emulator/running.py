@@ -51,12 +51,19 @@ def is_available() -> bool:
 @contextmanager
 def emulator() -> Iterator[str]:
     """Run an emulator while the block lasts; yield its URL, or "" if there is none, which fails in CI."""
-    if not is_available():
-        assert not os.environ.get("CI"), f"there is no emulator at {MODULES}: `make test` installs it"
-        yield ""
-        return
     if URL:
         yield URL
+        return
+    with emulator_process() as (url, _):
+        yield url
+
+
+@contextmanager
+def emulator_process() -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
+    """Run the emulator that comes with the tests; yield its URL and process, or "" and None, which fails in CI."""
+    if not (MODULES.exists() and NODE.exists()):
+        assert not os.environ.get("CI"), f"there is no emulator at {MODULES}: `make test` installs it"
+        yield "", None
         return
     process = subprocess.Popen(
         [str(NODE), str(Path(__file__).with_name("emulator.js"))],
@@ -70,7 +77,7 @@ def emulator() -> Iterator[str]:
     try:
         ready = process.stdout.readline().split()
         assert [b"READY"] == ready[:1], "the emulator did not start"
-        yield f"http://127.0.0.1:{int(ready[1])}/"
+        yield f"http://127.0.0.1:{int(ready[1])}/", process
     finally:
         process.stdin.close()
         process.wait(timeout=120)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from eventfeed.app.store import Store
-from eventfeed.domain.errors import StoreUnusable
+from eventfeed.app.store import Store, may_pass
+from eventfeed.domain.errors import LogDamaged, NotDone, StoreAway, StoreUnusable, Unavailable
 from eventfeed.domain.publishing import Submission
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
@@ -57,3 +57,10 @@ async def test_store_without_a_file_does_not_open(tmp_path: Path) -> None:
             pass
 
     assert [] == list(tmp_path.iterdir())
+
+
+def test_start_waits_only_for_failures_that_pass_without_an_operator() -> None:
+    """A store that refuses the service, is damaged or is not as required ends the start."""
+    kinds = [StoreAway, Unavailable, NotDone, StoreUnusable, LogDamaged]
+
+    assert [True, True, False, False, False] == [may_pass(kind("x")) for kind in kinds]

@@ -22,7 +22,7 @@ class Fault(enum.Enum):
     REQUEST_LOST = enum.auto()  # not done, and the appender gets no response
     FIRST_ONLY = enum.auto()  # only the first entry is written, as some emulators do
     LATE = enum.auto()  # not done now: the request arrives after the next one
-    REFUSED = enum.auto()  # certainly not done
+    REFUSAL = enum.auto()  # certainly not done
 
 
 class FaultyLog:
@@ -57,7 +57,7 @@ class FaultyLog:
             case Fault.LATE:
                 self._late = after, entries
                 raise OutcomeUnknown("the request is late")
-            case Fault.REFUSED:
+            case Fault.REFUSAL:
                 raise NotDone("The store refused it: status 429.", retry_seconds=RETRY_SECONDS)
 
     async def deliver_late(self) -> None:

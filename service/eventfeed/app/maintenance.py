@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
 from eventfeed.app.ids import new_unique_id
+from eventfeed.domain.errors import StoreAway, Unavailable
 from eventfeed.domain.event import marker
 from eventfeed.domain.publishing import Submission
 from eventfeed.log.appender import Appender
@@ -41,6 +42,8 @@ class Maintenance:
     ) -> None:
         self._tail, self._retention, self._appender, self._costs = tail, retention, appender, costs
         self._reference = reference
+        # The steps that have failed since their last success.
+        self._delays = set[str]()
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -61,12 +64,22 @@ class Maintenance:
             for step in steps:
                 try:
                     await step()
+                except Unavailable as failure:
+                    self._note_delay(step.__name__, failure)
                 except Exception:  # noqa: BLE001  # it can wait a minute, and must not end the loop or the other step
                     _log.exception("maintenance of the store failed")
+                else:
+                    self._delays.discard(step.__name__)
             if self._costs is not None:
                 costs = [f"{verb} {cost.requests}/{cost.units:.0f}" for verb, cost in sorted(self._costs.items())]
                 _log.info("requests and request units so far: %s", ", ".join(costs))
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    def _note_delay(self, step: str, failure: Unavailable) -> None:
+        """Log that a step waits for the store, once until it succeeds. The absence of the store has a line already."""
+        if step not in self._delays and not isinstance(failure, StoreAway):
+            _log.warning("maintenance of the store is delayed: %s", failure)
+        self._delays.add(step)
 
     async def _refresh_reference(self) -> None:
         if self._reference is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ import apsw
 
 from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
-from eventfeed.domain.errors import StoreUnusable
+from eventfeed.domain.errors import StoreAway, StoreUnusable, Unavailable
 from eventfeed.log.appender import Appender
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers, description
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from eventfeed.log.cosmos.log import CosmosLog
     from eventfeed.records.cosmos import CosmosRecords
 
+_log = logging.getLogger(__name__)
+
+# A start tries again after this time (s) while the store is away.
+WAIT_SECONDS = 1.0
 DAY = 24 * 3_600 * 1_000_000
 # Emulators accept any key in base64.
 EMULATOR_KEY = base64.b64encode(b"emulator").decode()
@@ -118,9 +123,12 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def run(self, *, create: bool = False) -> AsyncIterator[None]:
-        """Keep the engines open, append and maintain the log during the block. See `open`."""
-        async with self.open(create=create), contextlib.AsyncExitStack() as stack:
-            await self.tail.start()
+        """Keep the engines open, append and maintain the log during the block. See `open`.
+
+        A store that is away at the start is waited for. Raises `Unavailable` if waiting would not help.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack, create=create)
             if self._reference is not None:
                 stack.callback(self._reference.close)
                 await asyncio.to_thread(self._reference.open, newest=self.tail.head.time)
@@ -132,6 +140,32 @@ class Store:
             )
             async with maintenance.run():
                 yield
+
+    async def _start(self, stack: contextlib.AsyncExitStack, *, create: bool) -> None:
+        """Open the engines and read the end of the log, as soon as the store responds."""
+        is_waiting = False
+        while True:
+            try:
+                async with contextlib.AsyncExitStack() as attempt:
+                    await attempt.enter_async_context(self.open(create=create))
+                    await self.tail.start()
+                    stack.push_async_exit(attempt.pop_all())
+            except Unavailable as failure:
+                if not may_pass(failure):
+                    raise
+                if not is_waiting:
+                    _log.warning("the start waits for the store: %s", failure)
+                is_waiting = True
+            else:
+                if is_waiting:
+                    _log.warning("the store responds: the start continues")
+                return
+            await asyncio.sleep(WAIT_SECONDS)
+
+
+def may_pass(failure: Unavailable) -> bool:
+    """True if a start waits until this failure has passed, without an operator."""
+    return isinstance(failure, StoreAway) or type(failure) is Unavailable
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ class Appender:
         self._has_work = asyncio.Event()
         # The batch under way, and True once some of its events are stored.
         self._batch: Sequence[PendingPublish] = ()
-        self._has_stored = False
+        self._is_partly_in = False
         self._doubt = Doubt(self._refuse_publishes)
         self._usability = usability_of_log(log, tail)
 
@@ -189,13 +189,15 @@ class Appender:
 
     async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
         """Write a batch; return the outcome of each submission. A failure says what is known of the events."""
-        self._has_stored = False
+        self._is_partly_in = False
         try:
             return await self._plan_and_write(submissions)
         except (StoreUnusable, LogDamaged):
+            self._telemetry.batch_failed(self._log.engine, "unusable")
             raise
         except Unavailable as failure:
-            may_be_stored = self._has_stored or self._doubt.failure is not None
+            may_be_stored = self._is_partly_in or self._doubt.failure is not None
+            self._telemetry.batch_failed(self._log.engine, "unknown" if may_be_stored else "not_done")
             raise explain(failure, may_be_stored=may_be_stored) from failure
         finally:
             if self._doubt.failure is not None:
@@ -261,7 +263,7 @@ class Appender:
                 continue
             self._tail.advance(actual)
             own = [entry for entry in actual if entry.write_id == entries[0].write_id]
-            self._has_stored = self._has_stored or bool(own)
+            self._is_partly_in = self._is_partly_in or bool(own)
             if len(own) < len(actual):
                 self._doubt.end()  # another writer has the position, so no earlier request can take it
                 return False

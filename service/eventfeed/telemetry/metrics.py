@@ -56,6 +56,14 @@ _ALL = (
         "engine",
     ),
     _counter(
+        "eventfeed.append.failed",
+        "Batches that failed, by what is known of their events: `not_done`, `unknown`, or `unusable` (the store takes "
+        "none).",
+        "engine",
+        "outcome",
+        unit="{batch}",
+    ),
+    _counter(
         "eventfeed.append.races.lost",
         "Writes that lost a race, or had an unknown outcome, and were planned again.",
         "engine",

@@ -226,6 +226,10 @@ class Telemetry:
         self.histograms["eventfeed.append.batch.size"].record(events, engine)
         self.histograms["eventfeed.append.duration"].record(seconds, engine)
 
+    def batch_failed(self, engine: str, outcome: Literal["not_done", "unknown", "unusable"]) -> None:
+        """Count a batch whose publishers get a failure, by what is known of its events."""
+        self.counters["eventfeed.append.failed"].add(1, engine, outcome)
+
     def race_lost(self, engine: str) -> None:
         """Count a write that another process overtook, or that was in doubt."""
         self.counters["eventfeed.append.races.lost"].add(1, engine)

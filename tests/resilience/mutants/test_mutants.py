@@ -91,7 +91,7 @@ MUTANTS = {
     ),
     "nothing written said of events that may be stored": Mutant(
         "log/appender.py",
-        "may_be_stored = self._has_stored or self._doubt.failure is not None",
+        "may_be_stored = self._is_partly_in or self._doubt.failure is not None",
         "may_be_stored = False",
         "tests/service/log/test_doubt.py",
     ),

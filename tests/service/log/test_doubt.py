@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from eventfeed.domain.errors import NotDone, OutcomeUnknown, StoreAway, TailMoved, Unavailable
+from eventfeed.domain.errors import NotDone, OutcomeUnknown, StoreAway, StoreUnusable, TailMoved, Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.ports import EventLog, Head, Lookup
 from eventfeed.domain.publishing import Receipt
@@ -58,7 +58,7 @@ async def publish_until_stored(appender: Appender, same: Event) -> Receipt:
 
 async def test_refused_append_fails_at_once_and_the_next_batch_follows(log: EventLog, clock: ManualClock) -> None:
     """The publisher gets the store's time and status, and reads that nothing was written. No attempt follows."""
-    faulty = FaultyLog(log, Fault.REFUSED)
+    faulty = FaultyLog(log, Fault.REFUSAL)
     async with running_appender(faulty, clock=clock) as (appender, _):
         failure = await failure_of(appender)
         attempts = len(faulty.appends)
@@ -102,7 +102,7 @@ async def test_wrong_clock_and_a_full_queue_are_not_done(
 
 async def test_refusal_of_a_retry_does_not_end_the_doubt(log: EventLog, clock: ManualClock) -> None:
     """The first request may still arrive. The same entries follow at the same position until one of them is in."""
-    faulty = FaultyLog(log, Fault.LATE, Fault.REFUSED, Fault.REFUSED)
+    faulty = FaultyLog(log, Fault.LATE, Fault.REFUSAL, Fault.REFUSAL)
     async with running_appender(faulty, clock=clock) as (appender, _):
         (receipt,) = await appender.publish(submission(event()))
 
@@ -113,7 +113,7 @@ async def test_refusal_of_a_retry_does_not_end_the_doubt(log: EventLog, clock: M
 
 async def test_late_request_ends_the_doubt_while_the_store_refuses(log: EventLog, clock: ManualClock) -> None:
     """The look-up finds the entries of the first request, which are the publisher's own."""
-    faulty = FaultyLog(log, Fault.LATE, *[Fault.REFUSED] * 99)
+    faulty = FaultyLog(log, Fault.LATE, *[Fault.REFUSAL] * 99)
     async with running_appender(faulty, clock=clock) as (appender, _):
         publish = appender.publish(submission(event()))
         await faulty.append_started.wait()
@@ -176,3 +176,15 @@ async def test_failure_after_a_part_was_stored_is_an_unknown_outcome(log: EventL
         failure = await failure_of(appender, event(), event())
 
     assert (OutcomeUnknown, True) == (type(failure), "may be stored" in str(failure))
+
+
+async def test_failed_batches_are_counted_by_what_is_known(log: EventLog, clock: ManualClock) -> None:
+    """A refusal, and a store that takes no appends until its fault is removed."""
+    faulty = AwayLog(log, Fault.REFUSAL)
+    async with running_appender(faulty, clock=clock) as (appender, _):
+        await failure_of(appender)
+        faulty.failure = StoreUnusable("The disk is full.")
+        await failure_of(appender)
+        counts = appender._telemetry.counters["eventfeed.append.failed"].series
+
+    assert {(log.engine, "not_done"): 1, (log.engine, "unusable"): 1} == counts

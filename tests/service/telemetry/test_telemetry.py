@@ -21,6 +21,7 @@ def call_every_verb(telemetry: Telemetry) -> Telemetry:
     telemetry.publish_refused("invalid-event")
     with telemetry.batch_started("sqlite", waits=[0.1, 0.2], traceparents=[]):
         telemetry.batch_written("sqlite", events=2, seconds=0.1)
+    telemetry.batch_failed("sqlite", "not_done")
     telemetry.race_lost("sqlite")
     telemetry.page_served("app", entries(1, 3), examined=3, lag=0, seconds=0.1)
     telemetry.poll_caught_up("app", "304")

@@ -51,11 +51,11 @@ class Availability:
         """Raise `StoreAway` if no request of this kind is sent now."""
         if self._absence:
             raise StoreAway(self._absence)
-        seconds, reason = self._pauses[kind.paused_with]
+        seconds, reason = self._pauses[kind.pause_kind]
         seconds -= self._clock()
         if seconds > 0:
-            what = f"The store has asked this process to send no {kind.paused_with.value} for a while"
-            raise StoreAway(f"{what}: {reason}.", retry_seconds=math.ceil(seconds))
+            pause = f"The store has requested a pause of {kind.pause_kind.value}"
+            raise StoreAway(f"{pause}: {reason}.", retry_seconds=math.ceil(seconds))
 
     async def attempt(self, send: Callable[[], Awaitable[T]], *, seconds: float) -> T:
         """Make one attempt of a request. Raises `TimeoutError` after this time, or once the database is away."""
@@ -91,19 +91,19 @@ class Availability:
 
     def pause(self, kind: Kind, seconds: float, *, reason: str) -> None:
         """Send no request of this kind for this time."""
-        self._pauses[kind.paused_with] = self._clock() + min(seconds, PAUSE_SECONDS_MAX), reason
+        self._pauses[kind.pause_kind] = self._clock() + min(seconds, PAUSE_SECONDS_MAX), reason
 
     def note_refusal(self, kind: Kind, refusal: str) -> None:
         """Note that the store refuses requests of this kind. The first of equal refusals is logged."""
-        if self._refusals[kind.paused_with] != refusal:
-            self._refusals[kind.paused_with] = refusal
-            _log.warning("the store refuses %s: %s", kind.paused_with.value, refusal)
+        if self._refusals[kind.pause_kind] != refusal:
+            self._refusals[kind.pause_kind] = refusal
+            _log.warning("the store refuses %s: %s", kind.pause_kind.value, refusal)
 
     def note_success(self, kind: Kind) -> None:
         """Note that the store has done a request of this kind."""
-        if self._refusals[kind.paused_with]:
-            self._refusals[kind.paused_with] = ""
-            _log.warning("the store takes %s again", kind.paused_with.value)
+        if self._refusals[kind.pause_kind]:
+            self._refusals[kind.pause_kind] = ""
+            _log.warning("the store takes %s again", kind.pause_kind.value)
 
     async def close(self) -> None:
         """Stop probing."""

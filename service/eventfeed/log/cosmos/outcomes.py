@@ -30,7 +30,7 @@ class Kind(enum.Enum):
     IDEMPOTENT_WRITE = "idempotent writes"
 
     @property
-    def paused_with(self) -> "Kind":
+    def pause_kind(self) -> "Kind":
         """The kind that the store pauses: reads, or all writes."""
         return Kind.READ if self is Kind.READ else Kind.WRITE
 
@@ -39,7 +39,7 @@ class Outcome(enum.Enum):
     """The state of a request after a failed attempt."""
 
     CONFLICT = enum.auto()  # not done: the document exists, or has changed
-    REFUSED = enum.auto()  # not done, and a retry would fail as well
+    REFUSAL = enum.auto()  # not done, and a retry would fail as well
     WAIT = enum.auto()  # not done: the store has too many requests
     UNKNOWN = enum.auto()  # perhaps done; a read has no effect and is repeated
 
@@ -52,8 +52,8 @@ def outcome_of(error: Exception, kind: Kind) -> Outcome:
     if status in _WAITS:
         return Outcome.WAIT
     if kind is Kind.READ:
-        return Outcome.UNKNOWN if status in _TRANSIENT or _is_stale(error) else Outcome.REFUSED
-    return Outcome.REFUSED if status in _REFUSALS else Outcome.UNKNOWN
+        return Outcome.UNKNOWN if status in _TRANSIENT or _is_stale(error) else Outcome.REFUSAL
+    return Outcome.REFUSAL if status in _REFUSALS else Outcome.UNKNOWN
 
 
 def status_of(error: Exception) -> int | None:

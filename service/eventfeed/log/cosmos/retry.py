@@ -77,7 +77,7 @@ async def with_retries(
         return await request.run()
     except NotDone as failure:
         if request.doubt:
-            raise _unknown(request.doubt, retry_seconds=failure.retry_seconds) from failure
+            raise _doubt_about(request.doubt, retry_seconds=failure.retry_seconds) from failure
         raise
 
 
@@ -108,6 +108,7 @@ class _Request(Generic[T]):
             except REQUEST_ERRORS as error:
                 delay = self._delay_after(error)
                 if loop.time() + delay > self._deadline:
+                    self._availability.require(self._kind)
                     raise self._late(error) from error
             else:
                 self._availability.note_success(self._kind)
@@ -119,13 +120,13 @@ class _Request(Generic[T]):
         match outcome_of(error, self._kind):
             case Outcome.CONFLICT:
                 raise ConflictError from error
-            case Outcome.REFUSED:
+            case Outcome.REFUSAL:
                 self._availability.note_refusal(self._kind, reason_of(error))
                 raise _refusal(error) from error
             case Outcome.WAIT:
                 return self._wait_after(error)
             case Outcome.UNKNOWN if self._kind is Kind.WRITE:
-                raise _unknown(reason_of(error)) from error
+                raise _doubt_about(reason_of(error)) from error
             case Outcome.UNKNOWN:
                 self.doubt = reason_of(error) if self._kind is Kind.IDEMPOTENT_WRITE else ""
         return self._backoff.next_delay()
@@ -145,11 +146,11 @@ class _Request(Generic[T]):
     def _late(self, error: Exception) -> Unavailable:
         """Return the failure of a request whose time is up."""
         if self.doubt:
-            return _unknown(self.doubt)
+            return _doubt_about(self.doubt)
         return Unavailable(f"The store did not respond in time: {reason_of(error)}.")
 
 
-def _unknown(reason: str, *, retry_seconds: int = 1) -> OutcomeUnknown:
+def _doubt_about(reason: str, *, retry_seconds: int = 1) -> OutcomeUnknown:
     return OutcomeUnknown(f"The store did not confirm the write: {reason}.", retry_seconds=retry_seconds)
 
 

@@ -15,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, StoreUnusable, Unavailable
+from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, StoreUnusable, Unavailable
 from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.settings import SettingsError
 
@@ -119,7 +119,7 @@ def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
     """Return the failure for a SQLite error, with the reason of the operating system if it has one.
 
     `LogDamaged` for a file that is damaged or cut off, or lacks a table; `StoreUnusable` for a disk or a file that
-    takes no writes; any other error is `Unavailable`, which may pass.
+    takes no writes; any other error is `NotDone`, since it ends the transaction, and may pass.
     """
     match failure:
         case apsw.CorruptError() | apsw.NotADBError() | apsw.SQLError():
@@ -138,7 +138,7 @@ def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
             reason = os.strerror(system_errno) if system_errno else str(failure)
             return StoreUnusable(f"The store's file cannot be read or written: {reason}.")
         case _:
-            return Unavailable(f"The store did not respond: {failure}.")
+            return NotDone(f"The store did not respond: {failure}.")
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
     except apsw.Error as failure:
         reason = translate_error(failure, db.system_errno)
         _roll_back(db)
-        if isinstance(reason, StoreUnusable | LogDamaged):
+        if not writes or isinstance(reason, StoreUnusable | LogDamaged):
             raise reason from failure
         raise OutcomeUnknown(f"The store did not confirm the commit. {reason}") from failure
     if writes:

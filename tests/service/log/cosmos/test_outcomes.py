@@ -31,7 +31,7 @@ WRITES = [Kind.WRITE, Kind.IDEMPOTENT_WRITE]
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize(
     ("outcome", "codes"),
-    [(Outcome.CONFLICT, [409, 412]), (Outcome.WAIT, [429, 449]), (Outcome.REFUSED, [400, 401, 403, 404, 413])],
+    [(Outcome.CONFLICT, [409, 412]), (Outcome.WAIT, [429, 449]), (Outcome.REFUSAL, [400, 401, 403, 404, 413])],
 )
 def test_request_that_was_not_done_is_known_by_its_status(kind: Kind, outcome: Outcome, codes: list[int]) -> None:
     """Reads and writes alike, alone and in a batch."""
@@ -53,12 +53,12 @@ def test_missing_document_of_a_stale_replica_may_exist_later() -> None:
     """A write with this sub-status was not done, as with each other 404."""
     error = http_error(404, sub_status=1002)
 
-    assert [Outcome.UNKNOWN, Outcome.REFUSED, Outcome.REFUSED] == [outcome_of(error, kind) for kind in Kind]
+    assert [Outcome.UNKNOWN, Outcome.REFUSAL, Outcome.REFUSAL] == [outcome_of(error, kind) for kind in Kind]
 
 
 def test_unlisted_status_is_refused_for_a_read_and_unknown_for_a_write() -> None:
     """Only the listed statuses are certain for a write. A read with an unlisted one is not repeated."""
-    assert [Outcome.REFUSED, Outcome.UNKNOWN, Outcome.UNKNOWN] == [outcome_of(http_error(418), kind) for kind in Kind]
+    assert [Outcome.REFUSAL, Outcome.UNKNOWN, Outcome.UNKNOWN] == [outcome_of(http_error(418), kind) for kind in Kind]
 
 
 def test_reason_has_the_status_and_sub_status_or_the_class() -> None:

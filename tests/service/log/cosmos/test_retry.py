@@ -12,7 +12,6 @@ from eventfeed.log.cosmos.retry import SHORT_DELAYS_MAX, ConflictError, with_ret
 from tests.service.log.cosmos.errors import Request, batch_error, http_error
 from tests.service.log.cosmos.test_outcomes import CONNECTION_ERRORS, WRITES
 
-REPEATED = [Kind.READ, Kind.IDEMPOTENT_WRITE]
 LOST = http_error(503)
 
 

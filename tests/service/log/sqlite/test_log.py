@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from eventfeed.domain.conditions import Condition
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, TailMoved, Unavailable
+from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, TailMoved, Unavailable
 from eventfeed.domain.event import Identity
 from eventfeed.domain.feed import (
     PAGE_BYTES_MAX,
@@ -290,7 +290,7 @@ def test_every_error_of_the_engine_is_translated() -> None:
 async def test_second_entry_with_an_identity_is_rejected_by_the_index(log: SqliteLog) -> None:
     """The unique index holds even if the lookup before the append fails to find the first."""
     await log.append([entry(1, of=(same := event()))], after=0)
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotDone):
         await log.append([entry(2, of=same)], after=1)
 
     assert 1 == len(await all_entries(log))
