@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from azure.cosmos import PartitionKey
 
+from eventfeed.domain.approval import AuditEntry, AuditRange
 from eventfeed.domain.errors import LogDamaged, Unavailable
 from eventfeed.domain.feed import app_feed
 from eventfeed.log.cosmos import damage as damage_module
@@ -18,8 +19,10 @@ from eventfeed.log.cosmos.containers import COMMITS, RECORDS
 from eventfeed.log.cosmos.database import Database, Document
 from eventfeed.log.cosmos.documents import document_id
 from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.records.cosmos import CosmosRecords
 from tests.emulator.running import new_database, open_log, skip_without_emulator
 from tests.support.conditions import conditions
+from tests.support.engines import new_name
 from tests.support.events import TTD, entries, entry
 
 SEGMENT_ENTRIES = 100
@@ -252,6 +255,8 @@ async def test_manifest_lost_while_the_process_runs_is_damage(
         ({"layout": None}, "layout None"),
         ({"log_start": "x"}, "malformed"),
         ({"name": 5}, "malformed"),
+        ({"segment_entries": 0}, "malformed"),
+        ({"position": -1}, "malformed"),
     ],
 )
 async def test_manifest_of_another_layout_is_refused(
@@ -271,6 +276,21 @@ async def test_malformed_owner_is_damage(database: Database) -> None:
     log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
     with pytest.raises(LogDamaged, match="owner"):
         await log.find([msgspec.structs.replace(entry(31).event, instance=name)])
+
+
+@pytest.mark.parametrize("value", ["no JSON", "{}", 5])
+async def test_malformed_record_is_damage(database: Database, value: object) -> None:
+    """An approval or an audit entry of another form is no defect of the service."""
+    records = CosmosRecords(database, new_id=new_name)
+    await records.record(AuditEntry(time=1, organisation="310000033", action="read"))
+    container = database.container(RECORDS)
+    await container.upsert_item({"id": "310000033", "kind": "approval", "approval": str(value)})
+    await container.upsert_item({"id": f"{2:020d}-x", "kind": "audit-1970-01", "entry": value})
+
+    with pytest.raises(LogDamaged, match="records"):
+        await records.approval("310000033")
+    with pytest.raises(LogDamaged, match="records"):
+        _ = [each async for each in records.entries(AuditRange())]
 
 
 async def test_database_of_layout_1_is_refused(emulator_url: str) -> None:

@@ -114,13 +114,13 @@ async def measure_latencies(url: str) -> None:
 
 async def _measure(measurement: Measurement, network: TimedNetwork, *, log: CosmosLog, instant_log: CosmosLog) -> None:
     name, verb, count = measurement
-    totals, emulator_times = list[float](), list[float]()
+    totals, emulator_times, service_times = list[float](), list[float](), list[float]()
     for _ in range(ROUNDS):
         before = network.emulator_seconds
         totals.append(await verb(log, count))
         emulator_times.append(network.emulator_seconds - before)
-    total, emulator_time = median(totals), median(emulator_times)
-    service_time = median([await verb(instant_log, count) for _ in range(ROUNDS)])
+        service_times.append(await verb(instant_log, count))
+    total, emulator_time, service_time = median(totals), median(emulator_times), median(service_times)
     sdk_time = total - emulator_time - service_time
     columns = "".join(f"{1_000 * each:>10.2f}" for each in (total, emulator_time, sdk_time, service_time))
     print(f"{name} of {count:<{13 - len(name) - 4}}{columns}  {service_time / sdk_time:.0%}")

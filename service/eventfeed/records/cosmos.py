@@ -6,15 +6,18 @@ that a range is read month by month in order. One more partition lists the month
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from eventfeed.domain.approval import AUDIT_ENTRIES_MAX, Approval, AuditEntry, AuditRange
+from eventfeed.domain.errors import LogDamaged
 from eventfeed.domain.moment import format_moment
 from eventfeed.log.cosmos.containers import RECORDS
-from eventfeed.log.cosmos.database import Calls, Database
+from eventfeed.log.cosmos.database import Calls, Database, Document
 from eventfeed.log.cosmos.retry import ConflictError
 
+T = TypeVar("T")
 _APPROVAL, _MONTHS = "approval", "audit-months"
 
 
@@ -49,7 +52,7 @@ class CosmosRecords:
             partition=_APPROVAL,
             values={"kind": _APPROVAL, "id": organisation},
         )
-        return msgspec.json.decode(documents[0]["approval"], type=Approval) if documents else None
+        return _decode(documents[0], "approval", type_=Approval) if documents else None
 
     async def approve(self, approval: Approval, *, seed: bool = False) -> None:
         """See `Approvals.approve`."""
@@ -119,8 +122,16 @@ class CosmosRecords:
         values = {"kind": partition, "after": after, "until": until, "organisation": bounds.organisation}
         while documents := await self._calls.query("recorded", query, partition=partition, values=values):
             for document in documents:
-                yield msgspec.json.decode(document["entry"], type=AuditEntry)
+                yield _decode(document, "entry", type_=AuditEntry)
             values["after"] = documents[-1]["id"]
+
+
+def _decode(document: Document, name: str, *, type_: type[T]) -> T:
+    """Return the value in a member of a document. Raises `LogDamaged`."""
+    try:
+        return msgspec.json.decode(str(document.get(name)), type=type_)
+    except msgspec.MsgspecError as error:
+        raise LogDamaged(f"The container `records` has an invalid record: {error}.") from None
 
 
 def _month(time: int) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -173,7 +174,7 @@ def _place(document: Document, type_: type[P], *, segment_entries: int) -> P:
 def _position(document: Document) -> int:
     """Return the position that a damaged document is about; 0 if it names none."""
     positions = (str(document.get(name)) for name in ("first", "last", "id"))
-    return next((int(each) for each in positions if each.isdecimal() and each.isascii()), 0)
+    return next((int(each) for each in positions if re.fullmatch("[0-9]{1,20}", each)), 0)
 
 
 def commit_of(document: Document, *, segment_entries: int) -> Commit:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import msgspec
 
@@ -19,6 +20,8 @@ CHANGE_SECONDS = 0.1
 
 _LOG = "log"
 
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size.
@@ -27,10 +30,10 @@ class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    log_start: int
-    position: int
-    segment_entries: int
-    created: int
+    log_start: Natural
+    position: Natural
+    segment_entries: Annotated[int, msgspec.Meta(ge=1)]
+    created: Natural
     layout: int
     importing: bool = False
     etag: str = msgspec.field(name="_etag", default="")

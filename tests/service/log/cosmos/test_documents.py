@@ -133,6 +133,17 @@ def test_damaged_commit_is_named_by_its_position(kind: str) -> None:
     assert failure.value.position in range(41, 45)
 
 
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"id": "x"}, {"first": "9" * 5_000}, {"first": None, "last": [], "id": {}}, {"first": -1}, {"first": 10**30}],
+    ids=["empty", "id", "long number", "other types", "negative", "large"],
+)
+def test_foreign_document_without_a_position_is_damage_at_0(document: Document) -> None:
+    """It names no place, in any form."""
+    with pytest.raises(DamagedAt, match="at sequence 0: a document is no commit"):
+        commit_of(document, segment_entries=SEGMENT_ENTRIES)
+
+
 def test_row_that_no_event_has_is_damage() -> None:
     """The rows are checked by the types of their members."""
     (document,) = documents_of([entry(41)])
