@@ -210,7 +210,7 @@ async def test_log_start_past_the_damage_ends_it(database: Database, monkeypatch
         await log.follow(after=0, limit=100)
     other = await open_log(database, segment_entries=SEGMENT_ENTRIES)
     log_start = await other.expire(before=LOG[19].time)
-    await log.open()
+    monkeypatch.setattr(manifest_module, "MANIFEST_SECONDS", 0.0)
 
     assert (19, LOG[19:]) == (log_start, await log.follow(after=0, limit=100))
 

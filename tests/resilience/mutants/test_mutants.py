@@ -217,7 +217,7 @@ MUTANTS = {
     ),
     "Cosmos DB: an end before the known one accepted": Mutant(
         "log/cosmos/segments.py",
-        "            return end if end.position >= least else None\n",
+        "            return max(end, End(least)) if may_be_empty or end.position >= least else None\n",
         "            return end\n",
         f"{CONFORMANCE}/test_cosmos_consistency.py",
     ),

@@ -212,7 +212,7 @@ class Segments:
 
     async def check(self, position: int) -> None:
         """Raise `DamagedAt` if the entries around a position are still damaged."""
-        log_start = self._manifest.latest.log_start
+        log_start = (await self._manifest.recent()).log_start  # another process may have moved it
         if position > log_start:
             await self.read("check", after=max(position - 2, log_start), entries=CHECK_ENTRIES)
 
