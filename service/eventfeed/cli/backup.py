@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventfeed.cli.arguments import Command
 from eventfeed.cli.confirmation import require_confirmation, yes_option
 from eventfeed.cli.options import plain_failures, run_on_store, settings_here
 from eventfeed.domain.errors import Failure
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
 
 
-@click.command()
+@click.command(cls=Command)
 @_file
 def backup(file: Path) -> None:
     """Write a consistent copy of the log to a new file, also while the service runs."""
@@ -34,7 +35,7 @@ def backup(file: Path) -> None:
     click.echo(f"{file} is a copy of the log. Approvals, audit log and signing keys are not in it.")
 
 
-@click.command()
+@click.command(cls=Command)
 def check() -> None:
     """Check that the log is complete: no gap, the recorded ends, and all that the engine derives from its entries."""
     from eventfeed.app.backup import FAULTS_MAX  # noqa: PLC0415  # as for serve
@@ -52,7 +53,7 @@ def check() -> None:
     click.echo(f"{state}, without a fault.")
 
 
-@click.command()
+@click.command(cls=Command)
 @_file
 @yes_option
 def restore(file: Path, *, yes: bool) -> None:

@@ -11,6 +11,7 @@ from eventfeed.app.cost import azure, sizes, workload
 from eventfeed.app.cost.limits import EVENTS_A_SECOND_MAX, EVENTS_A_SECOND_MIN, Limit, first_limit
 from eventfeed.app.cost.model import Estimate, Load, estimate
 from eventfeed.app.cost.rules import Curve, Rule
+from eventfeed.cli.arguments import Command
 from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 
 # The store counts the age of documents in seconds, as a number of 31 bits.
@@ -49,7 +50,7 @@ class Price(NamedTuple):
     limit: Limit
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--events-a-second",
     type=number(EVENTS_A_SECOND_MIN, EVENTS_A_SECOND_MAX),

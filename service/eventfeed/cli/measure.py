@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from eventfeed.cli.arguments import Command
 from eventfeed.cli.confirmation import require_confirmation
 from eventfeed.cli.options import run_on_store, settings_here
 
@@ -17,7 +18,7 @@ _EMULATOR = "This is an emulator. The request units that it charges mean nothing
 _COLUMNS = ("action", "verb", "requests", "documents", "KB", "request units", "model", "indexes", "missing indexes")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--appends", is_flag=True, help="Also append 521 events that no feed shows. It needs a confirmation.")
 @click.option("--yes", is_flag=True, help="Append without a question.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")

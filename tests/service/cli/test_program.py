@@ -33,15 +33,11 @@ def commands(group: click.Group, words: Sequence[str] = ()) -> Iterator[tuple[Se
             yield [*words, name], command
 
 
-def valid_value(parameter: click.Parameter) -> str:
-    """Return a value that a parameter accepts."""
-    return "1" if isinstance(parameter.type, click.types.IntParamType) else "x"
-
-
 def with_value(words: Sequence[str], command: click.Command, option: click.Option, value: str) -> list[str]:
     """Return a command line with all required options, and this value of an option."""
     required = [each for each in command.params if isinstance(each, click.Option) and each.required and each != option]
-    values = {max(each.opts, key=len): valid_value(each) for each in required} | {max(option.opts, key=len): value}
+    # A digit is a valid number and a valid text.
+    values = {max(each.opts, key=len): "1" for each in required} | {max(option.opts, key=len): value}
     return [*words, *(text for pair in values.items() for text in pair)]
 
 
