@@ -8,15 +8,12 @@ read at several places while events expire.
 import asyncio
 import sys
 
-from tests.emulator.rules.azure import Settings
-from tests.emulator.rules.replicas import Lag
-from tests.resilience.stress.cosmos_trial import Load, Plan, run_cosmos_trial
+from tests.resilience.stress.cosmos_trial import RULES, Load, Plan, run_cosmos_trial
 from tests.resilience.stress.retention_trial import run_retention_trial
 from tests.resilience.stress.trial import Size, Verdict, run_trial
 
 SQLITE = Size(events=100_000, publishing_processes=4, followers=8, workers=3, kills=2)
 COSMOS = Size(events=10_000, publishing_processes=2, followers=6, workers=4, kills=1)
-RULES = Settings(partitions=3, units_a_second=1_000, lag=Lag(writes=3, seconds=0.2))
 RETENTION, RETENTION_STEPS = "retention", 400
 PLANS = {"losses": Plan(COSMOS), "rules": Plan(COSMOS, faults_rate=0.0, rules=RULES)}
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.emulator.fault_proxy import Fault
 from tests.emulator.rules.azure import Settings
+from tests.emulator.rules.replicas import Lag
 from tests.emulator.running import bad_network, emulator
 from tests.resilience.stress.trial import Size, Verdict, run_clients, target_of, verdict_of
 from tests.support.service import COMMAND, RunningService, clean_environment, free_port, start, stop
@@ -26,6 +27,8 @@ SEGMENT_ENTRIES = 1_000
 # A process is killed after a random time between these.
 KILL_SECONDS_MIN, KILL_SECONDS_MAX = 8.0, 16.0
 POLL_SECONDS = 0.2
+# The rules of a trial: small partitions, and replicas that lag.
+RULES = Settings(partitions=3, units_a_second=1_000, lag=Lag(writes=3, seconds=0.2))
 
 
 @dataclasses.dataclass(frozen=True)

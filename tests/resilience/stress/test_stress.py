@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.emulator.running import is_available
-from tests.resilience.stress.cosmos_trial import Plan, run_cosmos_trial
+from tests.resilience.stress.cosmos_trial import RULES, Plan, run_cosmos_trial
 from tests.resilience.stress.retention_trial import run_retention_trial
 from tests.resilience.stress.trial import Size, run_trial
 
@@ -27,6 +27,15 @@ def test_short_trial_loses_and_duplicates_no_event() -> None:
 def test_short_trial_on_a_bad_network_loses_and_duplicates_no_event() -> None:
     """Two service processes use one Cosmos DB emulator, and 40 of 100 responses are lost."""
     verdict, _ = run_cosmos_trial(Plan(SMALL, seed=7))
+
+    assert SMALL.events == verdict.events
+    assert verdict.good, verdict
+
+
+@needs_emulator
+def test_short_trial_under_the_rules_of_azure_loses_and_duplicates_no_event() -> None:
+    """Two service processes share partitions with a throughput, and replicas that lag."""
+    verdict, _ = run_cosmos_trial(Plan(SMALL, faults_rate=0.0, rules=RULES))
 
     assert SMALL.events == verdict.events
     assert verdict.good, verdict
