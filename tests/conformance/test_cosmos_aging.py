@@ -22,6 +22,7 @@ SEGMENT_ENTRIES = 10
 LOG = entries(1, 23)
 # The commits of the log: three entries each, cut at the ends of segments.
 COMMIT_ENTRIES = 3
+DAY = 24 * 3_600 * 1_000_000
 
 
 @pytest.fixture
@@ -84,6 +85,28 @@ async def test_verb_does_not_wait_for_deleted_segments(database: Database, name:
     assert result == EXPECTATIONS.get(name, result)
     assert ["scan from the start"] != [name] or LOG[19:] == result.entries  # type: ignore[attr-defined]
     assert ["find"] != [name] or {LOG[21].event.identity} == set(result.identities)  # type: ignore[attr-defined]
+
+
+async def test_entries_that_expired_under_a_shorter_retention_are_no_damage(database: Database) -> None:
+    """The retention is longer now, and the log younger than that. The log start has not moved meanwhile."""
+    shorter = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=10 * DAY)
+    created = database.clock() // 1_000 - 20 * DAY
+    await shorter._manifest.change("expire", lambda manifest: replace(manifest, created=created))
+    await delete(database, 1, 9)
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=90 * DAY)
+
+    assert LOG[9:] == await log.follow(after=0, limit=100)
+
+
+async def test_missing_entry_that_cannot_have_expired_is_damage(database: Database) -> None:
+    """The log is younger than its shortest retention."""
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=90 * DAY)
+    created = database.clock() // 1_000 - 20 * DAY
+    await log._manifest.change("expire", lambda manifest: replace(manifest, created=created))
+    await delete(database, 1, 9)
+
+    with pytest.raises(LogDamaged, match="sequence 1:"):
+        await log.follow(after=0, limit=100)
 
 
 async def test_log_whose_entries_have_all_expired_is_not_a_new_one(database: Database) -> None:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from eventfeed.domain.errors import ForeignSource, TailMoved
+from eventfeed.domain.errors import ForeignSource, NotDone, OutcomeUnknown, TailMoved
 from eventfeed.domain.event import App
 from eventfeed.log.appender import Appender
 from eventfeed.log.cosmos import owners as owners_module
@@ -158,3 +158,17 @@ async def test_process_remembers_a_bounded_number_of_owners(
 
     assert 3 == len(log._owners._cache)
     assert 8 == len(lookup.owners)
+
+
+async def test_append_without_a_clear_claim_is_not_done(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outcome of the claim is unknown, but no commit was sent: the writer need not look it up."""
+    log = await open_log(database, segment_entries=SEGMENT_ENTRIES)
+
+    async def claim(*_: object) -> None:
+        raise OutcomeUnknown("The store did not confirm the write.", retry_seconds=3)
+
+    monkeypatch.setattr(log._owners, "claim", claim)
+    with pytest.raises(NotDone) as failure:
+        await log.append([entry(1)], after=0)
+
+    assert (3, 0) == (failure.value.retry_seconds, (await log.head()).end_offset)

@@ -172,12 +172,12 @@ async def open_new_log(url: str) -> AsyncIterator[CosmosLog]:
         yield await open_log(database, segment_entries=SEGMENT_ENTRIES)
 
 
-async def open_log(database: Database, *, segment_entries: int) -> CosmosLog:
-    """Open the log of a database, with a new engine, or create it."""
+async def open_log(database: Database, *, segment_entries: int, keep: int = KEEP_SECONDS * 1_000_000) -> CosmosLog:
+    """Open the log of a database, with a new engine and a retention `keep` (µs), or create it."""
     log = CosmosLog(
         database,
         new_name=new_name,
-        keep=KEEP_SECONDS * 1_000_000,
+        keep=keep,
         identity_keep=10**17,
         segment_entries=segment_entries,
     )

@@ -85,7 +85,12 @@ class CosmosLog:
     @with_deadline
     async def open(self) -> None:
         """Create the log if there is none. Raises `LogDamaged` if the store has lost the manifest of one."""
-        await self._manifest.open(name=self._new_name(), time=self._now(), last_position=self._segments.last_remaining)
+        await self._manifest.open(
+            name=self._new_name(),
+            time=self._now(),
+            retention=self._keep,
+            last_position=self._segments.last_remaining,
+        )
         if not self._for_import:
             self._manifest.require_no_import()
         await self._find_end()
@@ -128,6 +133,8 @@ class CosmosLog:
         except OwnerTakenError:
             if not self._for_import:  # its entries have their apps already
                 raise TailMoved(expected=after, actual=after - 1) from None  # the batch is planned again
+        except OutcomeUnknown as failure:  # of an owner: no commit was sent
+            raise NotDone(str(failure), retry_seconds=failure.retry_seconds) from failure
         self._can_append = False
         for document in commit_documents(entries, segment_entries=self._manifest.latest.segment_entries):
             try:
@@ -310,8 +317,9 @@ class CosmosLog:
         return stored_events
 
     def _may_have_expired(self) -> bool:
-        """True if the log is older than its retention."""
-        return self._now() - self._manifest.latest.created >= self._keep
+        """True if the log is older than its shortest retention."""
+        manifest = self._manifest.latest
+        return self._now() - manifest.created >= min(manifest.retention, self._keep)
 
     def _now(self) -> int:
         return self._database.clock() // 1_000

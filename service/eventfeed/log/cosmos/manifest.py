@@ -26,7 +26,8 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     """The log's name, its start, the `position` of an entry that was its end at some time, and the segment size.
 
-    `created` is the time of its creation (µs). `importing` is true while it takes the entries of another system or log.
+    `created` is the time of its creation, and `retention` its shortest retention since then (µs): no entry can have
+    expired sooner. `importing` is true while it takes the entries of another system or log.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LogManifest(msgspec.Struct, frozen=True, kw_only=True):
     position: Natural
     segment_entries: Annotated[int, msgspec.Meta(ge=1)]
     created: Natural
+    retention: Natural
     layout: int
     importing: bool = False
     etag: str = msgspec.field(name="_etag", default="")
@@ -50,6 +52,7 @@ class ManifestStore:
             position=0,
             segment_entries=segment_entries,
             created=0,
+            retention=0,
             layout=description().layout,
         )
         self._latest_time = float("-inf")
@@ -64,8 +67,8 @@ class ManifestStore:
         if self.latest.importing:
             raise ImportUnfinished
 
-    async def open(self, *, name: str, time: int, last_position: Callable[[], Awaitable[int]]) -> None:
-        """Read the manifest, or create one with this name and time if there is none.
+    async def open(self, *, name: str, time: int, retention: int, last_position: Callable[[], Awaitable[int]]) -> None:
+        """Read the manifest, or create one with this name and time if there is none. Note a shorter retention.
 
         Raises `LogDamaged` if there is none, but the store has entries.
         """
@@ -76,10 +79,11 @@ class ManifestStore:
                     f"The store has entries up to sequence {position}, but no manifest of their log. Restore the "
                     "container `records`."
                 )
-            manifest = msgspec.structs.replace(self.latest, name=name, created=time)
+            manifest = msgspec.structs.replace(self.latest, name=name, created=time, retention=retention)
             with contextlib.suppress(ConflictError):  # another process was faster
                 await self._records.create("open", _document(manifest), idempotent=True)
             await read_until_current(self._read)
+        await self.change("open", lambda each: msgspec.structs.replace(each, retention=min(each.retention, retention)))
 
     async def recent(self) -> LogManifest:
         """Return the manifest, at most `MANIFEST_SECONDS` old. Raises `LogDamaged` if it is lost."""
