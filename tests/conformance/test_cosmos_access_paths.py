@@ -33,7 +33,13 @@ FILES = [*(ENGINE / "log" / "cosmos").glob("*.py"), ENGINE / "records" / "cosmos
 CONTAINERS: Mapping[str, Container] = {each.name: each for each in containers(keep_seconds=KEEP_SECONDS)}
 MONTH = 31 * 24 * 3_600 * 1_000_000
 # Queries without a partition: each costs request units in every physical partition.
-QUERIES_OF_ALL_PARTITIONS = {("commits", "find"), ("commits", "head"), ("commits", "scan"), ("owners", "owners")}
+QUERIES_OF_ALL_PARTITIONS = {
+    ("commits", "check"),
+    ("commits", "find"),
+    ("commits", "head"),
+    ("commits", "scan"),
+    ("owners", "owners"),
+}
 
 
 class SentQuery(NamedTuple):
@@ -119,6 +125,7 @@ async def run_log(log: CosmosLog) -> None:
         await log.append(entries(1, 1), after=0)
     await log._owners._winner(guid(1))
     await log._segments.first_remaining()
+    assert [] == [fault async for fault in log.faults()]
     await log.expire(before=2)
     await log.rename()
 
@@ -147,6 +154,7 @@ async def run_records(records: CosmosRecords) -> None:
     await records.open()
     await records.approve(Approval(organisation="991825827", types=["a"], valid_to=1, reason="r"))
     await records.withdraw("991825827")
+    await records.organisations()
     for time in (1, MONTH + 1):
         await records.record(AuditEntry(time=time, organisation="991825827", action="read"))
     for bounds in (AuditRange(), AuditRange(since=1, until=MONTH, organisation="991825827")):
@@ -154,10 +162,11 @@ async def run_records(records: CosmosRecords) -> None:
 
 
 async def test_every_query_uses_the_indexes_of_its_container(queries: Sequence[SentQuery]) -> None:
-    """Microsoft's rules: an index for each filter, and for the order."""
+    """Microsoft's rules: an index for each filter, and for the order. `store check` reads every document."""
     faults = {
         f"{each.container}: {each.sql}: {fault}"
         for each in queries
+        if "LogCheck.faults" not in each.functions and "LogCheck.stray_documents" not in each.functions
         for fault in scan_faults(each.sql, CONTAINERS[each.container].indexing)
     }
 

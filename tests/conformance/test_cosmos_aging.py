@@ -90,8 +90,8 @@ async def test_verb_does_not_wait_for_deleted_segments(database: Database, name:
 async def test_entries_that_expired_under_a_shorter_retention_are_no_damage(database: Database) -> None:
     """The retention is longer now, and the log younger than that. The log start has not moved meanwhile."""
     shorter = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=10 * DAY)
-    created = database.clock() // 1_000 - 20 * DAY
-    await shorter._manifest.change("expire", lambda manifest: replace(manifest, created=created))
+    start = database.clock() // 1_000 - 20 * DAY
+    await shorter._manifest.change("expire", lambda manifest: replace(manifest, created=start))
     await delete(database, 1, 9)
     log = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=90 * DAY)
 
@@ -101,8 +101,8 @@ async def test_entries_that_expired_under_a_shorter_retention_are_no_damage(data
 async def test_missing_entry_that_cannot_have_expired_is_damage(database: Database) -> None:
     """The log is younger than its shortest retention."""
     log = await open_log(database, segment_entries=SEGMENT_ENTRIES, keep=90 * DAY)
-    created = database.clock() // 1_000 - 20 * DAY
-    await log._manifest.change("expire", lambda manifest: replace(manifest, created=created))
+    start = database.clock() // 1_000 - 20 * DAY
+    await log._manifest.change("expire", lambda manifest: replace(manifest, created=start))
     await delete(database, 1, 9)
 
     with pytest.raises(LogDamaged, match="sequence 1:"):

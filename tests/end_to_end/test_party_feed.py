@@ -212,7 +212,7 @@ def test_event_id_is_a_cursor_for_its_readers_only(
         ("", {"after": "0", "nothing": 1, "size": 0}, ["/nothing", "/size"]),
         ("", {"after": "0", "eventType": [1.5], "type": True}, ["/eventType", "/type"]),
         ("", {"after": "0", "person": int(KARI)}, ["/person"]),
-        ("", {"after": ["0"]}, ["/after", None]),
+        ("", {"after": ["0"]}, ["/after"]),
         ("?party=50000001", {"after": "0"}, [None]),
         ("?from=2020-01-01T00:00:00Z", {"after": "0"}, [None]),
         ("?size=x", {"after": "0", "size": 5}, [None]),

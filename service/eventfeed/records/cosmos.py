@@ -75,11 +75,11 @@ class CosmosRecords:
         """See `Approvals.organisations`."""
         documents = await self._calls.query(
             "approval",
-            "SELECT c.id FROM c WHERE c.kind = @kind ORDER BY c.id",
+            "SELECT c.id FROM c WHERE c.kind = @kind",
             partition=_APPROVAL,
             values={"kind": _APPROVAL},
         )
-        return [document["id"] for document in documents]
+        return sorted(document["id"] for document in documents)
 
     async def record(self, *entries: AuditEntry) -> None:
         """See `Audit.record`. A repeated write of the same document changes nothing."""
