@@ -104,14 +104,22 @@ def test_store_is_copied_to_each_engine_and_back(old: Path, tmp_path: Path, new_
     assert audit == audit_of_copy
 
 
+def stop_copy(source: Path, target: Path, *, by: signal.Signals) -> subprocess.CompletedProcess[bytes]:
+    """Copy the store of a folder, and send a signal once the target has events. Return the result."""
+    command = [COMMAND, "store", "copy", sqlite_store(source), sqlite_store(target)]
+    environment = clean_environment()
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: process.poll() is not None or end_offset(log_file(target)) > 0)
+        process.send_signal(by)
+        output, errors = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
 def test_copy_goes_on_after_a_kill(tmp_path: Path) -> None:
     """No entry is lost or copied twice, and no service starts on a part."""
     source, target = tmp_path / "source", tmp_path / "target"
     fill(source, EVENTS)
-    command = [COMMAND, "store", "copy", sqlite_store(source), sqlite_store(target)]
-    with subprocess.Popen(command, env=clean_environment(), stdout=subprocess.DEVNULL) as process:
-        wait_until(lambda: process.poll() is not None or end_offset(log_file(target)) > 0)
-        process.send_signal(signal.SIGKILL)
+    stop_copy(source, target, by=signal.SIGKILL)
     part = end_offset(log_file(target))
     start = run_with_store(target, "serve", "--port", str(free_port()), store=sqlite_store(target))
 
@@ -131,14 +139,10 @@ def test_interrupted_copy_says_how_to_go_on(tmp_path: Path) -> None:
     """Ctrl-C ends it with one message."""
     source, target = tmp_path / "source", tmp_path / "target"
     fill(source, EVENTS)
-    command = [COMMAND, "store", "copy", sqlite_store(source), sqlite_store(target)]
-    with subprocess.Popen(command, env=clean_environment(), stderr=subprocess.PIPE) as process:
-        wait_until(lambda: process.poll() is not None or end_offset(log_file(target)) > 0)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate()
+    result = stop_copy(source, target, by=signal.SIGINT)
 
-    assert (130, True) == (process.returncode, b"Run the same command again" in errors)
-    assert b"Traceback" not in errors
+    assert (130, True) == (result.returncode, b"Run the same command again" in result.stderr)
+    assert b"Traceback" not in result.stderr
 
 
 def test_source_may_be_in_use_and_target_may_not(tmp_path: Path) -> None:

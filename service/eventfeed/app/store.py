@@ -14,6 +14,7 @@ import apsw
 from eventfeed.app.ids import new_log_name, new_unique_id
 from eventfeed.app.maintenance import Maintenance
 from eventfeed.domain.errors import StoreAway, StoreUnusable, Unavailable
+from eventfeed.domain.moment import DAY
 from eventfeed.log.appender import Appender
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.cosmos.containers import containers, description
@@ -36,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 # A start tries again after this time (s) while the store is away.
 WAIT_SECONDS = 1.0
-DAY = 24 * 3_600 * 1_000_000
 # Emulators accept any key in base64.
 EMULATOR_KEY = base64.b64encode(b"emulator").decode()
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = 1_000_000
+# A day in microseconds.
+DAY = 24 * 3_600 * _SECOND
 # RFC 3339 §5.6.
 _RFC3339 = re.compile(
     r"(?P<minute>\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}):(?P<second>\d{2})(?:\.(?P<fraction>\d+))?"

@@ -13,7 +13,7 @@ import logging
 
 from msgspec.structs import replace
 
-from eventfeed.domain.moment import format_moment
+from eventfeed.domain.moment import DAY, format_moment
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.clock import MachineClock
 from eventfeed.single_flight import SingleFlight
@@ -27,7 +27,7 @@ LOG_START_INTERVAL = 1_000_000
 # The log start is read again after this time at the latest (µs), so that an error of the clock does not last.
 LOG_START_INTERVAL_MAX = 60 * 1_000_000
 # Two readings of the clock with this distance confirm each other (µs): time for a time service, or an operator.
-CONFIRM_TIME = 24 * 3_600 * 1_000_000
+CONFIRM_TIME = DAY
 
 
 class Retention:

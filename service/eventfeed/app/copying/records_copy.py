@@ -8,9 +8,9 @@ import msgspec
 
 from eventfeed.app.copying.entries import TARGET, CopyRefusedError
 from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
+from eventfeed.domain.moment import DAY
 from eventfeed.domain.ports import Approvals, Audit
 
-DAY = 24 * 3_600 * 1_000_000
 # Entries of the audit log that are written at once.
 WRITE_ENTRIES = 100
 

@@ -10,7 +10,8 @@ from eventfeed.app.migration.csv_table import CsvTable
 from eventfeed.app.migration.importing import Import, Retention
 from eventfeed.app.migration.rows import Table
 from eventfeed.app.migration.verification import Verification
-from eventfeed.app.store import DAY, Store
+from eventfeed.app.store import Store
+from eventfeed.domain.moment import DAY
 from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
 

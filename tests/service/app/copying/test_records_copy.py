@@ -7,8 +7,9 @@ import pytest
 
 from eventfeed.app.copying import records_copy
 from eventfeed.app.copying.entries import CopyRefusedError
-from eventfeed.app.copying.records_copy import DAY, copy_records
+from eventfeed.app.copying.records_copy import copy_records
 from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
+from eventfeed.domain.moment import DAY
 from eventfeed.records.sqlite import SqliteRecords
 
 BANK, BAKERY = "310000033", "310000011"
