@@ -4,7 +4,7 @@
 set -euo pipefail
 stack=$1 image=$2
 
-pulumi up --yes --stack "$stack" --config "eventfeed:image=$image" --config eventfeed:source=
+pulumi up --yes --stack "$stack" --config "eventfeed:image=$image"
 url=$(pulumi stack output url --stack "$stack")
 curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 5 --retry-all-errors "$url/health/ready"
 

@@ -68,8 +68,12 @@ KEYS = (
     Key("throughput", "the maximum throughput of the log (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
     Key("budget", "the monthly budget in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
     Key("budgetFrom", "the first month of the budget", r"20[0-9]{2}-(0[1-9]|1[0-2])-01", "2026-12-01"),
-    Key("image", "the image to run", r"(eventfeed@sha256:[0-9a-f]{64}|none)?", "eventfeed@sha256:…", ""),
-    Key("source", "the commit that the registry builds", r"(https://\S+\.git#[0-9a-f]{40}(:\S+)?)?", '""', ""),
+    Key(
+        "image",
+        f"the image to run, `{NO_IMAGE}` before there is one",
+        f"eventfeed@sha256:[0-9a-f]{{64}}|{NO_IMAGE}",
+        NO_IMAGE,
+    ),
     Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
     Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
 )
@@ -104,10 +108,9 @@ class Platform:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """The image, by digest or as a commit to build, and the newest revision's share of the traffic."""
+    """The image by digest, and the newest revision's share of the traffic."""
 
     image: str
-    source: str
     stable_revision: str
     newest_weight: int
 
@@ -182,7 +185,6 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
         budget_from=values["budgetFrom"],
         release=Release(
             image=values["image"],
-            source=values["source"],
             stable_revision=values["stableRevision"],
             newest_weight=int(values["newestWeight"]),
         ),
@@ -204,7 +206,6 @@ def _invalid_values(values: Mapping[str, str]) -> Iterator[str]:
 
 
 def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
-    production, image, source = values["production"] == "true", values["image"], values["source"]
     for name in ("signingKeys", "gatewaySecrets"):
         unique_names = dict.fromkeys(values[name].split())
         if len(unique_names) < len(values[name].split()):
@@ -212,12 +213,6 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     if values["idportenIssuer"] and not values["idportenAudiences"]:
         command = _command("idportenAudiences", "…")
         yield f"{SYSTEM}:idportenAudiences is missing: without it every token of the issuer is accepted. {command}"
-    if image and source:
-        yield f"{SYSTEM}:image and {SYSTEM}:source are both set: remove one. pulumi config rm {SYSTEM}:source"
-    if production and source:
-        yield f"{SYSTEM}:source is set: a private registry cannot build images. {_command('image', NO_IMAGE)}"
-    if not image and not source:
-        yield f"{SYSTEM}:image is missing: an image, or `{NO_IMAGE}` before there is one. {_command('image', NO_IMAGE)}"
     if values["newestWeight"] != "100" and not values["stableRevision"]:
         command = _command("newestWeight", "100")
         yield f"{SYSTEM}:stableRevision is missing: no revision receives the rest of the traffic. {command}"

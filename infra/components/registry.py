@@ -1,4 +1,4 @@
-"""The container registry. Development builds the image in it; production imports the image by digest."""
+"""The container registry. Development builds the image in it (`infra/build-image.sh`); production imports it."""
 
 from dataclasses import dataclass
 
@@ -9,8 +9,6 @@ from components.context import Context
 from components.identity import Identity
 from components.roles import ACR_PULL, Grant, assign_role
 from stack import SYSTEM
-
-DOCKERFILE = "service/Dockerfile"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +37,7 @@ class Registry(pulumi.ComponentResource):
         logs = ["ContainerRegistryLoginEvents", "ContainerRegistryRepositoryEvents"]
         args.context.observability.send_logs("registry", registry.id, logs=logs, parent=self)
         self.server = registry.login_server
-        image = args.context.stack.release.image or self._build_image(registry)
-        self.image = pulumi.Output.concat(self.server, "/", image)
+        self.image = pulumi.Output.concat(self.server, "/", args.context.stack.release.image)
         self.register_outputs({"server": self.server})
 
     def _create_registry(self) -> containerregistry.Registry:
@@ -59,34 +56,3 @@ class Registry(pulumi.ComponentResource):
             tags=group.tags,
             opts=self._child_options,
         )
-
-    def _build_image(self, registry: containerregistry.Registry) -> pulumi.Output[str]:
-        """Build the image in the registry, so that the first `pulumi up` has one. A new commit starts a new build."""
-        source = self._args.context.stack.release.source
-        run = containerregistry.TaskRun(
-            SYSTEM,
-            resource_group_name=self._args.context.group.name,
-            registry_name=registry.name,
-            location=self._args.context.group.location,
-            force_update_tag=source,
-            run_request=containerregistry.DockerBuildRequestArgs(
-                type="DockerBuildRequest",
-                source_location=source,
-                docker_file_path=DOCKERFILE,
-                image_names=[f"{SYSTEM}:{source.partition('#')[2].partition(':')[0]}"],
-                platform=containerregistry.PlatformPropertiesArgs(os="Linux", architecture="amd64"),
-                is_push_enabled=True,
-            ),
-            opts=self._child_options,
-        )
-        return run.run_result.apply(_image_digest)
-
-
-def _image_digest(result: containerregistry.outputs.RunResponse) -> str:
-    """Return the image of a build, by digest. Raises `RunError` when the build produced none."""
-    images = result.output_images or []
-    if not images:
-        raise pulumi.RunError(
-            f"The registry built no image. Read the log: az acr task logs --registry NAME --run-id {result.run_id}"
-        )
-    return f"{SYSTEM}@{images[0].digest}"

@@ -1,8 +1,7 @@
-"""A check of a resource's inputs against Azure's own type descriptions, when they are available.
+"""A check of a resource's inputs against Azure's own type descriptions (`arm_types/README.md`).
 
-`../shared/data/armtypes.json`, which is not a part of the project, contains the official descriptions at exactly the
-API versions that the SDK uses. The SDK flattens the objects that Azure nests in `properties`, and spells some names
-differently; the check reverses both.
+They have exactly the API versions that the SDK uses. The SDK flattens the objects that Azure nests in `properties`,
+and spells some names differently; the check reverses both.
 """
 
 import json
@@ -14,7 +13,7 @@ from typing import Any
 from tests.infra.simulation.catalog import ResourceType, resource_type
 from tests.infra.simulation.wire import UNKNOWN, reveal
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "armtypes.json"
+DATA = Path(__file__).with_name("arm_types") / "types.json"
 
 _REQUIRED_FLAG, _READ_ONLY_FLAG = 1, 2
 # Properties that every type has and that are not inputs.
@@ -39,7 +38,7 @@ class ArmTypes:
 
     @classmethod
     def read(cls) -> "ArmTypes":
-        """Read the descriptions. Raises `OSError` when the file is missing."""
+        """Read the descriptions."""
         return cls(json.loads(DATA.read_text()))
 
     def name_and_version(self, token: str) -> tuple[str, str] | None:

@@ -12,8 +12,6 @@ from tests.infra.session_runs import SessionRuns
 from tests.infra.simulation.wire import is_secret
 
 LONG_NAME = "prod-" + "a-very-long-name-" * 5 + "x"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SOURCE = f"https://example.no/x.git#{COMMIT}"
 
 # Azure's rules for names, beyond the patterns of the ARM types.
 NAME_PATTERNS = {
@@ -22,7 +20,6 @@ NAME_PATTERNS = {
     "keyvault:Vault": r"[A-Za-z](-?[A-Za-z0-9]){2,23}",
     "keyvault:Secret": r"[0-9A-Za-z-]{1,127}",
     "containerregistry:Registry": r"[A-Za-z0-9]{5,50}",
-    "containerregistry:TaskRun": r"[A-Za-z0-9-]{5,50}",
     "app:ManagedEnvironment": r"[a-z0-9A-Z]([a-z0-9A-Z-]{0,58}[a-z0-9A-Z])?",
     "app:ContainerApp": r"[a-z](-?[a-z0-9]){1,31}",
     "apimanagement:ApiManagementService": r"[A-Za-z](-?[A-Za-z0-9]){0,49}",
@@ -79,14 +76,11 @@ def test_every_missing_setting_is_reported() -> None:
     ("stack_file", "settings", "message"),
     [
         ("dev", {"idportenIssuer": "https://test.idporten.no"}, "idportenAudiences is missing"),
-        ("dev", {"source": SOURCE}, "are both set"),
-        ("prod", {"image": None, "source": SOURCE}, "a private registry cannot build images"),
         ("prod", {"image": None}, "eventfeed:image is missing"),
         ("prod", {"newestWeight": "10"}, "stableRevision is missing"),
         ("dev", {"signingKeys": "2026-12 2026-12"}, "contains a name twice"),
         ("dev", {"appTokenKeys": "http://keys.example.no"}, "eventfeed:appTokenKeys is invalid"),
         ("dev", {"appTokenKeys": "https://user@keys.example.no/x?y"}, "eventfeed:appTokenKeys is invalid"),
-        ("dev", {"image": None, "source": "https://example.no/x.git#main"}, "eventfeed:source is invalid"),
     ],
 )
 def test_contradictory_settings_are_rejected(stack_file: str, settings: Mapping[str, Any], message: str) -> None:
@@ -105,7 +99,7 @@ def test_resource_names_of_a_long_stack_name_are_valid(session_runs: SessionRuns
     ]
 
     assert [] == invalid_names
-    assert NAME_PATTERNS.keys() - {token for token, _ in names} == {"containerregistry:TaskRun"}
+    assert NAME_PATTERNS.keys() <= {token for token, _ in names}
     assert 90 >= max(len(name) for _, name in names)
 
 
@@ -118,19 +112,6 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
     assert keys.keys() | {"platformSubscriptionKey"} == rows.keys()
     assert [] == [name for name, default in keys.items() if default and f"`{default}`" not in rows[name]]
-
-
-def test_source_setting_builds_the_image_of_a_commit(session_runs: SessionRuns) -> None:
-    """In development the registry builds the image, and the app uses it by digest."""
-    run = session_runs.get("dev", {"image": None, "source": f"{SOURCE}:."})
-    task = run.one("containerregistry:TaskRun").plain
-    (container,) = run.one("app:ContainerApp").plain["template"]["containers"]
-
-    assert f"{SOURCE}:." == task["runRequest"]["sourceLocation"] == task["forceUpdateTag"]
-    assert [f"eventfeed:{COMMIT}"] == task["runRequest"]["imageNames"]
-    assert "service/Dockerfile" == task["runRequest"]["dockerFilePath"]
-    assert (ROOT / task["runRequest"]["dockerFilePath"]).is_file()
-    assert re.fullmatch(r"[a-z0-9]+\.azurecr\.io/eventfeed@sha256:[0-9a-f]{64}", container["image"])
 
 
 def test_production_without_an_image_lacks_only_the_service(prod: MockRun, session_runs: SessionRuns) -> None:

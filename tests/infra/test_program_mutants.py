@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.infra import arm_check, sdk_check, test_policies
+from tests.infra import sdk_check, test_policies
 from tests.infra.arm_check import ArmTypes
 from tests.infra.mock_run import MockRun
 from tests.infra.mutant_project import Mutation, create_mutant_project
@@ -37,8 +37,6 @@ def by_sdk(mutation: Mutation, runs: SessionRuns, _: Path) -> str:
 
 def by_azure_types(mutation: Mutation, runs: SessionRuns, _: Path) -> str:
     """Return the faults in the mutant's resources by Azure's type descriptions."""
-    if not arm_check.DATA.is_file():
-        pytest.skip("Azure's type descriptions are not available")
     types = ArmTypes.read()
     resources = [each for each in runs.get_mutant(mutation).azure if types.name_and_version(each.token)]
     return "\n".join(fault for each in resources for fault in types.input_faults(each.token, each.name, each.inputs))

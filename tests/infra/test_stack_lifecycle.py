@@ -19,7 +19,6 @@ from tests.infra.simulation.wire import UNKNOWN, has_unknown, is_secret
 
 NEXT_IMAGE = {**EXAMPLE_SETTINGS, "image": f"eventfeed@sha256:{'2' * 64}"}
 OTHER_REGION = {**EXAMPLE_SETTINGS, "azure-native:location": "swedencentral"}
-SOURCE = f"https://example.no/eventfeed.git#{'0123456789' * 4}"
 AZURE = "azure-native:"
 APP = f"{AZURE}app:ContainerApp"
 ALERTS = "eventfeed:infra:Alerts"
@@ -114,13 +113,12 @@ def run_lifecycle(name: str) -> Lifecycle:
 
 
 def run_first_release() -> FirstRelease:
-    """Start a stack without an image, build one, add a signing key and remove the first one."""
-    settings = {**EXAMPLE_SETTINGS, "image": "", "source": SOURCE}
+    """Start a stack without an image, deploy one, add a signing key and remove the first one."""
     with Simulation("dev") as stack:
         stack.up({**EXAMPLE_SETTINGS, "image": "none"})
-        first_image = stack.up(settings)
-        second_key = stack.up({**settings, "signingKeys": "2026-12 2027-06"})
-        last_key = stack.up({**settings, "signingKeys": "2027-06"})
+        first_image = stack.up(EXAMPLE_SETTINGS)
+        second_key = stack.up({**EXAMPLE_SETTINGS, "signingKeys": "2026-12 2027-06"})
+        last_key = stack.up({**EXAMPLE_SETTINGS, "signingKeys": "2027-06"})
         stack.destroy()
         return FirstRelease(first_image, second_key, last_key, stack.cloud.ids)
 
@@ -291,7 +289,7 @@ def test_first_image_only_creates_resources(first_release: FirstRelease) -> None
     run = first_release.first_image
 
     assert run.changes == run.urns("create")
-    assert {APP, f"{AZURE}containerregistry:TaskRun"} <= tokens(run, "create")
+    assert APP in tokens(run, "create")
 
 
 def test_key_rotation_updates_the_app_alone(first_release: FirstRelease) -> None:

@@ -84,7 +84,7 @@ def test_production_deploys_the_image_of_development() -> None:
 
     assert {"preview": None, "tests": None, "image": "tests", "dev": "image", "prod": ["image", "dev"]} == order
     assert ["dev", "prod"] == [DEPLOY[name]["environment"] for name in ("dev", "prod")]
-    assert [1, 0, 0] == [commands(DEPLOY[name]).count("az acr build") for name in ("image", "dev", "prod")]
+    assert [1, 0, 0] == [commands(DEPLOY[name]).count("build-image.sh") for name in ("image", "dev", "prod")]
     assert "az acr import" in commands(DEPLOY["prod"])
     assert all('"eventfeed@$DIGEST"' in commands(DEPLOY[name]) for name in ("dev", "prod"))
 
