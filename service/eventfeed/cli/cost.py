@@ -9,8 +9,8 @@ import click
 
 from eventfeed.app.cost import azure, sizes, workload
 from eventfeed.app.cost.limits import EVENTS_A_SECOND_MAX, EVENTS_A_SECOND_MIN, Limit, first_limit
-from eventfeed.app.cost.model import Estimate, Load, estimate
-from eventfeed.app.cost.rules import Curve, Rule
+from eventfeed.app.cost.model import Estimate, Load, estimate, linger_of
+from eventfeed.app.cost.rules import Curve, Rule, Surface
 from eventfeed.cli.arguments import Command
 from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 
@@ -142,6 +142,11 @@ def _part(part: str, computation: str) -> Row:
 _PAID = "each partition's use or its smallest bill, x price of 100 RU/s x hours x autoscale x zones"
 _ROWS = (
     Row(
+        "linger time (ms)",
+        lambda price: 1_000 * linger_of(price.estimate.load),
+        "query x physical partitions x time for each request unit, at most the longest linger time",
+    ),
+    Row(
         "commits a second",
         lambda price: price.estimate.commits.a_second,
         "processes x commits of a process, and all of them one after another",
@@ -231,5 +236,9 @@ def _explanation() -> Sequence[str]:
         *(f"- {row.title}: {row.computation}" for row in _ROWS),
         "",
         "The rules, each with its source:",
-        *(f"- {rule.name}: {rule.figure} [{rule.source}]" for rule in rules if isinstance(rule, Rule | Curve)),
+        *(
+            f"- {rule.name}: {rule.figure} [{rule.source}]"
+            for rule in rules
+            if isinstance(rule, Rule | Curve | Surface)
+        ),
     ]

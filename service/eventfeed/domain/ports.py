@@ -75,7 +75,7 @@ class EventLog(Protocol):
     # The most entries and bytes of events in one append.
     batch_entries_max: int
     batch_bytes_max: int
-    # The longest time (s) that a busy appender may wait for a batch to grow. 0.0: writes are cheap, however small.
+    # The longest time (s) that a busy appender may now wait for a batch to grow. 0.0: writes are cheap, however small.
     linger_seconds_max: float
     # True if the store deletes entries by age alone, the last one too: a new entry must come before that.
     end_ages: bool

@@ -103,3 +103,14 @@ async def test_engine_without_a_linger_time_writes_what_waits(log: EventLog, clo
         await gather_during_first(lingering, appender, [publish(appender) for _ in range(4)])
 
     assert [1, 3] == lingering.sizes
+
+
+async def test_wait_follows_the_linger_time_of_the_engine(log: EventLog, clock: ManualClock) -> None:
+    """The engine sets it by the price of its last lookup: an append that became dear is followed by a longer wait."""
+    lingering = LingeringLog(log, seconds=0.0)
+    async with running_appender(lingering, clock=clock) as (appender, _):
+        publishers = [publish(appender, 3)] + [publish(appender, 2) for _ in range(3)]
+        lingering.linger_seconds_max = FOREVER
+        await gather_during_first(lingering, appender, publishers)
+
+    assert [1, 4, 4] == lingering.sizes

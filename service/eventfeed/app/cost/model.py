@@ -106,7 +106,7 @@ class Estimate(NamedTuple):
 def estimate(load: Load) -> Estimate:
     """Return the price of a load."""
     commits = commits_of(load)
-    storage_gb = _commit_bytes(commits) * commits.a_second * load.retention_days * DAY_SECONDS / GB
+    storage_gb = _storage_gb(load, commits)
     partitions = load.partitions or math.ceil(storage_gb / azure.PARTITION_GB.value)
     owners = _owners(load, commits)
     newest = _units_of_newest(load, commits)
@@ -143,7 +143,37 @@ def commits_of(load: Load) -> Commits:
 
     A process that waits for nothing commits at once. A busy one gathers events, and all append one after another.
     """
-    of_each = sizes.COMMITS.at(load.events_a_second / load.processes)
+    return _commits(load, linger=linger_of(load))
+
+
+def linger_of(load: Load) -> float:
+    """Return the time for which a busy process gathers events (s): in proportion to the charge of a lookup.
+
+    The longer it is, the larger the commits are, and the fewer partitions they take. Without `partitions` it is that
+    of the fewest partitions that then hold the commits.
+    """
+    partitions = load.partitions or _partitions(load, linger=workload.LINGER_SECONDS.value)
+    while load.partitions is None and _partitions(load, linger=_linger(partitions)) > partitions:
+        partitions += 1
+    return _linger(partitions)
+
+
+def _linger(partitions: int) -> float:
+    lookup = partitions * azure.QUERY_UNITS.value
+    return min(workload.LINGER_SECONDS.value, lookup * workload.LINGER_UNIT_SECONDS.value)
+
+
+def _partitions(load: Load, *, linger: float) -> int:
+    return math.ceil(_storage_gb(load, _commits(load, linger=linger)) / azure.PARTITION_GB.value)
+
+
+def _storage_gb(load: Load, commits: Commits) -> float:
+    size = commits.document_bytes + commits.index_bytes
+    return size * commits.a_second * load.retention_days * DAY_SECONDS / GB
+
+
+def _commits(load: Load, *, linger: float) -> Commits:
+    of_each = sizes.COMMITS.at(linger, load.events_a_second / load.processes)
     rate = min(load.processes * of_each, 1 / workload.COMMIT_SECONDS.value)
     fitting = workload.COMMIT_ROW_BYTES.value / (load.event_bytes + sizes.ROW_BYTES.value)
     events = min(load.events_a_second / rate, workload.COMMIT_EVENTS.value, fitting)
@@ -173,10 +203,6 @@ def _term_bytes(events: float) -> float:
     """Return the bytes of a commit's index terms: once in its document, and once in the index."""
     kinds = sizes.KINDS.at(events)
     return events * sizes.EVENT_TERM_BYTES.value + kinds * sizes.KIND_TERM_BYTES.value
-
-
-def _commit_bytes(commits: Commits) -> float:
-    return commits.document_bytes + commits.index_bytes
 
 
 def _units_of_newest(load: Load, commits: Commits) -> Mapping[str, float]:

@@ -1,4 +1,4 @@
-"""Rules: figures and curves of the price model, each with its source."""
+"""Rules: figures, curves and surfaces of the price model, each with its source."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -38,3 +38,24 @@ class Curve(NamedTuple):
             if position <= end:
                 return first + (last - first) * max(0.0, position - start) / (end - start)
         return self.points[-1][1]
+
+
+class Surface(NamedTuple):
+    """A figure that depends on two others: a curve for each of some levels, in increasing order, with lines between."""
+
+    name: str
+    curves: Sequence[tuple[float, Sequence[tuple[float, float]]]]
+    unit: str
+    source: str
+
+    @property
+    def figure(self) -> str:
+        """The points of each level with the unit."""
+        return "; ".join(f"{level:g}: {self._curve(points).figure}" for level, points in self.curves)
+
+    def at(self, level: float, position: float) -> float:
+        """Return the value at a level and a position, and outside of the points that of the nearest one."""
+        return self._curve([(each, self._curve(points).at(position)) for each, points in self.curves]).at(level)
+
+    def _curve(self, points: Sequence[tuple[float, float]]) -> Curve:
+        return Curve(self.name, points, self.unit, self.source)

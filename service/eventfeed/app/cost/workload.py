@@ -14,6 +14,8 @@ HEADS = Rule("reads of the end, for each process with readers", 10, "a second", 
 LOG_STARTS = Rule("reads of the log start, three queries each, for each process with readers", 1, "a second", _DECIDED)
 MANIFEST_SECONDS = Rule("time between two reads of the manifest by a process", 30, "s", _DECIDED)
 MEMORY_EVENTS = Rule("newest events that a process reads at its start", 10_000, "events", _DECIDED)
+LINGER_UNIT_SECONDS = Rule("linger time for each request unit of a lookup", 0.005, "s", _DECIDED)
+LINGER_SECONDS = Rule("longest linger time", 0.15, "s", _DECIDED)
 OWNER_RETENTIONS = Rule("time to live of an owner, in retentions", 1.5, "retentions", _DECIDED)
 
 COMMIT_SECONDS = Rule("time from the end's read to the commit (one lookup, one write)", 0.01, "s", _ASSUMED)

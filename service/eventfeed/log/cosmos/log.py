@@ -45,6 +45,11 @@ from eventfeed.log.cosmos.retry import STALE_SECONDS, STALE_TRIES_MAX, ConflictE
 from eventfeed.log.cosmos.scans import Scanner
 from eventfeed.log.cosmos.segments import End, Segments
 
+# The linger time (s): for each request unit of the last lookup, and at most. A lookup asks each physical partition,
+# once for each commit, so larger commits save the more, the more partitions there are.
+LINGER_UNIT_SECONDS = 0.005
+LINGER_SECONDS = 0.15
+
 
 class CosmosLog:
     """An `EventLog` in one database. `open` it before anything else."""
@@ -54,7 +59,6 @@ class CosmosLog:
     batch_bytes_max = 700_000
     import_entries_max = COMMIT_ENTRIES_MAX
     engine = "cosmos"
-    linger_seconds_max = 0.02
     end_ages = True
     lag_seconds_max = STALE_TRIES_MAX * STALE_SECONDS
 
@@ -79,6 +83,7 @@ class CosmosLog:
         self._scanner = Scanner(self._segments)
         self._owners = Owners(Calls(database, OWNERS), now=self._now, keep=keep)
         self._damage = Damage(self._segments.check)
+        self.linger_seconds_max = 0.0
         # True if an append may follow the newest known commit without reading the end first.
         self._can_append = False
 
@@ -173,9 +178,12 @@ class CosmosLog:
     @unless_damaged
     async def find(self, events: Sequence[Event]) -> Lookup:
         """See `EventLog.find`."""
+        costs = self._database.costs
+        before = costs["find"].units
         stored_events = await self._find_identities(
             [event.identity for event in events], since=self._now() - self._identity_keep
         )
+        self.linger_seconds_max = min(LINGER_SECONDS, (costs["find"].units - before) * LINGER_UNIT_SECONDS)
         # Two events with one identity may name different instances.
         new = (event.instance for event in events if event.identity not in stored_events)
         instances = sorted({instance for instance in new if instance is not None})

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 import pytest
 
 from eventfeed.app.cost import azure, sizes, workload
-from eventfeed.app.cost.rules import Curve, Rule
+from eventfeed.app.cost.rules import Curve, Rule, Surface
 from eventfeed.log.cosmos.containers import description
 from eventfeed.log.cosmos.documents import COMMIT_BYTES_MAX, COMMIT_ENTRIES_MAX
-from eventfeed.log.cosmos.log import CosmosLog
+from eventfeed.log.cosmos.log import LINGER_SECONDS, LINGER_UNIT_SECONDS
 from eventfeed.log.cosmos.manifest import MANIFEST_SECONDS
 from eventfeed.log.memory.recent_entries import ENTRIES_MAX
 from eventfeed.log.memory.tail import REFRESH_SECONDS
 
 STEPS = Curve("steps", ((1, 10.0), (2, 20.0), (4, 10.0)), "steps", "test")
+SLOPE = Surface("slope", ((0, ((1, 10.0), (2, 20.0))), (10, ((1, 30.0), (2, 60.0)))), "m", "test")
 
 
-def rules(module: object) -> Sequence[Rule | Curve]:
+def rules(module: object) -> Sequence[Rule | Curve | Surface]:
     """Every rule of a module."""
-    return [each for each in vars(module).values() if isinstance(each, Rule | Curve)]
+    return [each for each in vars(module).values() if isinstance(each, Rule | Curve | Surface)]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,16 @@ def rules(module: object) -> Sequence[Rule | Curve]:
 def test_curve_is_linear_between_points_and_constant_outside(position: float, value: float) -> None:
     """Each segment is used in its own range."""
     assert value == STEPS.at(position)
+
+
+@pytest.mark.parametrize(
+    ("level", "position", "value"),
+    [(0, 1, 10.0), (0, 1.5, 15.0), (10, 2, 60.0), (5, 1.5, 30.0), (-1, 9, 20.0), (99, 0, 30.0)],
+)
+def test_surface_is_linear_between_its_curves_and_constant_outside(level: float, position: float, value: float) -> None:
+    """The value lies between those of the two nearest curves at the position."""
+    assert value == SLOPE.at(level, position)
+    assert "0: 10.0 at 1, 20.0 at 2 m; 10: 30.0 at 1, 60.0 at 2 m" == SLOPE.figure
 
 
 def test_every_rule_of_azure_names_a_page_of_microsoft() -> None:
@@ -59,14 +70,9 @@ def test_figures_that_the_service_decides_are_those_of_its_code() -> None:
     assert ENTRIES_MAX == workload.MEMORY_EVENTS.value
     assert COMMIT_ENTRIES_MAX == workload.COMMIT_EVENTS.value
     assert COMMIT_BYTES_MAX == workload.COMMIT_ROW_BYTES.value
+    assert LINGER_UNIT_SECONDS == workload.LINGER_UNIT_SECONDS.value
+    assert LINGER_SECONDS == workload.LINGER_SECONDS.value
     assert MANIFEST_SECONDS == workload.MANIFEST_SECONDS.value
     owners = next(each for each in description().containers if each.name == "owners")
     assert owners.time_to_live is not None
     assert owners.time_to_live.retentions == workload.OWNER_RETENTIONS.value
-
-
-def test_busy_process_commits_once_in_the_time_of_a_commit_and_of_gathering() -> None:
-    """The end of the simulated curve is its limit, by the time that the appender gathers events."""
-    pause = workload.COMMIT_SECONDS.value + CosmosLog.linger_seconds_max
-
-    assert 1 / pause == pytest.approx(sizes.COMMITS.points[-1][1], rel=0.01)
