@@ -6,8 +6,11 @@ import pytest
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.log.cosmos import retry
-from eventfeed.log.cosmos.database import Database
+from eventfeed.log.cosmos.containers import OWNERS
+from eventfeed.log.cosmos.database import Calls, Database
 from eventfeed.telemetry.telemetry import Telemetry
+from tests.emulator.running import new_database as new_database_in_emulator
+from tests.emulator.running import skip_without_emulator
 from tests.support.engines import ManualClock
 
 
@@ -73,3 +76,37 @@ async def test_database_in_azure_is_opened_with_the_identity_of_the_process(monk
 
     assert b"resource=https://127.0.0.1&client_id=the-services-identity " in requests[0]
     assert b"\r\nX-IDENTITY-HEADER: of-this-app\r\n" in requests[0]
+
+
+async def test_account_is_reached_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy gets the whole URL. A loopback address is reached without it."""
+    targets = list[bytes]()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        targets.append((await reader.readuntil(b"\r\n\r\n")).split()[1])
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv("HTTP_PROXY", address)
+        for url in ("http://account.example/", f"{address}/"):
+            database = new_database(url, key="a2V5", clock=ManualClock())
+            with pytest.raises(Unavailable):
+                await database.open()
+            await database.close()
+
+    assert [b"http://account.example/", b"/"] == list(dict.fromkeys(targets))
+
+
+async def test_request_uses_no_thread(monkeypatch: pytest.MonkeyPatch, emulator_url: str) -> None:
+    """The proxy is known from the start, so a request need not look for one."""
+    skip_without_emulator(emulator_url)
+    async with new_database_in_emulator(emulator_url) as database:
+        calls = Calls(database, OWNERS)
+        monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", None)
+        await calls.create("claim", {"id": "one"})
+        documents = await calls.query("owners", "SELECT c.id FROM c", values={})
+
+    assert [{"id": "one"}] == documents
