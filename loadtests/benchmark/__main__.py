@@ -8,14 +8,16 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from loadtests.benchmark.catch_up import catch_up_figures
 from loadtests.benchmark.effort import FULL, SHORT, Effort
 from loadtests.benchmark.events import authorization, fill
 from loadtests.benchmark.figures import Figure, Report, machine, versions, with_workers
+from loadtests.benchmark.following import follower_figures
 from loadtests.benchmark.long_log import long_log_figures
 from loadtests.benchmark.long_polls import long_poll_figures, slow_stream_figures
 from loadtests.benchmark.pages import load_generator_name, page_figures
 from loadtests.benchmark.parties import party_figures
-from loadtests.benchmark.publishing import publish_figures
+from loadtests.benchmark.publishing import publish_figures, worker_figures
 from loadtests.benchmark.servers import peak_memory, service
 from loadtests.benchmark.telemetry_sink import telemetry_sink
 
@@ -44,6 +46,9 @@ def _figures(folder: Path, effort: Effort) -> Iterator[Figure]:
         yield from _start_figures(_subfolder(folder, f"start-{workers}"), workers=workers)
     for workers in effort.workers:
         yield from _load_figures(_subfolder(folder, f"workers-{workers}"), workers=workers, effort=effort)
+    yield from worker_figures(_subfolder(folder, "workers"), effort)
+    yield from catch_up_figures(_subfolder(folder, "catch-up"), effort)
+    yield from follower_figures(_subfolder(folder, "followers"), effort)
     yield from long_log_figures(_subfolder(folder, "logs"), effort)
     yield from party_figures(_subfolder(folder, "parties"), effort)
     yield from long_poll_figures(_subfolder(folder, "polls"), effort)

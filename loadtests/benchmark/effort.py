@@ -8,6 +8,7 @@ class Effort(NamedTuple):
     """The rounds of each comparison, the duration of each measurement (s), and the sizes of logs and loads."""
 
     workers: Sequence[int] = (1, 2)
+    idle_followers: Sequence[int] = (5_000, 19_000)
     rounds: int = 5
     # Far more than the service keeps in memory.
     events: int = 30_000
@@ -25,12 +26,17 @@ class Effort(NamedTuple):
     # The events that a measured stream reads, and the time until all slow streams have filled their windows.
     stream_events: int = 5_000
     settle_seconds: float = 15.0
+    followers: int = 500
+    # The duration of a steady rate, and of the search for the most deliveries.
+    follow_seconds: float = 5.0
+    wakes: int = 5
 
 
 FULL = Effort()
 # Two workers stand for both forms; a second is the minimum of `wrk`.
 SHORT = Effort(
     workers=(2,),
+    idle_followers=(30, 60),
     rounds=1,
     events=11_000,
     positions=500,
@@ -46,4 +52,7 @@ SHORT = Effort(
     slow_readers=20,
     stream_events=500,
     settle_seconds=1.0,
+    followers=20,
+    follow_seconds=0.4,
+    wakes=2,
 )

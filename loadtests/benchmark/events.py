@@ -1,6 +1,7 @@
 """The events of the benchmark, about 300 bytes each and all of one app, and tokens to publish and read them."""
 
 import json
+import time
 import uuid
 
 import httpx
@@ -18,12 +19,12 @@ _ORGANISATION = "991825827"
 _SCOPES = "altinn:events/ttd altinn:events.publish"
 
 
-def event(*, party: int = 50000001, app: str | None = None) -> bytes:
+def event(*, party: int = 50000001, app: str | None = None, prefix: str = "") -> bytes:
     """A unique event about a party, of another app of `ttd` or of the benchmark's own."""
     guid = str(uuid.uuid4())
     return json.dumps(
         {
-            "id": guid,
+            "id": prefix + guid,
             "source": f"https://ttd.apps.example.no/{f'ttd/{app}' if app else APP}/instances/{party}/{guid}",
             "specversion": "1.0",
             "type": TYPE,
@@ -32,6 +33,11 @@ def event(*, party: int = 50000001, app: str | None = None) -> bytes:
         },
         separators=(",", ":"),
     ).encode()
+
+
+def timed_event() -> bytes:
+    """A unique event whose id begins with the present time (ns, the same clock in every process)."""
+    return event(prefix=f"{time.monotonic_ns()}-")
 
 
 def authorization(server: Server, *, organisation: str = _ORGANISATION, scopes: str = _SCOPES) -> dict[str, str]:

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import quantiles
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -24,6 +25,13 @@ class Load(NamedTuple):
     status: int
     connections: int
     seconds: float
+
+
+class Responses(NamedTuple):
+    """The responses of a load: their rate (1/s), and the p99 of their times (s)."""
+
+    rate: float
+    p99: float
 
 
 class Script(NamedTuple):
@@ -47,44 +55,47 @@ def wrk_rate(
     return float(rate[1])
 
 
-async def response_rate(load: Load) -> float:
-    """Responses a second. Raises `RuntimeError` at any other status, and at a connection that breaks."""
+async def responses(load: Load) -> Responses:
+    """Apply a load. Raises `RuntimeError` at any other status, and at a connection that breaks."""
     loop, parts = asyncio.get_running_loop(), urlsplit(load.url)
     host, port = parts.hostname or "", parts.port or 80
-    deadline = loop.time() + load.seconds
+    start = loop.time()
+    deadline = start + load.seconds
     async with asyncio.timeout(load.seconds + LAST_RESPONSE_SECONDS_MAX):
         connections = [
             await loop.create_connection(lambda: _Connection(load, deadline=deadline), host, port)
             for _ in range(load.connections)
         ]
         try:
-            counts = await asyncio.gather(*(connection.count for _, connection in connections))
+            times = await asyncio.gather(*(connection.times for _, connection in connections))
+            end = loop.time()
         finally:
             for transport, _ in connections:
                 transport.close()
-    return sum(counts) / load.seconds
+    all_times = [each for some in times for each in some]
+    return Responses(len(all_times) / (end - start), quantiles(all_times, n=100)[98])
 
 
 class _Connection(asyncio.Protocol):
-    """One connection. Each response triggers the next request. `count` becomes the number of responses in time."""
+    """One connection. Each response triggers the next request. `times` becomes the times of all responses (s)."""
 
     def __init__(self, load: Load, *, deadline: float) -> None:
         self._load, self._deadline = load, deadline
         self._loop = asyncio.get_running_loop()
-        self._buffer, self._responses = b"", 0
+        self._buffer, self._start, self._times = b"", 0.0, list[float]()
         self._status_line = b"HTTP/1.1 %d " % load.status
-        self.count: asyncio.Future[int] = self._loop.create_future()
+        self.times: asyncio.Future[list[float]] = self._loop.create_future()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # a TCP connection's
         """Send the first request."""
         self._transport = transport
-        transport.write(self._load.request())
+        self._send()
 
     def data_received(self, data: bytes) -> None:
         """Add a part of a response. After a whole response, send the next request while there is time."""
         self._buffer += data
         head, end, body = self._buffer.partition(b"\r\n\r\n")
-        if not end or self.count.done():
+        if not end or self.times.done():
             return
         if not head.startswith(self._status_line):
             self._fail(self._buffer.decode(errors="replace"))
@@ -93,16 +104,21 @@ class _Connection(asyncio.Protocol):
         if len(body) < (int(length[1]) if length else 0):
             return
         self._buffer = b""
+        self._times.append(self._loop.time() - self._start)
         if self._loop.time() >= self._deadline:
-            self.count.set_result(self._responses)
-            return
-        self._responses += 1
-        self._transport.write(self._load.request())
+            self.times.set_result(self._times)
+        else:
+            self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail: the server closed the connection early."""
         self._fail(f"the connection broke: {exc}")
 
+    def _send(self) -> None:
+        request = self._load.request()
+        self._start = self._loop.time()
+        self._transport.write(request)
+
     def _fail(self, reason: str) -> None:
-        if not self.count.done():
-            self.count.set_exception(RuntimeError(reason))
+        if not self.times.done():
+            self.times.set_exception(RuntimeError(reason))

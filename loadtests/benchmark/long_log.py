@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
@@ -10,7 +10,7 @@ import apsw
 
 from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import PUBLISH, authorization, event, log_end
-from loadtests.benchmark.figures import Figure, with_workers
+from loadtests.benchmark.figures import Figure, best_of, with_workers
 from loadtests.benchmark.servers import Server, service
 
 # The events of the log belong to this many apps, in turn.
@@ -28,40 +28,28 @@ FROM position, (SELECT * FROM entry WHERE sequence = 1)
 
 def long_log_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """Pages of 50 of one app at random positions, one after another (ms)."""
-    short, long = _log_folder(folder / "short", effort.short_log), _log_folder(folder / "long", effort.long_log)
+    short, long = log_folder(folder / "short", effort.short_log), log_folder(folder / "long", effort.long_log)
     for workers in effort.workers:
         with service(long, workers=workers) as ours, service(short, workers=workers) as bare:
             rounds = [
                 (_page_milliseconds(ours, effort), _page_milliseconds(bare, effort)) for _ in range(effort.rounds)
             ]
-        yield _figure(rounds, effort=effort, workers=workers)
+        name = f"page of 50 at {effort.long_log:,} entries / at {effort.short_log:,}{with_workers(workers)}"
+        yield best_of(name, [each[0] for each in rounds], bare=[each[1] for each in rounds], unit="ms")
 
 
-def _figure(rounds: Sequence[tuple[float, float]], *, effort: Effort, workers: int) -> Figure:
-    ours, bare = [each[0] for each in rounds], [each[1] for each in rounds]
-    return Figure(
-        name=f"page of 50 at {effort.long_log:,} entries / at {effort.short_log:,}{with_workers(workers)}",
-        ours=min(ours),
-        bare=min(bare),
-        ratio=min(ours) / min(bare),
-        unit="ms",
-        ours_rounds=ours,
-        bare_rounds=bare,
-    )
-
-
-def _log_folder(folder: Path, entries: int) -> Path:
-    """Create the folder of a service whose log has this many entries."""
+def log_folder(folder: Path, entries: int, *, apps: int = APPS) -> Path:
+    """Create the folder of a service whose log has this many entries, of these apps in turn."""
     folder.mkdir()
     with service(folder) as server:
         headers = {**authorization(server), "Content-Type": "application/json"}
         server.client.post(PUBLISH, content=event(app="bench-0"), headers=headers).raise_for_status()
         store = server.store
-    _fill(store, entries)
+    _fill(store, entries, apps=apps)
     return folder
 
 
-def _fill(path: Path, entries: int) -> None:
+def _fill(path: Path, entries: int, *, apps: int) -> None:
     """Write the rows into a closed log, and the indexes afterwards, which is faster."""
     db = apsw.Connection(str(path))
     db.execute("PRAGMA synchronous = OFF")
@@ -70,7 +58,7 @@ def _fill(path: Path, entries: int) -> None:
     db.execute("BEGIN")
     for name, _ in indexes:
         db.execute(f"DROP INDEX {name}")
-    db.execute(_FILL, {"after": 1, "through": entries, "apps": APPS})
+    db.execute(_FILL, {"after": 1, "through": entries, "apps": apps})
     for _, sql in indexes:
         db.execute(str(sql))
     db.execute("UPDATE log SET position = ?, time = (SELECT max(time) FROM entry)", (entries,))

@@ -13,7 +13,7 @@ import uvloop
 from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import FEED, TYPE, log_end
 from loadtests.benchmark.figures import Figure, comparison
-from loadtests.benchmark.load_generator import Load, Script, response_rate, wrk_rate
+from loadtests.benchmark.load_generator import Load, Script, responses, wrk_rate
 from loadtests.benchmark.servers import Server, bare_server
 
 Settings = Mapping[str, str]
@@ -87,7 +87,7 @@ def page_rate(url: str, headers: Mapping[str, str], *, status: int, seconds: flo
     fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **headers}.items())
     request = f"GET {parts.path}?{parts.query} HTTP/1.1\r\n{fields}\r\n".encode()
     load = Load(url, lambda: request, status=status, connections=CONNECTIONS, seconds=seconds)
-    return uvloop.run(response_rate(load))
+    return uvloop.run(responses(load)).rate
 
 
 def _rate_at_many_positions(server: Server, headers: Mapping[str, str], *, effort: Effort) -> float:

@@ -49,6 +49,10 @@ class Server(NamedTuple):
         """The memory of its workers that is no part of a file (MB)."""
         return self._kilobytes("Anonymous:") * 1_024 / 1_000_000
 
+    def cpu_seconds(self) -> float:
+        """The processor time of its first process and its workers so far (s)."""
+        return sum(cpu_seconds_of(pid) for pid in (self.pid, *_worker_pids(self.pid)))
+
     def _kilobytes(self, kind: str) -> int:
         return sum(_kilobytes_of(pid, kind) for pid in _worker_pids(self.pid))
 
@@ -60,6 +64,15 @@ def _kilobytes_of(pid: int, kind: str) -> int:
     except (FileNotFoundError, ProcessLookupError):
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith(kind))
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """The processor time of all threads of a process so far (s), 0 if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Peak:
@@ -135,12 +148,28 @@ def bare_server(
         if telemetry is None
         else "tests.service.telemetry.cost.observed_service:create"
     )
-    command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
-    command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    command = _granian(application, port=port, workers=workers)
     store = {"BARE_STORE": str(like.store), "BARE_ROWS": str(rows)} if like else {}
     settings = {"BARE_FOLDER": str(folder), "PYTHONPATH": str(_ROOT), **store, **(telemetry or {})}
-    with _running([*command, application], folder, settings, port=port, workers=workers) as server:
+    with _running(command, folder, settings, port=port, workers=workers) as server:
         yield server
+
+
+@contextmanager
+def bare_streams(folder: Path) -> Iterator[Server]:
+    """Run one worker of an application that sends each message to all open streams, on the service's HTTP server."""
+    port = _free_port()
+    command = _granian("loadtests.benchmark.bare_streams:create", port=port, workers=1)
+    # By default it accepts 1,024 connections at a time.
+    command = [*command, "--backpressure", "20000"]
+    with _running(command, folder, {"PYTHONPATH": str(_ROOT)}, port=port, workers=1) as server:
+        yield server
+
+
+def _granian(application: str, *, port: int, workers: int) -> Sequence[str]:
+    command = [str(_COMMANDS / "granian"), "--interface", "asgi", "--factory", "--loop", "uvloop", "--no-ws"]
+    command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    return [*command, application]
 
 
 @contextmanager
