@@ -5,7 +5,7 @@ import pytest
 from eventfeed.domain.errors import TailMoved
 from eventfeed.domain.feed import app_feed
 from eventfeed.domain.ports import ImportLog
-from tests.support.events import TTD, all_entries, entries, event
+from tests.support.events import TTD, all_entries, entries, event, look_up
 
 NAME = "abcdefghij12"
 
@@ -48,6 +48,6 @@ async def test_log_that_has_adopted_a_start_is_empty(log: ImportLog) -> None:
     await log.adopt(NAME, log_start=20)
 
     assert [] == list(await all_entries(log))
-    assert {} == (await log.find([event()])).identities
+    assert {} == (await look_up(log, event())).identities
     assert 20 == await log.seek(10**15)
     assert 20 == await log.expire(before=10**15)

@@ -11,7 +11,7 @@ from eventfeed.settings import Settings
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.running import new_database, skip_without_emulator
 from tests.support.engines import ManualClock, new_name, open_sqlite_log, running_appender
-from tests.support.events import event, submission
+from tests.support.events import event, look_up, submission
 
 HOUR = 3_600 * 1_000_000
 DAY = 24 * HOUR
@@ -57,6 +57,6 @@ async def test_setting_is_the_identity_window_of_a_store(emulator_url: str, days
     async with (store := Store(settings, Telemetry())).open():
         old = Entry(sequence=1, time=store.clock() // 1_000 - 3_600_000_000, write_id="old", event=same)
         await store.log.append([old], after=0)
-        lookup = await store.log.find([same])
+        lookup = await look_up(store.log, same)
 
     assert is_found == (same.identity in lookup.identities)

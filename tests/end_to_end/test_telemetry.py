@@ -33,11 +33,11 @@ def test_trace_of_an_event_leads_from_publisher_to_reader(tmp_path: Path) -> Non
         (page_span,) = (span for span in receiver.spans if trace in span.links)
 
     assert traceparent == page[0]["traceparent"]
-    assert {"POST /events/api/v1/app", "append", "find"} == set(spans)
+    assert {"POST /events/api/v1/app", "append", "write"} == set(spans)
     assert spans["append"].parent == spans["POST /events/api/v1/app"].id
-    assert spans["find"].parent == spans["append"].id
+    assert spans["write"].parent == spans["append"].id
     assert [{"db.system.name": "sqlite"}, {"eventfeed.engine": "sqlite"}] == [
-        spans[name].attributes for name in ("find", "append")
+        spans[name].attributes for name in ("write", "append")
     ]
     assert ("GET /events/api/v1/app/{org}/{app}", SERVER) == (page_span.name, page_span.kind)
     assert {

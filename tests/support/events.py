@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Sequence
 
 from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.ports import EventLog
+from eventfeed.domain.ports import EventLog, Head, Lookup, Plan
 from eventfeed.domain.principal import Method, Principal
 from eventfeed.domain.publishing import Submission
 
@@ -94,3 +94,40 @@ def submission(*events: Event, admin: bool = False) -> Submission:
 async def all_entries(log: EventLog) -> Sequence[Entry]:
     """Return every entry of the log."""
     return await log.follow(after=0, limit=1_000_000)
+
+
+async def look_up(log: EventLog, *events: Event) -> Lookup:
+    """Return the log's answer for a batch of these events, of which nothing is appended."""
+    lookups = list[Lookup]()
+
+    def note(lookup: Lookup, end: Head) -> Sequence[Entry]:  # noqa: ARG001  # of the port
+        lookups.append(lookup)
+        return ()
+
+    await log.append_new(events, tail=await log.head(), plan=note)
+    return lookups[0]
+
+
+async def planned(log: EventLog, events: Sequence[Event], *, tail: Head, plan: Plan) -> Sequence[Entry]:
+    """Return the entries of a plan, of which nothing is appended."""
+    entries = list[Entry]()
+
+    def note(lookup: Lookup, end: Head) -> Sequence[Entry]:
+        entries.extend(plan(lookup, end))
+        return ()
+
+    await log.append_new(events, tail=tail, plan=note)
+    return entries
+
+
+def new_entries(*events: Event, write_id: str = "m", time: int = 1_000_000) -> Plan:
+    """A plan for these events: it adds those that the log lacks."""
+
+    def plan(lookup: Lookup, end: Head) -> Sequence[Entry]:
+        new = (each for each in events if each.identity not in lookup.identities)
+        return [
+            entry(sequence, of=each, time=max(time, end.time), write_id=write_id)
+            for sequence, each in enumerate(new, start=end.end_offset + 1)
+        ]
+
+    return plan

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from eventfeed.domain.errors import NotDone, OutcomeUnknown
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.ports import EventLog, Head, ImportLog, Lookup, Scan, StoredEvent
+from eventfeed.domain.ports import EventLog, Head, ImportLog, Plan, Scan, StoredEvent
+from tests.support.events import planned
 
 # The time that the store asks for when it refuses an append.
 RETRY_SECONDS = 30
@@ -26,7 +27,10 @@ class Fault(enum.Enum):
 
 
 class FaultyLog:
-    """A log that forwards every call to `log`. Each append has the next fault of the plan, and none after its end."""
+    """A log that forwards every call to `log`. Each append has the next fault of the plan, and none after its end.
+
+    It plans and appends in two calls, so that a fault or another writer comes between.
+    """
 
     def __init__(self, log: EventLog, *plan: Fault) -> None:
         self._log, self.plan = log, deque(plan)
@@ -60,6 +64,12 @@ class FaultyLog:
             case Fault.REFUSAL:
                 raise NotDone("The store refused it: status 429.", retry_seconds=RETRY_SECONDS)
 
+    async def append_new(self, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
+        """Plan without an append, and append the result."""
+        entries = await planned(self._log, events, tail=tail, plan=plan)
+        if entries:
+            await self.append(entries, after=entries[0].sequence - 1)
+
     async def deliver_late(self) -> None:
         """Execute the late request."""
         assert self._late is not None
@@ -83,10 +93,6 @@ class FaultyLog:
         """See `EventLog.scan`."""
         self.scans += 1
         return await self._log.scan(feed, after=after, through=through, limit=limit)
-
-    async def find(self, events: Sequence[Event]) -> Lookup:
-        """See `EventLog.find`."""
-        return await self._log.find(events)
 
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""

@@ -83,7 +83,7 @@ class Meter:
         ]
         actions: list[tuple[str, Callable[[], Awaitable[object]]]] = [
             ("end of the log", self._log.head),
-            (f"lookup of {LOOKUP_EVENTS} new events", lambda: self._log.find(new)),
+            (f"lookup of {LOOKUP_EVENTS} new events", lambda: self._log.append_new(new, tail=head, plan=lambda *_: ())),
             ("log start", lambda: self._log.seek(head.time)),
         ]
         if newest:

@@ -51,6 +51,10 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     owners: Mapping[str, App]
 
 
+# Returns the entries of a batch that the log lacks, numbered from the end of the log that it is called with.
+Plan = Callable[[Lookup, Head], Sequence[Entry]]
+
+
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
     """Entries in order, the last position examined for them, and the log start after the scan.
 
@@ -94,6 +98,16 @@ class EventLog(Protocol):
         """
         ...
 
+    def append_new(self, events: Sequence[Event], *, tail: Head, plan: Plan) -> Awaitable[None]:
+        """Look up `events`, and append the entries that `plan` returns for the answer and for an end of the log.
+
+        The end is `tail`, or a later one that the engine has read. No other entry comes between the lookup, for which
+        an engine may leave out identities of old entries, and the append. `plan` is called at most once, in any thread;
+        without a call, or if it raises, nothing is written. Raises as `append` does, and `TailMoved` if the log ends
+        before `tail`.
+        """
+        ...
+
     def follow(self, *, after: int, limit: int) -> Awaitable[Sequence[Entry]]:
         """Return at most `limit` entries that come right after `after`, of any feed, in order."""
         ...
@@ -105,10 +119,6 @@ class EventLog(Protocol):
         engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions on
         `COMPUTED_FIELDS` are the caller's to check.
         """
-        ...
-
-    def find(self, events: Sequence[Event]) -> Awaitable[Lookup]:
-        """Look up these events among the entries in the store. An engine may leave out identities of old entries."""
         ...
 
     def seek(self, time: int) -> Awaitable[int]:

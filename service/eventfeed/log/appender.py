@@ -1,8 +1,10 @@
 """The appender: the only part of a process that appends to the log.
 
 Submissions wait in a bounded queue. While one batch is written the next one grows, so many publishers share one durable
-write. A batch is planned for a known end of the log and appended right after it. If another writer has appended since,
-the append fails: so no other writer can store the same identity, or become the owner of the same instance, in between.
+write. A batch is planned for an end of the log and appended right after it: in one transaction, or so that the append
+fails if another writer has appended since. So no other writer can store the same identity, or become the owner of the
+same instance, in between. The end may be after the tail, where other processes have written: then the tail reads what
+they wrote before it moves past the batch.
 
 After a failed or unconfirmed append the appender reads the positions of the batch. If the entries there have its write
 id, the batch is stored. If they have another write id, another writer was first, and the batch is planned again. If
@@ -17,14 +19,13 @@ import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
-from typing import NamedTuple, assert_never
 
 from eventfeed.backoff import Backoff
 from eventfeed.domain.errors import LogDamaged, NotDone, StoreUnusable, TailMoved, Unavailable
-from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.ports import EventLog, Head, StoredEvent
-from eventfeed.domain.publishing import BatchPlan, NewEvent, Receipt, Submission, plan_batch
+from eventfeed.domain.event import Entry
+from eventfeed.domain.ports import EventLog
+from eventfeed.domain.publishing import Receipt, Submission
+from eventfeed.log.batch import Batch, Outcome
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.doubt import Doubt, explain, without_turn
 from eventfeed.log.memory.tail import Tail
@@ -65,9 +66,8 @@ class Appender:
         self._queue_events = 0
         self._queue_bytes = 0
         self._has_work = asyncio.Event()
-        # The batch under way, and True once some of its events are stored.
+        # The publishes of the batch under way.
         self._batch: Sequence[PendingPublish] = ()
-        self._is_partly_in = False
         self._doubt = Doubt(self._refuse_publishes)
         self._usability = usability_of_log(log, tail)
 
@@ -98,18 +98,10 @@ class Appender:
         self._has_work.set()
         return pending.receipts
 
-    def require_accurate_clock(self) -> None:
-        """Raise `Unavailable` while this machine's clock is known to be wrong."""
-        clock = self._clock
-        if clock.wall() not in clock.checked:
-            clock.check()
-        if not clock.is_accurate:
-            raise Unavailable(clock.describe(), retry_seconds=5)
-
     async def require_usable(self) -> None:
         """Raise `Unavailable`, with the reason, while the store or this machine's clock allows no append."""
         await self._usability.require_usable()
-        self.require_accurate_clock()
+        self._clock.require_accurate()
 
     async def run(self) -> None:
         """Write batches until cancelled; then fail the publishes still in the queue."""
@@ -179,7 +171,7 @@ class Appender:
             self._has_work.clear()
         return batch
 
-    async def _commit_observed(self, batch: "Sequence[PendingPublish]") -> Sequence["_Outcome"]:
+    async def _commit_observed(self, batch: "Sequence[PendingPublish]") -> Sequence[Outcome]:
         """Commit a batch, with its span and measurements."""
         began, submissions = asyncio.get_running_loop().time(), [pending.submission for pending in batch]
         waits = [began - pending.since for pending in batch]
@@ -187,88 +179,79 @@ class Appender:
         with self._telemetry.batch_started(self._log.engine, waits=waits, traceparents=traceparents):
             return await self._commit(submissions)
 
-    async def _commit(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
+    async def _commit(self, submissions: Sequence[Submission]) -> Sequence[Outcome]:
         """Write a batch; return the outcome of each submission. A failure says what is known of the events."""
-        self._is_partly_in = False
+        batch = Batch(submissions, clock=self._clock, write_id=self._new_write_id())
         try:
-            return await self._plan_and_write(submissions)
+            return await self._plan_and_write(batch)
         except (StoreUnusable, LogDamaged):
             self._telemetry.batch_failed(self._log.engine, "unusable")
             raise
         except Unavailable as failure:
-            may_be_stored = self._is_partly_in or self._doubt.failure is not None
+            may_be_stored = batch.is_partly_in or self._doubt.failure is not None
             self._telemetry.batch_failed(self._log.engine, "unknown" if may_be_stored else "not_done")
             raise explain(failure, may_be_stored=may_be_stored) from failure
         finally:
             if self._doubt.failure is not None:
                 self._doubt.end()
 
-    async def _plan_and_write(self, submissions: Sequence[Submission]) -> Sequence["_Outcome"]:
+    async def _plan_and_write(self, batch: Batch) -> Sequence[Outcome]:
         """Plan and write a batch, again after each lost race."""
-        events = [event for submission in submissions for event in submission.events]
-        budget, write_ids, began = RetryBudget(self._random), set[str](), asyncio.get_running_loop().time()
-        while True:
-            base, write_id = self._tail.head, self._new_write_id()
-            write_ids.add(write_id)
-            with self._telemetry.store_span("find", engine=self._log.engine):
-                lookup = await self._log.find(events)
-            plan = plan_batch(submissions, lookup)
-            entries = self._assign_positions(plan.events, base=base, write_id=write_id)
-            self.require_accurate_clock()
-            if await self._write(entries, budget):
-                seconds = asyncio.get_running_loop().time() - began
-                self._telemetry.batch_written(self._log.engine, events=len(entries), seconds=seconds)
-                await self._read_up_to(max((each.sequence for each in lookup.identities.values()), default=0))
-                return _outcomes(submissions, plan, write=_WrittenBatch(entries=entries, write_ids=write_ids))
+        budget, began = RetryBudget(self._random), asyncio.get_running_loop().time()
+        while not await self._write(batch, budget):
             self._telemetry.race_lost(self._log.engine)
             await budget.wait(at_most=RACE_SECONDS_MAX)
             await self._tail.refresh(past=self._tail.head.end_offset + 1)
+            batch.restart(self._new_write_id())
+        seconds = asyncio.get_running_loop().time() - began
+        self._telemetry.batch_written(self._log.engine, events=batch.size, seconds=seconds)
+        return batch.outcomes()
 
-    async def _read_up_to(self, position: int) -> None:
-        """Read up to a stored event, which another process may have written, before its receipt is sent."""
-        if position > self._tail.head.end_offset:
-            await self._tail.refresh(past=position)
+    async def _write(self, batch: Batch, budget: "RetryBudget") -> bool:
+        """Plan a batch and write it. Return False if a position has another write id, True if all entries are stored.
 
-    def _assign_positions(self, events: Sequence[Event], *, base: Head, write_id: str) -> Sequence[Entry]:
-        time = max(self._clock.wall() // 1_000, base.time)
-        return [
-            Entry(
-                sequence=sequence,
-                time=time,
-                write_id=write_id,
-                event=event if event.future_time is None else event.registered(time),
-            )
-            for sequence, event in enumerate(events, start=base.end_offset + 1)
-        ]
-
-    async def _write(self, entries: Sequence[Entry], budget: "RetryBudget") -> bool:
-        """Write entries at their positions. Return False if a position has another write id, True if all are stored."""
-        while entries:
-            after = entries[0].sequence - 1
+        Entries whose write has no known outcome are written again as they are, at the same positions.
+        """
+        append = functools.partial(self._log.append_new, batch.events, tail=self._tail.head, plan=batch.plan)
+        while True:
             try:
-                await self._log.append(entries, after=after)
-                self._usability.appended = asyncio.get_running_loop().time()
-                if self._usability.fault is not None:
-                    self._usability.confirm()
-                actual = entries
+                with self._telemetry.store_span("write", engine=self._log.engine):
+                    await append()
+                actual = batch.rest
+                self._note_append(actual)
             except (StoreUnusable, LogDamaged):
                 raise
             except Unavailable as failure:
-                if isinstance(failure, TailMoved) and failure.actual < after:
+                if isinstance(failure, TailMoved) and failure.actual < failure.expected:
                     return False  # the next look at the end explains it: an older copy may have been restored
+                if not batch.is_planned:
+                    raise
                 self._doubt.note(failure)
-                actual = await self._read_positions(after=after, limit=len(entries))
-            if not actual:
+                actual = await self._read_positions(after=batch.after, limit=len(batch.rest))
+            if batch.rest and not actual:
                 await budget.wait(reason=self._doubt.failure)
-                continue
-            self._tail.advance(actual)
-            own = [entry for entry in actual if entry.write_id == entries[0].write_id]
-            self._is_partly_in = self._is_partly_in or bool(own)
-            if len(own) < len(actual):
-                self._doubt.end()  # another writer has the position, so no earlier request can take it
+            elif not await self._verify(batch, actual):
                 return False
-            entries = entries[len(own) :]
-        return True
+            if not batch.rest:
+                return True
+            append = functools.partial(self._log.append, batch.rest, after=batch.after)
+
+    def _note_append(self, entries: Sequence[Entry]) -> None:
+        """Note that the store takes appends, if it has taken one."""
+        if entries:
+            self._usability.appended = asyncio.get_running_loop().time()
+            if self._usability.fault is not None:
+                self._usability.confirm()
+
+    async def _verify(self, batch: Batch, actual: Sequence[Entry]) -> bool:
+        """Move the tail past the entries at the positions of a batch. Return False if others than its own are there."""
+        is_own = batch.note_stored(actual)
+        if not is_own:
+            self._doubt.end()  # another writer has the position, so no earlier request can take it
+        # Other processes may have written what comes before, and what a batch without new events repeats.
+        await self._tail.read_up_to(actual[0].sequence - 1 if actual else batch.repeats_up_to)
+        self._tail.advance(actual)
+        return is_own
 
     async def _read_positions(self, *, after: int, limit: int) -> Sequence[Entry]:
         """Return the entries at these positions, or none if the store does not respond: `append` is tried again."""
@@ -288,7 +271,7 @@ class PendingPublish:
         self.since = loop.time()
         self.receipts: asyncio.Future[Sequence[Receipt]] = loop.create_future()
 
-    def resolve(self, outcome: "_Outcome") -> None:
+    def resolve(self, outcome: Outcome) -> None:
         """Set the outcome, unless the publisher was cancelled or already has one."""
         if self.receipts.done():
             return
@@ -315,33 +298,3 @@ class RetryBudget:
             because = f" {reason}" if reason else ""
             raise Unavailable(f"The log did not confirm the events in time.{because}", retry_seconds=2)
         await asyncio.sleep(self._backoff.next_delay(at_most=at_most))
-
-
-class _WrittenBatch(NamedTuple):
-    """The entries that a batch wrote, and the write ids of all its attempts."""
-
-    entries: Sequence[Entry]
-    write_ids: AbstractSet[str]
-
-    def receipt(self, event: Event, stored_or_new: StoredEvent | NewEvent) -> Receipt:
-        """Return an event's receipt. A stored event is a duplicate unless an attempt of this batch wrote it."""
-        match stored_or_new:
-            case StoredEvent(sequence=sequence, time=time, write_id=write_id):
-                duplicate = write_id not in self.write_ids
-            case NewEvent(index=index, is_repeat=duplicate):
-                sequence, time = self.entries[index].sequence, self.entries[index].time
-            case _:
-                assert_never(stored_or_new)
-        return Receipt(identity=event.identity, sequence=sequence, time=time, duplicate=duplicate)
-
-
-_Outcome = Sequence[Receipt] | Exception
-
-
-def _outcomes(submissions: Sequence[Submission], plan: BatchPlan, *, write: _WrittenBatch) -> Sequence[_Outcome]:
-    return [
-        outcome
-        if isinstance(outcome, Exception)
-        else [write.receipt(event, each) for event, each in zip(submission.events, outcome, strict=True)]
-        for submission, outcome in zip(submissions, plan.outcomes, strict=True)
-    ]

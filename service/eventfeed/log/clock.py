@@ -12,6 +12,7 @@ import os
 import time
 from pathlib import Path
 
+from eventfeed.domain.errors import NotDone
 from eventfeed.domain.ports import CLOCK_SECOND, Clock
 
 _log = logging.getLogger(__name__)
@@ -75,6 +76,13 @@ class MachineClock:
         if self.is_accurate != was_accurate:
             _log.warning("%s", self.describe())
         self.checked = range(wall, wall + CLOCK_SECOND)
+
+    def require_accurate(self) -> None:
+        """Raise `NotDone` while the clock is known to be wrong."""
+        if self.wall() not in self.checked:
+            self.check()
+        if not self.is_accurate:
+            raise NotDone(self.describe(), retry_seconds=5)
 
     def describe(self) -> str:
         """Return a sentence on the last comparison, for operators."""

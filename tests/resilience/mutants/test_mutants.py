@@ -27,7 +27,10 @@ class Mutant(NamedTuple):
 
 
 APPENDER = "tests/service/log/test_appender.py"
+APPEND_NEW = "tests/service/log/sqlite/test_append_new.py"
 CONFORMANCE = "tests/conformance"
+# The beginning of an append of new events on SQLite.
+TRANSACTION = "        with transaction(db, writes=True):\n"
 MUTANTS = {
     "append without a check of the tail": Mutant(
         "log/sqlite/log.py",
@@ -54,26 +57,43 @@ MUTANTS = {
         "tests/service/log/test_reader.py",
     ),
     "no duplicate check after a lost race": Mutant(
-        "log/appender.py",
-        "                lookup = await self._log.find(events)\n",
-        "                lookup = await self._log.find(events if len(write_ids) == 1 else [])\n",
+        "log/batch.py",
+        "plan_batch(self._submissions, lookup), max(",
+        "plan_batch(self._submissions, lookup if len(self._write_ids) < 2 else Lookup(identities={}, owners={})), max(",
         APPENDER,
     ),
-    "identity checked against another tail than the append's": Mutant(
-        "log/appender.py",
-        "            plan = plan_batch(submissions, lookup)\n",
-        "            plan, base = plan_batch(submissions, lookup), self._tail.head\n",
-        APPENDER,
+    "identity checked before the transaction of the append": Mutant(
+        "log/sqlite/log.py",
+        f"{TRANSACTION}            head = _head(db)\n            if head.end_offset < tail",
+        f"        early, make = _find(db, events), plan\n        plan = lambda _, end: make(early, end)\n"
+        f"{TRANSACTION}            head = _head(db)\n            if head.end_offset < tail",
+        APPEND_NEW,
+    ),
+    "numbered before the transaction": Mutant(
+        "log/sqlite/log.py", "plan(_find(db, events), head)", "plan(_find(db, events), tail)", APPEND_NEW
+    ),
+    "appended to a log that ends before the tail": Mutant(
+        "log/sqlite/log.py",
+        "            if head.end_offset < tail.end_offset:\n",
+        "            if False:\n",
+        APPEND_NEW,
+    ),
+    "Cosmos DB: identity checked against another tail than the append's": Mutant(
+        "log/cosmos/log.py",
+        "        if entries := plan(await self.find(events), tail):\n",
+        "        lookup = await self.find(events)\n        tail = await self.head()\n"
+        "        if entries := plan(lookup, tail):\n",
+        f"{CONFORMANCE}/test_append_new.py",
     ),
     "success assumed after a timeout": Mutant(
         "log/appender.py",
-        "                actual = await self._read_positions(after=after, limit=len(entries))\n",
-        "                actual = entries\n",
+        "                actual = await self._read_positions(after=batch.after, limit=len(batch.rest))\n",
+        "                actual = batch.rest\n",
         APPENDER,
     ),
     "a retry with other submissions": Mutant(
         "log/appender.py",
-        "                await budget.wait(reason=self._doubt.failure)\n                continue\n",
+        "                await budget.wait(reason=self._doubt.failure)\n",
         "                await budget.wait(reason=self._doubt.failure)\n                return False\n",
         APPENDER,
     ),
@@ -85,13 +105,13 @@ MUTANTS = {
     ),
     "a doubt kept after it is resolved": Mutant(
         "log/appender.py",
-        "                self._doubt.end()  # another",
-        "                # another",
+        "            self._doubt.end()  # another",
+        "            pass  # another",
         "tests/service/log/test_doubt.py",
     ),
     "nothing written said of events that may be stored": Mutant(
         "log/appender.py",
-        "may_be_stored = self._is_partly_in or self._doubt.failure is not None",
+        "may_be_stored = batch.is_partly_in or self._doubt.failure is not None",
         "may_be_stored = False",
         "tests/service/log/test_doubt.py",
     ),
@@ -102,15 +122,15 @@ MUTANTS = {
         f"{CONFORMANCE}/test_expire.py",
     ),
     "registration time from the clock alone": Mutant(
-        "log/appender.py",
-        "max(self._clock.wall() // 1_000, base.time)",
+        "log/batch.py",
+        "max(self._clock.wall() // 1_000, end.time)",
         "self._clock.wall() // 1_000",
         APPENDER,
     ),
     "append by a wrong clock": Mutant(
-        "log/appender.py",
-        "        if not clock.is_accurate:\n",
-        "        if False:\n",
+        "log/batch.py",
+        "        self._clock.require_accurate()\n",
+        "",
         APPENDER,
     ),
     "deletion by a wrong clock": Mutant(
@@ -126,8 +146,8 @@ MUTANTS = {
         "tests/service/log/test_retention.py",
     ),
     "receipt sent before the tail has the event": Mutant(
-        "log/appender.py",
-        "        if position > self._tail.head.end_offset:\n",
+        "log/memory/tail.py",
+        "        if position > self.head.end_offset:\n",
         "        if False:\n",
         APPENDER,
     ),

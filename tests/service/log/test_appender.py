@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from eventfeed.domain.errors import EventConflict, ForeignSource, LogDamaged, Unavailable
-from eventfeed.domain.event import App, Entry, Event
-from eventfeed.domain.ports import EventLog, Lookup
+from eventfeed.domain.event import App, Entry
+from eventfeed.domain.ports import EventLog
 from eventfeed.log import appender as module
 from tests.support.engines import ManualClock, running_appender
 from tests.support.events import all_entries, entries, entry, event, submission
@@ -154,12 +154,11 @@ async def test_tail_refresh_between_lookup_and_append_does_not_hide_a_duplicate(
     same = event("a", instance=1)
 
     class OvertakenLog(FaultyLog):
-        async def find(self, events: Sequence[Event]) -> Lookup:
-            result = await super().find(events)
-            if (await log.head()).end_offset == 0:
+        async def append(self, entries: Sequence[Entry], *, after: int) -> None:
+            if not self.appends:
                 await log.append([entry(1, of=same, write_id="other", time=clock.now)], after=0)
                 await tail.refresh(past=1)
-            return result
+            await super().append(entries, after=after)
 
     async with running_appender(OvertakenLog(log), clock=clock) as (appender, tail):
         (receipt,) = await appender.publish(submission(same))
@@ -278,6 +277,41 @@ async def test_event_with_a_receipt_is_in_the_tail(log: EventLog, clock: ManualC
     assert 4 == tail.head.end_offset
 
 
+async def test_tail_reads_what_other_processes_wrote_before_an_append(log: EventLog, clock: ManualClock) -> None:
+    """The tail passes no entry that it has not read, and readers get all of them from memory."""
+    async with running_appender(log, clock=clock) as (appender, tail):
+        await log.append(others := entries(1, 3), after=0)
+        (receipt,) = await appender.publish(submission(new := event()))
+        in_memory = tail.entries_after(0) or ()
+
+    assert (4, 4, False) == (tail.head.end_offset, receipt.sequence, receipt.duplicate)
+    assert [*(each.event for each in others), new] == [each.event for each in in_memory]
+
+
+async def test_event_is_not_registered_before_an_entry_of_another_process(log: EventLog, clock: ManualClock) -> None:
+    """Its time is at least that of the entry before it, which this process has not read when the publish arrives."""
+    async with running_appender(log, clock=clock) as (appender, _):
+        await log.append([entry(1, time=clock.now + 3_000_000)], after=0)
+        (receipt,) = await appender.publish(submission(event()))
+
+    assert (2, clock.now + 3_000_000) == (receipt.sequence, receipt.time)
+
+
+@pytest.mark.parametrize("fault", [Fault.RESPONSE_LOST, Fault.REQUEST_LOST, Fault.FIRST_ONLY])
+async def test_unknown_outcome_after_entries_of_another_process_writes_each_event_once(
+    log: EventLog, clock: ManualClock, fault: Fault
+) -> None:
+    """The positions that are looked up follow the end that the batch was planned for, and the tail reads up to it."""
+    events = [event(), event()]
+    async with running_appender(FaultyLog(log, fault, fault), clock=clock) as (appender, tail):
+        await log.append(others := entries(1, 3), after=0)
+        receipts = await appender.publish(submission(*events))
+
+    assert [*(each.event for each in others), *events] == [each.event for each in await all_entries(log)]
+    assert [(4, False), (5, False)] == [(each.sequence, each.duplicate) for each in receipts]
+    assert 5 == tail.head.end_offset
+
+
 async def test_stop_fails_publishes_that_wait(log: EventLog, clock: ManualClock) -> None:
     """A publisher does not wait for a receipt from an appender that has stopped."""
     async with running_appender(FaultyLog(log, *[Fault.REQUEST_LOST] * 99), clock=clock) as (appender, _):
@@ -309,9 +343,9 @@ async def test_clock_skew_beyond_the_limit_is_unavailable(
         with pytest.raises(Unavailable, match=f"60 s {side}"):
             await appender.publish(submission(same))
         with pytest.raises(Unavailable, match="clock"):
-            appender.require_accurate_clock()
+            clock.require_accurate()
         clock.now -= step
-        appender.require_accurate_clock()
+        clock.require_accurate()
         (receipt,) = await appender.publish(submission(same))
 
     assert (1, False) == (receipt.sequence, receipt.duplicate)

@@ -7,7 +7,7 @@ import pytest
 
 from eventfeed.domain.errors import NotDone, OutcomeUnknown, StoreAway, StoreUnusable, TailMoved, Unavailable
 from eventfeed.domain.event import Entry, Event
-from eventfeed.domain.ports import EventLog, Head, Lookup
+from eventfeed.domain.ports import EventLog, Head, Plan
 from eventfeed.domain.publishing import Receipt
 from eventfeed.log import appender as appender_module
 from eventfeed.log import doubt
@@ -22,10 +22,10 @@ class AwayLog(FaultyLog):
 
     failure: Unavailable | None = None
 
-    async def find(self, events: Sequence[Event]) -> Lookup:
-        """Fail, or find."""
+    async def append_new(self, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
+        """Fail, or append."""
         self._fail()
-        return await super().find(events)
+        await super().append_new(events, tail=tail, plan=plan)
 
     async def head(self) -> Head:
         """Fail, or return the ends."""

@@ -32,7 +32,7 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, TailMoved
 from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.ports import Head, Lookup, Scan, StoredEvent
+from eventfeed.domain.ports import Head, Lookup, Plan, Scan, StoredEvent
 from eventfeed.log.cosmos.check import LogCheck
 from eventfeed.log.cosmos.containers import COMMITS, OWNERS, RECORDS
 from eventfeed.log.cosmos.damage import Damage, DamagedAt, unless_damaged
@@ -151,6 +151,11 @@ class CosmosLog:
             self._segments.observe(End(document["last"], document["time"]))
         self._can_append = True
 
+    async def append_new(self, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
+        """See `EventLog.append_new`. An entry of another writer after `tail` makes the append fail."""
+        if entries := plan(await self.find(events), tail):
+            await self.append(entries, after=tail.end_offset)
+
     @with_deadline
     @unless_damaged
     async def follow(self, *, after: int, limit: int) -> Sequence[Entry]:
@@ -177,7 +182,7 @@ class CosmosLog:
     @with_deadline
     @unless_damaged
     async def find(self, events: Sequence[Event]) -> Lookup:
-        """See `EventLog.find`."""
+        """Look up these events among the entries of the identity window."""
         costs = self._database.costs
         before = costs["find"].units
         stored_events = await self._find_identities(

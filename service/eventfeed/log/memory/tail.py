@@ -76,6 +76,11 @@ class Tail:
             await self._refreshing.run(self._read_end)
         return self.head
 
+    async def read_up_to(self, position: int) -> None:
+        """Read the entries up to a position that the store has: other processes may have written them."""
+        if position > self.head.end_offset:
+            await self.refresh(past=position)
+
     async def reach(self, position: int) -> None:
         """Refresh until the log reaches a position of another process, or no replica of the store can lag so long."""
         deadline = time.monotonic() + self._log.lag_seconds_max

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
+import apsw
+
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.ports import Head, Lookup, Scan
+from eventfeed.domain.ports import Head, Lookup, Plan, Scan
 from eventfeed.log.entry_check import EntryCheck
 from eventfeed.log.sqlite.check import integrity_faults
 from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
@@ -59,7 +61,8 @@ class SqliteLog:
         follower = self._follower = ConnectionPool(files, count=1, writes=False)
         readers = self._readers = ConnectionPool(files, count=READER_THREADS, writes=False)
         prober = self._prober = ConnectionPool(files, count=1, writes=True)
-        self.append, self.find, self.expire = writer.bind(_append), writer.bind(_find), writer.bind(_expire)
+        self.append, self.append_new = writer.bind(_append), writer.bind(_append_new)
+        self.expire = writer.bind(_expire)
         self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
         self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
         self.probe = prober.bind(_probe)
@@ -138,8 +141,29 @@ def _append(db: StoreConnection, entries: Sequence[Entry], *, after: int) -> Non
         head = _head(db)
         if head.end_offset != after:
             raise TailMoved(expected=after, actual=head.end_offset)
-        insert_entries(db, entries)
-        db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
+        _insert(db, entries)
+
+
+def _append_new(db: StoreConnection, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
+    try:
+        with transaction(db, writes=True):
+            head = _head(db)
+            if head.end_offset < tail.end_offset:
+                raise TailMoved(expected=tail.end_offset, actual=head.end_offset)
+            if entries := plan(_find(db, events), head):
+                _insert(db, entries)
+    except apsw.BusyError:  # the transaction has not begun, which repeats do not need
+        with transaction(db, writes=False):
+            lookup = _find(db, events)
+            if not lookup.identities.keys() >= {event.identity for event in events}:
+                raise
+            plan(lookup, _head(db))
+        db.require_in_place()
+
+
+def _insert(db: StoreConnection, entries: Sequence[Entry]) -> None:
+    insert_entries(db, entries)
+    db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
 def _adopt(db: StoreConnection, name: str, *, log_start: int) -> None:
@@ -182,16 +206,13 @@ def _reach(db: StoreConnection, search: Search, *, after: int, through: int) -> 
 def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:
     digests = [event.identity.digest() for event in events]
     identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
-    with transaction(db, writes=False):
-        entries = select_stored_events(db, list(identities))
-        # Two events with one identity may name different instances.
-        new = (event for digest, event in zip(digests, events, strict=True) if digest not in entries)
-        instances = {event.instance for event in new if event.instance is not None}
-        owners = {
-            row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
-        }
-    if len(entries) == len(identities):  # nothing is left to append, and an append would check the files
-        db.require_in_place()
+    entries = select_stored_events(db, list(identities))
+    # Two events with one identity may name different instances.
+    new = (event for digest, event in zip(digests, events, strict=True) if digest not in entries)
+    instances = {event.instance for event in new if event.instance is not None}
+    owners = {
+        row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
+    }
     return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
 
 

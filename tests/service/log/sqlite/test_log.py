@@ -30,7 +30,7 @@ from eventfeed.log.sqlite.rows import STORED_EVENTS
 from eventfeed.log.sqlite.statements import plan_search, reach_statement, scan_statement
 from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
-from tests.support.events import TTD, all_entries, caller, entries, entry, event
+from tests.support.events import TTD, all_entries, caller, entries, entry, event, look_up
 
 # More large entries than fit into the bytes of a page.
 PAGE_ENTRIES = PAGE_BYTES_MAX // 64_000
@@ -159,8 +159,8 @@ async def test_batch_of_any_size_is_written_and_found_at_once(log: SqliteLog, co
     """Each event has its sequence and its identity, and its app owns its instance."""
     new_entries = entries(1, count)
     await log.append(new_entries, after=0)
-    lookup = await log.find([*(each.event for each in new_entries), event()])
-    owners = await log.find([event(instance=int(new_entries[-1].event.identity.id.partition("-")[2]))])
+    lookup = await look_up(log, *(each.event for each in new_entries), event())
+    owners = await look_up(log, event(instance=int(new_entries[-1].event.identity.id.partition("-")[2])))
 
     assert new_entries == await all_entries(log)
     assert {each.event.identity: each.sequence for each in new_entries} == {
