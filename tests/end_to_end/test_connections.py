@@ -23,6 +23,26 @@ QUICK_COMMAND = (
     "from eventfeed.cli import main, server; server.HEAD_SECONDS_MAX = server.TAKE_SECONDS_MAX = 1; main()",
 )
 
+# A worker with a shorter limit for each part of a response. The system's own limit, which the command sets, is longer.
+IMPATIENT_WORKER = "from eventfeed.http.reading import sending; sending.SEND_SECONDS_MAX = 1"
+IMPATIENT_COMMAND = (
+    sys.executable,
+    "-c",
+    "from eventfeed.cli import main, server; server.TAKE_SECONDS_MAX = 3_600; main()",
+)
+STREAMS_MAX = 5
+
+
+@pytest.fixture(scope="module")
+def impatient_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """A service with 4 MB of events that cuts off a client which takes nothing for one second."""
+    folder = tmp_path_factory.mktemp("impatient")
+    (folder / "sitecustomize.py").write_text(IMPATIENT_WORKER)
+    settings = {"PYTHONPATH": str(folder), "EVENTFEED_CALLER_STREAMS": str(STREAMS_MAX)}
+    with running_service(folder / "service", command=IMPATIENT_COMMAND, **settings) as service:
+        publish_large_events(service)
+        yield service
+
 
 @pytest.fixture(scope="module")
 def quick_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
@@ -73,18 +93,60 @@ def test_connection_without_a_complete_request_is_closed(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the socket option")
 def test_client_that_reads_nothing_is_cut(quick_service: RunningService) -> None:
     """The connection is reset in the middle of the page, although the client acknowledges probes."""
-    publish = bearer(quick_service.token(PUBLISH_SCOPE))
-    for _ in range(2):
-        events = [cloud_event("big", data="x" * 20_000) for _ in range(100)]
-        quick_service.client.post(APP_PATH, json=events, headers=publish).raise_for_status()
-    token = quick_service.token("altinn:events/ttd").encode()
-    request = (
-        b"GET /events/api/v1/app/ttd/big?after=0&size=1000 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n"
-    )
-    with connection(quick_service, request % token) as client:
+    publish_large_events(quick_service)
+    with connection(quick_service, large_request(quick_service)) as client:
         wait_until(lambda: connections_of(quick_service, client) == 0)
         with pytest.raises(ConnectionResetError):
             read_to_end(client)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its connections in a file")
+def test_stream_whose_client_reads_nothing_holds_its_slot_until_its_connection_is_gone(
+    impatient_service: RunningService,
+) -> None:
+    """The service resets the connection itself, and has no more connections with streams than slots."""
+    request = large_request(impatient_service, b"Accept: text/event-stream\r\n")
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connection(impatient_service, request)) for _ in range(STREAMS_MAX)]
+        statuses = [status_of(client) for client in clients]
+        refusal = status_of(stack.enter_context(connection(impatient_service, request)))
+        wait_until(lambda: status_of(stack.enter_context(connection(impatient_service, request))) == 200)
+        open_when_accepted = sum(connections_of(impatient_service, client) for client in clients)
+        wait_until(lambda: sum(connections_of(impatient_service, client) for client in clients) == 0)
+        with pytest.raises(ConnectionResetError):
+            read_to_end(clients[0])
+
+    assert ([200] * STREAMS_MAX, 429) == (statuses, refusal)
+    assert open_when_accepted < STREAMS_MAX
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists its connections in a file")
+def test_connection_of_a_large_page_that_its_client_does_not_read_is_reset(impatient_service: RunningService) -> None:
+    """The service does not leave it to the operating system: a client that takes a little would keep it open."""
+    with connection(impatient_service, large_request(impatient_service)) as client:
+        wait_until(lambda: connections_of(impatient_service, client) == 0)
+        with pytest.raises(ConnectionResetError):
+            read_to_end(client)
+
+
+def publish_large_events(service: RunningService) -> None:
+    """Publish more bytes than the buffers of a connection hold."""
+    publish = bearer(service.token(PUBLISH_SCOPE))
+    for _ in range(2):
+        events = [cloud_event("big", data="x" * 20_000) for _ in range(100)]
+        service.client.post(APP_PATH, json=events, headers=publish).raise_for_status()
+
+
+def large_request(service: RunningService, headers: bytes = b"") -> bytes:
+    """A request for these events."""
+    target = b"/events/api/v1/app/ttd/big?after=0&size=1000"
+    head = b"GET %b HTTP/1.1\r\nHost: x\r\n%bAuthorization: Bearer %b\r\n\r\n"
+    return head % (target, headers, service.token("altinn:events/ttd").encode())
+
+
+def status_of(client: socket.socket) -> int:
+    """The status of a response, of which nothing more is read."""
+    return int(client.recv(len("HTTP/1.1 200")).split()[1])
 
 
 def connections_of(service: RunningService, client: socket.socket) -> int:

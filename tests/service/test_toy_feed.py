@@ -33,7 +33,7 @@ from tests.emulator.running import open_new_log
 from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log
 from tests.support.events import TTD, entry, event
-from tests.support.reading import read_page, reading_limits
+from tests.support.reading import keep_connection, read_page, reading_limits
 from tests.support.requests import http_request
 
 SKD = App(org="skd", name="bolig")
@@ -235,7 +235,7 @@ async def test_page_of_a_toy_feed_is_served_like_any_other(tmp_path: Path) -> No
         public_url = PublicUrl(public_url="https://x.example.no", own_url="")
         limits = reading_limits(telemetry)
         services = ReadingServices(
-            reader_of(log, tail), ManualClock(), Problems(public_url, telemetry), limits, telemetry
+            reader_of(log, tail), ManualClock(), Problems(public_url, telemetry), limits, telemetry, keep_connection
         )
         request, parameters = http_request("/toy"), parse_query(b"after=0&type=other")
         feed_request = FeedRequest(

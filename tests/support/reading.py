@@ -32,6 +32,11 @@ def reading_limits(telemetry: Telemetry, *, caller_streams: int = 9) -> ReadingL
     )
 
 
+async def keep_connection(_: object) -> None:
+    """Stand in for `Connections.reset` where every client takes what is sent."""
+    raise AssertionError("the client took nothing")
+
+
 class ManualGuard:
     """A right that a test ends: `require` raises `refusal`, `audit` raises `audit_failure`, else it keeps the page."""
 

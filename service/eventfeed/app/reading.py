@@ -10,6 +10,7 @@ from eventfeed.app.store import Store
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
+from eventfeed.http.connections import Connections
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import ReadingServices
@@ -57,7 +58,7 @@ class Reading:
 
     def _services(self, reader: Reader, clock: MachineClock) -> ReadingServices:
         limits = reading_limits(self._settings, self.telemetry)
-        return ReadingServices(reader, clock, self.problems, limits, self.telemetry)
+        return ReadingServices(reader, clock, self.problems, limits, self.telemetry, Connections().reset)
 
 
 def reading_limits(settings: Settings, telemetry: Telemetry) -> ReadingLimits:

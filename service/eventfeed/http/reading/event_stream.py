@@ -5,12 +5,13 @@ examined and no data. If the service ends the stream, its last message has the t
 """
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Response
-from litestar.types import ASGIApp, Send
+from litestar.types import ASGIApp
 from msgspec.structs import replace
 
 from eventfeed.domain.cursor import Cursor, cursor_at
@@ -18,9 +19,9 @@ from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
-from eventfeed.http.reading.long_poll import Receive, wait_for_disconnect
+from eventfeed.http.reading.long_poll import wait_for_disconnect
 from eventfeed.http.reading.parameters import Parameters
-from eventfeed.http.reading.sending import parts_of, send_parts
+from eventfeed.http.reading.sending import PartSender, Timer, parts_of
 from eventfeed.http.response import Header
 
 EVENT_STREAM = "text/event-stream"
@@ -59,16 +60,16 @@ class EventStreamResponse(Response[bytes]):
         return self._respond
 
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
-        _, receive, send = connection
         try:
             with self._services.limits.stream(self._feed_request.reader):
-                await self._stream(receive, send)
+                await self._stream(*connection)
         except Failure as failure:  # before the first byte: a response like any other
             request = self._feed_request.request
             problem = self._services.problems.on_failure(request, failure)
             await problem.to_asgi_response(app=None, request=request)(*connection)
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
+    async def _stream(self, *connection: Any) -> None:
+        scope, receive, send = connection
         disconnect = asyncio.create_task(wait_for_disconnect(receive))
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -80,7 +81,14 @@ class EventStreamResponse(Response[bytes]):
             headers.append(start_header(self._page.oldest_time))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send_parts(send, self._parts(disconnect))
+            with contextlib.closing(Timer()) as timer:
+                sender = PartSender(scope, send, reset=self._services.reset, timer=timer)
+                async with contextlib.aclosing(self._parts(disconnect)) as parts:
+                    async for part in parts:
+                        await sender.send(part)
+                        if sender.is_reset:
+                            return
+                await sender.end()
         finally:
             disconnect.cancel()
 

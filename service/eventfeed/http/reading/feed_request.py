@@ -11,6 +11,7 @@ from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page, PageBounds
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
+from eventfeed.http.connections import Reset
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ReadingLimits
@@ -64,7 +65,8 @@ class FeedRequest(NamedTuple):
 class ReadingServices(NamedTuple):
     """The services behind pages, waits and streams, which read, wait and record here only.
 
-    The right to read is checked before each page with events. No wait lasts longer than the right.
+    The right to read is checked before each page with events. No wait lasts longer than the right. `reset` ends the
+    connection of a client that takes nothing.
     """
 
     page_reader: Reader
@@ -72,6 +74,7 @@ class ReadingServices(NamedTuple):
     problems: Problems
     limits: ReadingLimits
     telemetry: Telemetry
+    reset: Reset
 
     def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Awaitable[Page]:
         """Return the page after a cursor. Raises the errors of `Reader.read`, `Unavailable` without memory for it."""

@@ -153,7 +153,8 @@ class Pages:
             headers.append((b"content-encoding", b"gzip"))
         if len(body) > WHOLE_BYTES_MAX:
             memory = functools.partial(self._services.limits.memory, feed_request.reader)
-            return LargePageResponse(BytesResponse(200, headers, body=body), memory, compresses=is_compressed)
+            whole, reset = BytesResponse(200, headers, body=body), self._services.reset
+            return LargePageResponse(whole, memory, reset=reset, compresses=is_compressed)
         if is_compressed:
             body = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
         headers.append((b"content-length", b"%d" % len(body)))

@@ -2,22 +2,23 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
 from litestar import Response
 from litestar.types import ASGIApp, Send
 
+from eventfeed.http.connections import Reset
 from eventfeed.http.response import BytesResponse, compress
 
 # Larger bodies are sent in parts. The buffers of the operating system take smaller ones at once.
 WHOLE_BYTES_MAX = 64 * 1024
 # The server holds up to 8 parts beside the one that is being sent.
 PART_BYTES = 16 * 1024
-# A client that does not take a part for so long is cut off.
+# The connection of a client that does not take a part for so long is reset.
 SEND_SECONDS_MAX = 20.0
-CLOSE_SECONDS_MAX = 1.0
 
 # Holds this many bytes during a block. Raises `Unavailable` if there is no memory for them.
 Memory = Callable[[int], AbstractContextManager[None]]
@@ -29,30 +30,89 @@ def parts_of(body: bytes) -> Iterator[bytes]:
         yield body[start : start + PART_BYTES]
 
 
-async def send_parts(send: Send, parts: AsyncGenerator[bytes, None]) -> None:
-    """Send parts as they come, then the end of the body. Give up when the client does not take one."""
-    try:
-        async with contextlib.aclosing(parts):
-            async for part in parts:
-                async with asyncio.timeout(SEND_SECONDS_MAX):
-                    await _send(send, part, more=True)
-        await _send(send, b"", more=False)
-    except TimeoutError:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_SECONDS_MAX):
-                await _send(send, b"", more=False)
+class Timer:
+    """Calls back at a time, once. It may move to a later time at no cost: it then looks again when it fires."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._time = math.inf
+        self._call: Callable[[], object] = _nothing
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, time: float, call: Callable[[], object]) -> None:
+        """Call back at this time (event loop, s), and not at an earlier one."""
+        self._time, self._call = time, call
+        if self._handle is None or time < self._handle.when():
+            self._start()
+
+    def stop(self) -> None:
+        """Do not call back."""
+        self._time, self._call = math.inf, _nothing
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.stop()
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _start(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = self._loop.call_at(self._time, self._fire) if self._time < math.inf else None
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self._time > self._loop.time():
+            self._start()
+            return
+        call = self._call
+        self.stop()
+        call()
 
 
-async def _send(send: Send, part: bytes, *, more: bool) -> None:
-    await send({"type": "http.response.body", "body": part, "more_body": more})
+def _nothing() -> None:
+    """Stand in for a callback."""
+
+
+class PartSender:
+    """Sends parts of the body of a response. If the client does not take one in time, its connection is reset.
+
+    A part that is being sent then counts as taken, and so does each one after it. `timer` is the sender's own during
+    a send.
+    """
+
+    def __init__(self, scope: Any, send: Send, *, reset: Reset, timer: Timer) -> None:
+        self._scope, self._send, self._reset, self._timer = scope, send, reset, timer
+        self._resetting: asyncio.Future[None] | None = None
+
+    @property
+    def is_reset(self) -> bool:
+        """True once the client did not take a part in time."""
+        return self._resetting is not None
+
+    async def send(self, part: bytes) -> None:
+        """Send a part: return when the server has a place for the next one, or the connection is gone."""
+        self._timer.start(asyncio.get_running_loop().time() + SEND_SECONDS_MAX, self._cut)
+        await self._send({"type": "http.response.body", "body": part, "more_body": True})
+        self._timer.stop()
+
+    async def end(self) -> None:
+        """Send the end of the body."""
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _cut(self) -> None:
+        self._resetting = asyncio.ensure_future(self._reset(self._scope))
 
 
 class LargePageResponse(Response[bytes]):
-    """A page that is sent in parts, compressed if `compresses`. `memory` holds its bytes until the client has them."""
+    """A page that is sent in parts, compressed if `compresses`. `memory` holds its bytes until the client has them.
 
-    def __init__(self, response: BytesResponse, memory: Memory, *, compresses: bool) -> None:
+    The connection of a client that does not take them is `reset`; the bytes count until it is gone.
+    """
+
+    def __init__(self, response: BytesResponse, memory: Memory, *, reset: Reset, compresses: bool) -> None:
         super().__init__(b"")
-        self._memory, self._compresses = memory, compresses
+        self._memory, self._reset, self._compresses = memory, reset, compresses
         self._status, self._headers, self._body = response.status, [*response.headers], response.body
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # it may be any application
@@ -60,16 +120,15 @@ class LargePageResponse(Response[bytes]):
         return self._respond
 
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
-        send, body, self._body = connection[2], self._body, b""
+        scope, _, send = connection
+        body, self._body = self._body, b""
         if self._compresses:
             with self._memory(len(body)):
                 body = await compress(body)
-        with self._memory(len(body)):
+        with self._memory(len(body)), contextlib.closing(Timer()) as timer:
             headers = [*self._headers, (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": self._status, "headers": headers})
-            await send_parts(send, _each(body))
-
-
-async def _each(body: bytes) -> AsyncGenerator[bytes, None]:
-    for part in parts_of(body):
-        yield part
+            sender = PartSender(scope, send, reset=self._reset, timer=timer)
+            for part in parts_of(body):
+                await sender.send(part)
+            await sender.end()

@@ -24,7 +24,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD, event, submission
-from tests.support.reading import ManualGuard, reading_limits
+from tests.support.reading import ManualGuard, keep_connection, reading_limits
 from tests.support.requests import http_request
 
 Headers = Mapping[str, str]
@@ -44,7 +44,9 @@ class Feeds:
         self.guard = ManualGuard(valid_to=(NOW + 10**6) * SECOND)
         self.clock, telemetry = ManualClock(NOW * SECOND), Telemetry()
         self._appender, self._problems = appender, Problems(PUBLIC_URL, telemetry)
-        services = ReadingServices(reader, self.clock, self._problems, reading_limits(telemetry), telemetry)
+        services = ReadingServices(
+            reader, self.clock, self._problems, reading_limits(telemetry), telemetry, keep_connection
+        )
         self._pages = Pages(services, PUBLIC_URL, secret=b"secret")
 
     async def publish(self) -> None:

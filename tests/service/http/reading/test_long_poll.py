@@ -19,7 +19,7 @@ from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
 from tests.support.events import TTD
-from tests.support.reading import reading_limits
+from tests.support.reading import keep_connection, reading_limits
 from tests.support.requests import http_request
 
 
@@ -63,7 +63,7 @@ async def test_long_poll_ends_when_the_token_expires(tmp_path: Path) -> None:
         reader = Reader(log, tail, retention=retention, decisions=StubDecisionPoint(), telemetry=telemetry)
         public_url = PublicUrl(public_url="https://x.example.no", own_url="")
         limits = reading_limits(telemetry)
-        services = ReadingServices(reader, clock, Problems(public_url, telemetry), limits, telemetry)
+        services = ReadingServices(reader, clock, Problems(public_url, telemetry), limits, telemetry, keep_connection)
         request = http_request(headers=[("prefer", f"wait={WAIT_SECONDS_MAX}")], receive=asyncio.Queue[Any]().get)
         parameters = parse_query(b"after=0")
         feed_request = FeedRequest(request, app_feed(TTD), parameters, AnonymousReader("someone", expires=2))

@@ -10,7 +10,7 @@ import pytest
 
 from eventfeed.domain.errors import Unavailable
 from eventfeed.http.reading import sending as module
-from eventfeed.http.reading.sending import PART_BYTES, LargePageResponse
+from eventfeed.http.reading.sending import PART_BYTES, LargePageResponse, Timer
 from eventfeed.http.response import BytesResponse
 
 BODY = bytes(range(256)) * 1_000
@@ -37,18 +37,26 @@ class RecordedMemory:
 
 
 class Client:
-    """A client that takes a number of messages, and then none."""
+    """A client that takes a number of messages, and then none until its connection is reset."""
 
     def __init__(self, memory: RecordedMemory, *, messages_max: int = 10**9) -> None:
         self.messages, self.used = list[Any](), list[int]()
-        self._memory, self._messages_max = memory, messages_max
+        self._memory, self._messages_max, self._end = memory, messages_max, asyncio.Event()
+        self.used_at_reset = -1
 
     async def send(self, message: Any) -> None:
         """Take a message of the response."""
         if len(self.messages) >= self._messages_max:
-            await asyncio.Event().wait()
+            await self._end.wait()
+            return
         self.messages.append(message)
         self.used.append(self._memory.used)
+
+    async def reset(self, scope: Any) -> None:
+        """Lose the connection: nothing else arrives."""
+        assert {"type": "http"} == scope
+        self.used_at_reset = self._memory.used
+        self._end.set()
 
     @property
     def body(self) -> bytes:
@@ -59,8 +67,8 @@ class Client:
 async def send_page(memory: RecordedMemory, client: Client, *, compresses: bool = False) -> None:
     """Send a large page to a client."""
     page = BytesResponse(200, [(b"feed-more", b"false")], body=BODY)
-    response: Any = LargePageResponse(page, memory.hold, compresses=compresses)
-    await response.to_asgi_response()({}, None, client.send)
+    response: Any = LargePageResponse(page, memory.hold, reset=client.reset, compresses=compresses)
+    await response.to_asgi_response()({"type": "http"}, None, client.send)
 
 
 async def test_large_page_is_sent_in_parts() -> None:
@@ -99,11 +107,31 @@ async def test_page_without_memory_is_refused_before_its_first_byte() -> None:
 
 
 async def test_client_that_takes_no_part_loses_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory is free afterwards."""
+    """Its connection is reset. The page counts until it is gone, and the memory is free afterwards."""
     monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.05)
-    monkeypatch.setattr(module, "CLOSE_SECONDS_MAX", 0.05)
     memory = RecordedMemory()
     client = Client(memory, messages_max=3)
     await asyncio.wait_for(send_page(memory, client), 120)
 
-    assert (3, 0) == (len(client.messages), memory.used)
+    assert (3, len(BODY), 0) == (len(client.messages), client.used_at_reset, memory.used)
+
+
+async def test_timer_that_is_moved_calls_back_at_the_last_time_only() -> None:
+    """To a later time, to an earlier one, and after it was stopped."""
+    calls, is_over, loop = list[str](), asyncio.Event(), asyncio.get_running_loop()
+    timer, last = Timer(), Timer()
+    timer.start(loop.time() + 0.01, lambda: calls.append("first"))
+    timer.start(loop.time() + 0.05, lambda: calls.append("later"))
+    timer.start(loop.time() + 0.02, lambda: calls.append("earlier"))
+    last.start(loop.time() + 0.1, is_over.set)
+    await is_over.wait()
+    timer.start(loop.time() + 0.01, lambda: calls.append("stopped"))
+    timer.stop()
+    closed = Timer()
+    closed.start(loop.time() + 0.01, lambda: calls.append("closed"))
+    closed.close()
+    is_over.clear()
+    last.start(loop.time() + 0.05, is_over.set)
+    await is_over.wait()
+
+    assert ["earlier"] == calls
