@@ -1,6 +1,7 @@
 """Owners of instances on Cosmos DB: claimed by one app, whatever the processes do, and kept while events come."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -144,6 +145,25 @@ async def test_owner_that_has_expired_can_be_claimed_by_another_app(database: Da
 
     assert {} == nobody
     assert {name: APPS[1]} == await owners.find([name])
+
+
+@pytest.mark.parametrize("app", APPS, ids=str)
+async def test_old_owner_is_written_again_only_over_the_version_that_was_read(database: Database, app: App) -> None:
+    """Another process has written it again, or has claimed the instance for another app after it expired."""
+    owners, other_owners, first = OwnersAt(database), OwnersAt(database), event(instance=1)
+    name = first.instance or ""
+    await owners.claim([entry(1, of=first)])
+    owners.now = other_owners.now = KEEP + KEEP * 46 // 90
+    await owners.find([name])
+    await database.container(OWNERS).delete_item(name, name)
+    await other_owners.claim([entry(2, of=event(instance=1, app=app))])
+    owners.now += 1
+    with contextlib.nullcontext() if app == TTD else pytest.raises(OwnerTakenError):
+        await owners.claim([entry(3, of=first)])
+    (document,) = await owners.calls.query("owners", "SELECT * FROM c", values={})
+
+    assert (app.name, other_owners.now) == (document["app"], document["time"])
+    assert {name: app} == await owners.find([name])
 
 
 async def test_process_remembers_a_bounded_number_of_owners(

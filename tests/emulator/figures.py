@@ -64,8 +64,8 @@ class InstantLog(CosmosLog):
         async def page(*_: object, **__: object) -> QueryPage:
             return QueryPage(documents, has_more=False)
 
-        async def create(*_: object, **__: object) -> None:
-            return None
+        async def create(*_: object, **__: object) -> str:
+            return ""
 
         commits = self._commits
         commits.query, commits.page, commits.create = query, page, create  # type: ignore[method-assign]  # no delay

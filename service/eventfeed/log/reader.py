@@ -144,7 +144,7 @@ class Reader:
         tail = self._tail
         try:
             await tail.refresh(past=position)
-            if isinstance(after, Cursor) and after.proof:
+            if isinstance(after, Cursor) and after.proof and after.log == tail.head.log:
                 await tail.reach(position)
             return await self._retention.refresh(tail.head), None
         except StoreAway as failure:

@@ -140,6 +140,15 @@ async def test_cursor_of_another_log_is_rejected(log: EventLog, clock: ManualClo
         await read_page(await new_reader(log, clock), FEED, size=9, after=Cursor(log="another00log", position=0))
 
 
+async def test_cursor_of_another_log_waits_for_no_replica(log: EventLog, clock: ManualClock) -> None:
+    """Its position says nothing about the end of this log."""
+    lagging_log = FaultyLog(log)
+    lagging_log.lag_seconds_max = 3_600.0
+    reader = await new_reader(lagging_log, clock)
+    with pytest.raises(CursorOfAnotherLog):
+        await read_page(reader, FEED, size=9, after=Cursor(log="another00log", position=5, proof="aaaaaa"))
+
+
 @pytest.mark.parametrize("in_memory", [True, False])
 @pytest.mark.parametrize("position", [1, 50, 99])
 async def test_cursor_with_another_proof_is_of_another_log(

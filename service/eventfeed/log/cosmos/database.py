@@ -276,17 +276,18 @@ class Calls:
 
         return await self._send(verb, send)
 
-    async def create(self, verb: str, document: Document, *, idempotent: bool = False) -> None:
-        """Create a document. Raises `ConflictError` if its id exists.
+    async def create(self, verb: str, document: Document, *, idempotent: bool = False) -> str:
+        """Create a document and return its tag. Raises `ConflictError` if its id exists.
 
         Raises `NotDone` if nothing was done, and `OutcomeUnknown` if that is not certain. `idempotent`: it does not
         matter which attempt creates the document, so another one follows an unknown outcome.
         """
 
-        async def send(hook: Hook) -> None:
-            await self._container.create_item(document, response_hook=hook)
+        async def send(hook: Hook) -> str:
+            created = await self._container.create_item(document, response_hook=hook)
+            return str(created["_etag"])
 
-        await self._send(verb, send, kind=Kind.IDEMPOTENT_WRITE if idempotent else Kind.WRITE)
+        return await self._send(verb, send, kind=Kind.IDEMPOTENT_WRITE if idempotent else Kind.WRITE)
 
     async def replace(self, verb: str, document: Document, *, etag: str) -> str:
         """Replace a document and return its new tag. Raises `ConflictError` if its tag is no longer `etag`.

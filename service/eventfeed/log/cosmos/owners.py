@@ -20,10 +20,11 @@ CLAIMS_MAX = 16
 
 
 class Owner(NamedTuple):
-    """An app, and the time when it was last written as an owner (µs)."""
+    """An app, the time when it was last written as an owner (µs), and the tag of that version of its document."""
 
     app: App
     time: int
+    etag: str
 
 
 class _OwnerDocument(msgspec.Struct):
@@ -31,6 +32,7 @@ class _OwnerDocument(msgspec.Struct):
     org: str
     app: str
     time: int
+    etag: str = msgspec.field(name="_etag", default="")
 
 
 class OwnerTakenError(Exception):
@@ -79,22 +81,27 @@ class Owners:
                 raise OwnerTakenError
 
     async def _claim(self, instance: str, app: App, *, limit: asyncio.Semaphore) -> bool:
-        """Claim an instance for an app, or write its old owner again. Return False if another app has claimed it."""
+        """Claim an instance for an app, or write its old owner again. Return False if another app has claimed it.
+
+        An old owner is written only over the version that was read: it may have expired, and another app have come.
+        """
         async with limit:
             old, time = self._cache.get(instance), self._now()
-            document = _document(instance, Owner(old.app if old else app, time))
-            if old is not None:
-                await self._calls.put("claim", document)
-                self._cache[instance] = Owner(old.app, time)
-                return True
+            app = app if old is None else old.app
             try:
-                await self._calls.create("claim", document, idempotent=True)
+                etag = await self._write(_document(instance, app, time=time), old)
             except ConflictError:
                 owner = await read_until_current(lambda: self._winner(instance))
             else:
-                owner = Owner(app, time)
+                owner = Owner(app, time, etag)
             self._cache[instance] = owner
             return owner.app == app
+
+    async def _write(self, document: Document, old: Owner | None) -> str:
+        """Create the document of an owner, or replace the one of the old owner. Return its new tag."""
+        if old is None:
+            return await self._calls.create("claim", document, idempotent=True)
+        return await self._calls.replace("claim", document, etag=old.etag)
 
     async def _winner(self, instance: str) -> Owner | None:
         return (await self._read([instance])).get(instance)
@@ -103,14 +110,14 @@ class Owners:
         names, values = value_list("instance", instances)
         documents = await self._calls.query(
             "owners",
-            f"SELECT c.id, c.org, c.app, c.time FROM c WHERE c.id IN ({names})",  # noqa: S608  # parameters
+            f"SELECT c.id, c.org, c.app, c.time, c._etag FROM c WHERE c.id IN ({names})",  # noqa: S608  # parameters
             values=values,
         )
         try:
             owners = msgspec.convert(documents, list[_OwnerDocument])
         except msgspec.ValidationError as error:
             raise LogDamaged(f"The owner of an instance is malformed: {error}.") from None
-        return {each.id: Owner(App(org=each.org, name=each.app), each.time) for each in owners}
+        return {each.id: Owner(App(org=each.org, name=each.app), each.time, each.etag) for each in owners}
 
     def _remembered(self, instance: str) -> Owner | None:
         """Return the owner that this process remembers, unless it must be read and written again."""
@@ -118,5 +125,5 @@ class Owners:
         return owner if owner is not None and owner.time >= self._now() - self._keep // 2 else None
 
 
-def _document(instance: str, owner: Owner) -> Document:
-    return {"id": instance, "org": owner.app.org, "app": owner.app.name, "time": owner.time}
+def _document(instance: str, app: App, *, time: int) -> Document:
+    return {"id": instance, "org": app.org, "app": app.name, "time": time}

@@ -132,11 +132,14 @@ class _Request(Generic[T]):
         return self._backoff.next_delay()
 
     def _wait_after(self, error: Exception) -> float:
-        """Return the delay that the store asks for. Raises `StoreAway` if it is long, or the last of a few."""
+        """Return the delay that the store asks for, and a random one. Raises `StoreAway` if it is long, or the last.
+
+        Without the random one, all requests that wait would be sent at the same moment, and be refused again.
+        """
         seconds, reason = retry_after_of(error), reason_of(error)
         self._delays += 1
         if seconds <= SHORT_DELAY_SECONDS and self._delays <= SHORT_DELAYS_MAX:
-            return max(seconds, self._backoff.next_delay())
+            return seconds + self._backoff.next_delay()
         self._availability.note_refusal(self._kind, reason)
         if seconds > SHORT_DELAY_SECONDS:
             self._availability.pause(self._kind, seconds, reason=reason)

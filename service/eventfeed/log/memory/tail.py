@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from eventfeed.domain.errors import Failure, LogDamaged
+from eventfeed.domain.errors import Failure, LogDamaged, Unavailable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import EventLog, Head
@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 REFRESH_SECONDS = 0.1
 # One step of catching up.
 FOLLOW_ENTRIES_MAX = 1_000
+# The most positions beyond the end that another process can have written while a replica lags, and the most callers
+# that wait for one: a forged cursor costs its client nothing.
+REACH_ENTRIES_MAX = 100_000
+REACH_CALLERS_MAX = 100
 # Memory is filled again after this time (s) if the log turned out to be damaged.
 REPAIR_SECONDS = 5.0
 # One step of filling memory: together no more bytes than a page, with the attributes that the service adds.
@@ -48,7 +52,7 @@ class Tail:
         self._unread_since: float | None = None
         self.waiters = Waiters()
         self._refreshing = SingleFlight[None]()
-        self._interest = 0
+        self._interest = self._reaching = 0
         self._follower: asyncio.Task[None] | None = None
         self._needs_filling = asyncio.Event()
         self._damage: LogDamaged | None = None
@@ -82,11 +86,22 @@ class Tail:
             await self.refresh(past=position)
 
     async def reach(self, position: int) -> None:
-        """Refresh until the log reaches a position of another process, or no replica of the store can lag so long."""
+        """Refresh until the log reaches a position of another process, or no replica of the store can lag so long.
+
+        Raises `Unavailable` if many callers wait already.
+        """
+        if not self.head.end_offset < position <= self.head.end_offset + REACH_ENTRIES_MAX:
+            return
+        if self._reaching >= REACH_CALLERS_MAX:
+            raise Unavailable("Many readers wait for the newest events.", retry_seconds=1)
         deadline = time.monotonic() + self._log.lag_seconds_max
-        while self.head.end_offset < position and time.monotonic() < deadline:
-            await asyncio.sleep(REFRESH_SECONDS)
-            await self.refresh(past=position)
+        self._reaching += 1
+        try:
+            while self.head.end_offset < position and time.monotonic() < deadline:
+                await asyncio.sleep(REFRESH_SECONDS)
+                await self.refresh(past=position)
+        finally:
+            self._reaching -= 1
 
     @contextlib.contextmanager
     def wait(self, feed: Feed, *, past: int) -> Iterator[asyncio.Future[int]]:

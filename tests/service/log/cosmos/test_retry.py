@@ -8,7 +8,7 @@ from eventfeed.domain.errors import NotDone, OutcomeUnknown, StoreAway, Unavaila
 from eventfeed.log.cosmos import retry
 from eventfeed.log.cosmos.availability import Availability
 from eventfeed.log.cosmos.outcomes import Kind
-from eventfeed.log.cosmos.retry import SHORT_DELAYS_MAX, ConflictError, with_retries
+from eventfeed.log.cosmos.retry import BACKOFF_SECONDS, SHORT_DELAYS_MAX, ConflictError, with_retries
 from tests.service.log.cosmos.errors import Request, batch_error, http_error
 from tests.service.log.cosmos.test_outcomes import CONNECTION_ERRORS, WRITES
 
@@ -32,6 +32,20 @@ async def test_short_delay_that_the_store_asks_for_is_waited_out(error: Exceptio
 
     assert "done" == await attempt(request, kind)
     assert SHORT_DELAYS_MAX + 1 == request.attempts
+
+
+async def test_requests_are_spread_after_a_delay_that_the_store_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for a random time more: otherwise all of them would be sent at the same moment."""
+    delays = list[float]()
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for jitter in (0.0, 0.5):
+        await attempt(Request(http_error(429, retry_after=0.2)), Kind.READ, jitter=jitter)
+
+    assert [0.2, 0.2 + 0.5 * BACKOFF_SECONDS] == delays
 
 
 @pytest.mark.parametrize("code", [429, 449])

@@ -97,6 +97,34 @@ async def test_position_beyond_the_log_is_given_up_when_no_replica_can_lag_so_lo
     assert 2 <= counting_log.head_reads <= 4
 
 
+async def test_position_that_no_process_can_have_written_is_given_up_at_once(log: EventLog) -> None:
+    """A forged cursor costs its client nothing, so it must not cost a wait."""
+    lagging_log = LaggingLog(log, reads=1_000)
+    tail = await start_tail(lagging_log)
+    await tail.reach(module.REACH_ENTRIES_MAX + 1)
+
+    assert 1 == lagging_log.head_reads
+
+
+async def test_bounded_number_of_callers_wait_for_a_position(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others come again in a second. When the callers have ended, the next one may wait."""
+    monkeypatch.setattr(module, "REACH_CALLERS_MAX", 2)
+    tail = await start_tail(LaggingLog(log, reads=1_000))
+    callers = [asyncio.create_task(tail.reach(1)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Unavailable) as refusal:
+        await tail.reach(1)
+    for each in callers:
+        each.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    next_caller = asyncio.create_task(tail.reach(1))
+    await asyncio.sleep(0)
+    is_waiting = not next_caller.done()
+    next_caller.cancel()
+
+    assert (1, True) == (refusal.value.retry_seconds, is_waiting)
+
+
 async def test_refresh_within_the_interval_reads_nothing(log: EventLog) -> None:
     """A second refresh right after the first uses its result."""
     counting_log = CountingLog(log)
