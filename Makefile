@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -90,6 +90,9 @@ cases: ## the old name of authorisation
 
 bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick run; STORE=cosmos for times on an emulator
 	$(BIN)/python -m $(if $(filter cosmos,$(STORE)),tests.emulator.figures,loadtests.benchmark $(if $(SHORT),--short) $(if $(JSON),--json $(JSON)))
+
+peers: $(VENV)/.dev ## the service beside NATS and Centrifugo, where Go and Redis are installed; SHORT=1 for a quick run
+	@$(BIN)/python -m loadtests.peers $(if $(SHORT),--short) $(if $(JSON),--json $(JSON))
 
 cost: $(VENV)/.dev ## the cost of telemetry for each request, from one run
 	$(BIN)/python -m tests.service.telemetry.cost

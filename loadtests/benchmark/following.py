@@ -21,7 +21,7 @@ PUBLISH_RATE = 50
 BATCH_EVENTS = 10
 WINDOW_EVENTS = 100
 
-_SETTINGS = {"EVENTFEED_STREAMS": "19500", "EVENTFEED_CALLER_STREAMS": "19500", "EVENTFEED_WAITS": "0"}
+SETTINGS = {"EVENTFEED_STREAMS": "19500", "EVENTFEED_CALLER_STREAMS": "19500", "EVENTFEED_WAITS": "0"}
 
 
 T = TypeVar("T")
@@ -88,7 +88,7 @@ _LIVE_FIGURES: Mapping[str, Callable[[LiveFeed], float]] = {
 
 def follower_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """Compare the streams of one worker with those of a bare application, which keeps nothing and checks nothing."""
-    with service(folder, _SETTINGS) as server, bare_streams(folder) as bare:
+    with service(folder, SETTINGS) as server, bare_streams(folder) as bare:
         log, end = log_end(server, authorization(server))
         ours = Side(server, PUBLISH, f"{FEED}?after={log}.{end}", authorization(server))
         sides = (ours, Side(bare, "/", "/", {}))

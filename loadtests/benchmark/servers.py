@@ -51,7 +51,11 @@ class Server(NamedTuple):
 
     def cpu_seconds(self) -> float:
         """The processor time of its first process and its workers so far (s)."""
-        return sum(cpu_seconds_of(pid) for pid in (self.pid, *_worker_pids(self.pid)))
+        return sum(cpu_seconds_of(pid) for pid in self.pids())
+
+    def pids(self) -> Sequence[int]:
+        """Its first process and its workers."""
+        return [self.pid, *_worker_pids(self.pid)]
 
     def _kilobytes(self, kind: str) -> int:
         return sum(_kilobytes_of(pid, kind) for pid in _worker_pids(self.pid))
@@ -117,7 +121,7 @@ def periodic_calls(call: Callable[[float], None], *, every: float) -> Iterator[N
 @contextmanager
 def service(folder: Path, settings: Mapping[str, str] | None = None, *, workers: int = 1) -> Iterator[Server]:
     """Run `eventfeed serve` with its files in `folder` while the block lasts."""
-    port = _free_port()
+    port = free_port()
     command = [str(_COMMANDS / "eventfeed"), "serve", "--port", str(port)]
     settings = {**(settings or {}), "EVENTFEED_WORKERS": str(workers)}
     with _running(command, folder, settings, port=port, workers=workers) as server:
@@ -142,7 +146,7 @@ def bare_server(
     folder.mkdir(exist_ok=True)
     for name, body in bodies.items():
         (folder / name).write_bytes(body)
-    port = _free_port()
+    port = free_port()
     application = (
         "loadtests.benchmark.bare_handler:create"
         if telemetry is None
@@ -158,7 +162,7 @@ def bare_server(
 @contextmanager
 def bare_streams(folder: Path) -> Iterator[Server]:
     """Run one worker of an application that sends each message to all open streams, on the service's HTTP server."""
-    port = _free_port()
+    port = free_port()
     command = _granian("loadtests.benchmark.bare_streams:create", port=port, workers=1)
     # By default it accepts 1,024 connections at a time.
     command = [*command, "--backpressure", "20000"]
@@ -226,7 +230,8 @@ def _worker_pids(pid: int) -> list[int]:
     return [int(line.split()[0]) for line in output.splitlines() if b"resource_tracker" not in line]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that no program listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
