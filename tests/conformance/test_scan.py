@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from eventfeed.domain.cloudevents import EVENT_BYTES_MAX
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import PAGE_BYTES_MAX, SUBJECTS_MAX, Feed, app_feed, unit_feed
+from eventfeed.domain.page_entries import PageEntry, join_array
 from eventfeed.domain.ports import EventLog
 from eventfeed.log.cosmos import scans as cosmos
-from eventfeed.log.sqlite import log as sqlite
+from eventfeed.log.sqlite import scans as sqlite
 from tests.support.conditions import conditions
-from tests.support.events import TTD, caller, entries, entry, event
+from tests.support.events import TTD, caller, entries, entry, event, page_rows
 from tests.support.populations import APPS, filtered_feeds, populations
 
 FEED = app_feed(TTD)
@@ -41,7 +42,7 @@ async def test_scan_of_any_feed_equals_the_filtered_list(
     scan = await log.scan(feed, after=after, through=through, limit=limit)
     matches = [each for each in batch if after < each.sequence <= through and feed.matches(each.event)]
 
-    assert matches[:limit] == list(scan.entries)
+    assert page_rows(matches[:limit]) == page_rows(scan.entries)
     assert (matches[limit - 1].sequence if len(matches) >= limit else through) == scan.examined
 
 
@@ -58,7 +59,7 @@ async def test_scan_for_an_id_finds_every_event_with_it(log: EventLog, limit: in
     scan = await log.scan(feed, after=after, through=through, limit=limit)
     matches = [each for each in population if after < each.sequence <= through and feed.matches(each.event)]
 
-    assert matches[:limit] == list(scan.entries)
+    assert page_rows(matches[:limit]) == page_rows(scan.entries)
     assert (matches[limit - 1].sequence if len(matches) >= limit else through) == scan.examined
 
 
@@ -69,13 +70,13 @@ async def test_scan_of_the_most_parties_finds_the_events_of_each(log: EventLog) 
     subjects = frozenset(f"/party/{60000000 - 2 * number}" for number in range(SUBJECTS_MAX))
     feed = unit_feed(subjects, caller(user="1"))
     matches = [each for each in batch[3:58] if each.event.subject in subjects]
-    results, position = list[Entry](), 3
+    results, position = list[PageEntry](), 3
     while position < 58:
         scan = await log.scan(feed, after=position, through=58, limit=20)
         results += scan.entries
         position = scan.examined
 
-    assert matches == results
+    assert page_rows(matches) == page_rows(results)
 
 
 async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: EventLog) -> None:
@@ -86,7 +87,8 @@ async def test_scan_of_large_events_ends_at_the_bytes_of_a_page(log: EventLog) -
     scan = await log.scan(FEED, after=0, through=count, limit=count)
 
     assert scan.examined == scan.entries[-1].sequence < count
-    assert sum(len(each.event.body) for each in scan.entries) <= PAGE_BYTES_MAX
+    assert scan.is_full
+    assert len(join_array(each.json for each in scan.entries)) <= PAGE_BYTES_MAX
 
 
 async def test_scan_without_matches_is_bounded_and_advances(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from eventfeed.domain.conditions import AnyOf, Equal, Matches, NoneOf
-from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.event import App, Event
 from eventfeed.domain.feed import Feed
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.domain.ports import EventLog
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
@@ -27,7 +28,7 @@ from eventfeed.log.memory.recent_entries import RecentEntries
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite.statements import plan_search, scan_statement
+from eventfeed.log.sqlite.statements import plan_search, scan_statements
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.emulator.running import open_new_log
 from tests.support.conditions import conditions
@@ -83,7 +84,7 @@ def matching(feed: Feed) -> list[int]:
     return [each.sequence for each in ENTRIES if feed.matches(each.event)]
 
 
-def positions(entries: Sequence[Entry]) -> list[int]:
+def positions(entries: PageEntries) -> list[int]:
     """The positions of entries."""
     return [each.sequence for each in entries]
 
@@ -161,15 +162,14 @@ async def test_sqlite_finds_exactly_the_events_of_a_toy_feed_with_filters(tmp_pa
 )
 async def test_sqlite_searches_an_index_for_a_toy_feed(tmp_path: Path, feed: Feed, index: str) -> None:
     """No step of the plan reads the whole table."""
-    search = plan_search(feed)
-    sql, values = scan_statement(search)
+    statements = scan_statements(feed)
     async with open_sqlite_log(tmp_path / "log.db"):
         pass
     with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
-        bindings = {**values, "after": 0, "through": 9, "limit": 5}
-        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
+        bindings = {**statements.values, "after": 0, "through": 9, "limit": 5}
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statements.part}", bindings)]
 
-    assert index == search.index_name
+    assert index == plan_search(feed).index_name
     assert 1 == sum(index in step for step in plan)
     assert [] == [step for step in plan if step.startswith("SCAN entry")]
 

@@ -2,9 +2,10 @@
 
 import itertools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from eventfeed.domain.event import App, Entry, Event, Identity
+from eventfeed.domain.page_entries import PageEntry
 from eventfeed.domain.ports import EventLog, Head, Lookup, Plan
 from eventfeed.domain.principal import Method, Principal
 from eventfeed.domain.publishing import Submission
@@ -79,6 +80,11 @@ def entry(sequence: int, *, of: Event | None = None, time: int | None = None, wr
         write_id=write_id,
         event=of or event(),
     )
+
+
+def page_rows(entries: Iterable[PageEntry]) -> list[tuple[int, int, str, bytes]]:
+    """The position, time, write id and JSON of entries."""
+    return [(each.sequence, each.time, each.write_id, each.json) for each in entries]
 
 
 def entries(first: int, last: int) -> list[Entry]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from eventfeed.domain.errors import NotDone, OutcomeUnknown
 from eventfeed.domain.event import Entry, Event, Identity
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
 from eventfeed.domain.ports import EventLog, Head, ImportLog, Plan, Scan, StoredEvent
 from tests.support.events import planned
 
@@ -89,10 +89,10 @@ class FaultyLog:
         self.follows += 1
         return await self._log.follow(after=after, limit=limit)
 
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> Scan:
         """See `EventLog.scan`."""
         self.scans += 1
-        return await self._log.scan(feed, after=after, through=through, limit=limit)
+        return await self._log.scan(feed, after=after, through=through, limit=limit, bytes_max=bytes_max)
 
     async def seek(self, time: int) -> int:
         """See `EventLog.seek`."""

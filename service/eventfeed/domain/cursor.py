@@ -10,7 +10,7 @@ import re
 
 import msgspec
 
-from eventfeed.domain.event import Entry
+from eventfeed.domain.page_entries import PageEntry
 
 # A log name has always this many lower-case letters and digits, which tells a cursor from an event id.
 LOG_NAME_LENGTH = 12
@@ -77,7 +77,7 @@ def parse_last_event_id(text: str) -> After:
     return after if isinstance(after, Cursor) else EventId(id=text)
 
 
-def cursor_at(entry: Entry, *, log: str) -> Cursor:
+def cursor_at(entry: PageEntry, *, log: str) -> Cursor:
     """Return the cursor after an entry, with its time and its proof: a digest of what belongs to this entry alone."""
     return _cursor_at(log, (entry.sequence, entry.time, entry.write_id))
 

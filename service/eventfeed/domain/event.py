@@ -2,8 +2,6 @@
 
 import functools
 import hashlib
-from collections.abc import Callable
-from operator import attrgetter
 
 import msgspec
 from msgspec.structs import replace
@@ -16,7 +14,8 @@ TRACEPARENT_LENGTH = 55
 
 # A regular expression over each event of a page takes four times as long.
 _TRACEPARENT = b'"traceparent":"'
-_SEQUENCE_BYTES = len(b',"sequence":""') + 20
+# Bytes that `sequence` adds to the JSON of an event.
+SEQUENCE_BYTES = len(b',"sequence":""') + 20
 
 
 class App(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -78,9 +77,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @functools.cached_property
     def traceparent(self) -> str:
         """The trace of its publisher (CloudEvents distributed tracing extension), "" if the event has none."""
-        index = self.event.body.find(_TRACEPARENT)
-        start = index + len(_TRACEPARENT)
-        return self.event.body[start : start + TRACEPARENT_LENGTH].decode(errors="replace") if index >= 0 else ""
+        return traceparent_of(self.event.body)
 
     @functools.cached_property
     def json(self) -> bytes:
@@ -90,7 +87,14 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def json_length(self) -> int:
         """Bytes of `json`, without building it."""
-        return len(self.event.body) + _SEQUENCE_BYTES
+        return len(self.event.body) + SEQUENCE_BYTES
+
+
+def traceparent_of(event: bytes) -> str:
+    """Return the trace of the publisher of an event in JSON, "" if it has none."""
+    index = event.find(_TRACEPARENT)
+    start = index + len(_TRACEPARENT)
+    return event[start : start + TRACEPARENT_LENGTH].decode(errors="replace") if index >= 0 else ""
 
 
 class _AlternativeSubject(msgspec.Struct):
@@ -101,9 +105,6 @@ def alternative_subject_of(event: Event) -> str | None:
     """Return the extension `alternativesubject` of an event."""
     value = msgspec.json.decode(event.body, type=_AlternativeSubject).alternativesubject
     return value if isinstance(value, str) else None
-
-
-sequence_of: Callable[[Entry], int] = attrgetter("sequence")
 
 
 def marker(name: str) -> Event:

@@ -13,10 +13,11 @@ import msgspec
 from msgspec.structs import replace
 
 from eventfeed.domain.app_source import app_of
-from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, NoneOf, value_of
+from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, NoneOf, value_of
 from eventfeed.domain.cursor import Cursor
-from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.event import App, Event
 from eventfeed.domain.filters import type_conditions
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.domain.principal import Principal
 
 # Contract section 5.
@@ -55,13 +56,25 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True):
     """A feed as one reader reads it.
 
     `conditions` select its events, `filters` those that the reader asks for, and `visibility` names who decides which
-    of them the reader sees. `name` is the kind of feed, in one word.
+    of them the reader sees. `name` is the kind of feed, in one word. `is_audited`: the parties
+    on each page are recorded.
     """
 
     name: str
     conditions: tuple[Condition, ...]
     visibility: ByScope | ByDecision = ByScope()
     filters: tuple[Condition, ...] = ()
+    is_audited: bool = False
+
+    @property
+    def needs_events(self) -> bool:
+        """True if a reader looks at each event: to decide on it, to compute a field, or to record its party."""
+        return self.is_audited or isinstance(self.visibility, ByDecision) or bool(self.computed_conditions)
+
+    @property
+    def computed_conditions(self) -> Sequence[Condition]:
+        """The conditions on fields that no engine stores."""
+        return [each for each in (*self.conditions, *self.filters) if each.field in COMPUTED_FIELDS]
 
     def where(self, *filters: Condition) -> "Feed":
         """Return this feed with more filters."""
@@ -184,7 +197,7 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     `oldest_time` is the registration of the oldest entry (µs) if the request asks for events from before the retention.
     """
 
-    entries: Sequence[Entry]
+    entries: PageEntries
     cursor: Cursor
     more: bool
     positions: bytes

@@ -9,7 +9,8 @@ import msgspec
 from eventfeed.domain.approval import Approval, AuditEntry, AuditRange
 from eventfeed.domain.decision import Question
 from eventfeed.domain.event import App, Entry, Event, Identity
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.domain.principal import Principal
 
 # The present time, in nanoseconds since 1970 UTC. Moments are microseconds.
@@ -58,13 +59,15 @@ Plan = Callable[[Lookup, Head], Sequence[Entry]]
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
     """Entries in order, the last position examined for them, and the log start after the scan.
 
-    `positions` holds the entries' sequences, 8 bytes each, where they are at hand.
+    `positions` holds the entries' sequences, 8 bytes each, where they are at hand. `is_full`: the next match does not
+    fit into the bytes.
     """
 
-    entries: Sequence[Entry]
+    entries: PageEntries
     examined: int
     log_start: int
     positions: bytes | None = None
+    is_full: bool = False
 
 
 class EventLog(Protocol):
@@ -112,12 +115,15 @@ class EventLog(Protocol):
         """Return at most `limit` entries that come right after `after`, of any feed, in order."""
         ...
 
-    def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Awaitable[Scan]:
+    def scan(
+        self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Awaitable[Scan]:
         """Return at most `limit` entries of a feed, in order, with `after` < sequence <= `through`.
 
-        Every match up to `examined` is included. `examined` is `through` unless the limit, the bytes of a page or the
-        engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions on
-        `COMPUTED_FIELDS` are the caller's to check.
+        They are whole if the feed `needs_events`. Their `json_bytes` are at most `bytes_max`, but of one entry; events
+        beyond that are not read. Every match up to `examined` is included. `examined` is `through` unless the limit,
+        the bytes or the engine's own budget ended the scan before; it is past `after` whenever `through` is. Conditions
+        on `COMPUTED_FIELDS` are the caller's to check.
         """
         ...
 

@@ -9,17 +9,19 @@ import enum
 import time
 from array import array
 from collections.abc import Sequence
+from itertools import islice
 
 from cachetools import LRUCache
 from msgspec.structs import replace
 
 from eventfeed.domain.cloudevents import STORED_BYTES_MAX
-from eventfeed.domain.conditions import COMPUTED_FIELDS, Equal
+from eventfeed.domain.conditions import Equal
 from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId, cursor_at
 from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, StoreAway, Unavailable
-from eventfeed.domain.event import Entry, Event, sequence_of
+from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, ByScope, Feed, Page, PageBounds
+from eventfeed.domain.page_entries import EntryList, PageEntries, sequence_of, whole_entries
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.domain.principal import Principal
 from eventfeed.log.memory.tail import Tail
@@ -161,7 +163,7 @@ class Reader:
         entry = self._tail.recent.at(position)
         return self._cursors.get((log, position)) if entry is None else cursor_at(entry, log=log)
 
-    async def _stored_cursor(self, position: int, log: str, *, entries: Sequence[Entry] = ()) -> Cursor:
+    async def _stored_cursor(self, position: int, log: str, *, entries: Sequence[Entry] | PageEntries = ()) -> Cursor:
         """Return the cursor of a position whose entry is the last of `entries`, or in the store, or has expired."""
         if not (entries and entries[-1].sequence == position) and position:
             entries = await self._log.follow(after=position - 1, limit=1)
@@ -236,21 +238,22 @@ class Reader:
         entry, the request fails.
         """
         size = limit = bounds.size
-        collected = Scan(entries=(), examined=after, log_start=after, positions=b"")
+        collected = Scan(entries=EntryList(), examined=after, log_start=after, positions=b"")
         deadline = time.monotonic() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
             scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
             if scan is None:
-                scan = await self._scan_store(feed, after=collected.examined, through=through, limit=limit)
+                left = _bytes_left(feed, collected.entries, bounds=bounds)
+                scan = await self._scan_store(feed, collected.examined, through=through, limit=limit, bytes_max=left)
             visible = scan
             if isinstance(feed.visibility, ByDecision):
                 raise_at = after if collected.examined == after else None
                 visible = await self._visible(feed.visibility.reader, scan, raise_at=raise_at)
             collected = _extend(collected, visible, bounds=bounds)
-            is_full = len(collected.entries) == size or collected.examined < scan.examined
+            is_full = len(collected.entries) == size or collected.is_full or collected.examined < scan.examined
             if is_full or collected.examined >= through or time.monotonic() > deadline:
                 break
-            hidden = _hidden_events(scan.entries, visible.entries)
+            hidden = _hidden_events(scan, visible)
             feed, limit = feed.without(hidden), max(size - len(collected.entries), CANDIDATES_MIN if hidden else 0)
         return collected
 
@@ -259,32 +262,34 @@ class Reader:
 
         Raises `Undecided` if the first entry after `raise_at` has no decision.
         """
-        questions_of_entries = [(entry, question_of(entry.event)) for entry in scan.entries]
+        entries = whole_entries(scan.entries)
+        questions_of_entries = [(entry, question_of(entry.event)) for entry in entries]
         questions = {question for _, question in questions_of_entries if question is not None}
         try:
             allowed = await self._decisions.allowed(principal, questions) if questions else frozenset()
         except Undecided as failure:
-            visible, examined = _visible_before_undecided(failure, scan.entries)
+            before, examined = _visible_before_undecided(failure, entries)
             if examined == raise_at:
                 raise
-            return Scan(entries=visible, examined=examined, log_start=scan.log_start)
-        visible = [entry for entry, question in questions_of_entries if question in allowed]
-        positions = scan.positions if len(visible) == len(scan.entries) else None
-        return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start, positions=positions)
+            return Scan(entries=EntryList(before), examined=examined, log_start=scan.log_start)
+        visible = EntryList([entry for entry, question in questions_of_entries if question in allowed])
+        if len(visible) == len(entries):
+            return scan
+        return Scan(entries=visible, examined=scan.examined, log_start=scan.log_start)
 
-    async def _scan_store(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-        conditions = (*feed.conditions, *feed.filters)
-        computed = [condition for condition in conditions if condition.field in COMPUTED_FIELDS]
+    async def _scan_store(self, feed: Feed, after: int, *, through: int, limit: int, bytes_max: int) -> Scan:
+        computed = feed.computed_conditions
         if computed:  # the next match may be far away, as after hidden entries
             limit = max(limit, CANDIDATES_MIN)
         with self._telemetry.store_span("scan", engine=self._log.engine):
-            scan = await self._log.scan(feed, after=after, through=through, limit=limit)
+            scan = await self._log.scan(feed, after=after, through=through, limit=limit, bytes_max=bytes_max)
         if scan.log_start > after:
             raise await self._expiry_failure(await self._retention.refresh(await self._tail.refresh()))
         if not computed:
             return scan
-        entries = [entry for entry in scan.entries if all(condition.holds(entry.event) for condition in computed)]
-        return Scan(entries=entries, examined=scan.examined, log_start=scan.log_start)
+        entries = whole_entries(scan.entries)
+        matches = [entry for entry in entries if all(condition.holds(entry.event) for condition in computed)]
+        return Scan(entries=EntryList(matches), examined=scan.examined, log_start=scan.log_start)
 
     async def _expiry_failure(self, head: Head) -> CursorExpired:
         oldest = await self._log.follow(after=head.log_start, limit=1)
@@ -292,11 +297,11 @@ class Reader:
         return CursorExpired(oldest=str(Cursor(log=head.log, position=head.log_start)), oldest_time=oldest_time)
 
 
-def _hidden_events(entries: Sequence[Entry], visible: Sequence[Entry]) -> Sequence[Event]:
-    if len(visible) == len(entries):
+def _hidden_events(scan: Scan, visible: Scan) -> Sequence[Event]:
+    if visible is scan:
         return ()
-    sequences = {entry.sequence for entry in visible}
-    return [entry.event for entry in entries if entry.sequence not in sequences]
+    sequences = {entry.sequence for entry in visible.entries}
+    return [entry.event for entry in whole_entries(scan.entries) if entry.sequence not in sequences]
 
 
 def _visible_before_undecided(failure: Undecided, entries: Sequence[Entry]) -> tuple[Sequence[Entry], int]:
@@ -324,16 +329,18 @@ def _extend(collected: Scan, scan: Scan, *, bounds: PageBounds) -> Scan:
     if len(entries) + len(scan.entries) > UNMEASURED_ENTRIES_MAX or bounds.bytes_max < PAGE_BYTES_MAX:
         capacity = min(capacity, _count_fitting(entries, scan.entries, bytes_max=bounds.bytes_max))
     if capacity >= len(scan.entries):
-        return scan if not entries else replace(scan, entries=[*entries, *scan.entries], positions=None)
-    entries = [*entries, *scan.entries[:capacity]]
+        return scan if not entries else replace(scan, entries=EntryList([*entries, *scan.entries]), positions=None)
+    entries = EntryList([*entries, *islice(scan.entries, capacity)])
     return replace(collected, entries=entries, examined=entries[-1].sequence, positions=None)
 
 
-def _count_fitting(entries: Sequence[Entry], more: Sequence[Entry], *, bytes_max: int) -> int:
+def _count_fitting(entries: PageEntries, more: PageEntries, *, bytes_max: int) -> int:
     """Return how many more entries fit into the bytes of a page: at least one on an empty page."""
-    size = len(b"[]") + sum(entry.json_length + len(b",") for entry in entries)
-    for count, entry in enumerate(more):
-        size += entry.json_length + len(b",")
-        if size > bytes_max and (count or entries):
-            return count
-    return len(more)
+    if not entries:
+        return max(1, more.count_fitting(bytes_max))
+    return more.count_fitting(bytes_max - entries.json_bytes + len(b"[]"))
+
+
+def _bytes_left(feed: Feed, entries: PageEntries, *, bounds: PageBounds) -> int:
+    """Return the bytes that a scan may read: those left on the page, or those of a whole page if it hides some."""
+    return PAGE_BYTES_MAX if feed.needs_events else bounds.bytes_max - entries.json_bytes + len(b"[]")

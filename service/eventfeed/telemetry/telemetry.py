@@ -21,7 +21,8 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Tracer
 
-from eventfeed.domain.event import TRACEPARENT_LENGTH, Entry
+from eventfeed.domain.event import TRACEPARENT_LENGTH
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.telemetry import spans
 from eventfeed.telemetry.metrics import COUNTER, HISTOGRAM, METRICS, UP_DOWN_COUNTER, Metric
 from eventfeed.telemetry.traceparent import current_traceparent, parse_traceparent
@@ -236,7 +237,7 @@ class Telemetry:
 
     # Reading
 
-    def page_served(self, feed: str, entries: Sequence[Entry], *, examined: int, lag: int, seconds: float) -> None:
+    def page_served(self, feed: str, entries: PageEntries, *, examined: int, lag: int, seconds: float) -> None:
         """Record a page of a feed and link the request to the traces of its events.
 
         `examined` and `lag` are positions: how far the cursor moved, and how far it is from the end of the log.

@@ -29,7 +29,7 @@ from eventfeed.log import reader as reader_module
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
-from eventfeed.log.sqlite import log as sqlite
+from eventfeed.log.sqlite import scans as sqlite
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.resilience.authorisation.population import (
     NAMES,

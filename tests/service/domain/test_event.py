@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from eventfeed.domain.event import MARKER_TYPE, Identity, marker, sequence_of
+from eventfeed.domain.event import MARKER_TYPE, Identity, marker
 from tests.support.events import entry, event
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -47,11 +47,6 @@ def test_marker_is_a_valid_event_without_app_subject_and_resource() -> None:
     assert ("x", MARKER_TYPE, "x") == (one.identity.id, one.type, msgspec.json.decode(one.body)["id"])
     assert (None, None, None, None) == (one.app, one.subject, one.resource, one.instance)
     assert one.content != other.content
-
-
-def test_sequence_of_an_entry_is_its_position() -> None:
-    """Entries can be sorted by it."""
-    assert [1, 2, 3] == [each.sequence for each in sorted([entry(3), entry(1), entry(2)], key=sequence_of)]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from tests.emulator.running import allow_slow_responses, open_new_log
 from tests.support.engines import ManualClock, open_sqlite_log
 
 # The modules with tests of code above the engines: they run on each engine.
-ABOVE_ENGINES = {"test_appender", "test_tail", "test_reader"}
+ABOVE_ENGINES = {"test_appender", "test_tail", "test_reader", "test_stored_pages"}
 # Tests with many entries run on SQLite alone: the emulator reads the whole container for each query.
 LARGE = {"test_sparse_feed_is_read_in_bounded_requests"}
 

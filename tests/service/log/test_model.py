@@ -33,7 +33,7 @@ from tests.emulator.running import (
 )
 from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint, open_sqlite_log, running_appender
-from tests.support.events import event, submission
+from tests.support.events import entry, event, submission
 from tests.support.faulty_log import Fault, FaultyLog
 from tests.support.reading import read_page
 
@@ -85,13 +85,13 @@ class Consumer:
     def __init__(self, query: Feed) -> None:
         self.query = query
         self.cursor: Cursor | BareSequence = BareSequence(position=0)
-        self.sequences: list[tuple[int, Event]] = []
+        self.sequences: list[tuple[int, bytes]] = []
 
     async def read(self, reader: Reader, size: int) -> bool:
         """Read a page, and return True if there are more."""
         page = await read_page(reader, self.query, size=size, after=self.cursor)
         assert len(page.entries) <= size
-        self.sequences += [(each.sequence, each.event) for each in page.entries]
+        self.sequences += [(each.sequence, each.json) for each in page.entries]
         self.cursor = page.cursor
         return page.more
 
@@ -186,12 +186,12 @@ class LogMachine(RuleBasedStateMachine):
             expectation = self.expectation(consumer)
             assert consumer.sequences == expectation[: len(consumer.sequences)]
 
-    def expectation(self, consumer: Consumer) -> list[tuple[int, Event]]:
+    def expectation(self, consumer: Consumer) -> list[tuple[int, bytes]]:
         """Return the events that the consumer must have at the end."""
         return [
-            each
-            for each in sorted(self.events_by_sequence.items(), key=lambda item: item[0])
-            if consumer.query.matches(each[1])
+            (sequence, entry(sequence, of=each).json)
+            for sequence, each in sorted(self.events_by_sequence.items())
+            if consumer.query.matches(each)
         ]
 
     def teardown(self) -> None:

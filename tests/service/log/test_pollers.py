@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
-from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page, app_feed
 from eventfeed.domain.moment import format_moment, parse_moment
+from eventfeed.domain.page_entries import PageEntry
 from eventfeed.http.publishing.cloudevents import EventDefaults, json_events, parse_events
 from eventfeed.http.reading.parameters import parse_query
 from eventfeed.log.reader import Reader
@@ -68,7 +68,7 @@ class Poller:
             assert start is not None
             feed = FEED.where(*parameters.app_conditions)
             page = await self._reader.read(feed, after=start, bounds=parameters)
-            self.ids |= {entry.event.identity.id for entry in page.entries}
+            self.ids |= {msgspec.json.decode(entry.json)["id"] for entry in page.entries}
             self.last_changed = self.newest_time(page)
             query, more = parameters.query_after(str(page.cursor)), page.more
 
@@ -89,7 +89,7 @@ class _Time(msgspec.Struct):
     time: str
 
 
-def event_time(entry: Entry) -> str:
+def event_time(entry: PageEntry) -> str:
     """The `time` of an event as a reader gets it."""
     return msgspec.json.decode(entry.json, type=_Time).time
 

@@ -13,7 +13,7 @@ from eventfeed.log.cosmos import scans as cosmos
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import CONFIRM_TIME, Retention
-from eventfeed.log.sqlite import log as sqlite
+from eventfeed.log.sqlite import scans as sqlite
 from eventfeed.telemetry.telemetry import Telemetry
 from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint

@@ -8,7 +8,7 @@ from eventfeed.domain.conditions import AnyOf
 from eventfeed.domain.cursor import After, BareSequence, Cursor, EventId
 from eventfeed.domain.errors import NotDone, StoreAway, Unavailable
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import Feed, app_feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed, app_feed
 from eventfeed.domain.ports import EventLog, Head, Scan
 from eventfeed.log.memory import tail as tail_module
 from eventfeed.log.memory.tail import Tail
@@ -39,10 +39,10 @@ class AwayLog(FaultyLog):
         self._fail()
         return await super().follow(after=after, limit=limit)
 
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> Scan:
         """Fail, or scan."""
         self._fail()
-        return await super().scan(feed, after=after, through=through, limit=limit)
+        return await super().scan(feed, after=after, through=through, limit=limit, bytes_max=bytes_max)
 
     async def seek(self, time: int) -> int:
         """Fail, or seek."""

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import hypothesis.strategies as st
+import msgspec
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from eventfeed.domain.cursor import Cursor, cursor_at, parse_after
 from eventfeed.domain.errors import CursorOfAnotherLog, InvalidCursor
-from eventfeed.domain.event import App, Entry
+from eventfeed.domain.event import App
 from eventfeed.domain.feed import app_feed
+from eventfeed.domain.page_entries import PageEntry
 from eventfeed.domain.publishing import Receipt, Submission
 from eventfeed.log.appender import Appender
 from eventfeed.log.reader import Reader
@@ -41,9 +43,9 @@ class Consumer:
         """Forget everything, as a consumer does after 410."""
         self.text, self.ids = "0", list[str]()
 
-    def take(self, entries: Sequence[Entry], cursor: Cursor) -> None:
+    def take(self, entries: Sequence[PageEntry], cursor: Cursor) -> None:
         """Handle entries, and keep the cursor after them."""
-        self.ids += [each.event.identity.id for each in entries]
+        self.ids += [msgspec.json.decode(each.json)["id"] for each in entries]
         self.text = str(cursor)
 
 
@@ -123,7 +125,7 @@ class RestoreMachine(RuleBasedStateMachine):
             except (CursorOfAnotherLog, InvalidCursor):
                 consumer.start_again()
                 return
-            entries = page.entries[:keep]
+            entries = list(page.entries)[:keep]
             is_whole = len(entries) == len(page.entries)
             consumer.take(entries, page.cursor if is_whole else cursor_at(entries[-1], log=page.cursor.log))
             assert consumer.ids == self.ids_up_to(int(consumer.text.split(".")[1]))

@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from eventfeed.domain.page_entries import EntryList
 from eventfeed.telemetry.spans import LINKS_MAX
 from eventfeed.telemetry.telemetry import Telemetry
 from eventfeed.telemetry.traceparent import current_traceparent
@@ -157,7 +158,7 @@ def test_page_span_has_a_bounded_number_of_different_links(telemetry: Telemetry,
         for number, traceparent in enumerate(traceparents, start=1)
     ]
     with request_span(telemetry, "GET", ""):
-        telemetry.page_served("app", entries, examined=1, lag=0, seconds=0.0)
+        telemetry.page_served("app", EntryList(entries), examined=1, lag=0, seconds=0.0)
     (span,) = spans.get_finished_spans()
 
     assert LINKS_MAX == len(span.links)

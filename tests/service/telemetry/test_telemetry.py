@@ -4,6 +4,7 @@ import pytest
 from opentelemetry.sdk.metrics.export import NumberDataPoint
 from opentelemetry.sdk.resources import Resource
 
+from eventfeed.domain.page_entries import EntryList
 from eventfeed.telemetry import telemetry as module
 from eventfeed.telemetry.data_points import measurements
 from eventfeed.telemetry.metrics import METRICS
@@ -23,7 +24,7 @@ def call_every_verb(telemetry: Telemetry) -> Telemetry:
         telemetry.batch_written("sqlite", events=2, seconds=0.1)
     telemetry.batch_failed("sqlite", "not_done")
     telemetry.race_lost("sqlite")
-    telemetry.page_served("app", entries(1, 3), examined=3, lag=0, seconds=0.1)
+    telemetry.page_served("app", EntryList(entries(1, 3)), examined=3, lag=0, seconds=0.1)
     telemetry.poll_caught_up("app", "304")
     telemetry.waiting_changed("poll", 1)
     telemetry.token_exchanged("maskinporten", "given")
@@ -79,10 +80,10 @@ def test_decision_request_is_measured_by_its_outcome() -> None:
 
 def test_page_is_measured_with_the_age_of_its_newest_event() -> None:
     """The other measurements of a page are its events, examined positions, lag and duration."""
-    (entry,) = page = entries(1, 1)
+    (entry,) = page = EntryList(entries(1, 1))
     telemetry = Telemetry(clock_ns=lambda: entry.time * 1_000 + 3_000_000_000)
     telemetry.page_served("app", page, examined=5, lag=2, seconds=0.1)
-    telemetry.page_served("app", [], examined=0, lag=0, seconds=0.1)
+    telemetry.page_served("app", EntryList(), examined=0, lag=0, seconds=0.1)
     totals = {name: each.series["app",].total for name, each in telemetry.histograms.items() if each.series}
 
     assert {

@@ -18,6 +18,7 @@ from eventfeed.domain.cursor import Cursor, cursor_at
 from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
+from eventfeed.domain.page_entries import EntryList
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import wait_for_disconnect
 from eventfeed.http.reading.parameters import Parameters
@@ -143,7 +144,7 @@ def _events(page: Page, feed_request: FeedRequest) -> bytes:
 
 def _without_entries(page: Page) -> Page:
     """Return the ends of a page: a stream holds its events in one form only."""
-    return replace(page, entries=(), positions=b"")
+    return replace(page, entries=EntryList(), positions=b"")
 
 
 def _next_events(page: Page, events: int) -> int:

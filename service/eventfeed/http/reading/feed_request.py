@@ -7,15 +7,15 @@ from typing import NamedTuple, Protocol
 
 from eventfeed.domain.cursor import After, BareSequence, Cursor
 from eventfeed.domain.errors import Unauthenticated
-from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed, Page, PageBounds
+from eventfeed.domain.page_entries import PageEntries, PageEntry
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
 from eventfeed.http.connections import Reset
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ReadingLimits
-from eventfeed.http.reading.representation import entry_json
+from eventfeed.http.reading.representation import entry_json, whole_array
 from eventfeed.http.request import HttpRequest
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.reader import Reader
@@ -51,7 +51,7 @@ class Guard(Protocol):
 class FeedRequest(NamedTuple):
     """A request for a feed, with a guard unless the token alone gives the right.
 
-    `serialise` returns the JSON of an entry that the reader may see.
+    `serialise` returns the JSON of an entry that the reader may see, `serialise_all` that of a page with events.
     """
 
     request: HttpRequest
@@ -59,7 +59,8 @@ class FeedRequest(NamedTuple):
     parameters: Parameters
     reader: Principal | AnonymousReader
     guard: Guard | None = None
-    serialise: Callable[[Entry], bytes] = entry_json
+    serialise: Callable[[PageEntry], bytes] = entry_json
+    serialise_all: Callable[[PageEntries], bytes] = whole_array
 
 
 class ReadingServices(NamedTuple):

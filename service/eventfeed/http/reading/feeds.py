@@ -29,7 +29,7 @@ from eventfeed.domain.principal import SCOPE_SUBSCRIBE, Principal, require_app, 
 from eventfeed.http.approvals import ApprovalServices
 from eventfeed.http.authentication import Authenticator
 from eventfeed.http.reading.feed_request import FeedRequest
-from eventfeed.http.reading.others import OthersGuard
+from eventfeed.http.reading.others import with_audit
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import (
     ANY_FEED,
@@ -82,8 +82,10 @@ class Feeds(NamedTuple):
                 if is_decided:
                     subjects = await self._with_relation(subjects, principal)
                 feed = feed.where(subject_condition(_require_few(subjects, request)))
-        guard = self.audit and OthersGuard(principal, self.audit, request=request, feed=feed.name, filters=parameters)
-        return await self.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
+        feed_request = FeedRequest(request, feed, parameters, principal)
+        if self.audit is not None:
+            feed_request = with_audit(feed_request, self.audit, principal=principal)
+        return await self.pages.respond(feed_request)
 
     async def respond_party(
         self, request: HttpRequest, parameters: Parameters, *, principal: Principal
@@ -99,8 +101,10 @@ class Feeds(NamedTuple):
             subjects = await self._with_relation(await self._with_subunits(subject, parameters), principal)
             feed = unit_feed(_require_few(subjects, request), principal)
         feed = feed.where(*parameters.conditions)
-        guard = self.audit and OthersGuard(principal, self.audit, request=request, feed=feed.name, filters=parameters)
-        return await self.pages.respond(FeedRequest(request, feed, parameters, principal, guard))
+        feed_request = FeedRequest(request, feed, parameters, principal)
+        if self.audit is not None:
+            feed_request = with_audit(feed_request, self.audit, principal=principal)
+        return await self.pages.respond(feed_request)
 
     async def _with_subunits(self, subject: str, parameters: Parameters) -> frozenset[str]:
         """Return the subject, and those of its sub-units if the request includes them."""

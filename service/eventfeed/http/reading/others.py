@@ -3,9 +3,11 @@
 from msgspec.structs import replace
 
 from eventfeed.domain.feed import Page
+from eventfeed.domain.page_entries import whole_entries
 from eventfeed.domain.party import PREFIX
 from eventfeed.domain.principal import Principal
 from eventfeed.http.approvals import VALID_TO_MAX, ApprovalServices
+from eventfeed.http.reading.feed_request import FeedRequest
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.request import HttpRequest
 
@@ -26,7 +28,8 @@ class OthersGuard:
 
     async def audit(self, page: Page) -> None:
         """See `Guard.audit`. The entry names the party if the page shows no other."""
-        subjects = {subject for each in page.entries if (subject := each.event.subject or "").startswith(PREFIX)}
+        entries = whole_entries(page.entries)
+        subjects = {subject for each in entries if (subject := each.event.subject or "").startswith(PREFIX)}
         principal = self._principal
         if subjects <= {f"{PREFIX}{principal.party}"}:
             return
@@ -39,3 +42,10 @@ class OthersGuard:
             subject=subjects.pop() if len(subjects) == 1 else "",
         )
         await self._services.record_page(entry, page, parameters=self._filters)
+
+
+def with_audit(request: FeedRequest, services: ApprovalServices, *, principal: Principal) -> FeedRequest:
+    """Return a request whose pages are recorded, with their parties."""
+    feed = replace(request.feed, is_audited=True)
+    guard = OthersGuard(principal, services, request=request.request, feed=feed.name, filters=request.parameters)
+    return request._replace(feed=feed, guard=guard)

@@ -14,16 +14,15 @@ from litestar.exceptions import HTTPException
 from msgspec.structs import replace
 
 from eventfeed.domain.errors import Fault, InvalidCursor, InvalidRequest, Unavailable
-from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, start_header, stream_bounds
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import RETRY_SECONDS
-from eventfeed.http.reading.representation import json_array
 from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
 from eventfeed.http.request import HttpResponse
 from eventfeed.http.response import (
@@ -59,7 +58,7 @@ class Pages:
         self._services, self._public_url = services, public_url
         self._tag_digest = hashlib.blake2b(key=secret, digest_size=16)
         # The key is serialisation, log name and positions: another log may have other entries at the same positions.
-        self._bodies = LRUCache[tuple[Callable[[Entry], bytes], str, bytes], bytes](BODIES_MAX)
+        self._bodies = LRUCache[tuple[Callable[[PageEntries], bytes], str, bytes], bytes](BODIES_MAX)
 
     async def respond(self, feed_request: FeedRequest) -> HttpResponse:
         """Return a page, a stream (204 after its end), or 304 if the caller already has the page.
@@ -137,7 +136,7 @@ class Pages:
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)
         await self._services.admit(feed_request, page, is_known=is_unchanged)
-        body = b"" if is_unchanged else self._body(feed_request.serialise, page)
+        body = b"" if is_unchanged else self._body(feed_request.serialise_all, page)
         is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
         headers = _page_headers(page, link, cursor=cursor, tag=_gzip_tag(tag) if is_compressed else tag)
         if wait:
@@ -160,7 +159,7 @@ class Pages:
         headers.append((b"content-length", b"%d" % len(body)))
         return BytesResponse(200, headers, body=body)
 
-    def _body(self, serialise: Callable[[Entry], bytes], page: Page) -> bytes:
+    def _body(self, serialise: Callable[[PageEntries], bytes], page: Page) -> bytes:
         """Return the events as a JSON array, made once for all readers of the same page."""
         if not page.entries:
             return b"[]"
@@ -168,7 +167,7 @@ class Pages:
         try:
             return self._bodies[key]
         except KeyError:
-            body = json_array(map(serialise, page.entries))
+            body = serialise(page.entries)
             if len(body) <= BODY_BYTES_MAX:
                 self._bodies[key] = body
             return body

@@ -1,11 +1,11 @@
-"""Representation of events: stored JSON, joined without parsing it, and the reduced form for anyone."""
+"""Representation of events: stored JSON, which is not parsed, and the reduced form for anyone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from operator import attrgetter
 
 import msgspec
 
-from eventfeed.domain.event import Entry
+from eventfeed.domain.page_entries import PageEntries, PageEntry, join_array
 
 
 class _Public(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,18 +18,20 @@ class _Public(msgspec.Struct, frozen=True, kw_only=True):
     time: str
 
 
-entry_json: Callable[[Entry], bytes] = attrgetter("json")
+entry_json: Callable[[PageEntry], bytes] = attrgetter("json")
 
 
-def public_json(entry: Entry) -> bytes:
+def whole_array(entries: PageEntries) -> bytes:
+    """Return the events of a page as a JSON array."""
+    return entries.json_array()
+
+
+def public_json(entry: PageEntry) -> bytes:
     """Return the event without subject, data and extensions (contract section 5, instance feed)."""
-    public = msgspec.json.decode(entry.event.body, type=_Public)
+    public = msgspec.json.decode(entry.json, type=_Public)
     return b'%b,"sequence":"%020d"}' % (msgspec.json.encode(public)[:-1], entry.sequence)
 
 
-def json_array(events: Iterable[bytes]) -> bytes:
-    """Return a JSON array of at least one event. Brackets on the outer events save a copy of the whole."""
-    first, *rest = events
-    events = [b"[" + first, *rest]
-    events[-1] += b"]"
-    return b",".join(events)
+def public_array(entries: PageEntries) -> bytes:
+    """Return the events of a page as a JSON array, see `public_json`."""
+    return join_array(map(public_json, entries))

@@ -31,7 +31,7 @@ from msgspec.structs import replace
 
 from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, TailMoved
 from eventfeed.domain.event import Entry, Event, Identity
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
 from eventfeed.domain.ports import Head, Lookup, Plan, Scan, StoredEvent
 from eventfeed.log.cosmos.check import LogCheck
 from eventfeed.log.cosmos.containers import COMMITS, OWNERS, RECORDS
@@ -173,11 +173,13 @@ class CosmosLog:
 
     @with_deadline
     @unless_damaged
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> Scan:
         """See `EventLog.scan`."""
-        matches = await self._scanner.scan(feed, after=after, through=through, limit=limit)
+        matches = await self._scanner.scan(feed, after=after, through=through, limit=limit, bytes_max=bytes_max)
         log_start = (await self._manifest.recent()).log_start
-        return Scan(entries=matches.entries, examined=matches.position, log_start=log_start)
+        return Scan(
+            entries=matches.entries, examined=matches.position, log_start=log_start, is_full=matches.exceeds_bytes
+        )
 
     @with_deadline
     @unless_damaged

@@ -10,8 +10,8 @@ from collections.abc import Hashable
 
 from cachetools import LRUCache
 
-from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import FEEDS_MAX, PAGE_BYTES_MAX, Feed
+from eventfeed.domain.page_entries import EntryList
 from eventfeed.log.cosmos.documents import Commit
 from eventfeed.log.cosmos.queries import TermFilter, term_filter
 from eventfeed.log.cosmos.segments import PlaceQuery, Segments
@@ -26,14 +26,17 @@ PLACES_MIN = 20
 
 
 class Matches:
-    """The matches of a scan so far: `position` is the last one examined, `is_full` true when a page is full."""
+    """The matches of a scan so far: `position` is the last one examined, `is_full` true when a page is full.
 
-    def __init__(self, feed: Feed, *, after: int, through: int, limit: int) -> None:
+    `exceeds_bytes` is true if the next match did not fit into its bytes.
+    """
+
+    def __init__(self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int) -> None:
         self._feed, self._after, self._through, self._limit = feed, after, through, limit
-        self.entries = list[Entry]()
+        self.entries = EntryList()
         self.position = after
-        self.is_full = False
-        self._size = 0
+        self.is_full = self.exceeds_bytes = False
+        self._bytes_left = bytes_max - len(b"[]")
         self.commits = self.commits_with_match = self._bytes = 0
 
     @property
@@ -61,9 +64,9 @@ class Matches:
         for entry in commit.entries:
             if not self._after < entry.sequence <= self._through or not self._feed.matches(entry.event):
                 continue
-            self._size += len(entry.event.body)
-            if self.entries and self._size > PAGE_BYTES_MAX:
-                self.position, self.is_full = self.entries[-1].sequence, True
+            self._bytes_left -= entry.json_length + len(b",")
+            if self.entries and self._bytes_left < 0:
+                self.position, self.is_full, self.exceeds_bytes = self.entries[-1].sequence, True, True
                 return
             self.entries.append(entry)
             if len(self.entries) == self._limit:
@@ -83,9 +86,10 @@ class Scanner:
         # Feeds, by their terms, of which few commits have events.
         self._sparse = LRUCache[Hashable, bool](FEEDS_MAX)
 
-    async def scan(self, feed: Feed, *, after: int, through: int, limit: int) -> Matches:
+    async def scan(self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int) -> Matches:
         """Return the first matches of a feed in a range, and the last position examined."""
-        matches, terms = Matches(feed, after=after, through=through, limit=limit), term_filter(feed)
+        matches = Matches(feed, after=after, through=through, limit=limit, bytes_max=bytes_max)
+        terms = term_filter(feed)
         if not (terms.is_selective or terms in self._sparse):
             await self._scan_densely(matches, terms, through=through)
         if not matches.is_done:

@@ -12,8 +12,9 @@ from itertools import chain, islice
 from operator import attrgetter
 
 from eventfeed.domain.conditions import APP_FIELDS, ATTRIBUTES, Condition, Field
-from eventfeed.domain.event import Entry, Event, sequence_of
+from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.feed import FEEDS_MAX, Feed, plan_lookup
+from eventfeed.domain.page_entries import EntryList, sequence_of
 from eventfeed.domain.ports import Scan
 
 ENTRIES_MAX = 10_000
@@ -140,7 +141,7 @@ class RecentEntries:
             entries, positions = list(islice(matches, limit)), None
             if len(entries) == limit:
                 through = entries[-1].sequence
-        return Scan(entries=entries, examined=through, log_start=after, positions=positions)
+        return Scan(entries=EntryList(entries), examined=through, log_start=after, positions=positions)
 
     def _reaches(self, position: int) -> bool:
         return bool(self._entries) and position + 1 >= self._entries[0].sequence

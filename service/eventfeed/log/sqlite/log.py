@@ -1,14 +1,14 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import apsw
 
 from eventfeed.domain.errors import LogDamaged, TailMoved
 from eventfeed.domain.event import App, Entry, Event
-from eventfeed.domain.feed import Feed
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
 from eventfeed.domain.ports import Head, Lookup, Plan, Scan
 from eventfeed.log.entry_check import EntryCheck
 from eventfeed.log.sqlite.check import integrity_faults
@@ -17,14 +17,12 @@ from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, create_log, open_log, open_log_to_read, read_number
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
-from eventfeed.log.sqlite.statements import Search, plan_search, reach_statement, scan_statement
+from eventfeed.log.sqlite.scans import scan
 
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
 # An append touches pages of all indexes.
 WRITER_CACHE_KIB = 2_000
-# Rows that one scan checks before it returns the position it reached: some 20 ms of work.
-EXAMINE_ENTRIES_MAX = 20_000
 # Entries that a check reads at once.
 CHECK_ENTRIES = 1_000
 # Entries that one call deletes: few enough not to delay a publish.
@@ -64,11 +62,18 @@ class SqliteLog:
         self.append, self.append_new = writer.bind(_append), writer.bind(_append_new)
         self.expire = writer.bind(_expire)
         self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
-        self.scan, self.seek = readers.bind(_scan), readers.bind(_seek)
+        self._scan, self.seek = readers.bind(scan), readers.bind(_seek)
         self.probe = prober.bind(_probe)
         self.find_identities = writer.bind(find_identities)
         self.adopt = writer.bind(_adopt)
         self.begin_import, self.end_import = writer.bind(begin_import), writer.bind(end_import)
+
+    def scan(
+        self, feed: Feed, *, after: int, through: int, limit: int, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Awaitable[Scan]:
+        """See `EventLog.scan`."""
+        bounds = {"after": after, "through": through, "limit": limit}
+        return self._scan(feed, bounds=bounds, bytes_max=bytes_max)
 
     async def create(self) -> None:
         """Create the log if there is none, then open it."""
@@ -175,32 +180,8 @@ def _adopt(db: StoreConnection, name: str, *, log_start: int) -> None:
 
 
 def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
-    with transaction(db, writes=False):
-        entries, _ = read_entries(db, _FOLLOW, after=after, limit=limit, values={})
+    entries, _ = read_entries(db, _FOLLOW, values={"after": after, "limit": limit})
     return entries
-
-
-def _scan(db: StoreConnection, feed: Feed, *, after: int, through: int, limit: int) -> Scan:
-    search = plan_search(feed)
-    with transaction(db, writes=False):
-        log_start = read_number(db, "SELECT floor FROM log")
-        if through <= after:
-            return Scan(entries=(), examined=after, log_start=log_start)
-        through = _reach(db, search, after=after, through=through)
-        sql, values = scan_statement(search)
-        entries, is_whole = read_entries(db, sql, after=after, limit=limit, values={**values, "through": through})
-    is_full = len(entries) == limit or not is_whole
-    return Scan(entries=entries, examined=entries[-1].sequence if is_full else through, log_start=log_start)
-
-
-def _reach(db: StoreConnection, search: Search, *, after: int, through: int) -> int:
-    """Return the position that a scan may reach: `through`, unless it checks over `EXAMINE_ENTRIES_MAX` rows."""
-    if not search.rest:
-        return through
-    sql, values = reach_statement(search)
-    examine = EXAMINE_ENTRIES_MAX // len(search.keys)
-    row = db.execute(sql, {**values, "after": after, "through": through, "examine": examine}).fetchone()
-    return through if row is None or row[0] is None else int(row[0])
 
 
 def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:

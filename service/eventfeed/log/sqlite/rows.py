@@ -20,20 +20,17 @@ _STATEMENT_ROWS_MAX = 512
 
 
 def read_entries(
-    db: apsw.Connection, sql: str, *, after: int, limit: int, values: Mapping[str, object]
+    db: apsw.Connection, sql: str, *, values: Mapping[str, object], bytes_max: int = PAGE_BYTES_MAX
 ) -> tuple[Sequence[Entry], bool]:
-    """Return the first entries of a query for `COLUMNS`, and True if no more of them were left out for their bytes.
-
-    The query takes the first `:limit` rows after `:after`, in order. The entries never exceed the bytes of a page.
-    """
-    entries, size = list[Entry](), 0
-    for row in db.execute(sql, {**values, "after": after, "limit": limit}):
+    """Return the entries of a query for `COLUMNS`, and True if the next one exceeds the bytes of an array of them."""
+    entries, size = list[Entry](), len(b"[]")
+    for row in db.execute(sql, values):
         entry = _entry(row)
-        size += len(entry.event.body)
-        if entries and size > PAGE_BYTES_MAX:
-            return entries, False
+        size += entry.json_length + len(b",")
+        if entries and size > bytes_max:
+            return entries, True
         entries.append(entry)
-    return entries, True
+    return entries, False
 
 
 def insert_entries(db: apsw.Connection, entries: Sequence[Entry]) -> None:

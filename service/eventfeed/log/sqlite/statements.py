@@ -1,12 +1,13 @@
 """SQL for scans: the conditions of a feed as searches of indexes, each in the order of the log."""
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 
-from eventfeed.domain.conditions import COMPUTED_FIELDS, AnyOf, Condition, Equal, Field, Matches, NoneOf
-from eventfeed.domain.feed import Feed, plan_lookup
+from eventfeed.domain.conditions import AnyOf, Condition, Equal, Field, Matches, NoneOf
+from eventfeed.domain.feed import FEEDS_MAX, Feed, plan_lookup
 from eventfeed.log.sqlite.rows import COLUMNS
 
 # Index by its fields, the narrowest first. Every index ends in the sequence.
@@ -22,7 +23,17 @@ INDEXES: Mapping[tuple[Field, ...], str] = {
 # SQLite uses this partial index only with its own condition.
 _PARTIAL = {"entry_resource": ("app IS NULL",)}
 
-Values = dict[str, object]
+# A part of a page as one row: the log start, the columns of its entries, and their JSON as one text.
+_PART = """
+SELECT (SELECT floor FROM log), json_group_array(sequence), json_group_array(time), json_group_array(mark),
+       json_group_array(length), CAST(group_concat(json) AS BLOB) FROM ({})
+"""
+# `Entry.json`, from the body as stored.
+_JSON = """substr(body, 1, length(body) - 1) || printf(',"sequence":"%020d"}', sequence) AS json"""
+_PART_COLUMNS = f"sequence, time, mark, length(body) AS length, {_JSON}"
+_LENGTHS = "SELECT json_group_array(length) FROM ({})"
+
+Values = dict[str, Any]  # of bindings: texts and numbers
 
 
 class Search(NamedTuple):
@@ -37,25 +48,52 @@ class Search(NamedTuple):
 def plan_search(feed: Feed) -> Search:
     """Return the search of a feed."""
     plan = plan_lookup(feed, list(INDEXES))
-    rest = [condition for condition in plan.rest if condition.field not in COMPUTED_FIELDS]
+    rest = [condition for condition in plan.rest if condition not in feed.computed_conditions]
     return Search(INDEXES[plan.fields], plan.fields, plan.keys, rest)
 
 
-def scan_statement(search: Search) -> tuple[str, Values]:
-    """Return SQL for the first `:limit` rows of a search in (`:after`, `:through`], and its values.
+class ScanStatements(NamedTuple):
+    """SQL for the scans of a feed, and their values: its rows, their lengths, a part of a page, and `reach_statement`.
+
+    `reach` is None if no condition is left to check on a row.
+    """
+
+    rows: str
+    lengths: str
+    part: str
+    values: Values
+    reach: str | None
+    keys: int
+
+
+@functools.lru_cache(maxsize=FEEDS_MAX)
+def scan_statements(feed: Feed) -> ScanStatements:
+    """Return the statements of a feed."""
+    search = plan_search(feed)
+    rows, values = scan_statement(search, COLUMNS)
+    lengths, _ = scan_statement(search, "length(body) AS length")
+    part, _ = scan_statement(search, _PART_COLUMNS)
+    reach, _ = reach_statement(search)
+    return ScanStatements(
+        rows, _LENGTHS.format(lengths), _PART.format(part), values, reach if search.rest else None, len(search.keys)
+    )
+
+
+def scan_statement(search: Search, columns: str) -> tuple[str, Values]:
+    """Return SQL for columns of the first `:limit` rows of a search in (`:after`, `:through`], and its values.
 
     Each key is a search of its own in the order of the log, however many there are: the SQL is the same.
     """
     where, values = _where(search, search.rest)
     if len(search.keys) == 1:
-        return f"SELECT {COLUMNS} FROM entry {where} ORDER BY sequence LIMIT :limit", values  # noqa: S608  # constants
+        return f"SELECT {columns} FROM entry {where} ORDER BY sequence LIMIT :limit", values  # noqa: S608  # constants
     of_key = f"SELECT sequence FROM entry {where} ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
     # Sequences first: so no body goes through a sort.
     sequences = (
         "SELECT found.value FROM json_each(:keys) lookup, "  # noqa: S608  # constants
         f"json_each((SELECT json_group_array(sequence) FROM ({of_key}))) found ORDER BY found.value LIMIT :limit"
     )
-    return f"SELECT {COLUMNS} FROM entry WHERE sequence IN ({sequences}) ORDER BY sequence", values  # noqa: S608  # constants
+    return f"SELECT {columns} FROM entry WHERE sequence IN ({sequences}) ORDER BY sequence", values  # noqa: S608  # constants
 
 
 def reach_statement(search: Search) -> tuple[str, Values]:

@@ -12,11 +12,12 @@ from litestar.exceptions import HTTPException
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
+from eventfeed.domain.page_entries import EntryList, PageEntries
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.event_stream import EVENT_STREAM
 from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages, negotiate
-from eventfeed.http.reading.representation import entry_json, public_json
+from eventfeed.http.reading.representation import public_array, whole_array
 from eventfeed.http.response import CLOUDEVENT_BATCH as BATCH
 from eventfeed.http.response import JSON
 from tests.support.events import entry, event
@@ -31,7 +32,7 @@ def new_pages() -> Pages:
 def page_of(entry: Entry, *, log: str = "a" * 12) -> Page:
     """A page with one entry of a log."""
     return Page(
-        entries=[entry],
+        entries=EntryList([entry]),
         cursor=Cursor(log=log, position=entry.sequence),
         more=False,
         positions=entry.sequence.to_bytes(8, "little"),
@@ -39,7 +40,7 @@ def page_of(entry: Entry, *, log: str = "a" * 12) -> Page:
 
 
 def body_events(
-    pages: Pages, page: Page, *, serialise: Callable[[Entry], bytes] = entry_json
+    pages: Pages, page: Page, *, serialise: Callable[[PageEntries], bytes] = whole_array
 ) -> list[dict[str, object]]:
     """The events in the body of a page."""
     return msgspec.json.decode(pages._body(serialise, page), type=list[dict[str, object]])
@@ -59,7 +60,7 @@ def test_cache_separates_public_and_whole_bodies() -> None:
     pages = new_pages()
     body = b'{"specversion":"1.0","id":"a","source":"x","type":"t","time":"x","data":"secret"}'
     page = page_of(entry(7, of=msgspec.structs.replace(event(), body=body)))
-    whole, public = body_events(pages, page), body_events(pages, page, serialise=public_json)
+    whole, public = body_events(pages, page), body_events(pages, page, serialise=public_array)
 
     assert [True, False] == ["data" in whole[0], "data" in public[0]]
 
@@ -68,7 +69,7 @@ def test_body_of_the_same_page_is_created_once() -> None:
     """The second reader gets the same bytes object."""
     pages, page = new_pages(), page_of(entry(7))
 
-    assert pages._body(entry_json, page) is pages._body(entry_json, page)
+    assert pages._body(whole_array, page) is pages._body(whole_array, page)
 
 
 def test_body_over_the_size_limit_is_not_cached() -> None:

@@ -1,9 +1,9 @@
-"""Representation of events: joined JSON, and the reduced form for anyone."""
+"""Representation of events: the reduced form for anyone."""
 
 import msgspec
-import pytest
 
-from eventfeed.http.reading.representation import json_array, public_json
+from eventfeed.domain.page_entries import EntryList
+from eventfeed.http.reading.representation import public_array, public_json
 from tests.support.events import entry, event
 
 
@@ -22,7 +22,9 @@ def test_public_json_has_only_public_members() -> None:
     } == msgspec.json.decode(public)
 
 
-@pytest.mark.parametrize("events", [[b"{}"], [b'{"a":1}', b'{"b":[2]}'], [b"1", b"2", b"3"]])
-def test_json_array_holds_the_events_in_order(events: list[bytes]) -> None:
-    """Joined JSON equals an array of the parsed events."""
-    assert [msgspec.json.decode(each) for each in events] == msgspec.json.decode(json_array(iter(events)))
+def test_public_array_has_the_public_json_of_each_event() -> None:
+    """The array has the events in order."""
+    body = b'{"specversion":"1.0","id":"a","source":"x","type":"t","time":"x","data":"secret"}'
+    page = EntryList(entry(sequence, of=msgspec.structs.replace(event(), body=body)) for sequence in (1, 2))
+
+    assert [msgspec.json.decode(public_json(each)) for each in page] == msgspec.json.decode(public_array(page))

@@ -1,0 +1,127 @@
+"""Scans of a feed: a page as one row, or the whole entries of a feed that needs each event.
+
+The log start is read with the page or after the entries, so it also tells which of them were deleted meanwhile.
+"""
+
+from array import array
+
+import msgspec
+from msgspec.structs import replace
+
+from eventfeed.domain.cloudevents import STORED_BYTES_MAX
+from eventfeed.domain.event import SEQUENCE_BYTES
+from eventfeed.domain.feed import Feed
+from eventfeed.domain.page_entries import EntryColumns, EntryList, count_fitting
+from eventfeed.domain.ports import Scan
+from eventfeed.log.sqlite.connections import StoreConnection
+from eventfeed.log.sqlite.layout import read_number
+from eventfeed.log.sqlite.rows import read_entries
+from eventfeed.log.sqlite.statements import ScanStatements, Values, scan_statements
+
+# Rows that one scan checks before it returns the position it reached: some 20 ms of work.
+EXAMINE_ENTRIES_MAX = 20_000
+
+_numbers, _strings = msgspec.json.Decoder(list[int]), msgspec.json.Decoder(list[str])
+
+
+def scan(db: StoreConnection, feed: Feed, *, bounds: Values, bytes_max: int) -> Scan:
+    """See `EventLog.scan`; `bounds` has its `after`, `through` and `limit`."""
+    statements = scan_statements(feed)
+    values = {**statements.values, **bounds}
+    values["through"] = _reach(db, statements, values=values)
+    read = _read_entries if feed.needs_events else _read_page
+    result = read(db, statements, values=values, bytes_max=bytes_max)
+    if result.is_full or len(result.entries) == bounds["limit"]:
+        return result
+    return replace(result, examined=max(bounds["after"], values["through"]))
+
+
+def _reach(db: StoreConnection, statements: ScanStatements, *, values: Values) -> int:
+    """Return the position that a scan may reach: `through`, unless it checks over `EXAMINE_ENTRIES_MAX` rows."""
+    through: int = values["through"]
+    if statements.reach is None:
+        return through
+    examine = EXAMINE_ENTRIES_MAX // statements.keys
+    row = db.execute(statements.reach, {**values, "examine": examine}).fetchone()
+    return through if row is None or row[0] is None else int(row[0])
+
+
+def _read_entries(db: StoreConnection, statements: ScanStatements, *, values: Values, bytes_max: int) -> Scan:
+    entries, is_full = read_entries(db, statements.rows, values=values, bytes_max=bytes_max)
+    examined = entries[-1].sequence if entries else 0
+    log_start = read_number(db, "SELECT floor FROM log")
+    return Scan(entries=EntryList(entries), examined=examined, log_start=log_start, is_full=is_full)
+
+
+def _read_page(db: StoreConnection, statements: ScanStatements, *, values: Values, bytes_max: int) -> Scan:
+    parts = _PageParts(db, statements, values=values)
+    parts.read(bytes_max)
+    entries = parts.columns()
+    examined = entries.sequences[-1] if entries else 0
+    positions = array("Q", entries.sequences).tobytes()
+    return Scan(
+        entries=entries, examined=examined, log_start=parts.log_start, positions=positions, is_full=parts.is_full
+    )
+
+
+class _PageParts:
+    """A page that is read in parts, each a statement with one row: its columns, and its events as one text.
+
+    A part has as many events as always fit, or as fit by their lengths: so no event is read that does not fit. Texts of
+    this length stay in the allocator's arena, where longer ones would take new pages of memory.
+    """
+
+    def __init__(self, db: StoreConnection, statements: ScanStatements, *, values: Values) -> None:
+        self._db, self._statements, self._values = db, statements, dict(values)
+        self._missing = values["limit"]
+        self._sequences, self._times, self._lengths = list[int](), list[int](), list[int]()
+        self._write_ids, self._texts = list[str](), list[bytes]()
+        self.log_start, self.is_full = 0, False
+
+    def read(self, bytes_max: int) -> None:
+        """Read parts up to the limit, these bytes, or the last row."""
+        left, is_last = bytes_max - len(b"[]"), False
+        while not is_last:
+            count = min(self._missing, left // STORED_BYTES_MAX)
+            is_last = count == 0
+            if is_last:
+                count = self._count_fitting(left)
+            self._values["limit"] = count
+            text, rows = self._read_part()
+            left -= len(text) + len(b",")
+            self._missing -= rows
+            is_last = is_last or rows < count or not self._missing
+
+    def columns(self) -> EntryColumns:
+        """Return the page."""
+        return EntryColumns(
+            sequences=self._sequences,
+            times=self._times,
+            write_ids=self._write_ids,
+            lengths=self._lengths,
+            texts=self._texts,
+        )
+
+    def _count_fitting(self, left: int) -> int:
+        """Return how many of the next rows fit into these bytes; one if the page would have none."""
+        self._values["limit"] = self._missing
+        ((lengths,),) = self._db.execute(self._statements.lengths, self._values)
+        numbers = _numbers.decode(lengths)
+        fitting = count_fitting(numbers, bytes_max=left + len(b"[]"), added=SEQUENCE_BYTES)
+        count = fitting if self._sequences else max(fitting, 1)
+        self.is_full = count < len(numbers)
+        return count
+
+    def _read_part(self) -> tuple[bytes, int]:
+        """Read the next `:limit` rows; return their text and their number."""
+        (row,) = self._db.execute(self._statements.part, self._values)
+        self.log_start, sequences, times, write_ids, lengths, text = row
+        part = _numbers.decode(sequences)
+        if part:
+            self._values["after"] = part[-1]
+            self._sequences += part
+            self._times += _numbers.decode(times)
+            self._write_ids += _strings.decode(write_ids)
+            self._lengths += _numbers.decode(lengths)
+            self._texts.append(text)
+        return text or b"", len(part)
