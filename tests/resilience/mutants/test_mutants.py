@@ -265,6 +265,12 @@ MUTANTS = {
         "owner.time >= 0",
         f"{CONFORMANCE}/test_cosmos_owners.py",
     ),
+    "Cosmos DB: an old owner written over another app": Mutant(
+        "log/cosmos/owners.py",
+        '        return await self._calls.replace("claim", document, etag=old.etag)\n',
+        '        await self._calls.put("claim", document)\n        return ""\n',
+        f"{CONFORMANCE}/test_cosmos_owners.py",
+    ),
     "an event returned to a reader without rights": Mutant(
         "log/reader.py",
         "[entry for entry, question in questions_of_entries if question in allowed]",
