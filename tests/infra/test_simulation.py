@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
@@ -203,12 +204,18 @@ def test_command_line_prints_every_step() -> None:
     assert any(step.startswith("create") and "azure-native:app:ContainerApp::eventfeed" in step for step in steps)
 
 
-def test_provider_command_serves_the_azure_provider() -> None:
-    """It prints its port, for an engine that attaches to it."""
+def test_provider_command_serves_every_package() -> None:
+    """It prints the packages with their ports. Each provider has the version of its SDK, so that no engine warns."""
     with subprocess.Popen([*COMMAND, "provider"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        port = process.stdout.readline().strip() if process.stdout else ""
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            plugin = ResourceProviderStub(channel).GetPluginInfo(Empty())
+        line = process.stdout.readline().strip() if process.stdout else ""
+        ports = dict(each.split(":") for each in line.split(","))
+        versions = {package: provider_version(port) for package, port in ports.items()}
         process.terminate()
 
-    assert "0.0.0" == plugin.version
+    assert {each: version(f"pulumi-{each}") for each in ("azure-native", "tls", "random")} == versions
+
+
+def provider_version(port: str) -> str:
+    """Return the version that the provider at a port of this machine reports."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        return str(ResourceProviderStub(channel).GetPluginInfo(Empty()).version)

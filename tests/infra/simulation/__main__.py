@@ -1,16 +1,16 @@
 """The simulation's command line: `python -m tests.infra.simulation preview|up|destroy --stack dev|prod`.
 
-Each command starts with an empty cloud; `destroy` runs `up` first. `provider` serves only the simulated Azure provider
-and prints its port. An engine attaches to it with PULUMI_DEBUG_PROVIDERS=azure-native:{port}.
+Each command starts with an empty cloud; `destroy` runs `up` first. `provider` serves the simulated providers of
+azure-native, tls and random on one cloud, and prints the value of PULUMI_DEBUG_PROVIDERS by which Pulumi's command
+line attaches to them.
 """
 
 import argparse
 import threading
 from collections.abc import Sequence
 
-from tests.infra.simulation.azure import AzureProvider
 from tests.infra.simulation.cloud import Cloud
-from tests.infra.simulation.provider import provider_server
+from tests.infra.simulation.packages import attachment, served_packages
 from tests.infra.simulation.simulation import Simulation
 from tests.infra.simulation.stack_files import EXAMPLE_SETTINGS
 from tests.infra.simulation.state import Step
@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a setting of the stack")
     arguments = parser.parse_args()
     if arguments.command == "provider":
-        _serve_provider()
+        _serve_providers()
         return
     config = {**EXAMPLE_SETTINGS, **dict(pair.split("=", 1) for pair in arguments.config)}
     print(f"A simulation of {arguments.command} in memory, not Pulumi's own engine and not Azure.")
@@ -42,9 +42,9 @@ def _steps(command: str, stack: str, config: dict[str, str]) -> Sequence[Step]:
         return simulation.destroy().steps
 
 
-def _serve_provider() -> None:
-    with provider_server(AzureProvider(Cloud())) as address:
-        print(address.rpartition(":")[2], flush=True)
+def _serve_providers() -> None:
+    with served_packages(Cloud()) as addresses:
+        print(attachment(addresses), flush=True)
         threading.Event().wait()  # until a signal ends the process
 
 

@@ -2,13 +2,14 @@
 
 import re
 import uuid
+from itertools import count
 from typing import Any
 
 from tests.infra.simulation import computed_outputs
 from tests.infra.simulation.catalog import ResourceType, resource_type
 from tests.infra.simulation.cloud import Cloud, CloudResource, RejectedError
-from tests.infra.simulation.provider import Diff, Provider, changed_inputs
-from tests.infra.simulation.wire import Properties, has_unknown, reveal
+from tests.infra.simulation.provider import Diff, Provider, Reading, changed_inputs
+from tests.infra.simulation.wire import Properties, has_unknown, is_secret, reveal
 
 # Inputs outside the resource id that Azure cannot update.
 _IMMUTABLE = {"*": ("location",), "cosmosdb:SqlResourceSqlContainer": ("resource.partitionKey",)}
@@ -16,6 +17,8 @@ _IMMUTABLE = {"*": ("location",), "cosmosdb:SqlResourceSqlContainer": ("resource
 
 class AzureProvider(Provider):
     """The resources of pulumi-azure-native."""
+
+    distribution = "pulumi-azure-native"
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -28,7 +31,7 @@ class AzureProvider(Provider):
             return inputs
         if name_input in old_inputs:
             return {**inputs, name_input: old_inputs[name_input]}
-        return {**inputs, name_input: _generate_name(azure_type, name)}
+        return {**inputs, name_input: self._generate_name(azure_type, name)}
 
     def diff(self, token: str, name: str, *, old_inputs: Properties, inputs: Properties) -> Diff:
         """Require a replacement when the id or an immutable input changes."""
@@ -55,6 +58,18 @@ class AzureProvider(Provider):
         self._cloud.create(resource)
         return resource.id, resource.outputs
 
+    def read(self, token: str, resource_id: str, state: Reading) -> Reading | None:
+        """Return a resource of the cloud. Its inputs keep the secret marks of those that the stack knows.
+
+        Azure returns no secret, so an imported resource has none of its secret inputs.
+        """
+        resource = self._cloud.find(resource_id)
+        if resource is None:
+            return None
+        if not state.inputs:
+            return Reading(inputs=_readable(resource.inputs, resource.outputs), outputs=resource.outputs)
+        return Reading(inputs=_with_marks_of(state.inputs, resource.inputs), outputs=resource.outputs)
+
     def update(self, token: str, resource_id: str, *, inputs: Properties, preview: bool) -> Properties:
         """Update a resource; in a preview return the outputs that are known."""
         azure_type = _type(token)
@@ -67,6 +82,16 @@ class AzureProvider(Provider):
     def delete(self, token: str, resource_id: str) -> None:
         """Delete a resource."""
         self._cloud.delete(resource_id)
+
+    def _generate_name(self, azure_type: ResourceType, name: str) -> str:
+        """Return a name that is free. It depends on nothing but the cloud, so that two runs can be compared."""
+        # The name of a child needs to be unique only within its parent.
+        if len(azure_type.name_inputs) > 1:
+            return name
+        uuids = (uuid.uuid5(uuid.NAMESPACE_URL, f"{azure_type.arm_name} {name} {number}") for number in count())
+        is_uuid = azure_type.arm_name.endswith("/roleAssignments")
+        names = (str(each) if is_uuid else f"{name}{each.hex[:8]}" for each in uuids)
+        return next(each for each in names if self._cloud.is_name_free(azure_type, each))
 
 
 def _type(token: str) -> ResourceType:
@@ -96,11 +121,25 @@ def _cloud_resource(azure_type: ResourceType, resource_id: str, inputs: Properti
     )
 
 
-def _generate_name(azure_type: ResourceType, name: str) -> str:
-    if azure_type.arm_name.endswith("/roleAssignments"):
-        return str(uuid.uuid4())
-    # The name of a child needs to be unique only within its parent.
-    return name if len(azure_type.name_inputs) > 1 else f"{name}{uuid.uuid4().hex[:8]}"
+def _with_marks_of(old: Any, value: Any) -> Any:
+    """Return the value, with each part that is equal in `old` as it is there: with its secret mark."""
+    if reveal(old) == value:
+        return old
+    if isinstance(value, dict):
+        below = old if isinstance(old, dict) and not is_secret(old) else {}
+        return {key: _with_marks_of(below.get(key), each) for key, each in value.items()}
+    return value
+
+
+def _readable(inputs: Any, outputs: Any) -> Any:
+    """Return the inputs without those that Azure's response does not contain."""
+    if not isinstance(inputs, dict) or not isinstance(outputs, dict):
+        return inputs
+    return {
+        key: _readable(value, outputs[key])
+        for key, value in inputs.items()
+        if outputs.get(key) is not None and not is_secret(outputs[key])
+    }
 
 
 def _at(properties: Properties, path: str) -> Any:

@@ -63,6 +63,11 @@ class Cloud:
         with self._lock:
             return self._resources.get(resource_id.casefold())
 
+    def is_name_free(self, resource_type: ResourceType, name: str) -> bool:
+        """Return True if no resource of the type has the name, and no deleted one reserves it."""
+        names = {_name(other.id) for other in self.of_type(resource_type.arm_name)}
+        return name.casefold() not in names | self._reserved_names
+
     def create(self, resource: CloudResource) -> None:
         """Add a resource. Raises `RejectedError` when it already exists, or its parent or a reference does not."""
         with self._lock:
@@ -71,7 +76,7 @@ class Cloud:
             parent = parent_id(resource.id)
             if not self._exists(parent):
                 raise RejectedError(f"{resource.id} has no parent: {parent} does not exist")
-            if resource.type.has_global_name and self._is_name_reserved(resource):
+            if resource.type.has_global_name and not self.is_name_free(resource.type, _name(resource.id)):
                 raise RejectedError(f"the name of {resource.id} is not available: it must be unique in all of Azure")
             self._store(resource)
 
@@ -133,10 +138,6 @@ class Cloud:
             container = f"/containers/{data[3]}" if data[3] else ""
             return self.find(f"{data[1]}/sqlDatabases/{data[2]}{container}") is not None
         return any(resource_id.casefold() in resource.implicit_children for resource in self._resources.values())
-
-    def _is_name_reserved(self, resource: CloudResource) -> bool:
-        names = {_name(other.id) for other in self.of_type(resource.type.arm_name)} | self._reserved_names
-        return _name(resource.id) in names
 
 
 def references(value: Any) -> Iterator[str]:

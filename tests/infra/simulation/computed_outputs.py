@@ -119,7 +119,10 @@ def _vault_secret(resource_id: str, _inputs: Properties) -> Properties:
 
 def _insights(resource_id: str, _inputs: Properties) -> Properties:
     key = _guid(resource_id, "instrumentation")
-    return {"connectionString": f"InstrumentationKey={key};IngestionEndpoint=https://{_REGION}/"}
+    return {
+        "connectionString": f"InstrumentationKey={key};IngestionEndpoint=https://{_REGION}/",
+        "instrumentationKey": key,
+    }
 
 
 _COMPUTATIONS: Mapping[str, Callable[[str, Properties], Properties]] = {

@@ -3,9 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from importlib.metadata import version
+from typing import Any, ClassVar, TypeVar
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -30,8 +31,19 @@ class Diff:
     delete_first: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An existing resource: its inputs and its outputs."""
+
+    inputs: Properties
+    outputs: Properties
+
+
 class Provider(ABC):
     """The resources of a package. Properties contain secret marks. Every method may raise `RejectedError`."""
+
+    # The name of the SDK. The provider has the SDK's version, as the released providers have.
+    distribution: ClassVar[str]
 
     def check(self, token: str, name: str, *, inputs: Properties, old_inputs: Properties) -> Properties:
         """Return the inputs completed with generated values. `old_inputs` is empty for a new resource."""
@@ -44,6 +56,13 @@ class Provider(ABC):
     @abstractmethod
     def create(self, token: str, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Create a resource and return its id ("" in a preview) and outputs."""
+
+    @abstractmethod
+    def read(self, token: str, resource_id: str, state: Reading) -> Reading | None:
+        """Return a resource as it is now; None when it does not exist.
+
+        `state` is the resource as the stack knows it. It is empty for a resource that the stack imports.
+        """
 
     @abstractmethod
     def update(self, token: str, resource_id: str, *, inputs: Properties, preview: bool) -> Properties:
@@ -61,7 +80,7 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         self._provider = provider
 
     def GetPluginInfo(self, request: Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
-        return plugin_pb2.PluginInfo(version="0.0.0")
+        return plugin_pb2.PluginInfo(version=version(self._provider.distribution))
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> Empty:
         return Empty()
@@ -109,6 +128,16 @@ class ProviderServicer(provider_pb2_grpc.ResourceProviderServicer):
         )
         return provider_pb2.CreateResponse(id=resource_id, properties=to_struct(outputs))
 
+    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
+        state = Reading(inputs=from_struct(request.inputs), outputs=from_struct(request.properties))
+        token = _token_and_name(request.urn)[0]
+        reading = call_or_abort(context, lambda: self._provider.read(token, request.id, state))
+        if reading is None:
+            return provider_pb2.ReadResponse()  # without an id: the resource does not exist
+        return provider_pb2.ReadResponse(
+            id=request.id, inputs=to_struct(reading.inputs), properties=to_struct(reading.outputs)
+        )
+
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         token, inputs = _token_and_name(request.urn)[0], from_struct(request.news)
         outputs = call_or_abort(
@@ -145,9 +174,14 @@ def grpc_server(register: Callable[[grpc.Server], None]) -> Iterator[str]:
 
 
 @contextmanager
-def provider_server(provider: Provider) -> Iterator[str]:
-    """Serve a provider. Yields the address."""
+def provider_servers(providers: Mapping[str, Provider]) -> Iterator[Mapping[str, str]]:
+    """Serve the provider of each package. Yields the address of each package."""
+    with ExitStack() as servers:
+        yield {package: servers.enter_context(_provider_server(each)) for package, each in providers.items()}
 
+
+@contextmanager
+def _provider_server(provider: Provider) -> Iterator[str]:
     def register(server: grpc.Server) -> None:
         provider_pb2_grpc.add_ResourceProviderServicer_to_server(ProviderServicer(provider), server)
 

@@ -13,15 +13,14 @@ from typing import Any, Self
 import grpc
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, resource_pb2_grpc
 
-from tests.infra.simulation.azure import AzureProvider
 from tests.infra.simulation.cloud import Cloud, RejectedError
 from tests.infra.simulation.engine import Deployment
 from tests.infra.simulation.grants import missing_grants
 from tests.infra.simulation.monitor import EngineLog, ResourceMonitor, call_provider
-from tests.infra.simulation.provider import grpc_server, provider_server
+from tests.infra.simulation.packages import served_packages
+from tests.infra.simulation.provider import grpc_server
 from tests.infra.simulation.stack_files import StackSettings, read_settings
 from tests.infra.simulation.state import STACK, Goal, State, Step
-from tests.infra.simulation.tls_and_random import RandomProvider, TlsProvider
 from tests.infra.simulation.wire import Properties, reveal
 
 ROOT = Path(__file__).parents[3]
@@ -65,9 +64,8 @@ class Simulation:
         self._providers = dict[str, provider_pb2_grpc.ResourceProviderStub]()
 
     def __enter__(self) -> Self:
-        providers = {"azure-native": AzureProvider(self.cloud), "tls": TlsProvider(), "random": RandomProvider()}
-        for package, provider in providers.items():
-            address = self._resources.enter_context(provider_server(provider))
+        addresses = self._resources.enter_context(served_packages(self.cloud))
+        for package, address in addresses.items():
             channel = self._resources.enter_context(grpc.insecure_channel(address))
             self._providers[package] = provider_pb2_grpc.ResourceProviderStub(channel)
         return self

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.infra.simulation.cloud import RejectedError
-from tests.infra.simulation.provider import Diff, Provider, changed_inputs
+from tests.infra.simulation.provider import Diff, Provider, Reading, changed_inputs
 from tests.infra.simulation.wire import UNKNOWN, Properties, mark_secret, reveal
 
 
@@ -20,6 +20,10 @@ class _GeneratorProvider(Provider):
         changes = changed_inputs(reveal(old_inputs), reveal(inputs))
         return Diff(changes=changes, replacements=changes)
 
+    def read(self, token: str, resource_id: str, state: Reading) -> Reading | None:
+        """Return what the stack knows. A value that it does not know cannot be imported."""
+        return state if state.outputs else None
+
     def update(self, token: str, resource_id: str, *, inputs: Properties, preview: bool) -> Properties:
         """Reject the call, which the engine never makes."""
         raise RejectedError(f"{resource_id} cannot be updated")
@@ -30,6 +34,8 @@ class _GeneratorProvider(Provider):
 
 class TlsProvider(_GeneratorProvider):
     """Private keys."""
+
+    distribution = "pulumi-tls"
 
     def create(self, token: str, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Generate an RSA key."""
@@ -46,6 +52,8 @@ class TlsProvider(_GeneratorProvider):
 
 class RandomProvider(_GeneratorProvider):
     """Passwords."""
+
+    distribution = "pulumi-random"
 
     def create(self, token: str, inputs: Properties, *, preview: bool) -> tuple[str, Properties]:
         """Generate a password of letters and digits."""
