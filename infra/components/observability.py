@@ -17,6 +17,7 @@ MONITORING = Path(__file__).parents[1] / "monitoring"
 # A logging loop must not cost more than the rest of a development stack (GB a day).
 DEVELOPMENT_GB_MAX = 1.0
 RETENTION_DAYS = {False: 30, True: 90}
+_SECRET_OUTPUTS = ("connectionString", "instrumentationKey")
 # The placeholder for the workspace's id in the dashboard file.
 _WORKSPACE = "{workspace}"
 
@@ -45,8 +46,7 @@ class Observability(pulumi.ComponentResource):
         self.workspace_id = self._create_workspace().id
         insights = self._create_insights()
         self.insights_id = insights.id
-        # The connection string is enough to send telemetry, so it is a secret.
-        self.connection_string = pulumi.Output.secret(insights.connection_string)
+        self.connection_string = insights.connection_string
         grant = Grant(principal_id=args.identity.principal_id, role=MONITORING_METRICS_PUBLISHER, scope=insights.id)
         assign_role("telemetry", grant, self._child_options)
         self._create_dashboard()
@@ -92,7 +92,8 @@ class Observability(pulumi.ComponentResource):
             # The agent of Container Apps authenticates by connection string only.
             disable_local_auth=False,
             tags=self._group.tags,
-            opts=self._child_options,
+            # Enough to send telemetry. Azure's provider does not mark them: they would be in clear in the state.
+            opts=pulumi.ResourceOptions(parent=self, additional_secret_outputs=list(_SECRET_OUTPUTS)),
         )
 
     def _create_dashboard(self) -> None:

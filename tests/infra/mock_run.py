@@ -111,6 +111,8 @@ class _MockMonitor(MockMonitor):
             raise ValueError(f"{urn} is registered twice")
         inputs = from_struct(request.object)
         resource_id, outputs = _mock_outputs(request.type, request.name, inputs) if request.custom else ("", inputs)
+        secret_outputs = outputs.keys() & set(request.additionalSecretOutputs)
+        outputs |= {key: mark_secret(outputs[key]) for key in secret_outputs}
         self.registrations.append(
             RegisteredResource(
                 token=request.type,
