@@ -1,0 +1,1 @@
+"""The policy pack: rules for single resources, which Pulumi applies before each change."""
