@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,20 @@ observe: install ## the same, with a page of its traces and charts
 test: $(VENV)/.dev $(VENV)/.infra ## every test; those of infra/ in separate processes, since Azure's classes are large
 	$(BIN)/python -m pytest $(PROCESSES) tests/infra
 	$(BIN)/python -m pytest $(PROCESSES) --ignore=tests/infra
+
+engine: $(VENV)/.dev $(VENV)/.infra engine-tools ## run `infra/` on Pulumi's own engine and a simulated cloud; needs Go
+	$(BIN)/python -m pytest $(PROCESSES) tests/infra/pulumi_engine
+	@cat $(VENV)/engine/figures-*.txt
+
+policy: $(VENV)/.policy ## the environment of the policy pack in infra/policy
+	@true
+
+engine-tools: $(VENV)/.policy $(VENV)/engine/.built
+	@true
+
+image: $(VENV)/.dev $(VENV)/.infra ## build the image and run it, with buildah and runc; needs root on Debian
+	$(BIN)/python -m pytest -n 0 -rs tests/infra/test_container.py
+	@cat $(VENV)/image/figures.txt
 
 check: $(VENV)/.dev $(VENV)/.infra ## format, lint, types, import contracts, dead code, dependencies, workflows, words, prose
 	$(BIN)/ruff format --check .
@@ -108,7 +122,7 @@ documents: $(VENV)/.dev ## write the dashboard, the alerts and the OpenAPI docum
 	$(BIN)/python -m eventfeed.http.operations.openapi infra/gateway
 
 lock: $(VENV)/.build ## pin the newest versions that fit, with hashes
-	for name in build service loadtests dev infra; do \
+	for name in build service loadtests dev infra policy; do \
 	  UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 
@@ -130,6 +144,17 @@ $(VENV)/.loadtests: $(VENV)/.service requirements/loadtests.txt
 $(VENV)/.infra: $(VENV)/.build requirements/infra.txt
 	@$(UV) --compile-bytecode --require-hashes -r requirements/infra.txt
 	@touch $@
+
+# The environment of the policy pack, to which `infra/policy` refers.
+$(VENV)/.policy: $(VENV)/.build requirements/policy.txt
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV)/policy
+	@$(BIN)/uv pip install --quiet --python $(VENV)/policy/bin/python --compile-bytecode --require-hashes -r requirements/policy.txt
+	@touch $@
+
+# Pulumi's command line takes seven minutes of a core to compile, once.
+ENGINE := tests/infra/pulumi_engine
+$(VENV)/engine/.built: $(ENGINE)/build.sh $(wildcard $(ENGINE)/*/go.mod $(ENGINE)/*/go.sum)
+	@bash $(ENGINE)/build.sh $(VENV)/engine
 
 $(VENV)/.dev: $(VENV)/.service requirements/dev.txt $(NPM_FOLDERS:%=tests/%/package-lock.json)
 	@$(UV) --require-hashes -r requirements/dev.txt
