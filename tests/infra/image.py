@@ -63,6 +63,12 @@ def image_environment() -> Mapping[str, str]:
     return dict(word.split("=", 1) for words in lines for word in words)
 
 
+def health_check() -> Sequence[str]:
+    """Return the command of the image's health check."""
+    (instruction,) = [each for each in parse_stages(DOCKERFILE.read_text())[-1] if each.verb == "HEALTHCHECK"]
+    return instruction.words
+
+
 class Image(NamedTuple):
     """The result of the first stage, and an empty folder for the root of a process."""
 

@@ -23,7 +23,17 @@ from eventfeed.http.operations.openapi import document
 from eventfeed.identity.keys import SigningKeys
 from eventfeed.settings import SECRETS, describe_settings
 from tests.emulator.running import emulator
-from tests.infra.image import DOCKERFILE, ROOT, Image, build_image, copies, image_environment, image_in, parse_stages
+from tests.infra.image import (
+    DOCKERFILE,
+    ROOT,
+    Image,
+    build_image,
+    copies,
+    health_check,
+    image_environment,
+    image_in,
+    parse_stages,
+)
 from tests.infra.sandbox import is_available
 from tests.infra.session_cache import SessionCache
 from tests.support.service import free_port
@@ -49,12 +59,6 @@ EVENT = {
 def words(verb: str) -> list[str]:
     """Return the arguments of all instructions with this verb in the final stage."""
     return [word for each in FINAL_STAGE if each.verb == verb for word in each.words]
-
-
-def health_check() -> Sequence[str]:
-    """Return the command of the image's health check."""
-    (instruction,) = [each for each in FINAL_STAGE if each.verb == "HEALTHCHECK"]
-    return instruction.words
 
 
 def test_both_stages_use_the_same_pinned_base() -> None:
