@@ -107,12 +107,12 @@ def _publishing(start: Start, folder: Path, *, names: Rows, events: int, seconds
 def _reading(start: Start, folder: Path, *, names: Rows, command: str, events: int) -> Values:
     """Fill a feed, start the system again, and read all."""
     with start(folder) as system:
-        apply_load(
-            system.target, "publish", result=Publishing, publishers=PUBLISHERS, events=BATCH_EVENTS, count=events
-        )
+        load = partial(apply_load, system.target, "publish", result=Publishing, publishers=PUBLISHERS)
+        # Each publisher has the same number of whole batches.
+        total = load(events=BATCH_EVENTS, count=events).events
     with start(folder) as system:
         before = system.cpu_seconds()
-        result = apply_load(system.target, command, result=Reading, count=events)
+        result = apply_load(system.target, command, result=Reading, count=total)
         cpu = system.cpu_seconds() - before
     return _values(names, result.events / result.seconds, 100_000 * cpu / result.events)
 

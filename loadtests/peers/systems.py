@@ -72,7 +72,7 @@ def centrifugo(folder: Path) -> Iterator[System]:
     configuration.write_text(json.dumps(_centrifugo_settings(port, redis_port=redis_port)))
     redis_command = [str(redis()), "--bind", _LOOPBACK, "--port", str(redis_port), "--dir", str(folder), *_REDIS]
     with (
-        _process(redis_command, folder, port=redis_port) as redis_pid,
+        _process(redis_command, folder, port=redis_port, is_ready=_responds) as redis_pid,
         _process([str(program("centrifugo")), "-c", str(configuration)], folder, port=port) as pid,
     ):
         yield System(("-system", "centrifugo", "-url", f"http://{_LOOPBACK}:{port}"), [pid, redis_pid])
@@ -93,13 +93,16 @@ def _centrifugo_settings(port: int, *, redis_port: int) -> dict[str, object]:
 
 
 @contextmanager
-def _process(command: Sequence[str], folder: Path, *, port: int) -> Iterator[int]:
-    """Run a program while the block lasts, from when it listens. Yields its process id."""
+def _process(
+    command: Sequence[str], folder: Path, *, port: int, is_ready: Callable[[int], bool] | None = None
+) -> Iterator[int]:
+    """Run a program while the block lasts, from when it listens or is ready. Yields its process id."""
+    is_ready = is_ready or _listens
     with (folder / f"{Path(command[0]).name}.log").open("a") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while not _listens(port):
+        while not is_ready(port):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command[0]} did not start: {Path(log.name).read_text()[-500:]}")
             time.sleep(0.02)
@@ -116,6 +119,14 @@ def _process(command: Sequence[str], folder: Path, *, port: int) -> Iterator[int
 def _listens(port: int) -> bool:
     with suppress(OSError), socket.create_connection((_LOOPBACK, port), timeout=1):
         return True
+    return False
+
+
+def _responds(port: int) -> bool:
+    """True if Redis has read its file: before, it listens and refuses every command."""
+    with suppress(OSError), socket.create_connection((_LOOPBACK, port), timeout=1) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(64).startswith(b"+PONG")
     return False
 
 

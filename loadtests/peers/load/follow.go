@@ -157,11 +157,12 @@ func wakeAll(target system, chosen options) (any, error) {
 	return result, nil
 }
 
+// Opens the streams, and then the publisher: Centrifugo closes a connection that sends nothing for a while.
 func openAll(target system, chosen options) (publisher, *crowd, error) {
-	each, err := target.publisher()
+	all, err := gather(target, chosen.followers)
 	if err != nil {
 		return nil, nil, err
 	}
-	all, err := gather(target, chosen.followers)
+	each, err := target.publisher()
 	return each, all, err
 }

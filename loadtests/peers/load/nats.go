@@ -12,7 +12,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const streamName = "bench"
+const (
+	streamName   = "bench"
+	maxConsumers = 100_000
+)
 
 // NATS: JetStream with atomic batches, pull consumers for pages, and ordered consumers for followers.
 type natsSystem struct {
@@ -32,6 +35,8 @@ func newNATS(chosen options) (*natsSystem, error) {
 	}
 	config := jetstream.StreamConfig{
 		Name: streamName, Subjects: []string{streamName}, Storage: jetstream.FileStorage, AllowAtomicPublish: true,
+		// By default 1,000, and each follower is one.
+		MaxConsumers: maxConsumers,
 	}
 	_, err = manager.CreateOrUpdateStream(context.Background(), config)
 	return system, err

@@ -47,7 +47,7 @@ def test_arguments_name_the_system_the_load_and_the_command(script: Path) -> Non
     result = apply_load(TARGET, "pages", result=Reading, count=8)
 
     assert Reading(8, 1.0) == result
-    assert "-system nats -count 8 -limit 100.0 pages\n" == script.with_suffix(".arguments").read_text()
+    assert "-system nats -count 8 -limit 150.0 pages\n" == script.with_suffix(".arguments").read_text()
 
 
 def test_failure_of_the_load_is_an_error_with_its_reason(script: Path) -> None:
