@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui documents lock
+.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui calendar documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -116,6 +116,9 @@ loadtest: $(VENV)/.loadtests ## simulate users for a minute, who check every pag
 
 loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://127.0.0.1:8089
 	@$(BIN)/python -m loadtests --ui
+
+calendar: ## dates on which API versions and runtimes that the deployment uses end; DAYS=60 limits them
+	@$(PYTHON) infra/check_dates.py --days $(or $(DAYS),36500) || test -z "$(DAYS)"
 
 documents: $(VENV)/.dev ## write the dashboard, the alerts and the OpenAPI document into infra/
 	$(BIN)/python -m eventfeed.telemetry.dashboards infra/monitoring

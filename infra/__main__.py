@@ -49,11 +49,11 @@ if stack.release.has_service:
     Api(SYSTEM, ApiArgs(context=context, gateway=gateway, service_url=service.url))
     pulumi.export("revision", service.revision)
     pulumi.export("image", registry.image)
+    pulumi.export("newestUrl", service.newest_url)
 Alerts(SYSTEM, AlertsArgs(context=context, gateway=gateway, service=service))
 if stack.production:
     scopes = {"store": store.account_id, "vault": vault.vault_id}
-    # The gateway's role assignment is scoped to a secret of the vault, so it is under the vault's lock too.
-    Locks(SYSTEM, LocksArgs(scopes=scopes, after=[store, vault, gateway]))
+    Locks(SYSTEM, LocksArgs(scopes=scopes, after=[store, vault]))
 
 pulumi.export("url", gateway.url)
 pulumi.export("registry", registry.server)

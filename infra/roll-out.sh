@@ -1,19 +1,89 @@
 #!/usr/bin/env bash
-# Deploys an image to a stack, waits until it is ready, and deactivates all idle revisions but the newest:
+# Deploys an image to a stack beside the running revision, and moves the traffic to it in steps while it is healthy:
 #   infra/roll-out.sh prod eventfeed@sha256:…
+# On a failure all traffic goes back to the revision that served before, and the exit code is 1.
 set -euo pipefail
 stack=$1 image=$2
+# The pause between two checks, and their number: five minutes.
+pause=${ROLL_OUT_PAUSE_SECONDS:-5} checks=60
+steps="10 50 100"
 
-pulumi up --yes --stack "$stack" --config "eventfeed:image=$image"
-url=$(pulumi stack output url --stack "$stack")
-curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 5 --retry-all-errors "$url/health/ready"
+up() { # WEIGHT of the newest revision, and the REVISION that gets the rest
+  pulumi up --yes --skip-preview --stack "$stack" --config "eventfeed:image=$image" --config "eventfeed:newestWeight=$1" \
+    --config "eventfeed:stableRevision=$2"
+}
+
+output() {
+  pulumi stack output "$1" --stack "$stack"
+}
+
+is_ready() { # ADDRESS
+  curl --silent --show-error --fail --output /dev/null --max-time 10 "$1/health/ready"
+}
+
+health() { # the newest revision's: Healthy, Unhealthy or None
+  az containerapp revision show --resource-group "$group" --name "${newest%%--*}" --revision "$newest" \
+    --query properties.healthState --output tsv
+}
+
+wait_for() { # COMMAND …
+  for _ in $(seq "$checks"); do
+    if "$@"; then return 0; fi
+    if [ "$(health)" = Unhealthy ]; then return 1; fi
+    sleep "$pause"
+  done
+  return 1
+}
+
+serves() { # the gateway: with a small weight, one response says little about the newest revision
+  for _ in $(seq 20); do
+    is_ready "$url" || return 1
+  done
+}
+
+is_healthy() {
+  [ "$(health)" = Healthy ]
+}
+
+take_back() {
+  echo "The revision $newest is not healthy. All traffic goes back to $stable." >&2
+  up 0 "$stable"
+  echo "Its log: az containerapp logs show --resource-group $group --name ${newest%%--*} --revision $newest" >&2
+  echo "Before the next 'pulumi up' by hand: pulumi config set image with the previous digest" >&2
+  exit 1
+}
+
+group=$(output resourceGroup)
+serving='sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name'
+stable=$(az containerapp revision list --resource-group "$group" --name eventfeed --query "$serving" --output tsv 2> /dev/null || true)
+if [ -z "$stable" ]; then
+  echo "Nothing serves yet: the first revision gets all traffic." >&2
+  up 100 ""
+  newest=$(output revision)
+  wait_for is_healthy
+  exit
+fi
+
+up 0 "$stable"
+newest=$(output revision)
+if [ "$newest" != "$stable" ]; then
+  wait_for is_healthy || take_back
+  # The address of the newest revision alone. In production it is reachable only from the network.
+  address=$(output newestUrl)
+  if [ -n "$address" ]; then
+    wait_for is_ready "$address" || take_back
+  fi
+  url=$(output url)
+  for weight in $steps; do
+    up "$weight" "$stable"
+    { wait_for is_healthy && serves; } || take_back
+  done
+fi
+up 100 ""
 
 # The newest idle revision stays active, so that a rollback takes seconds.
-group=$(pulumi stack output resourceGroup --stack "$stack")
-revision=$(pulumi stack output revision --stack "$stack")
-idle='[?properties.active && properties.trafficWeight == `0`]'
-az containerapp revision list --resource-group "$group" --name "${revision%%--*}" \
-  --query "sort_by($idle, &properties.createdTime)[:-1].name" --output tsv |
+idle='sort_by([?properties.active && properties.trafficWeight == `0`], &properties.createdTime)[:-1].name'
+az containerapp revision list --resource-group "$group" --name "${newest%%--*}" --query "$idle" --output tsv |
   while read -r old; do
     az containerapp revision deactivate --resource-group "$group" --revision "$old"
   done

@@ -1,15 +1,28 @@
 """The configuration of a stack. `read_stack` is its only reader and reports every fault at once."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pulumi
+from pulumi.runtime import is_config_secret
+from pulumi.runtime.config import CONFIG
 
 SYSTEM = "eventfeed"
 # The value of `image` before there is one: the stack then has a registry and no service.
 NO_IMAGE = "none"
+
+# The regions with availability zones and with every tier of both stacks:
+# https://learn.microsoft.com/azure/reliability/regions-list
+# https://learn.microsoft.com/azure/api-management/api-management-region-availability
+REGIONS = (
+    *("norwayeast", "swedencentral", "northeurope", "westeurope"),
+    *("francecentral", "germanywestcentral", "italynorth", "switzerlandnorth"),
+)
+_SUBSCRIPTION_KEY = "platformSubscriptionKey"
+_LOCATION = "azure-native:location"
 
 _URL = r"https://[^\s?#]+"
 _NAME = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
@@ -67,7 +80,6 @@ KEYS = (
     Key("retentionDays", "the retention of events (days)", r"[1-9][0-9]{0,3}", "90", "90"),
     Key("throughput", "the maximum throughput of the log (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
     Key("budget", "the monthly budget in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
-    Key("budgetFrom", "the first month of the budget", r"20[0-9]{2}-(0[1-9]|1[0-2])-01", "2026-12-01"),
     Key(
         "image",
         f"the image to run, `{NO_IMAGE}` before there is one",
@@ -75,6 +87,7 @@ KEYS = (
         NO_IMAGE,
     ),
     Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
+    Key("otherRegion", "a region that is used although it is not listed here", r"([a-z0-9]{1,40})?", '""', ""),
     Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
 )
 
@@ -138,7 +151,6 @@ class Stack:
     retention_days: int
     throughput: int
     budget: int
-    budget_from: str
     release: Release
 
     @property
@@ -152,12 +164,10 @@ def read_stack() -> Stack:
     config = pulumi.Config(SYSTEM)
     location = pulumi.Config("azure-native").get("location") or ""
     values = {key.name: config.get(key.name) or key.default or "" for key in KEYS}
-    faults = [*_invalid_values(values), *_contradictions(values)]
-    if not location:
-        faults.append("azure-native:location is missing: pulumi config set azure-native:location norwayeast")
+    faults = [*_unknown_names(), *_invalid_values(values), *_contradictions(values), *_invalid_region(values, location)]
     if faults:
         raise StackError("The configuration of this stack is invalid:\n" + "\n".join(f"- {fault}" for fault in faults))
-    return _stack(values, location, subscription_key=config.get_secret("platformSubscriptionKey"))
+    return _stack(values, location, subscription_key=config.get_secret(_SUBSCRIPTION_KEY))
 
 
 def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi.Output[str] | None) -> Stack:
@@ -182,7 +192,6 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
         retention_days=int(values["retentionDays"]),
         throughput=int(values["throughput"]),
         budget=int(values["budget"]),
-        budget_from=values["budgetFrom"],
         release=Release(
             image=values["image"],
             stable_revision=values["stableRevision"],
@@ -195,6 +204,31 @@ def _idporten(values: Mapping[str, str]) -> Issuer | None:
     if not values["idportenIssuer"]:
         return None
     return Issuer(url=values["idportenIssuer"], audiences=values["idportenAudiences"])
+
+
+def _unknown_names() -> Iterator[str]:
+    """Yield a fault for each setting of this system that no key defines, and for a secret in clear."""
+    valid_names = [*(key.name for key in KEYS), _SUBSCRIPTION_KEY]
+    names = [name.removeprefix(f"{SYSTEM}:") for name in CONFIG.get() if name.startswith(f"{SYSTEM}:")]
+    for name in sorted(set(names).difference(valid_names)):
+        hint = "".join(f" Is it {close}?" for close in difflib.get_close_matches(name, valid_names, n=1))
+        yield f"{SYSTEM}:{name} is unknown.{hint} pulumi config rm {SYSTEM}:{name}"
+    if _SUBSCRIPTION_KEY in names and not is_config_secret(f"{SYSTEM}:{_SUBSCRIPTION_KEY}"):
+        yield (
+            f"{SYSTEM}:{_SUBSCRIPTION_KEY} stands in clear in the stack's file. "
+            f"pulumi config set --secret {SYSTEM}:{_SUBSCRIPTION_KEY}"
+        )
+
+
+def _invalid_region(values: Mapping[str, str], location: str) -> Iterator[str]:
+    command = f"pulumi config set {_LOCATION} {REGIONS[0]}"
+    if not location:
+        yield f"{_LOCATION} is missing: {command}"
+    elif location not in REGIONS and location != values["otherRegion"]:
+        yield (
+            f"{_LOCATION} is {location!r}, whose zones and tiers are not known here. Use one of {', '.join(REGIONS)}: "
+            f"{command}. If all of them exist there: {_command('otherRegion', location)}"
+        )
 
 
 def _invalid_values(values: Mapping[str, str]) -> Iterator[str]:
@@ -213,6 +247,16 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     if values["idportenIssuer"] and not values["idportenAudiences"]:
         command = _command("idportenAudiences", "…")
         yield f"{SYSTEM}:idportenAudiences is missing: without it every token of the issuer is accepted. {command}"
+    if values["idportenAudiences"] and not values["idportenIssuer"]:
+        yield f"{SYSTEM}:idportenIssuer is missing: no token has these audiences. {_command('idportenIssuer', '…')}"
+    if values["idportenIssuer"] and values["idportenIssuer"] == values["maskinportenIssuer"]:
+        command = _command("idportenIssuer", "https://idporten.no")
+        yield f"{SYSTEM}:idportenIssuer is the issuer of Maskinporten: people would be organisations. {command}"
+    if values["image"] == NO_IMAGE and values["stableRevision"]:
+        yield (
+            f"{SYSTEM}:stableRevision is set, but without an image there is no revision. "
+            f"pulumi config rm {SYSTEM}:stableRevision"
+        )
     if values["newestWeight"] != "100" and not values["stableRevision"]:
         command = _command("newestWeight", "100")
         yield f"{SYSTEM}:stableRevision is missing: no revision receives the rest of the traffic. {command}"

@@ -12,7 +12,7 @@ import pulumi
 from pulumi_azure_native import apimanagement
 
 from components.context import Context
-from components.gateway import Gateway
+from components.gateway import LOGS, TRACES, Gateway
 from stack import SYSTEM
 
 GATEWAY = Path(__file__).parents[1] / "gateway"
@@ -55,10 +55,16 @@ class Api(pulumi.ComponentResource):
         # Every child is in this group and this API Management service.
         self._group_name, self._service_name = args.context.group.name, args.gateway.name
         backend, api = self._create_backend(), self._create_api()
-        self._create_product(api)
-        self._create_diagnostic(api)
         fragments = [self._create_fragment(name, after=[backend, args.gateway.secret]) for name in FRAGMENTS]
-        self._create_policies(api, after=fragments)
+        # Azure refuses a second write to an API at the same time: each write waits for the one before.
+        product = self._create_product(api)
+        traces = self._create_diagnostic(api, TRACES, after=product)
+        logs = self._create_diagnostic(api, LOGS, after=traces)
+        self._create_policies(api, fragments=fragments, after=logs)
+        # Sent only after the diagnostic that hides personal data is there.
+        args.context.observability.send_logs(
+            "gateway", args.gateway.id, logs=["GatewayLogs"], parent=self, after=[logs]
+        )
         self.register_outputs({})
 
     def _create_api(self) -> apimanagement.Api:
@@ -91,7 +97,7 @@ class Api(pulumi.ComponentResource):
             opts=self._child_options,
         )
 
-    def _create_product(self, api: apimanagement.Api) -> None:
+    def _create_product(self, api: apimanagement.Api) -> pulumi.Resource:
         product = apimanagement.Product(
             SYSTEM,
             resource_group_name=self._group_name,
@@ -103,7 +109,7 @@ class Api(pulumi.ComponentResource):
             state=apimanagement.ProductState.PUBLISHED,
             opts=self._child_options,
         )
-        apimanagement.ProductApi(
+        return apimanagement.ProductApi(
             SYSTEM,
             resource_group_name=self._group_name,
             service_name=self._service_name,
@@ -137,26 +143,19 @@ class Api(pulumi.ComponentResource):
             opts=self._child_options,
         )
 
-    def _create_diagnostic(self, api: apimanagement.Api) -> None:
-        """Trace a sample of requests without bodies, headers, client addresses and personal query parameters."""
-        hidden_parameters = [
-            apimanagement.DataMaskingEntityArgs(value=name, mode="Hide") for name in HIDDEN_QUERY_PARAMETERS
-        ]
-        message = apimanagement.HttpMessageDiagnosticArgs(
-            body=apimanagement.BodyDiagnosticSettingsArgs(bytes=0),
-            headers=[],
-            data_masking=apimanagement.DataMaskingArgs(query_params=hidden_parameters),
-        )
-        messages = apimanagement.PipelineDiagnosticSettingsArgs(request=message, response=message)
-        apimanagement.ApiDiagnostic(
-            "telemetry",
+    def _create_diagnostic(self, api: apimanagement.Api, kind: str, *, after: pulumi.Resource) -> pulumi.Resource:
+        """Trace or log a sample of requests without bodies, headers, addresses and personal query parameters."""
+        messages = _messages_without_content()
+        return apimanagement.ApiDiagnostic(
+            kind,
             resource_group_name=self._group_name,
             service_name=self._service_name,
             api_id=api.name,
-            diagnostic_id="applicationinsights",
-            logger_id=self._args.gateway.logger_id,
-            http_correlation_protocol="W3C",
-            operation_name_format="Name",
+            diagnostic_id=kind,
+            logger_id=self._args.gateway.logger_ids[kind],
+            # Only traces are correlated, and have names.
+            http_correlation_protocol="W3C" if kind == TRACES else None,
+            operation_name_format="Name" if kind == TRACES else None,
             log_client_ip=False,
             verbosity="error",
             sampling=apimanagement.SamplingSettingsArgs(
@@ -164,7 +163,7 @@ class Api(pulumi.ComponentResource):
             ),
             frontend=messages,
             backend=messages,
-            opts=self._child_options,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[after]),
         )
 
     def _create_fragment(self, name: str, *, after: Sequence[pulumi.Resource]) -> apimanagement.PolicyFragment:
@@ -178,22 +177,13 @@ class Api(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
-    def _create_policies(self, api: apimanagement.Api, *, after: Sequence[pulumi.Resource]) -> None:
-        """Create the policy of the whole API, and one for each operation without a platform token."""
-        options = pulumi.ResourceOptions(parent=self, depends_on=after)
-        apimanagement.ApiPolicy(
-            CALLER,
-            resource_group_name=self._group_name,
-            service_name=self._service_name,
-            api_id=api.name,
-            policy_id="policy",
-            format="xml",
-            value=self._policy_text(CALLER),
-            opts=options,
-        )
+    def _create_policies(
+        self, api: apimanagement.Api, *, fragments: Sequence[pulumi.Resource], after: pulumi.Resource
+    ) -> None:
+        """Create a policy for each operation without a platform token, and then the policy of the whole API."""
         for operation in operations(_service_document()):
             if operation.policy != CALLER:
-                apimanagement.ApiOperationPolicy(
+                after = apimanagement.ApiOperationPolicy(
                     operation.id,
                     resource_group_name=self._group_name,
                     service_name=self._service_name,
@@ -202,14 +192,39 @@ class Api(pulumi.ComponentResource):
                     policy_id="policy",
                     format="xml",
                     value=self._policy_text(operation.policy),
-                    opts=options,
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[*fragments, after]),
                 )
+        apimanagement.ApiPolicy(
+            CALLER,
+            resource_group_name=self._group_name,
+            service_name=self._service_name,
+            api_id=api.name,
+            policy_id="policy",
+            format="xml",
+            value=self._policy_text(CALLER),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*fragments, after]),
+        )
 
     def _policy_text(self, name: str) -> pulumi.Output[str]:
         """Return a policy file with the public address, the platform's issuer and the CORS origins filled in."""
         text, stack = Template((GATEWAY / f"{name}.xml").read_text()), self._args.context.stack
         values = {"cors": _cors_policy(stack.cors_origins), **_platform_elements(stack.platform.issuer)}
-        return self._args.gateway.url.apply(lambda url: text.substitute(values, public_url=escape(url)))
+        body = Template((GATEWAY / "problem-body.xml").read_text())
+        return self._args.gateway.url.apply(
+            lambda url: text.substitute(values, public_url=escape(url), problem=body.substitute(public_url=escape(url)))
+        )
+
+
+def _messages_without_content() -> apimanagement.PipelineDiagnosticSettingsArgs:
+    hidden_parameters = [
+        apimanagement.DataMaskingEntityArgs(value=name, mode="Hide") for name in HIDDEN_QUERY_PARAMETERS
+    ]
+    message = apimanagement.HttpMessageDiagnosticArgs(
+        body=apimanagement.BodyDiagnosticSettingsArgs(bytes=0),
+        headers=[],
+        data_masking=apimanagement.DataMaskingArgs(query_params=hidden_parameters),
+    )
+    return apimanagement.PipelineDiagnosticSettingsArgs(request=message, response=message)
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
@@ -228,7 +243,7 @@ def _platform_elements(issuer: str) -> Mapping[str, str]:
         return {"platform_configuration": "", "platform_issuer": ""}
     document = quoteattr(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     return {
-        "platform_configuration": f"<openid-config url={document} />",
+        "platform_configuration": f'<openid-config url={document} validate-connectivity="false" />',
         "platform_issuer": f"<issuer>{escape(issuer)}</issuer>",
     }
 

@@ -68,7 +68,7 @@ class Environment(pulumi.ComponentResource):
         privatedns.PrivateRecordSet(
             "apps",
             resource_group_name=self._context.group.name,
-            private_zone_name=zone.name,
+            private_zone_name=zone.zone.name,
             record_type="A",
             relative_record_set_name="*",
             ttl=300,

@@ -1,18 +1,20 @@
 """The API gateway, without the API that it serves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_azure_native import apimanagement
 
 from components.context import Context
-from components.roles import KEY_VAULT_SECRETS_USER, MONITORING_METRICS_PUBLISHER, Grant, assign_role
-from components.vault import GATEWAY_SECRET, Vault
+from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assign_role
+from components.vault import Vault
 from stack import SYSTEM
 
 # The Consumption tier has no rate limit by key. Standard v2 is the smallest tier with network integration.
 TIERS = {False: ("BasicV2", 1), True: ("StandardV2", 2)}
-LOGGER = "insights"
+# The kinds of a diagnostic, by Azure's names: traces in Application Insights, and logs in the workspace.
+TRACES, LOGS = "applicationinsights", "azuremonitor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,9 @@ class Gateway(pulumi.ComponentResource):
 
     name: pulumi.Output[str]
     url: pulumi.Output[str]
-    logger_id: pulumi.Output[str]
+    id: pulumi.Output[str]
+    # The loggers by the kind of diagnostic.
+    logger_ids: Mapping[str, pulumi.Output[str]]
     # The named value with the secret that the service requires.
     secret: apimanagement.NamedValue
 
@@ -37,10 +41,10 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         self._child_options = pulumi.ResourceOptions(parent=self)
         gateway = self._create_gateway()
-        self.name, self.url = gateway.name, gateway.gateway_url
+        self.id, self.name, self.url = gateway.id, gateway.name, gateway.gateway_url
         principal = gateway.identity.apply(lambda identity: identity.principal_id if identity else "")
-        self.secret = self._create_secret(principal)
-        self.logger_id = self._create_logger(principal).id
+        self.secret = self._create_secret()
+        self.logger_ids = {TRACES: self._create_trace_logger(principal).id, LOGS: self._create_log_logger().id}
         self.register_outputs({"url": self.url})
 
     def _create_gateway(self) -> apimanagement.ApiManagementService:
@@ -55,6 +59,9 @@ class Gateway(pulumi.ComponentResource):
             publisher_email=context.stack.operator_email,
             identity=apimanagement.ApiManagementServiceIdentityArgs(type="SystemAssigned"),
             public_network_access="Enabled",
+            # Pages for developers, open to everyone unless they are closed.
+            developer_portal_status="Disabled",
+            legacy_portal_status="Disabled",
             # In the v2 tiers External means integration of outbound traffic only.
             virtual_network_type="External" if context.network else "None",
             virtual_network_configuration=apimanagement.VirtualNetworkConfigurationArgs(
@@ -63,36 +70,56 @@ class Gateway(pulumi.ComponentResource):
             if context.network
             else None,
             tags=context.group.tags,
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(create="90m")),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                custom_timeouts=pulumi.CustomTimeouts(create="90m"),
+                # Azure refuses this input in the v2 tiers, and the SDK sends it as false.
+                transformations=[_without_client_certificate],
+            ),
         )
 
-    def _create_secret(self, principal: pulumi.Output[str]) -> apimanagement.NamedValue:
-        """Reference the vault's secret as a named value. The gateway's identity may read this secret only."""
-        secret = self._args.vault.secrets[GATEWAY_SECRET]
-        grant = Grant(principal_id=principal, role=KEY_VAULT_SECRETS_USER, scope=secret.id)
-        assignment = assign_role("gateway-secret", grant, self._child_options)
+    def _create_secret(self) -> apimanagement.NamedValue:
+        """Create the named value with the secret. A reference to a vault would need one with public access."""
         return apimanagement.NamedValue(
             "gateway-secret",
             resource_group_name=self._args.context.group.name,
             service_name=self.name,
             named_value_id="gateway-secret",
             display_name="gateway-secret",
-            key_vault=apimanagement.KeyVaultContractCreatePropertiesArgs(secret_identifier=secret.url),
+            value=self._args.vault.gateway_secret,
             secret=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[assignment]),
+            opts=self._child_options,
         )
 
-    def _create_logger(self, principal: pulumi.Output[str]) -> apimanagement.Logger:
+    def _create_log_logger(self) -> apimanagement.Logger:
+        """Create the logger that a diagnostic setting of the service uses. Its name is fixed."""
+        return apimanagement.Logger(
+            LOGS,
+            resource_group_name=self._args.context.group.name,
+            service_name=self.name,
+            logger_id=LOGS,
+            logger_type="azureMonitor",
+            opts=self._child_options,
+        )
+
+    def _create_trace_logger(self, principal: pulumi.Output[str]) -> apimanagement.Logger:
         observability = self._args.context.observability
         grant = Grant(principal_id=principal, role=MONITORING_METRICS_PUBLISHER, scope=observability.insights_id)
         assignment = assign_role("gateway-telemetry", grant, self._child_options)
         return apimanagement.Logger(
-            LOGGER,
+            "insights",
             resource_group_name=self._args.context.group.name,
             service_name=self.name,
-            logger_id=LOGGER,
+            logger_id="insights",
             logger_type="applicationInsights",
             resource_id=observability.insights_id,
             credentials={"connectionString": observability.connection_string, "identityClientId": "SystemAssigned"},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[assignment]),
         )
+
+
+def _without_client_certificate(
+    arguments: pulumi.ResourceTransformationArgs,
+) -> pulumi.ResourceTransformationResult:
+    inputs = {name: value for name, value in arguments.props.items() if name != "enable_client_certificate"}
+    return pulumi.ResourceTransformationResult(props=inputs, opts=arguments.opts)

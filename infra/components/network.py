@@ -26,6 +26,14 @@ class InboundRule(NamedTuple):
     name: str
     source: str
     ports: Sequence[str]
+    protocol: str = "Tcp"
+
+
+class Zone(NamedTuple):
+    """A private DNS zone, and the link by which it resolves in the network."""
+
+    zone: privatedns.PrivateZone
+    link: privatedns.VirtualNetworkLink
 
 
 class SubnetSpec(NamedTuple):
@@ -45,18 +53,13 @@ APPS = SubnetSpec(
     [
         # The environment's proxy listens on 31443, to which port 443 of its address is forwarded.
         InboundRule("gateway", "10.40.2.0/24", ["443", "31443"]),
-        InboundRule("itself", "10.40.0.0/24", ANY_PORT),
+        # Replicas and the platform's parts in the subnet use every protocol, such as UDP for names.
+        InboundRule("itself", "10.40.0.0/24", ANY_PORT, "*"),
         # Health probes of Azure's load balancer in front of the environment.
         InboundRule("balancer", "AzureLoadBalancer", ["30000-32767"]),
     ],
 )
-# The gateway reads its secret through the vault's private endpoint, because its outbound traffic uses the network.
-ENDPOINTS = SubnetSpec(
-    "endpoints",
-    "10.40.1.0/24",
-    None,
-    [InboundRule("apps", "10.40.0.0/24", ["443"]), InboundRule("gateway", "10.40.2.0/24", ["443"])],
-)
+ENDPOINTS = SubnetSpec("endpoints", "10.40.1.0/24", None, [InboundRule("apps", "10.40.0.0/24", ["443"])])
 # For the gateway's outbound traffic. It accepts no inbound traffic.
 GATEWAY = SubnetSpec("gateway", "10.40.2.0/24", "Microsoft.Web/serverFarms", [])
 
@@ -92,9 +95,7 @@ class Network(pulumi.ComponentResource):
         gateway = self._create_subnet(GATEWAY, virtual_network, after=[endpoints])
         self.apps_subnet_id, self.gateway_subnet_id = apps.id, gateway.id
         self._endpoints_subnet_id = endpoints.id
-        self._zones = {
-            group_id: self.create_zone(group_id.lower(), zone, parent=self) for group_id, zone in ZONES.items()
-        }
+        self._zones = {group: self.create_zone(group.lower(), zone, parent=self) for group, zone in ZONES.items()}
         self.register_outputs({"id": self.id})
 
     def _create_subnet(
@@ -122,7 +123,7 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
-    def create_zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> privatedns.PrivateZone:
+    def create_zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> Zone:
         """Create a DNS zone that resolves in this network only."""
         private_zone = privatedns.PrivateZone(
             name,
@@ -132,7 +133,7 @@ class Network(pulumi.ComponentResource):
             tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        privatedns.VirtualNetworkLink(
+        link = privatedns.VirtualNetworkLink(
             name,
             resource_group_name=self._group.name,
             location="global",
@@ -142,7 +143,7 @@ class Network(pulumi.ComponentResource):
             tags=self._group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        return private_zone
+        return Zone(private_zone, link)
 
     def create_private_endpoint(
         self, name: str, group_id: str, target: pulumi.Input[str], *, parent: pulumi.Resource
@@ -167,32 +168,41 @@ class Network(pulumi.ComponentResource):
             private_endpoint_name=endpoint.name,
             private_dns_zone_group_name="default",
             private_dns_zone_configs=[
-                network.PrivateDnsZoneConfigArgs(name=group_id.lower(), private_dns_zone_id=self._zones[group_id].id)
+                network.PrivateDnsZoneConfigArgs(
+                    name=group_id.lower(), private_dns_zone_id=self._zones[group_id].zone.id
+                )
             ],
-            opts=pulumi.ResourceOptions(parent=parent),
+            # What waits for the endpoint can then resolve its name.
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=[self._zones[group_id].link]),
         )
 
 
 def _security_rules(spec: SubnetSpec) -> Sequence[network.SecurityRuleArgs]:
     """Allow the listed traffic and deny the rest. Azure's default rules would allow the whole network."""
-    allow_rules = [
-        _security_rule(f"allow-{rule.name}", 100 + 10 * rank, source=rule.source, ports=rule.ports)
-        for rank, rule in enumerate(spec.inbound)
-    ]
-    return [*allow_rules, _security_rule("deny-others", 4096, source="*", ports=ANY_PORT, access="Deny")]
-
-
-def _security_rule(
-    name: str, priority: int, *, source: str, ports: Sequence[str], access: str = "Allow"
-) -> network.SecurityRuleArgs:
-    return network.SecurityRuleArgs(
-        name=name,
-        priority=priority,
-        access=access,
+    allow_rules = [_allow_rule(rule, 100 + 10 * rank) for rank, rule in enumerate(spec.inbound)]
+    deny_rule = network.SecurityRuleArgs(
+        name="deny-others",
+        priority=4096,
+        access="Deny",
         direction="Inbound",
-        protocol="Tcp" if access == "Allow" else "*",
-        source_address_prefix=source,
+        protocol="*",
+        source_address_prefix="*",
         source_port_range="*",
         destination_address_prefix="*",
-        destination_port_ranges=ports,
+        destination_port_ranges=ANY_PORT,
+    )
+    return [*allow_rules, deny_rule]
+
+
+def _allow_rule(rule: InboundRule, priority: int) -> network.SecurityRuleArgs:
+    return network.SecurityRuleArgs(
+        name=f"allow-{rule.name}",
+        priority=priority,
+        access="Allow",
+        direction="Inbound",
+        protocol=rule.protocol,
+        source_address_prefix=rule.source,
+        source_port_range="*",
+        destination_address_prefix="*",
+        destination_port_ranges=rule.ports,
     )

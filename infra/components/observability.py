@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pulumi
@@ -54,7 +55,15 @@ class Observability(pulumi.ComponentResource):
         self._create_budget()
         self.register_outputs({"workspace_id": self.workspace_id})
 
-    def send_logs(self, name: str, target: pulumi.Input[str], *, logs: Sequence[str], parent: pulumi.Resource) -> None:
+    def send_logs(
+        self,
+        name: str,
+        target: pulumi.Input[str],
+        *,
+        logs: Sequence[str],
+        parent: pulumi.Resource,
+        after: Sequence[pulumi.Resource] = (),
+    ) -> None:
         """Send the log categories `logs` of the resource `target` to the workspace."""
         monitor.DiagnosticSetting(
             name,
@@ -62,7 +71,7 @@ class Observability(pulumi.ComponentResource):
             workspace_id=self.workspace_id,
             log_analytics_destination_type="Dedicated",
             logs=[monitor.DiagnosticsLogSettingsArgs(category=category, enabled=True) for category in logs],
-            opts=pulumi.ResourceOptions(parent=parent),
+            opts=pulumi.ResourceOptions(parent=parent, depends_on=after),
         )
 
     def _create_workspace(self) -> operationalinsights.Workspace:
@@ -135,19 +144,23 @@ class Observability(pulumi.ComponentResource):
         )
 
     def _create_budget(self) -> None:
-        """Notify the operator at 80 % of the month's budget, and when the forecast exceeds it."""
+        """Notify the operator at 80 % of the month's budget, and when the forecast exceeds it.
+
+        A budget starts in the month of its creation, or Azure refuses it; the start of an existing one stays.
+        """
+        this_month = datetime.now(UTC).strftime("%Y-%m-01T00:00:00Z")
         consumption.Budget(
             SYSTEM,
             scope=self._group.id,
             category="Cost",
             amount=self._stack.budget,
             time_grain="Monthly",
-            time_period=consumption.BudgetTimePeriodArgs(start_date=f"{self._stack.budget_from}T00:00:00Z"),
+            time_period=consumption.BudgetTimePeriodArgs(start_date=this_month),
             notifications={
                 "spent": self._notification(80, "Actual"),
                 "expected": self._notification(100, "Forecasted"),
             },
-            opts=self._child_options,
+            opts=pulumi.ResourceOptions(parent=self, ignore_changes=["timePeriod"]),
         )
 
     def _notification(self, percent: int, kind: str) -> consumption.NotificationArgs:

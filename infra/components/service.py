@@ -11,7 +11,7 @@ from components.environment import Environment
 from components.identity import Identity
 from components.registry import Registry
 from components.store import Store
-from components.vault import GATEWAY_SECRET, GATEWAY_SECRETS, SUBSCRIPTION, TELEMETRY, Vault, signing_secret_name
+from components.vault import GATEWAY_SECRETS, SUBSCRIPTION, TELEMETRY, Vault, signing_secret_name
 from stack import SYSTEM
 
 PORT = 8_080
@@ -23,8 +23,12 @@ CLIENT_ADDRESS_HEADER = "X-Client-Address"
 TERMINATION_SECONDS = 45
 # Waiting polls use no CPU, so CPU measures load. Every replica follows the log and may append: keep them few.
 CPU_PERCENT = 70
-WAKE_REQUESTS = 500
-REPLICAS = {False: (0, 2), True: (2, 6)}
+# Development scales by requests: they cost nothing to count.
+CONCURRENT_REQUESTS = 500
+# Without a replica nothing would be delivered to subscriptions.
+# The label of the newest revision, a part of its address.
+NEWEST = "newest"
+REPLICAS = {False: (1, 2), True: (2, 6)}
 SIZES = {False: (0.5, "1Gi"), True: (1.0, "2Gi")}
 
 
@@ -49,6 +53,8 @@ class Service(pulumi.ComponentResource):
     id: pulumi.Output[str]
     url: pulumi.Output[str]
     revision: pulumi.Output[str]
+    # The address of the newest revision alone, which only development has outside of a network.
+    newest_url: pulumi.Output[str] | str
 
     def __init__(self, name: str, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Service", name, None, opts)
@@ -70,6 +76,8 @@ class Service(pulumi.ComponentResource):
         self.id = container_app.id
         self.url = pulumi.Output.concat("https://", SYSTEM, ".", args.environment.domain)
         self.revision = container_app.latest_revision_name
+        newest_url = pulumi.Output.concat("https://", SYSTEM, "---", NEWEST, ".", args.environment.domain)
+        self.newest_url = "" if args.context.stack.production else newest_url
         self.register_outputs({"url": self.url})
 
     def _configuration(self) -> app.ConfigurationArgs:
@@ -82,7 +90,6 @@ class Service(pulumi.ComponentResource):
             secrets=[
                 app.SecretArgs(name=name, key_vault_url=secret.url, identity=self._args.identity.id)
                 for name, secret in self._args.vault.secrets.items()
-                if name != GATEWAY_SECRET
             ],
             ingress=app.IngressArgs(
                 # External to the environment: in production that is the network, not the internet.
@@ -97,7 +104,7 @@ class Service(pulumi.ComponentResource):
     def _traffic(self) -> Sequence[app.TrafficWeightArgs]:
         """Return the newest revision's weight, and the rest for the stable revision if there is one."""
         release = self._args.context.stack.release
-        newest = app.TrafficWeightArgs(latest_revision=True, weight=release.newest_weight, label="newest")
+        newest = app.TrafficWeightArgs(latest_revision=True, weight=release.newest_weight, label=NEWEST)
         if not release.stable_revision:
             return [newest]
         rest = 100 - release.newest_weight
@@ -117,12 +124,18 @@ class Service(pulumi.ComponentResource):
                     volume_mounts=[app.VolumeMountArgs(volume_name="keys", mount_path=PLATFORM_KEYS)],
                 )
             ],
-            scale=app.ScaleArgs(
-                min_replicas=minimum, max_replicas=maximum, rules=_scale_rules(scales_to_zero=minimum == 0)
-            ),
+            scale=app.ScaleArgs(min_replicas=minimum, max_replicas=maximum, rules=[self._scale_rule()]),
             termination_grace_period_seconds=TERMINATION_SECONDS,
             volumes=[app.VolumeArgs(name="keys", storage_type="Secret", secrets=self._key_files())],
         )
+
+    def _scale_rule(self) -> app.ScaleRuleArgs:
+        """Return the only rule: an http rule has no effect beside one by CPU."""
+        if self._args.context.stack.production:
+            metadata = {"type": "Utilization", "value": str(CPU_PERCENT)}
+            return app.ScaleRuleArgs(name="busy", custom=app.CustomScaleRuleArgs(type="cpu", metadata=metadata))
+        metadata = {"concurrentRequests": str(CONCURRENT_REQUESTS)}
+        return app.ScaleRuleArgs(name="busy", http=app.HttpScaleRuleArgs(metadata=metadata))
 
     def _key_files(self) -> Sequence[app.SecretVolumeItemArgs]:
         """Return a file for each signing key. The service signs with the last one in the order of file names."""
@@ -134,7 +147,7 @@ class Service(pulumi.ComponentResource):
     def _environment(self) -> Sequence[app.EnvironmentVarArgs]:
         plain = [app.EnvironmentVarArgs(name=name, value=value) for name, value in self._plain_settings().items()]
         references = {"EVENTFEED_GATEWAY_SECRET": GATEWAY_SECRETS, "APPLICATIONINSIGHTS_CONNECTION_STRING": TELEMETRY}
-        if SUBSCRIPTION in self._args.vault.secrets:
+        if self._args.context.stack.platform.subscription_key is not None:
             references["EVENTFEED_PLATFORM_SUBSCRIPTION_KEY"] = SUBSCRIPTION
         return [
             *plain,
@@ -174,18 +187,6 @@ class Service(pulumi.ComponentResource):
             "OTEL_SERVICE_NAME": SYSTEM,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={stack.name}",
         }
-
-
-def _scale_rules(*, scales_to_zero: bool) -> Sequence[app.ScaleRuleArgs]:
-    """Scale by CPU. From zero replicas, which have no CPU to measure, a request starts the first one."""
-    wake = app.ScaleRuleArgs(
-        name="waking", http=app.HttpScaleRuleArgs(metadata={"concurrentRequests": str(WAKE_REQUESTS)})
-    )
-    cpu = app.ScaleRuleArgs(
-        name="busy",
-        custom=app.CustomScaleRuleArgs(type="cpu", metadata={"type": "Utilization", "value": str(CPU_PERCENT)}),
-    )
-    return [cpu, wake] if scales_to_zero else [cpu]
 
 
 def _probes() -> Sequence[app.ContainerAppProbeArgs]:

@@ -15,10 +15,12 @@ from stack import SYSTEM
 
 # The service requires 2048 bits; NIST SP 800-57 recommends 3072 beyond 2030.
 RSA_BITS = 3_072
-# The secrets that the service accepts from the gateway, separated by spaces, and the one that the gateway sends.
-GATEWAY_SECRETS, GATEWAY_SECRET = "gateway", "gateway-says"
+# The secrets that the service accepts from the gateway, separated by spaces.
+GATEWAY_SECRETS = "gateway"
 GATEWAY_SECRET_LENGTH = 48
 TELEMETRY, SUBSCRIPTION = "telemetry", "platform-subscription"
+# The value of the subscription key while there is none: a secret that is removed cannot be created again.
+NO_SUBSCRIPTION = "no-subscription-key"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,8 @@ class Vault(pulumi.ComponentResource):
 
     secrets: Mapping[str, VaultSecret]
     vault_id: pulumi.Output[str]
+    # The secret that the gateway sends: the last one that the service accepts.
+    gateway_secret: pulumi.Output[str]
 
     def __init__(self, name: str, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Vault", name, None, opts)
@@ -72,9 +76,8 @@ class Vault(pulumi.ComponentResource):
                 soft_delete_retention_in_days=90 if production else 7,
                 enable_purge_protection=True,
                 public_network_access="Disabled" if production else "Enabled",
-                # The management service of API Management reads the gateway's secret from outside the network.
                 network_acls=keyvault.NetworkRuleSetArgs(
-                    bypass="AzureServices", default_action="Deny" if production else "Allow"
+                    bypass="None" if production else "AzureServices", default_action="Deny" if production else "Allow"
                 ),
             ),
             tags=group.tags,
@@ -85,13 +88,12 @@ class Vault(pulumi.ComponentResource):
         """Generate the secrets, by name. Their values are only in the vault and in the stack's encrypted state."""
         stack = self._args.context.stack
         passwords = [self._create_password(name) for name in stack.gateway_secrets]
+        self.gateway_secret = passwords[-1]
         keys = {signing_secret_name(name): self._create_signing_key(name) for name in stack.signing_keys}
-        subscription_key = stack.platform.subscription_key
         return {
             **keys,
-            **({} if subscription_key is None else {SUBSCRIPTION: subscription_key}),
+            SUBSCRIPTION: stack.platform.subscription_key or NO_SUBSCRIPTION,
             GATEWAY_SECRETS: pulumi.Output.all(*passwords).apply(" ".join),
-            GATEWAY_SECRET: passwords[-1],
             TELEMETRY: self._args.context.observability.connection_string,
         }
 

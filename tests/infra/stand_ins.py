@@ -1,6 +1,7 @@
-"""Stand-ins of `pulumi` and `az` for the shell scripts: each command reads and changes one file of state.
+"""Stand-ins of `pulumi`, `az` and `curl` for the shell scripts: each command reads and changes one file of state.
 
-The state has the stack's outputs, the images of its registry by name with their digests, and every command line.
+The state has the stack's outputs, the images of its registry by name with their digests, the revisions of the app, and
+every command line. A revision has a list of states of health: each question takes the next one, and the last one stays.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ class CommandError(Exception):
 
 def install(folder: Path, state: State) -> None:
     """Write the commands and their state into a folder."""
-    for name in ("az", "pulumi"):
+    for name in ("az", "curl", "pulumi"):
         command = folder / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{__file__}" {name} "$@"\n')
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
@@ -45,7 +46,7 @@ def run(state: State, line: Sequence[str]) -> str:
     """Run a command line and return its output. Raises `CommandError`."""
     state["lines"].append(" ".join(line))
     words = [word for word in line if not word.startswith("-")]
-    for length in range(4, 1, -1):
+    for length in range(4, 0, -1):
         if command := _COMMANDS.get(" ".join(words[:length])):
             return command(state, _options(line))
     raise CommandError(f"no such command: {' '.join(line)}")
@@ -80,12 +81,63 @@ def _build_image(state: State, options: Mapping[str, str]) -> str:
     return "The registry's log of the build"
 
 
+def _up(state: State, _: Mapping[str, str]) -> str:
+    """Create a revision for a new image, and set the weights as the program does."""
+    line = state["lines"][-1].split()
+    settings = dict(word.removeprefix("eventfeed:").split("=", 1) for word in line if word.startswith("eventfeed:"))
+    revisions = state["revisions"]
+    if not revisions or revisions[-1]["image"] != settings["image"]:
+        name = f"eventfeed--{len(revisions) + 1}"
+        revisions.append({"name": name, "image": settings["image"], "health": list(state["health"]), "is_active": True})
+    newest_weight = int(settings["newestWeight"])
+    for each in revisions:
+        each["weight"] = 100 - newest_weight if each["name"] == settings["stableRevision"] else 0
+    revisions[-1]["weight"] = newest_weight
+    state["weights"].append(newest_weight)
+    state["outputs"]["revision"] = revisions[-1]["name"]
+    return ""
+
+
+def _list_revisions(state: State, options: Mapping[str, str]) -> str:
+    if "`0`], &properties.trafficWeight" in options["--query"]:
+        serving = sorted((each["weight"], each["name"]) for each in state["revisions"] if each["weight"])
+        return str(serving[-1][1]) if serving else ""
+    idle = [each["name"] for each in state["revisions"] if each["is_active"] and not each["weight"]]
+    return "\n".join(idle[:-1])
+
+
+def _show_revision(state: State, options: Mapping[str, str]) -> str:
+    revision = next(each for each in state["revisions"] if each["name"] == options["--revision"])
+    return str(revision["health"].pop(0) if len(revision["health"]) > 1 else revision["health"][0])
+
+
+def _deactivate(state: State, options: Mapping[str, str]) -> str:
+    next(each for each in state["revisions"] if each["name"] == options["--revision"])["is_active"] = False
+    return ""
+
+
+def _request(state: State, _: Mapping[str, str]) -> str:
+    """Fail if the request may reach a revision that is not healthy."""
+    is_newest = state["outputs"].get("newestUrl") and state["lines"][-1].endswith(
+        f"{state['outputs']['newestUrl']}/health/ready"
+    )
+    targets = state["revisions"][-1:] if is_newest else [each for each in state["revisions"] if each["weight"]]
+    if any(each["health"][0] != "Healthy" for each in targets):
+        raise CommandError("curl: (22) The requested URL returned error: 503")
+    return ""
+
+
 def _digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 _COMMANDS: Mapping[str, Callable[[State, Mapping[str, str]], str]] = {
     "pulumi stack output": _stack_output,
+    "pulumi up": _up,
+    "az containerapp revision list": _list_revisions,
+    "az containerapp revision show": _show_revision,
+    "az containerapp revision deactivate": _deactivate,
+    "curl": _request,
     "az acr repository show": _show_image,
     "az acr import": _import_image,
     "az acr build": _build_image,

@@ -127,6 +127,7 @@ def test_tokens_are_validated_by_the_services_discovery_document(run: MockRun) -
 
     assert environment(run)["EVENTFEED_PUBLIC_URL"] == url
     assert f"{url}/authentication/api/v1/openid/.well-known/openid-configuration" == configuration.get("url")
+    assert "false" == configuration.get("validate-connectivity")
     assert f"{url}/authentication/api/v1/openid/" == issuer.text
     attributes = {"header-name": "Authorization", "require-scheme": "Bearer", "failed-validation-httpcode": "401"}
     attributes |= {"require-expiration-time": "true", "require-signed-tokens": "true"}
@@ -308,7 +309,7 @@ def test_trace_context_is_forwarded_unchanged(run: MockRun) -> None:
     headers = {str(each.get("name")).lower() for each in statements_named(run, "set-header")}
 
     assert not {"traceparent", "tracestate"} & headers
-    assert "W3C" == run.one("apimanagement:ApiDiagnostic").plain["httpCorrelationProtocol"]
+    assert "W3C" == run.one("apimanagement:ApiDiagnostic", "applicationinsights").plain["httpCorrelationProtocol"]
 
 
 def test_responses_are_never_cached(run: MockRun) -> None:
@@ -320,14 +321,15 @@ def test_responses_are_never_cached(run: MockRun) -> None:
 
 def test_telemetry_contains_no_personal_data(run: MockRun) -> None:
     """No bodies, headers, addresses or personal query parameters, and no policy logs anything itself."""
-    diagnostic = run.one("apimanagement:ApiDiagnostic").plain
-    messages = [diagnostic[side][message] for side in ("frontend", "backend") for message in ("request", "response")]
+    diagnostics = [each.plain for each in run.of("apimanagement:ApiDiagnostic")]
+    parts = [(side, part) for side in ("frontend", "backend") for part in ("request", "response")]
+    messages = [each[side][part] for each in diagnostics for side, part in parts]
     log_statements = [
         each for name in ("trace", "log-to-eventhub", "emit-metric") for each in statements_named(run, name)
     ]
 
-    assert not diagnostic["logClientIp"]
-    assert "verbose" != diagnostic["verbosity"]
+    assert {(False, "error")} == {(each["logClientIp"], each["verbosity"]) for each in diagnostics}
+    assert 8 == len(messages)
     for message in messages:
         assert (0, []) == (message["body"]["bytes"], message["headers"])
         parameters = {each["value"] for each in message["dataMasking"]["queryParams"] if each["mode"] == "Hide"}
@@ -337,11 +339,18 @@ def test_telemetry_contains_no_personal_data(run: MockRun) -> None:
 
 def test_gateway_errors_are_problem_details(run: MockRun) -> None:
     """On every operation, an error of the gateway itself has a problem body (RFC 9457)."""
-    values = {each.text for each in fragments(run)["problem"].iter("value")}
-
     for operation in operations(run):
-        assert "set-body" in statement_names(run, operation.policy, "on-error")
-    assert "application/problem+json" in values
+        responses = [
+            each for part in statements(run, operation.policy, "on-error") for each in part.iter("return-response")
+        ]
+
+        assert 5 == len(responses)
+        for response in responses:
+            status, *headers, body = response
+            content_type = {each.get("name"): each[0].text for each in headers}["Content-Type"]
+
+            assert ("set-status", "set-body") == (status.tag, body.tag)
+            assert "application/problem+json" == content_type
 
 
 def test_operation_policies_inherit_nothing(run: MockRun) -> None:

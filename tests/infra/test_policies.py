@@ -118,13 +118,8 @@ def test_service_roles_are_the_least_it_needs(run: MockRun) -> None:
 
 
 def test_gateway_roles_are_the_least_it_needs(run: MockRun) -> None:
-    """The gateway's own identity may read one secret and publish metrics, and has no access to the store."""
-    minimum = {
-        (SECRETS_USER, run.one("keyvault:Secret", "gateway-says").id),
-        (METRICS_PUBLISHER, run.one("applicationinsights:Component").id),
-    }
-
-    assert minimum == roles_of(run, service=False)
+    """The gateway's own identity may publish metrics, and has no access to store and vault."""
+    assert {(METRICS_PUBLISHER, run.one("applicationinsights:Component").id)} == roles_of(run, service=False)
 
 
 def test_role_assignment_names_are_derived_from_the_grant(run: MockRun) -> None:
@@ -187,7 +182,7 @@ def test_subnets_accept_only_listed_sources(prod: MockRun) -> None:
     last_rules = [groups[each["networkSecurityGroup"]["id"]][-1] for each in subnets.values()]
     gateway, apps = subnets["gateway"]["addressPrefix"], subnets["apps"]["addressPrefix"]
 
-    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps, gateway}, "gateway": set()} == sources
+    assert {"apps": {gateway, apps, "AzureLoadBalancer"}, "endpoints": {apps}, "gateway": set()} == sources
     assert {("Deny", "*", "0-65535", 4096)} == {
         (each["access"], each["sourceAddressPrefix"], *each["destinationPortRanges"], each["priority"])
         for each in last_rules
@@ -203,20 +198,17 @@ def test_subnets_are_created_one_after_another(prod: MockRun) -> None:
 
 
 def test_gateway_secret_is_read_only_by_gateway_and_service(run: MockRun) -> None:
-    """The password is generated, stored in the vault, and read from there by both."""
-    accepted_value, sent_value = (
-        run.one("keyvault:Secret", name).plain["properties"]["value"] for name in ("gateway", "gateway-says")
-    )
+    """The password is generated. The service reads it from the vault; the gateway has it as a secret named value."""
+    accepted_value = run.one("keyvault:Secret", "gateway").plain["properties"]["value"]
     (password,) = [each for each in run.resources if each.token.endswith(":RandomPassword")]
     named_value = run.one("apimanagement:NamedValue").plain
     env = {each["name"]: each for each in container(run)["env"]}
     app_secrets = {each["name"]: each for each in container_app(run).plain["configuration"]["secrets"]}
 
-    assert "a password gateway-2026-12" == accepted_value == sent_value
+    assert "a password gateway-2026-12" == accepted_value == named_value["value"]
     assert password.plain["length"] >= 32
     assert {"name": "EVENTFEED_GATEWAY_SECRET", "secretRef": "gateway"} == env["EVENTFEED_GATEWAY_SECRET"]
     assert named_value["secret"]
-    assert named_value["keyVault"]["secretIdentifier"].endswith("/secrets/gateway-says")
     assert app_secrets["gateway"]["keyVaultUrl"].endswith("/secrets/gateway")
 
 
@@ -244,9 +236,7 @@ def test_container_app_inputs_contain_no_secret(run: MockRun) -> None:
 
     assert [] == list(secrets(container_app(run).inputs))
     assert all(keys == each.keys() and each["identity"] == identity for each in app_secrets)
-    assert {each["name"] for each in app_secrets} == {each.name for each in run.of("keyvault:Secret")} - {
-        "gateway-says"
-    }
+    assert {each["name"] for each in app_secrets} == {each.name for each in run.of("keyvault:Secret")}
 
 
 def test_production_data_is_protected_from_deletion(prod: MockRun) -> None:
@@ -302,15 +292,12 @@ def test_container_app_depends_on_its_roles_and_names(run: MockRun) -> None:
 
 
 def test_gateway_resources_depend_on_its_roles(run: MockRun) -> None:
-    """The named value and the logger are created after the role assignments that they use."""
-    assignments = {
-        each.name: each.urn
-        for each in run.of("authorization:RoleAssignment")
-        if each.plain["principalId"] != service_principal(run)
-    }
+    """The logger is created after the role assignment that it uses."""
+    (assignment,) = [
+        each for each in run.of("authorization:RoleAssignment") if each.plain["principalId"] != service_principal(run)
+    ]
 
-    assert assignments["gateway-secret"] in run.one("apimanagement:NamedValue").dependencies
-    assert assignments["gateway-telemetry"] in run.one("apimanagement:Logger").dependencies
+    assert assignment.urn in run.one("apimanagement:Logger", "insights").dependencies
 
 
 def test_program_calls_no_azure_function(run: MockRun) -> None:
@@ -388,15 +375,15 @@ def test_container_has_startup_liveness_and_readiness_probes(run: MockRun) -> No
     assert {"Startup": "/health/live", "Liveness": "/health/live", "Readiness": "/health/ready"} == probes
 
 
-def test_replicas_scale_by_cpu_within_bounds(run: MockRun) -> None:
-    """Waiting polls are no load. From zero replicas, where there is no CPU to measure, a request starts one."""
+def test_replicas_scale_by_one_rule_within_bounds(run: MockRun) -> None:
+    """By CPU in production, since waiting polls are no load; by requests in development."""
     scale = container_app(run).plain["template"]["scale"]
-    rules = {each["name"]: each for each in scale["rules"]}
-    bounds = {"dev": (0, 2), "prod": (2, 6)}[environment_name(run)]
+    (rule,) = scale["rules"]
+    bounds, kind = {"dev": ((1, 2), "http"), "prod": ((2, 6), "custom")}[environment_name(run)]
 
     assert bounds == (scale["minReplicas"], scale["maxReplicas"])
-    assert "cpu" == rules["busy"]["custom"]["type"]
-    assert ("http" in rules.get("waking", {})) == (scale["minReplicas"] == 0)
+    assert kind in rule
+    assert kind == "http" or "cpu" == rule["custom"]["type"]
 
 
 def test_traffic_weights_of_revisions_add_up(run: MockRun) -> None:
@@ -411,10 +398,11 @@ def test_traffic_weights_of_revisions_add_up(run: MockRun) -> None:
 
 
 def test_logs_and_traces_go_to_the_workspace(run: MockRun) -> None:
-    """Logs of store, vault, registry and environment; traces and logs by the agent, which accepts no metrics."""
+    """Logs of every service that has some; traces and logs by the agent, which accepts no metrics."""
     workspace = run.one("operationalinsights:Workspace").id
     targets = {each.plain["resourceUri"]: each.plain["workspaceId"] for each in run.of("monitor:DiagnosticSetting")}
-    tokens = ("cosmosdb:DatabaseAccount", "keyvault:Vault", "containerregistry:Registry", "app:ManagedEnvironment")
+    tokens = ["cosmosdb:DatabaseAccount", "keyvault:Vault", "containerregistry:Registry", "app:ManagedEnvironment"]
+    tokens += ["apimanagement:ApiManagementService"]
     agent = run.one("app:ManagedEnvironment").plain["openTelemetryConfiguration"]
 
     assert {run.one(each).id: workspace for each in tokens} == targets

@@ -60,7 +60,7 @@ MUTATIONS = (
         "authorization:RoleAssignment",
         "scope",
         "/subscriptions/…/vaults/eventfeed",
-        "gateway-secret",
+        "gateway-telemetry",
     ),
     ResourceMutation(
         policies.test_role_assignment_names_are_derived_from_the_grant,
@@ -175,7 +175,7 @@ MUTATIONS = (
     ResourceMutation(
         policies.test_gateway_resources_depend_on_its_roles,
         "prod",
-        "apimanagement:NamedValue",
+        "apimanagement:Logger",
         "dependencies",
         frozenset(),
     ),
@@ -232,7 +232,7 @@ MUTATIONS = (
         [],
     ),
     ResourceMutation(
-        policies.test_replicas_scale_by_cpu_within_bounds,
+        policies.test_replicas_scale_by_one_rule_within_bounds,
         "prod",
         "app:ContainerApp",
         "template.scale.minReplicas",

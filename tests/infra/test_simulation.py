@@ -69,7 +69,9 @@ def verbs(run: Run) -> list[str]:
 
 INVALID_PROGRAMS = {
     "is registered twice": 'resources.ResourceGroup("group", location="norwayeast")',
-    "has no parent": 'managedidentity.UserAssignedIdentity("other", resource_group_name="elsewhere", location="x")',
+    "has no parent": (
+        'managedidentity.UserAssignedIdentity("other", resource_group_name="elsewhere", location="norwayeast")'
+    ),
     "refers to /subscriptions/1/resourceGroups/none, which does not exist": (
         'authorization.RoleAssignment("role", scope=group.id, principal_id="p", '
         'role_definition_id="/subscriptions/1/resourceGroups/none")'
@@ -86,7 +88,7 @@ INVALID_PROGRAMS = {
     "is not in the simulation's catalog": 'containerregistry.Webhook("w", registry_name="r", resource_group_name="g", '
     'actions=["push"], service_uri="https://example.no")',
     "importId is not simulated": (
-        'resources.ResourceGroup("old", location="x", opts=ResourceOptions(import_="/subscriptions/1"))'
+        'resources.ResourceGroup("old", location="norwayeast", opts=ResourceOptions(import_="/subscriptions/1"))'
     ),
 }
 
@@ -102,7 +104,7 @@ def test_invalid_program_fails_with_a_message(run_program: RunProgram, message: 
 
 def test_computed_values_are_unknown_in_a_preview(run_program: RunProgram, simulation: Simulation) -> None:
     """A preview creates nothing, and lacks a resource whose registration depends on an unknown value."""
-    lines = [IDENTITY, 'identity.principal_id.apply(lambda _: resources.ResourceGroup("late", location="x"))']
+    lines = [IDENTITY, 'identity.principal_id.apply(lambda _: resources.ResourceGroup("late", location="norwayeast"))']
     lines.append('pulumi.export("principal", identity.principal_id)')
     preview = run_program(*lines, preview=True)
 
@@ -116,7 +118,7 @@ def test_computed_values_are_unknown_in_a_preview(run_program: RunProgram, simul
 def test_values_derived_from_a_secret_are_secret(run_program: RunProgram) -> None:
     """A secret mark is kept through outputs, and added to outputs that the program declares as secret."""
     secret_tag = (
-        'identity = managedidentity.UserAssignedIdentity("i", resource_group_name=group.name, location="x", '
+        'identity = managedidentity.UserAssignedIdentity("i", resource_group_name=group.name, location="norwayeast", '
         'tags={"word": Output.secret("hush")}, opts=ResourceOptions(additional_secret_outputs=["clientId"]))'
     )
     exports = 'pulumi.export("word", identity.tags); pulumi.export("client", identity.client_id)'
@@ -174,7 +176,7 @@ def test_retained_resource_stays_in_the_cloud(run_program: RunProgram, simulatio
 def test_ignored_change_causes_no_step(run_program: RunProgram) -> None:
     """An input in `ignore_changes` keeps its old value."""
     program = IDENTITY.replace(
-        "group.location", "'x', tags={{'at': '{}'}}, opts=ResourceOptions(ignore_changes=['tags'])"
+        "group.location", "'norwayeast', tags={{'at': '{}'}}, opts=ResourceOptions(ignore_changes=['tags'])"
     )
     run_program(program.format("first"))
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ import pytest
 
 from tests.infra.mutant_project import Mutation, create_mutant_project
 from tests.infra.session_cache import SessionCache
-from tests.infra.simulation.cloud import RejectedError
+from tests.infra.simulation.cloud import Cloud, RejectedError
 from tests.infra.simulation.simulation import ProgramError, Run, Simulation
 from tests.infra.simulation.stack_files import EXAMPLE_SETTINGS
 from tests.infra.simulation.state import Goal
@@ -22,6 +22,8 @@ OTHER_REGION = {**EXAMPLE_SETTINGS, "azure-native:location": "swedencentral"}
 AZURE = "azure-native:"
 APP = f"{AZURE}app:ContainerApp"
 ALERTS = "eventfeed:infra:Alerts"
+# Two subnets keep a link for a while.
+DESTROY_ATTEMPTS_MAX = 3
 WITHOUT_ALERTS = Mutation("infra/__main__.py", "\nAlerts(", "\n_ = (")
 
 
@@ -42,6 +44,8 @@ class Lifecycle(NamedTuple):
     move_error: str
     destroy_error: str
     ids_after_move: set[str]
+    # The errors of destructions while a subnet was still in use, and the last destruction.
+    link_errors: Sequence[str]
     destroy: Run
     ids_after_destroy: set[str]
 
@@ -52,6 +56,8 @@ class FirstRelease(NamedTuple):
     first_image: Run
     second_key: Run
     last_key: Run
+    # With a subscription key, without it, and with it again.
+    subscription_keys: Sequence[Run]
     ids_after_destroy: set[str]
 
 
@@ -81,7 +87,7 @@ def first_release(session_cache: SessionCache) -> FirstRelease:
 
 def run_lifecycle(name: str) -> Lifecycle:
     """Run a stack's lifecycle, from an empty subscription to an empty subscription."""
-    with tempfile.TemporaryDirectory() as folder, Simulation(name) as stack:
+    with tempfile.TemporaryDirectory() as folder, Simulation(name, Cloud(keeps_links=True)) as stack:
         without_alerts = create_mutant_project(Path(folder), WITHOUT_ALERTS)
         preview, ids_after_preview = stack.preview(EXAMPLE_SETTINGS), stack.cloud.ids
         first_up, second_up = stack.up(EXAMPLE_SETTINGS), stack.up(EXAMPLE_SETTINGS)
@@ -94,7 +100,7 @@ def run_lifecycle(name: str) -> Lifecycle:
         destroy_error = error_of(stack.destroy) if is_protected else ""
         ids_after_move = stack.cloud.ids
         stack.unprotect()
-        destroy = stack.destroy()
+        link_errors, destroy = destroy_completely(stack)
         return Lifecycle(
             preview=preview,
             ids_after_preview=ids_after_preview,
@@ -107,9 +113,21 @@ def run_lifecycle(name: str) -> Lifecycle:
             move_error=move_error,
             destroy_error=destroy_error,
             ids_after_move=ids_after_move,
+            link_errors=link_errors,
             destroy=destroy,
             ids_after_destroy=stack.cloud.ids,
         )
+
+
+def destroy_completely(stack: Simulation) -> tuple[Sequence[str], Run]:
+    """Destroy a stack, again after each error. Returns the errors, and the run that was successful."""
+    errors = list[str]()
+    for _ in range(DESTROY_ATTEMPTS_MAX):
+        try:
+            return errors, stack.destroy()
+        except RejectedError as error:
+            errors.append(str(error))
+    raise AssertionError(errors)
 
 
 def run_first_release() -> FirstRelease:
@@ -119,8 +137,11 @@ def run_first_release() -> FirstRelease:
         first_image = stack.up(EXAMPLE_SETTINGS)
         second_key = stack.up({**EXAMPLE_SETTINGS, "signingKeys": "2026-12 2027-06"})
         last_key = stack.up({**EXAMPLE_SETTINGS, "signingKeys": "2027-06"})
+        settings = {**EXAMPLE_SETTINGS, "signingKeys": "2027-06"}
+        with_key = {**settings, "platformSubscriptionKey": {"secure": "…"}}
+        subscription_keys = [stack.up(each) for each in (with_key, settings, with_key)]
         stack.destroy()
-        return FirstRelease(first_image, second_key, last_key, stack.cloud.ids)
+        return FirstRelease(first_image, second_key, last_key, subscription_keys, stack.cloud.ids)
 
 
 # Each takes some twenty seconds: a process that waits for one computes another.
@@ -299,3 +320,32 @@ def test_key_rotation_updates_the_app_alone(first_release: FirstRelease) -> None
     assert ({APP}, {APP}) == (tokens(second_key, "update"), tokens(last_key, "update"))
     assert {f"{AZURE}keyvault:Secret", "tls:index/privateKey:PrivateKey"} == tokens(second_key, "create")
     assert set() == first_release.ids_after_destroy
+
+
+def test_subscription_key_can_be_removed_and_set_again(first_release: FirstRelease) -> None:
+    """A secret of the vault is kept, and Azure refuses to create it again: so its value changes, and the app."""
+    steps = [(tokens(run, "create"), tokens(run, "update")) for run in first_release.subscription_keys]
+
+    assert [(set(), {APP, f"{AZURE}keyvault:Secret"})] * 3 == steps
+
+
+def test_secret_that_was_kept_cannot_be_created_again(tmp_path: Path) -> None:
+    """The mutant creates the secret only while there is a key; the simulation plays Azure's refusal."""
+    key = "stack.platform.subscription_key"
+    conditional = f"**({{}} if {key} is None else {{SUBSCRIPTION: {key}}}),"
+    mutant = Mutation("infra/components/vault.py", f"SUBSCRIPTION: {key} or NO_SUBSCRIPTION,", conditional)
+    root, settings = create_mutant_project(tmp_path, mutant), {**EXAMPLE_SETTINGS, "image": "none"}
+    with_key = {**settings, "platformSubscriptionKey": {"secure": "…"}}
+    with Simulation("dev") as stack:
+        stack.up(with_key, root=root)
+        stack.up(settings, root=root)
+
+        with pytest.raises(ProgramError, match="platform-subscription already exists"):
+            stack.up(with_key, root=root)
+
+
+def test_subnet_that_was_used_is_deleted_by_a_later_attempt(prod_lifecycle: Lifecycle) -> None:
+    """The subnets of the gateway and of the apps each end a destruction; the next one continues with what is left."""
+    assert 2 == len(prod_lifecycle.link_errors)
+    assert all("InUseSubnetCannotBeDeleted" in each for each in prod_lifecycle.link_errors)
+    assert prod_lifecycle.destroy.urns("delete") < prod_lifecycle.first_up.goals.keys()

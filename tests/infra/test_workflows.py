@@ -46,7 +46,7 @@ def test_every_job_has_a_timeout() -> None:
 
 
 def test_workflow_permissions_exclude_writing_to_the_repository() -> None:
-    """Workflows may read the repository, and a job that uses Azure may request an identity token."""
+    """Workflows may read the repository, request an identity token for Azure, and open an issue."""
     permissions = [workflow["permissions"] for workflow in WORKFLOWS.values()]
     permissions += [
         job["permissions"]
@@ -55,7 +55,9 @@ def test_workflow_permissions_exclude_writing_to_the_repository() -> None:
         if "permissions" in job
     ]
 
-    assert {("contents", "read"), ("id-token", "write")} == {pair for each in permissions for pair in each.items()}
+    assert {("contents", "read"), ("id-token", "write"), ("issues", "write")} == {
+        pair for each in permissions for pair in each.items()
+    }
 
 
 def test_jobs_that_use_azure_have_an_environment() -> None:
@@ -89,11 +91,37 @@ def test_production_deploys_the_image_of_development() -> None:
     assert all('"eventfeed@$DIGEST"' in commands(DEPLOY[name]) for name in ("dev", "prod"))
 
 
-def test_running_deployment_is_not_cancelled() -> None:
-    """Only an outdated preview is."""
-    concurrency = WORKFLOWS["deploy"]["concurrency"]
+def test_jobs_of_one_stack_run_one_after_another() -> None:
+    """A job of production that waits for an approval holds no other stack; only an outdated preview is cancelled."""
+    groups = {name: DEPLOY[name]["concurrency"] for name in ("preview", "dev", "prod")}
+    drift = WORKFLOWS["drift"]["jobs"]["compare"]["concurrency"]
 
-    assert "${{ github.event_name == 'pull_request' }}" == concurrency["cancel-in-progress"]
+    assert {"group": "dev", "cancel-in-progress": False} == groups["dev"]
+    assert {"group": "prod", "cancel-in-progress": False} == groups["prod"]
+    assert groups["preview"]["cancel-in-progress"]
+    assert {"group": "${{ matrix.stack }}", "cancel-in-progress": False} == drift
+    assert not any("concurrency" in WORKFLOWS[name] for name in ("deploy", "drift"))
+
+
+def waiting_jobs(workflows: Mapping[str, Any]) -> list[str]:
+    """Return the scheduled jobs whose environment may have reviewers: they would wait for an approval."""
+    workflows_by_time = {
+        name: each for name, each in workflows.items() if "schedule" in each[True]
+    }  # YAML 1.1: `on` is true
+    return [
+        f"{name} {job_name}"
+        for name, workflow in workflows_by_time.items()
+        for job_name, job in workflow["jobs"].items()
+        if "environment" in job and not str(job["environment"]).endswith("-drift")
+    ]
+
+
+def test_scheduled_jobs_never_wait_for_an_approval() -> None:
+    """Their environments are those without reviewers. An environment of a preview is detected."""
+    mutant = {"drift": {True: {"schedule": []}, "jobs": {"compare": {"environment": "${{ matrix.stack }}-preview"}}}}
+
+    assert [] == waiting_jobs(WORKFLOWS)
+    assert ["drift compare"] == waiting_jobs(mutant)
 
 
 def test_pulumi_command_has_the_version_of_the_library() -> None:
@@ -105,7 +133,9 @@ def test_pulumi_command_has_the_version_of_the_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "script", [*ROOT.glob("infra/*.sh"), *ROOT.glob("tests/infra/*.sh")], ids=lambda file: file.name
+    "script",
+    [*ROOT.glob("infra/*.sh"), *ROOT.glob("tests/infra/*.sh"), *ROOT.glob(".github/*.sh")],
+    ids=lambda file: file.name,
 )
 def test_shell_scripts_have_valid_syntax(script: Path) -> None:
     """Bash parses each script without an error."""

@@ -9,6 +9,7 @@ from tests.infra.simulation import computed_outputs
 from tests.infra.simulation.catalog import ResourceType, resource_type
 from tests.infra.simulation.cloud import Cloud, CloudResource, RejectedError
 from tests.infra.simulation.provider import Diff, Provider, Reading, changed_inputs
+from tests.infra.simulation.rules import Write, violations
 from tests.infra.simulation.wire import Properties, has_unknown, is_secret, reveal
 
 # Inputs outside the resource id that Azure cannot update.
@@ -55,6 +56,7 @@ class AzureProvider(Provider):
         if preview:
             return "", computed_outputs.preview_outputs(azure_type, resource_id, inputs)
         resource = _cloud_resource(azure_type, resource_id, inputs)
+        self._require_rules(resource)
         self._cloud.create(resource)
         return resource.id, resource.outputs
 
@@ -76,6 +78,7 @@ class AzureProvider(Provider):
         if preview:
             return computed_outputs.preview_outputs(azure_type, resource_id, inputs)
         resource = _cloud_resource(azure_type, resource_id, inputs)
+        self._require_rules(resource)
         self._cloud.update(resource)
         return resource.outputs
 
@@ -92,6 +95,11 @@ class AzureProvider(Provider):
         is_uuid = azure_type.arm_name.endswith("/roleAssignments")
         names = (str(each) if is_uuid else f"{name}{each.hex[:8]}" for each in uuids)
         return next(each for each in names if self._cloud.is_name_free(azure_type, each))
+
+    def _require_rules(self, resource: CloudResource) -> None:
+        write = Write(type=resource.type, id=resource.id, inputs=resource.inputs, cloud=self._cloud)
+        if faults := violations(write):
+            raise RejectedError("; ".join(faults))
 
 
 def _type(token: str) -> ResourceType:

@@ -5,7 +5,7 @@ Resource ids are compared case-insensitively, as in Azure.
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ _DATA_ROLE = re.compile(r"(.+)/sqlRoleDefinitions/00000000-0000-0000-0000-000000
 _DATA_PATH = re.compile(r"(.+/databaseAccounts/[^/]+)/dbs/([^/]+)(?:/colls/([^/]+))?")
 
 _SECRET, _VAULT = "Microsoft.KeyVault/vaults/secrets", "Microsoft.KeyVault/vaults"
+_SUBNET = "Microsoft.Network/virtualNetworks/subnets"
 _LOCK, _LOCK_SUFFIX = "Microsoft.Authorization/locks", "/providers/Microsoft.Authorization/locks/"
 
 
@@ -41,9 +42,12 @@ class CloudResource:
 class Cloud:
     """The subscription's resources by id. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, resources: Iterable[CloudResource] = (), *, keeps_links: bool = False) -> None:
         self._lock = threading.RLock()
-        self._resources = dict[str, CloudResource]()
+        # Delegated subnets whose user was deleted: Azure keeps a link to it for a while, if `keeps_links` is set.
+        self._keeps_links = keeps_links
+        self._links = set[str]()
+        self._resources = {each.id.casefold(): each for each in resources}
         # The names of deleted vaults: purge protection reserves them for months.
         self._reserved_names = set[str]()
 
@@ -100,10 +104,13 @@ class Cloud:
             if resource.type.arm_name == _SECRET:
                 raise RejectedError(f"{resource_id} cannot be deleted without its vault")
             self._require_no_lock(resource)
+            self._require_no_link(resource)
             secrets = {secret.id for secret in self.of_type(_SECRET) if _is_within(secret.id, resource_id)}
             self._require_no_dependents(resource_id, {resource.id, *secrets})
             if resource.type.arm_name == _VAULT:
                 self._reserved_names.add(_name(resource_id))
+            if self._keeps_links and resource.type.arm_name != _SUBNET:
+                self._links |= {each.casefold() for each in references(resource.inputs) if self._is_delegated(each)}
             for each in {resource_id, *secrets}:
                 del self._resources[each.casefold()]
 
@@ -112,6 +119,17 @@ class Cloud:
         for lock in self.of_type(_LOCK):
             if resource.type.arm_name != _LOCK and _is_within(resource.id, lock.id.rpartition(_LOCK_SUFFIX)[0]):
                 raise RejectedError(f"{resource.id} cannot be deleted: {lock.id} locks it (ScopeLocked)")
+
+    def _require_no_link(self, resource: CloudResource) -> None:
+        """Raise `RejectedError` for a subnet with a link. The links are gone at the next attempt."""
+        if resource.id.casefold() in self._links:
+            self._links.clear()
+            message = f"InUseSubnetCannotBeDeleted: {resource.id} is in use by serviceAssociationLinks"
+            raise RejectedError(f"{message} (https://github.com/MicrosoftDocs/azure-docs/issues/48902)")
+
+    def _is_delegated(self, resource_id: str) -> bool:
+        subnet = self.find(resource_id)
+        return subnet is not None and bool(subnet.inputs.get("delegations"))
 
     def _require_no_dependents(self, resource_id: str, deletions: set[str]) -> None:
         """Raise `RejectedError` when a resource that is not deleted as well is a child or contains a reference."""

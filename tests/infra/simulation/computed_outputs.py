@@ -103,14 +103,6 @@ def _container_app(resource_id: str, inputs: Properties) -> Properties:
     }
 
 
-def _task_run(resource_id: str, inputs: Properties) -> Properties:
-    repository, _, tag = str(inputs["runRequest"]["imageNames"][0]).partition(":")
-    registry = f"{resource_id.split('/')[8]}.azurecr.io"
-    digest = f"sha256:{_digest(inputs['runRequest'])}"
-    image = {"registry": registry, "repository": repository, "tag": tag, "digest": digest}
-    return {"runResult": {"status": "Succeeded", "outputImages": [image]}}
-
-
 def _vault_secret(resource_id: str, _inputs: Properties) -> Properties:
     vault, name = resource_id.split("/")[8], _name(resource_id)
     # Azure's response does not contain the value.
@@ -140,7 +132,6 @@ _COMPUTATIONS: Mapping[str, Callable[[str, Properties], Properties]] = {
     "Microsoft.ContainerRegistry/registries": lambda resource_id, _: {
         "loginServer": f"{_name(resource_id)}.azurecr.io"
     },
-    "Microsoft.ContainerRegistry/registries/taskRuns": _task_run,
     "Microsoft.Insights/components": _insights,
     "Microsoft.App/managedEnvironments": lambda resource_id, _: {
         "defaultDomain": _environment_domain(resource_id),

@@ -1,8 +1,9 @@
 """The deployment engine: turns registrations into steps, and deletes resources that are no longer registered."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from graphlib import TopologicalSorter
+from typing import NamedTuple
 
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
@@ -12,8 +13,18 @@ from tests.infra.simulation.wire import Properties, from_struct, is_secret, mark
 
 _Stub = provider_pb2_grpc.ResourceProviderStub
 
-# Raises `RejectedError` when a resource with these inputs cannot start with only these resource ids ready.
-RequireReady = Callable[[Goal, Properties, frozenset[str]], None]
+
+class Order(NamedTuple):
+    """The order of a write within a run: what is there before it, and what may be written at the same time."""
+
+    # The ids of the resources that existed before the run, or that the write waits for, at any distance.
+    ready_ids: frozenset[str]
+    # The tokens and the inputs of the writes that wait for this one as little as it waits for them.
+    parallel: Sequence[tuple[str, Properties]]
+
+
+# Raises `RejectedError` when a resource with these inputs cannot be written in this order.
+RequireOrder = Callable[[Goal, Properties, Order], None]
 
 
 class Deployment:
@@ -24,15 +35,17 @@ class Deployment:
         *,
         state: dict[str, State],
         providers: Mapping[str, _Stub],
-        require_ready: RequireReady,
+        require_order: RequireOrder,
         preview: bool,
     ) -> None:
         self._old_state = dict(state)
         self._state = dict(state) if preview else state
         self._providers = providers
-        self._require_ready = require_ready
+        self._require_order = require_order
         self._preview = preview
         self._lock = threading.Lock()
+        # The inputs of every write that has started.
+        self._writes = dict[str, Properties]()
         # Old resources that are deleted at the end of the run, when nothing refers to them any more.
         self._replacements = list[State]()
         self.goals = dict[str, Goal]()
@@ -88,16 +101,14 @@ class Deployment:
         return State(goal=goal, id=old.id, inputs=inputs, outputs=outputs), Step("same", goal.urn)
 
     def _create(self, provider: _Stub, goal: Goal, inputs: Properties) -> State:
-        if not self._preview:
-            self._require_ready(goal, inputs, self._ready_ids(goal))
+        self._start_write(goal, inputs)
         request = provider_pb2.CreateRequest(urn=goal.urn, properties=to_struct(inputs), preview=self._preview)
         response = provider.Create(request)
         outputs = _with_secret_outputs(from_struct(response.properties), goal)
         return State(goal=goal, id=response.id, inputs=inputs, outputs=outputs)
 
     def _update(self, provider: _Stub, goal: Goal, *, old: State, inputs: Properties) -> State:
-        if not self._preview:
-            self._require_ready(goal, inputs, self._ready_ids(goal))
+        self._start_write(goal, inputs)
         response = provider.Update(
             provider_pb2.UpdateRequest(
                 id=old.id,
@@ -130,15 +141,25 @@ class Deployment:
             request = provider_pb2.DeleteRequest(id=state.id, urn=goal.urn, properties=to_struct(state.outputs))
             self._provider(goal).Delete(request)
 
-    def _ready_ids(self, goal: Goal) -> frozenset[str]:
-        """Return the ids of the resources that existed before the run or that the goal waits for, at any distance."""
+    def _start_write(self, goal: Goal, inputs: Properties) -> None:
+        """Require the order of a write. Of two that wait for each other in no order, the second one sees the first."""
+        if self._preview:
+            return
+        waits_for = self._waits_for(goal)
+        with self._lock:
+            parallel = [(self.goals[urn].token, each) for urn, each in self._writes.items() if urn not in waits_for]
+            self._writes[goal.urn] = inputs
+            states = [*(self._state[urn] for urn in waits_for), *self._old_state.values()]
+        self._require_order(goal, inputs, Order(frozenset(state.id for state in states), parallel))
+
+    def _waits_for(self, goal: Goal) -> set[str]:
+        """Return the URNs that the goal waits for, at any distance."""
         urns, rest = set[str](), set(goal.needs)
         while rest:
             urn = rest.pop()
             urns.add(urn)
             rest |= self.goals[urn].needs - urns
-        states = [*(self._state[urn] for urn in urns), *self._old_state.values()]
-        return frozenset(state.id for state in states)
+        return urns
 
     def _provider(self, goal: Goal) -> _Stub:
         package = goal.token.partition(":")[0]

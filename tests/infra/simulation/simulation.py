@@ -13,12 +13,13 @@ from typing import Any, Self
 import grpc
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, resource_pb2_grpc
 
+from tests.infra.simulation.catalog import resource_type
 from tests.infra.simulation.cloud import Cloud, RejectedError
-from tests.infra.simulation.engine import Deployment
-from tests.infra.simulation.grants import missing_grants
+from tests.infra.simulation.engine import Deployment, Order
 from tests.infra.simulation.monitor import EngineLog, ResourceMonitor, call_provider
 from tests.infra.simulation.packages import served_packages
 from tests.infra.simulation.provider import grpc_server
+from tests.infra.simulation.rules import OrderedWrite, violations
 from tests.infra.simulation.stack_files import StackSettings, read_settings
 from tests.infra.simulation.state import STACK, Goal, State, Step
 from tests.infra.simulation.wire import Properties, reveal
@@ -56,9 +57,9 @@ class Run:
 class Simulation:
     """A stack with its state and its cloud. As a context manager it serves the providers while it is open."""
 
-    def __init__(self, stack: str) -> None:
+    def __init__(self, stack: str, cloud: Cloud | None = None) -> None:
         self._stack = stack
-        self.cloud = Cloud()
+        self.cloud = cloud or Cloud()
         self.state = dict[str, State]()
         self._resources = ExitStack()
         self._providers = dict[str, provider_pb2_grpc.ResourceProviderStub]()
@@ -97,12 +98,28 @@ class Simulation:
 
     def _deployment(self, *, preview: bool) -> Deployment:
         return Deployment(
-            state=self.state, providers=self._providers, require_ready=self._require_grants, preview=preview
+            state=self.state, providers=self._providers, require_order=self._require_order, preview=preview
         )
 
-    def _require_grants(self, goal: Goal, inputs: Properties, ready_ids: frozenset[str]) -> None:
-        if missing := missing_grants(self.cloud, goal.token, reveal(inputs), ready_ids=ready_ids):
-            raise RejectedError(f"{goal.urn} is too early: {'; '.join(missing)}")
+    def _require_order(self, goal: Goal, inputs: Properties, order: Order) -> None:
+        azure_type = resource_type(goal.token)
+        if azure_type is None:
+            return
+        parallel = [
+            (other_type, other_type.resource_id(reveal(other_inputs)))
+            for token, other_inputs in order.parallel
+            if (other_type := resource_type(token))
+        ]
+        write = OrderedWrite(
+            type=azure_type,
+            id=azure_type.resource_id(reveal(inputs)),
+            inputs=reveal(inputs),
+            cloud=self.cloud,
+            ready_ids=frozenset(each.casefold() for each in order.ready_ids),
+            parallel=parallel,
+        )
+        if faults := violations(write):
+            raise RejectedError("; ".join(faults))
 
     def _run(self, settings: StackSettings, *, preview: bool) -> Run:
         deployment = self._deployment(preview=preview)
