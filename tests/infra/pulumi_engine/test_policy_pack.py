@@ -49,7 +49,7 @@ FAULTS = {
     "app-refuses-plain-http": Mutation(f"{COMPONENTS}/service.py", "allow_insecure=False", "allow_insecure=True"),
     "app-reads-secrets-from-the-vault": Mutation(f"{COMPONENTS}/service.py", "key_vault_url=secret.url", 'value="x"'),
     "subnets-are-closed-to-the-internet": Mutation(
-        f"{COMPONENTS}/network.py", "source=rule.source", 'source="Internet"'
+        f"{COMPONENTS}/network.py", "prefix=rule.source", 'prefix="Internet"'
     ),
     "role-is-one-of-a-workload": Mutation(
         f"{COMPONENTS}/roles.py", "PrincipalType.SERVICE_PRINCIPAL", "PrincipalType.USER"
