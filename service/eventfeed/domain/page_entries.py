@@ -6,7 +6,7 @@ Neither parses the JSON of an event. Columns have no object an event.
 import functools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain, islice
 from operator import attrgetter
 from typing import Protocol, cast
 
@@ -43,6 +43,8 @@ class PageEntry(Protocol):
         """Bytes of `json`, without building it."""
 
 
+_numbers, _strings = msgspec.json.Decoder(list[int]), msgspec.json.Decoder(list[str])
+
 sequence_of: Callable[[PageEntry], int] = attrgetter("sequence")
 
 
@@ -65,51 +67,73 @@ class EntryList(list[PageEntry]):
         return count_fitting([entry.json_length for entry in self], bytes_max=bytes_max)
 
 
-class EntryColumns(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
-    """Entries of a page as columns, without an object each.
+class ColumnPart(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
+    """Consecutive entries as columns in JSON, which are parsed when they are needed.
 
-    `lengths` are the bytes of each event as stored. `texts` are the JSON of consecutive events, with commas between.
+    `length_column` has the bytes of each event as stored, and `text` their JSON, with commas between.
     """
 
     sequences: Sequence[int]
-    times: Sequence[int]
-    write_ids: Sequence[str]
-    lengths: Sequence[int]
-    texts: Sequence[bytes]
+    time_column: str
+    write_id_column: str
+    length_column: str
+    text: bytes
+
+    @functools.cached_property
+    def times(self) -> Sequence[int]:
+        """The registration of each entry."""
+        return _numbers.decode(self.time_column)
+
+    @functools.cached_property
+    def write_ids(self) -> Sequence[str]:
+        """The attempt that wrote each entry."""
+        return _strings.decode(self.write_id_column)
+
+    @functools.cached_property
+    def json_lengths(self) -> Sequence[int]:
+        """The bytes of the JSON of each entry."""
+        return [length + SEQUENCE_BYTES for length in _numbers.decode(self.length_column)]
+
+    @functools.cached_property
+    def ends(self) -> Sequence[int]:
+        """The end of each entry in the text."""
+        return [end - len(b",") for end in accumulate(length + len(b",") for length in self.json_lengths)]
+
+    def entries(self) -> Iterator[PageEntry]:
+        """Yield the entries."""
+        return (_ColumnEntry(self, index) for index in range(len(self.sequences)))
+
+
+class EntryColumns(msgspec.Struct, frozen=True, eq=False):
+    """Entries of a page as columns, without an object each. No part is empty."""
+
+    parts: Sequence[ColumnPart]
 
     def json_array(self) -> bytes:
         """See `EntryList`."""
-        return b"[%b]" % b",".join(self.texts)
+        return b"[%b]" % b",".join([part.text for part in self.parts])
 
     @property
     def json_bytes(self) -> int:
         """See `EntryList`."""
-        return len(b"[]") + sum(map(len, self.texts)) + len(b",") * len(self.texts)
+        return len(b"[]") + sum(len(part.text) + len(b",") for part in self.parts)
 
     def count_fitting(self, bytes_max: int) -> int:
         """See `EntryList`."""
         if self.json_bytes <= bytes_max:
             return len(self)
-        return count_fitting(self.lengths, bytes_max=bytes_max, added=SEQUENCE_BYTES)
-
-    @functools.cached_property
-    def array(self) -> bytes:
-        """The JSON array, from which that of each event is cut."""
-        return self.json_array()
-
-    @functools.cached_property
-    def ends(self) -> Sequence[int]:
-        """The end of each event in the array."""
-        return list(accumulate(length + SEQUENCE_BYTES + len(b",") for length in self.lengths))
+        return count_fitting(chain.from_iterable(part.json_lengths for part in self.parts), bytes_max=bytes_max)
 
     def __len__(self) -> int:
-        return len(self.sequences)
+        return sum(len(part.sequences) for part in self.parts)
 
     def __iter__(self) -> Iterator[PageEntry]:
-        return (_ColumnEntry(self, index) for index in range(len(self)))
+        return chain.from_iterable(part.entries() for part in self.parts)
 
     def __getitem__(self, index: int) -> PageEntry:
-        return _ColumnEntry(self, range(len(self))[index])
+        if index == -1 and self.parts:
+            return _ColumnEntry(self.parts[-1], -1)
+        return next(islice(self, range(len(self))[index], None))
 
 
 PageEntries = EntryList | EntryColumns
@@ -123,20 +147,20 @@ def whole_entries(entries: PageEntries) -> Sequence[Entry]:
 class _ColumnEntry(msgspec.Struct, frozen=True, eq=False):
     """See `PageEntry`."""
 
-    columns: EntryColumns
+    part: ColumnPart
     index: int
 
     @property
     def sequence(self) -> int:
-        return self.columns.sequences[self.index]
+        return self.part.sequences[self.index]
 
     @property
     def time(self) -> int:
-        return self.columns.times[self.index]
+        return self.part.times[self.index]
 
     @property
     def write_id(self) -> str:
-        return self.columns.write_ids[self.index]
+        return self.part.write_ids[self.index]
 
     @property
     def traceparent(self) -> str:
@@ -144,12 +168,12 @@ class _ColumnEntry(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def json(self) -> bytes:
-        end = self.columns.ends[self.index]
-        return self.columns.array[end - self.json_length : end]
+        end = self.part.ends[self.index]
+        return self.part.text[end - self.json_length : end]
 
     @property
     def json_length(self) -> int:
-        return self.columns.lengths[self.index] + SEQUENCE_BYTES
+        return self.part.json_lengths[self.index]
 
 
 def join_array(events: Iterable[bytes]) -> bytes:
@@ -160,9 +184,6 @@ def join_array(events: Iterable[bytes]) -> bytes:
     return b",".join(events)
 
 
-def count_fitting(lengths: Iterable[int], *, bytes_max: int, added: int = 0) -> int:
-    """Return how many of the first events of these lengths, and bytes added to each, fit into a JSON array.
-
-    A comma follows each.
-    """
-    return bisect_right(list(accumulate(length + added + len(b",") for length in lengths)), bytes_max - len(b"[]"))
+def count_fitting(lengths: Iterable[int], *, bytes_max: int) -> int:
+    """Return how many of the first events of these lengths fit into a JSON array, with a comma after each."""
+    return bisect_right(list(accumulate(length + len(b",") for length in lengths)), bytes_max - len(b"[]"))

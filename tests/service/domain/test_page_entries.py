@@ -1,5 +1,7 @@
 """The entries of a page: columns and objects give the same page."""
 
+import json
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,21 +9,25 @@ from hypothesis import strategies as st
 
 from eventfeed.domain.cursor import cursor_at
 from eventfeed.domain.event import Entry
-from eventfeed.domain.page_entries import EntryColumns, EntryList, join_array, sequence_of
+from eventfeed.domain.page_entries import ColumnPart, EntryColumns, EntryList, join_array, sequence_of
 from tests.support.events import entry, event, page_rows
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def columns_of(entries: list[Entry], *, part: int) -> EntryColumns:
-    """The columns of these entries, with a text for so many of them."""
-    texts = [entries[start : start + part] for start in range(0, len(entries), part)]
-    return EntryColumns(
+    """The columns of these entries, with so many of them in a part."""
+    return EntryColumns([part_of(entries[start : start + part]) for start in range(0, len(entries), part)])
+
+
+def part_of(entries: list[Entry]) -> ColumnPart:
+    """The columns of these entries as a store returns them."""
+    return ColumnPart(
         sequences=[each.sequence for each in entries],
-        times=[each.time for each in entries],
-        write_ids=[each.write_id for each in entries],
-        lengths=[len(each.event.body) for each in entries],
-        texts=[b",".join(each.json for each in text) for text in texts],
+        time_column=json.dumps([each.time for each in entries]),
+        write_id_column=json.dumps([each.write_id for each in entries]),
+        length_column=json.dumps([len(each.event.body) for each in entries]),
+        text=b",".join(each.json for each in entries),
     )
 
 
@@ -46,7 +52,7 @@ def test_columns_equal_the_list_of_their_entries(entries: list[Entry], part: int
     assert objects.json_bytes == columns.json_bytes
     assert objects.count_fitting(bytes_max) == columns.count_fitting(bytes_max)
     assert page_rows(entries) == page_rows(columns)
-    assert page_rows(entries[-1:]) == page_rows([columns[-1]])
+    assert page_rows([entries[0], *entries[-1:]]) == page_rows([columns[0], columns[-1]])
     assert [each.traceparent for each in entries] == [each.traceparent for each in columns]
     assert [cursor_at(each, log="a" * 12) for each in entries] == [cursor_at(each, log="a" * 12) for each in columns]
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 from eventfeed.domain.event import SEQUENCE_BYTES
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.page_entries import EntryColumns, EntryList, count_fitting
+from eventfeed.domain.page_entries import ColumnPart, EntryColumns, EntryList, count_fitting
 from eventfeed.domain.ports import Scan
 from eventfeed.log.sqlite.connections import StoreConnection
 from eventfeed.log.sqlite.layout import read_number
@@ -21,7 +21,7 @@ from eventfeed.log.sqlite.statements import ScanStatements, Values, scan_stateme
 # Rows that one scan checks before it returns the position it reached: some 20 ms of work.
 EXAMINE_ENTRIES_MAX = 20_000
 
-_numbers, _strings = msgspec.json.Decoder(list[int]), msgspec.json.Decoder(list[str])
+_numbers = msgspec.json.Decoder(list[int])
 
 
 def scan(db: StoreConnection, feed: Feed, *, bounds: Values, bytes_max: int) -> Scan:
@@ -54,13 +54,16 @@ def _read_entries(db: StoreConnection, statements: ScanStatements, *, values: Va
 
 
 def _read_page(db: StoreConnection, statements: ScanStatements, *, values: Values, bytes_max: int) -> Scan:
-    parts = _PageParts(db, statements, values=values)
-    parts.read(bytes_max)
-    entries = parts.columns()
-    examined = entries.sequences[-1] if entries else 0
-    positions = array("Q", entries.sequences).tobytes()
+    page = _PageParts(db, statements, values=values)
+    page.read(bytes_max)
+    positions, entries = page.positions, EntryColumns(page.parts)
+    examined = positions[-1] if positions else 0
     return Scan(
-        entries=entries, examined=examined, log_start=parts.log_start, positions=positions, is_full=parts.is_full
+        entries=entries,
+        examined=examined,
+        log_start=page.log_start,
+        positions=positions.tobytes(),
+        is_full=page.is_full,
     )
 
 
@@ -74,8 +77,7 @@ class _PageParts:
     def __init__(self, db: StoreConnection, statements: ScanStatements, *, values: Values) -> None:
         self._db, self._statements, self._values = db, statements, dict(values)
         self._missing = values["limit"]
-        self._sequences, self._times, self._lengths = list[int](), list[int](), list[int]()
-        self._write_ids, self._texts = list[str](), list[bytes]()
+        self.parts, self.positions = list[ColumnPart](), array("Q")
         self.log_start, self.is_full = 0, False
 
     def read(self, bytes_max: int) -> None:
@@ -92,36 +94,28 @@ class _PageParts:
             self._missing -= rows
             is_last = is_last or rows < count or not self._missing
 
-    def columns(self) -> EntryColumns:
-        """Return the page."""
-        return EntryColumns(
-            sequences=self._sequences,
-            times=self._times,
-            write_ids=self._write_ids,
-            lengths=self._lengths,
-            texts=self._texts,
-        )
-
     def _count_fitting(self, left: int) -> int:
         """Return how many of the next rows fit into these bytes; one if the page would have none."""
         self._values["limit"] = self._missing
         ((lengths,),) = self._db.execute(self._statements.lengths, self._values)
-        numbers = _numbers.decode(lengths)
-        fitting = count_fitting(numbers, bytes_max=left + len(b"[]"), added=SEQUENCE_BYTES)
-        count = fitting if self._sequences else max(fitting, 1)
+        numbers = [length + SEQUENCE_BYTES for length in _numbers.decode(lengths)]
+        fitting = count_fitting(numbers, bytes_max=left + len(b"[]"))
+        count = fitting if self.parts else max(fitting, 1)
         self.is_full = count < len(numbers)
         return count
 
     def _read_part(self) -> tuple[bytes, int]:
         """Read the next `:limit` rows; return their text and their number."""
         (row,) = self._db.execute(self._statements.part, self._values)
-        self.log_start, sequences, times, write_ids, lengths, text = row
-        part = _numbers.decode(sequences)
-        if part:
-            self._values["after"] = part[-1]
-            self._sequences += part
-            self._times += _numbers.decode(times)
-            self._write_ids += _strings.decode(write_ids)
-            self._lengths += _numbers.decode(lengths)
-            self._texts.append(text)
-        return text or b"", len(part)
+        self.log_start, sequence_column, times, write_ids, lengths, text = row
+        sequences = _numbers.decode(sequence_column)
+        if not sequences:
+            return b"", 0
+        self._values["after"] = sequences[-1]
+        self.positions.extend(sequences)
+        self.parts.append(
+            ColumnPart(
+                sequences=sequences, time_column=times, write_id_column=write_ids, length_column=lengths, text=text
+            )
+        )
+        return text, len(sequences)
