@@ -72,6 +72,18 @@ MUTANTS = {
     "numbered before the transaction": Mutant(
         "log/sqlite/log.py", "plan(_find(db, events), head)", "plan(_find(db, events), tail)", APPEND_NEW
     ),
+    "written without the lock between processes": Mutant(
+        "log/sqlite/connections.py",
+        "with db.lock.hold() if writes else nullcontext():",
+        "with nullcontext():",
+        "tests/service/log/sqlite/test_writer_lock.py",
+    ),
+    "a lock kept after the wait for it has ended": Mutant(
+        "log/sqlite/writer_lock.py",
+        "self._is_waiting, self._is_mine = False, self._is_wanted",
+        "self._is_waiting, self._is_mine = False, True",
+        "tests/service/log/sqlite/test_writer_lock.py",
+    ),
     "appended to a log that ends before the tail": Mutant(
         "log/sqlite/log.py",
         "            if head.end_offset < tail.end_offset:\n",

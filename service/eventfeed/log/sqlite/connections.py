@@ -10,18 +10,19 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
 from eventfeed.domain.errors import LogDamaged, NotDone, OutcomeUnknown, StoreUnusable, Unavailable
 from eventfeed.log.sqlite.files import StoreFiles
+from eventfeed.log.sqlite.writer_lock import WriterLock
 from eventfeed.settings import SettingsError
 
 # The first SQLite without the WAL-reset defect of 3.7.0 to 3.51.2: a commit during a checkpoint could be lost.
 LIBRARY_MIN = "3.51.3"
-# Time that a process waits for another one's commit (ms).
+# Time that a process waits for another program's commit (ms).
 BUSY_MILLISECONDS = 5_000
 # A connection's own cache. The operating system's holds the rest: a larger one makes no page faster.
 CACHE_KIB = 256
@@ -49,6 +50,7 @@ class StoreConnection(apsw.Connection):
 
     def __init__(self, files: StoreFiles, *, writes: bool, cache_kib: int) -> None:
         self.files = files
+        self.lock = WriterLock(files.path.with_suffix(".lock"))
         # The time (ns) of the last write to the database file when this connection last examined it.
         self.written = 0
         files.require_in_place()
@@ -94,6 +96,7 @@ class ConnectionPool:
         await asyncio.to_thread(self._pool.shutdown)
         for connection in self._connections:
             connection.close()
+            connection.lock.close()
 
     def _call(self, function: Callable[Concatenate[StoreConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -144,22 +147,23 @@ def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
 @contextmanager
 def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
     """Run the block on one snapshot; with `writes` as the only writer of this file, durable in it at the end."""
-    if writes:
-        db.require_in_place()
-    db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-    try:
-        yield
-    except BaseException:
-        _roll_back(db)
-        raise
-    try:
-        db.execute("COMMIT")
-    except apsw.Error as failure:
-        reason = translate_error(failure, db.system_errno)
-        _roll_back(db)
-        if not writes or isinstance(reason, StoreUnusable | LogDamaged):
-            raise reason from failure
-        raise OutcomeUnknown(f"The store did not confirm the commit. {reason}") from failure
+    with db.lock.hold() if writes else nullcontext():
+        if writes:
+            db.require_in_place()
+        db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            yield
+        except BaseException:
+            _roll_back(db)
+            raise
+        try:
+            db.execute("COMMIT")
+        except apsw.Error as failure:
+            reason = translate_error(failure, db.system_errno)
+            _roll_back(db)
+            if not writes or isinstance(reason, StoreUnusable | LogDamaged):
+                raise reason from failure
+            raise OutcomeUnknown(f"The store did not confirm the commit. {reason}") from failure
     if writes:
         db.require_in_place()
 
