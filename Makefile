@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench peers cost loadtest loadtest-ui calendar documents lock
+.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench growth peers cost loadtest loadtest-ui calendar documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -107,6 +107,9 @@ bench: $(VENV)/.dev ## ratios of speed from one run; SHORT=1 for a quick run; ST
 
 peers: $(VENV)/.dev ## the service beside NATS and Centrifugo, where Go and Redis are installed; SHORT=1 for a quick run
 	@$(BIN)/python -m loadtests.peers $(if $(SHORT),--short) $(if $(JSON),--json $(JSON))
+
+growth: $(VENV)/.dev ## costs by the length of the log and the number of apps and readers; SHORT=1, JSON=FILE, PAGE=1 for docs/scale.md
+	$(BIN)/python -m loadtests.growth $(if $(SHORT),--short) $(if $(JSON),--json $(JSON)) $(if $(PAGE),--page)
 
 cost: $(VENV)/.dev ## the cost of telemetry for each request, from one run
 	$(BIN)/python -m tests.service.telemetry.cost
