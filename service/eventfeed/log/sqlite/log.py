@@ -1,6 +1,7 @@
 """The embedded engine: one SQLite file in WAL mode, for any number of processes on this machine."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from eventfeed.log.sqlite.importing import begin_import, end_import, find_identi
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, create_log, open_log, open_log_to_read, read_number
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
 from eventfeed.log.sqlite.scans import scan
+from eventfeed.log.sqlite.seeking import last_before
 
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
@@ -220,11 +222,6 @@ def _rename(db: StoreConnection, name: str) -> str:
 
 
 def _last_before(db: StoreConnection, time: int, *, low: int, high: int) -> int:
-    """Return the last position in (`low`, `high`] registered before `time`, else `low`, by binary search."""
-    while low < high:
-        middle = (low + high + 1) // 2
-        if read_number(db, "SELECT time FROM entry WHERE sequence = ?", middle) < time:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    """Return the last position in (`low`, `high`] registered before `time`, else `low`."""
+    time_of = functools.partial(read_number, db, "SELECT time FROM entry WHERE sequence = ?")
+    return last_before(time, time_of, low=low, high=high)
