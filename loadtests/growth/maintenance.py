@@ -14,7 +14,7 @@ from loadtests.growth.log_files import drop_cached_pages, run_command
 from loadtests.growth.long_logs import MICROSECONDS, LogFile, LogFiles, cost_figures, no_costs, rotated
 
 # Events that retention deletes in one transaction.
-PASS_EVENTS = 5_000
+PASS_EVENTS = 500
 _MEBIBYTE = 1_024 * 1_024
 
 
@@ -32,7 +32,7 @@ def trim_figures(logs: LogFiles, *, passes: int, rounds: int) -> Iterator[Figure
                     several = _trim(db, log, events=passes * PASS_EVENTS, prepare=prepare)
                     each[size].append(_share(several, single, parts=passes))
                 wal_bytes[size].append(Path(f"{log.file}-wal").stat().st_size)
-    name = f"retention: a pass of {PASS_EVENTS:,} events"
+    name = f"retention: a pass of {PASS_EVENTS} events"
     yield from cost_figures(name, costs, first_costs, unit="ms", factor=1_000)
     yield figure("retention: write-ahead log afterwards", wal_bytes, unit="MiB", factor=1 / _MEBIBYTE)
 

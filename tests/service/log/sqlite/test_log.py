@@ -377,3 +377,10 @@ async def test_row_with_invalid_text_is_damage(log: SqliteLog, tmp_path: Path) -
 
     with pytest.raises(LogDamaged):
         await log.follow(after=0, limit=10)
+
+
+async def test_expire_deletes_few_entries_at_once(log: SqliteLog) -> None:
+    """A publish waits for one transaction, not for all entries that have expired."""
+    await log.append(entries(1, 1_000), after=0)
+
+    assert [500, 999, 999] == [await log.expire(before=2**60) for _ in range(3)]
