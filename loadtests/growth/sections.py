@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from loadtests.benchmark.followers import open_files_shortage
 from loadtests.benchmark.servers import service
 from loadtests.growth.effort import Effort
 from loadtests.growth.figures import Figure
+from loadtests.growth.followers import STREAM_SETTINGS, follower_figures
 from loadtests.growth.log_files import create_store, require_space
 from loadtests.growth.long_logs import create_logs, request_figures
 from loadtests.growth.maintenance import trim_figures, whole_log_figures
@@ -31,10 +33,12 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sections(effort: Effort) -> Iterator[Section]:
-    """Measure, section by section. Raises `SystemExit` if the disk lacks space."""
+    """Measure, section by section. Raises `SystemExit` if the machine lacks space or open files."""
     folder = Path(tempfile.gettempdir())
     most = max(sum(effort.events) + effort.whole_log_events, len(effort.apps) * effort.apps_events)
     require_space(folder, events=most)
+    if message := open_files_shortage(effort.readers[-1]):
+        raise SystemExit(f"make growth: {message}")
     for title, size, measure in _SECTIONS:
         with tempfile.TemporaryDirectory(prefix="growth-") as subfolder:
             yield Section(title=title, size=size, figures=list(measure(Path(subfolder), effort)))
@@ -57,20 +61,21 @@ def _app_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     yield from request_figures(logs, APP_MEASURES, settings=settings, effort=effort, runs=effort.apps_runs)
 
 
-def _reader_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
+def _audience_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     series = _series(effort.readers_events, apps=effort.log_apps, effort=effort)
     empty = create_store(folder / "empty")
     ((_, log),) = create_logs(folder / "logs", {series.events: series}, empty=empty).items()
-    with service(log.folder, write_register(folder / "register.json")) as server:
-        yield from reader_figures(
-            ServedLog(server, series), readers=effort.readers, pages=effort.pages, rounds=effort.reader_rounds
-        )
+    settings = {**write_register(folder / "register.json"), **STREAM_SETTINGS}
+    with service(log.folder, settings) as server:
+        served, rounds = ServedLog(server, series), effort.reader_rounds
+        yield from reader_figures(served, readers=effort.readers, pages=effort.pages, rounds=rounds)
+        yield from follower_figures(served, numbers=effort.readers, deliveries=effort.deliveries, rounds=rounds)
 
 
 _SECTIONS = (
     ("Length of the log", "events", _log_figures),
     ("Number of apps", "apps", _app_figures),
-    ("Number of readers", "readers", _reader_figures),
+    ("Number of readers and followers", "readers", _audience_figures),
 )
 
 

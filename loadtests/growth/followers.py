@@ -1,0 +1,62 @@
+"""The cost of an event by the number of streams that wait for it at one worker."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median, quantiles
+from typing import NamedTuple
+
+from loadtests.benchmark.events import FEED, PUBLISH, log_end
+from loadtests.benchmark.followers import Followers
+from loadtests.benchmark.following import Side
+from loadtests.growth.costs import cpu_seconds
+from loadtests.growth.figures import Figure, figure
+from loadtests.growth.long_logs import MICROSECONDS, rotated
+from loadtests.growth.measures import ServedLog
+
+# Few events for many followers, and many for few.
+EVENTS_MIN, EVENTS_MAX = 3, 100
+_NANOSECOND = 1e-9
+
+STREAM_SETTINGS = {"EVENTFEED_STREAMS": "10500", "EVENTFEED_CALLER_STREAMS": "10500", "EVENTFEED_WAITS": "0"}
+
+
+class Deliveries(NamedTuple):
+    """The cost of events to so many followers: for each delivery, until a receipt, and until an arrival (s); MiB."""
+
+    cpu: float
+    publish: float
+    arrival: float
+    arrival_p99: float
+    memory: float
+
+
+def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int, rounds: int) -> Iterator[Figure]:
+    """Measure events one after another: each is published when all followers have received the one before."""
+    values = {number: list[Deliveries]() for number in numbers}
+    for round_number in range(rounds):
+        for number in rotated(values, round_number):
+            events = min(EVENTS_MAX, max(EVENTS_MIN, deliveries // number))
+            name, end = log_end(log.server, log.owner)
+            side = Side(log.server, PUBLISH, f"{FEED}?after={name}.{end}", log.owner)
+            with side.followers(number) as streams:
+                values[number].append(_deliver(side, streams, events=events))
+    for name, unit, factor, index in (
+        ("event to followers: processor time of a delivery", "µs", MICROSECONDS, 0),
+        ("publish with followers: median", "ms", 1_000, 1),
+        ("arrival at followers: median", "ms", 1_000, 2),
+        ("arrival at followers: p99", "ms", 1_000, 3),
+        ("memory of a worker with followers: private memory", "MiB", 1, 4),
+    ):
+        rounds_by_number = {number: [each[index] for each in some] for number, some in values.items()}
+        yield figure(name, rounds_by_number, unit=unit, factor=factor, is_bounded=index == 0)
+
+
+def _deliver(side: Side, streams: Followers, *, events: int) -> Deliveries:
+    publisher, times, memory = side.publisher(), list[float](), side.server.memory_mib()
+    before = cpu_seconds(side.server.pid)
+    for number in range(1, events + 1):
+        times.append(publisher.publish(1))
+        streams.wait_for(number * streams.number)
+    cpu = (cpu_seconds(side.server.pid) - before) / (events * streams.number)
+    delays = streams.take_delays()
+    p99 = quantiles(delays, n=100)[98]
+    return Deliveries(cpu, median(times), _NANOSECOND * median(delays), _NANOSECOND * p99, memory)
