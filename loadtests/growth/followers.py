@@ -1,6 +1,6 @@
 """The cost of an event by the number of streams that wait for it at one worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import median, quantiles
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from loadtests.benchmark.following import Side
 from loadtests.growth.costs import cpu_seconds
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.long_logs import MICROSECONDS, rotated
-from loadtests.growth.measures import ServedLog
+from loadtests.growth.served_log import ServedLog
 
 # Few events for many followers, and many for few.
 EVENTS_MIN, EVENTS_MAX = 3, 100
@@ -29,6 +29,25 @@ class Deliveries(NamedTuple):
     memory: float
 
 
+class _Kind(NamedTuple):
+    """A figure: its name and unit, its value, the factor from that to the unit, and whether it must not grow."""
+
+    name: str
+    unit: str
+    get: Callable[[Deliveries], float]
+    factor: float
+    is_bounded: bool = False
+
+
+_KINDS = (
+    _Kind("event to followers: processor time of a delivery", "µs", lambda each: each.cpu, MICROSECONDS, True),
+    _Kind("publish with followers: median", "ms", lambda each: each.publish, 1_000),
+    _Kind("arrival at followers: median", "ms", lambda each: each.arrival, 1_000),
+    _Kind("arrival at followers: p99", "ms", lambda each: each.arrival_p99, 1_000),
+    _Kind("memory of a worker with followers: private memory", "MiB", lambda each: each.memory, 1),
+)
+
+
 def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int, rounds: int) -> Iterator[Figure]:
     """Measure events one after another: each is published when all followers have received the one before."""
     values = {number: list[Deliveries]() for number in numbers}
@@ -39,15 +58,9 @@ def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int,
             side = Side(log.server, PUBLISH, f"{FEED}?after={name}.{end}", log.owner)
             with side.followers(number) as streams:
                 values[number].append(_deliver(side, streams, events=events))
-    for name, unit, factor, index in (
-        ("event to followers: processor time of a delivery", "µs", MICROSECONDS, 0),
-        ("publish with followers: median", "ms", 1_000, 1),
-        ("arrival at followers: median", "ms", 1_000, 2),
-        ("arrival at followers: p99", "ms", 1_000, 3),
-        ("memory of a worker with followers: private memory", "MiB", 1, 4),
-    ):
-        rounds_by_number = {number: [each[index] for each in some] for number, some in values.items()}
-        yield figure(name, rounds_by_number, unit=unit, factor=factor, is_bounded=index == 0)
+    for kind in _KINDS:
+        rounds_by_number = {number: [kind.get(each) for each in some] for number, some in values.items()}
+        yield figure(kind.name, rounds_by_number, unit=kind.unit, factor=kind.factor, is_bounded=kind.is_bounded)
 
 
 def _deliver(side: Side, streams: Followers, *, events: int) -> Deliveries:

@@ -10,8 +10,9 @@ from loadtests.growth.costs import Cost, Request, cpu_seconds
 from loadtests.growth.effort import Effort
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.log_files import cache_pages, create_log, drop_cached_pages
-from loadtests.growth.measures import Measure, ServedLog
+from loadtests.growth.measures import Measure
 from loadtests.growth.series import Series
+from loadtests.growth.served_log import ServedLog
 
 MICROSECONDS = 1e6
 

@@ -12,7 +12,8 @@ import uvloop
 from loadtests.growth.costs import Request, cpu_seconds
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.long_logs import MICROSECONDS, rotated
-from loadtests.growth.measures import PAGE_AT_START, ServedLog
+from loadtests.growth.measures import PAGE_AT_START
+from loadtests.growth.served_log import ServedLog
 
 # So many connections are opened at a time, so that none is refused.
 CONNECTIONS_PER_STEP = 50

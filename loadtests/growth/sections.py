@@ -15,9 +15,10 @@ from loadtests.growth.followers import STREAM_SETTINGS, follower_figures
 from loadtests.growth.log_files import create_store, require_space
 from loadtests.growth.long_logs import create_logs, request_figures
 from loadtests.growth.maintenance import trim_figures, whole_log_figures
-from loadtests.growth.measures import APP_MEASURES, LOG_MEASURES, ServedLog, write_register
+from loadtests.growth.measures import APP_MEASURES, LOG_MEASURES
 from loadtests.growth.readers import reader_figures
 from loadtests.growth.series import Series
+from loadtests.growth.served_log import ServedLog, write_register
 
 DAY = 86_400 * 1_000_000
 # The events of each log were registered in this time, and the last one a while ago: none expires.
