@@ -41,7 +41,9 @@ def main() -> None:
     if options.json:
         options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
     if options.page:
-        update_page(PAGE, report.sections, cosmos=report.cosmos)
+        form = " in short" * options.short
+        origin = f"Measured{form} on {report.machine}, with {report.versions}."
+        update_page(PAGE, report.sections, cosmos=report.cosmos, origin=origin)
 
 
 def _measure(*, short: bool) -> Report:

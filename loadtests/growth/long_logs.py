@@ -15,6 +15,8 @@ from loadtests.growth.series import Series
 from loadtests.growth.served_log import ServedLog
 
 MICROSECONDS = 1e6
+# Per cent.
+PUBLISHES_SHARE = 10
 
 
 class LogFile(NamedTuple):
@@ -98,12 +100,14 @@ def _add_rounds(costs: Costs, logs: Mapping[int, ServedLog], *, measure: Measure
             cost = logs[size].caller.cost(batches[size])
             if number >= 0:  # the round before the first one fills the caches
                 costs[size].append(cost)
-            if measure.writes:
+            if measure.events:
                 batches[size] = _batch(logs[size], measure, effort.requests)
 
 
 def _batch(log: ServedLog, measure: Measure, number: int) -> Sequence[Request]:
-    return [measure.request(log) for _ in range(number)]
+    """Return requests of a round: few of those that add many events, so that the log stays as long as it is."""
+    few = max(1, number * PUBLISHES_SHARE // 100)
+    return [measure.request(log) for _ in range(few if measure.events > 1 else number)]
 
 
 def _add_first_touches(costs: Costs, logs: Mapping[int, ServedLog], *, measure: Measure, requests: int) -> None:

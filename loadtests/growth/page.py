@@ -23,10 +23,13 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-def update_page(page: Path, sections: Sequence[Section], *, cosmos: Sequence[Sequence[str]]) -> None:
-    """Replace the table below the heading of each section, and write the plots beside the page."""
+def update_page(page: Path, sections: Sequence[Section], *, cosmos: Sequence[Sequence[str]], origin: str) -> None:
+    """Replace the table below the heading of each section, and write the plots beside the page.
+
+    `origin` replaces the paragraph that begins with the same word.
+    """
     tables = {section.title: markdown(table(section)) for section in sections} | {COSMOS_TITLE: markdown(cosmos)}
-    page.write_text(_with_tables(page.read_text(), tables))
+    page.write_text(_with_tables(page.read_text(), tables, origin=origin))
     for section in sections:
         page.with_name(plot_name(section.title)).write_text(plot(section.figures))
 
@@ -36,12 +39,14 @@ def plot_name(title: str) -> str:
     return f"scale-{title.rsplit(maxsplit=1)[-1]}.svg"
 
 
-def _with_tables(text: str, tables: Mapping[str, str]) -> str:
-    """Return the text with the table below each of these headings replaced."""
+def _with_tables(text: str, tables: Mapping[str, str], *, origin: str) -> str:
+    """Return the text with the table below each of these headings, and the origin of all, replaced."""
     blocks, title = text.rstrip("\n").split("\n\n"), ""
     for number, block in enumerate(blocks):
         if block.startswith("## "):
             title = block.removeprefix("## ")
+        elif block.startswith(f"{origin.split(maxsplit=1)[0]} "):
+            blocks[number] = origin
         elif block.startswith("|") and title in tables:
             blocks[number] = tables[title]
     return "\n\n".join(blocks) + "\n"

@@ -147,14 +147,18 @@ def test_operation_has_a_figure_of_each_kind() -> None:
 
 
 def test_page_gets_its_tables_and_plots(tmp_path: Path) -> None:
-    """Only the table below each heading changes."""
+    """Only the table below each heading changes, and the sentence about the origin."""
     page = tmp_path / "scale.md"
-    page.write_text("# Scale\n\n## Apps\n\nText.\n\n| old |\n|---|\n| 1 |\n\nMore.\n\n## Other\n\n| kept |\n|---|\n")
+    page.write_text(
+        "# Scale\n\nMeasured before.\n\n## Apps\n\nText.\n\n"
+        "| old |\n|---|\n| 1 |\n\nMore.\n\n## Other\n\n| kept |\n|---|\n"
+    )
     section = Section(title="Apps", size="apps", figures=[growing(1, 1)])
-    update_page(page, [section], cosmos=[["x"], ["1"]])
+    update_page(page, [section], cosmos=[["x"], ["1"]], origin="Measured now.")
 
     assert (
-        "# Scale\n\n## Apps\n\nText.\n\n| cost | unit | 10 apps | 100 apps | last / first |\n|---|---|---|---|---|\n"
+        "# Scale\n\nMeasured now.\n\n## Apps\n\nText.\n\n"
+        "| cost | unit | 10 apps | 100 apps | last / first |\n|---|---|---|---|---|\n"
         "| page: time | s | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) | 1.00 |\n\nMore.\n\n"
         "## Other\n\n| kept |\n|---|\n"
     ) == page.read_text()
