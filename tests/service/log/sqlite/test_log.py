@@ -1,8 +1,10 @@
 """The SQLite engine alone: query plans, durability, and its file."""
 
 import asyncio
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -23,10 +25,12 @@ from eventfeed.domain.feed import (
     unit_feed,
 )
 from eventfeed.log.sqlite import log as sqlite
-from eventfeed.log.sqlite.connections import translate_error
+from eventfeed.log.sqlite.connections import StoreConnection, translate_error
+from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, read_number
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.rows import STORED_EVENTS
+from eventfeed.log.sqlite.scans import scan
 from eventfeed.log.sqlite.statements import Values, plan_search, reach_statement, scan_statements
 from tests.support.conditions import conditions
 from tests.support.engines import new_name, open_sqlite_log
@@ -384,3 +388,28 @@ async def test_expire_deletes_few_entries_at_once(log: SqliteLog) -> None:
     await log.append(entries(1, 1_000), after=0)
 
     assert [500, 999, 999] == [await log.expire(before=2**60) for _ in range(3)]
+
+
+def _count(counter: Iterator[int]) -> bool:
+    """Count steps of SQLite's machine, without an interruption."""
+    next(counter)
+    return False
+
+
+@pytest.mark.parametrize(
+    "feed", [app_feed(TTD).where(*conditions(source="https://ttd")), party_feed("/party/1", READER)]
+)
+async def test_work_of_a_full_page_does_not_grow_with_the_log(log: SqliteLog, tmp_path: Path, feed: Feed) -> None:
+    """A scan counts the rows of its index up to a bound only if the first ones do not fill the page."""
+    files, steps = StoreFiles(tmp_path / "log.db"), list[int]()
+    for end in (1_000, 10_000):
+        for after in range((await log.head()).end_offset, end, 1_000):
+            await log.append([entry(after + each, of=event(party=1)) for each in range(1, 1_001)], after=after)
+        with closing(StoreConnection(files, writes=False, cache_kib=256)) as db:
+            counter = itertools.count()
+            db.set_progress_handler(partial(_count, counter), 10)
+            found = scan(db, feed, bounds={"after": 0, "through": end, "limit": 50}, bytes_max=PAGE_BYTES_MAX)
+        steps.append(next(counter))
+        assert 50 == len(found.entries)
+
+    assert steps[0] == steps[1]
