@@ -9,7 +9,7 @@ from loadtests.benchmark.followers import Followers
 from loadtests.benchmark.following import Side
 from loadtests.growth.costs import cpu_seconds
 from loadtests.growth.figures import Figure, figure
-from loadtests.growth.long_logs import MICROSECONDS, rotated
+from loadtests.growth.long_logs import MICROSECONDS, rotate
 from loadtests.growth.served_log import ServedLog
 
 # Few events for many followers, and many for few.
@@ -52,7 +52,7 @@ def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int,
     """Measure events one after another: each is published when all followers have received the one before."""
     values = {number: list[Deliveries]() for number in numbers}
     for round_number in range(rounds):
-        for number in rotated(values, round_number):
+        for number in rotate(values, round_number):
             events = min(EVENTS_MAX, max(EVENTS_MIN, deliveries // number))
             name, end = log_end(log.server, log.owner)
             side = Side(log.server, PUBLISH, f"{FEED}?after={name}.{end}", log.owner)

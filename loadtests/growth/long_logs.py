@@ -54,7 +54,7 @@ def request_figures(
     for log in logs.values():
         cache_pages(log.file)
     for run in range(runs):
-        with _served(logs, settings, order=rotated(logs, run), starts=starts) as served:
+        with _running_services(logs, settings, order=rotate(logs, run), starts=starts) as served:
             for measure in measures:
                 _add_rounds(costs[measure], served, measure=measure, effort=effort)
             for size, each in served.items():
@@ -62,7 +62,7 @@ def request_figures(
     for run in range(effort.first_runs):
         for log in logs.values():
             drop_cached_pages(log.file)
-        with _served(logs, settings, order=rotated(logs, run), starts=first_starts) as served:
+        with _running_services(logs, settings, order=rotate(logs, run), starts=first_starts) as served:
             for measure in measures:
                 _add_first_touches(first_costs[measure], served, measure=measure, requests=effort.first_requests)
     for measure in measures:
@@ -72,7 +72,7 @@ def request_figures(
 
 
 @contextmanager
-def _served(
+def _running_services(
     logs: LogFiles, settings: Mapping[str, str], *, order: Sequence[int], starts: Costs
 ) -> Iterator[Mapping[int, ServedLog]]:
     """Serve all logs while the block lasts. They start in this order; add the costs of their starts."""
@@ -85,7 +85,7 @@ def _served(
         yield served
 
 
-def rotated(sizes: Mapping[int, object], number: int) -> Sequence[int]:
+def rotate(sizes: Mapping[int, object], number: int) -> Sequence[int]:
     """Return the sizes in another order each round, so that none is always the first."""
     order = list(sizes)
     start = number % len(order)
@@ -96,7 +96,7 @@ def _add_rounds(costs: Costs, logs: Mapping[int, ServedLog], *, measure: Measure
     """Add the costs of some rounds, with the same requests in each round unless they write."""
     batches = {size: _batch(log, measure, effort.requests) for size, log in logs.items()}
     for number in range(-1, effort.rounds):
-        for size in rotated(logs, number):
+        for size in rotate(logs, number):
             cost = logs[size].caller.cost(batches[size])
             if number >= 0:  # the round before the first one fills the caches
                 costs[size].append(cost)
@@ -113,7 +113,7 @@ def _batch(log: ServedLog, measure: Measure, number: int) -> Sequence[Request]:
 def _add_first_touches(costs: Costs, logs: Mapping[int, ServedLog], *, measure: Measure, requests: int) -> None:
     """Add the costs of single requests, each when no page of the file is in the cache of the operating system."""
     for number in range(requests):
-        for size in rotated(logs, number):
+        for size in rotate(logs, number):
             log = logs[size]
             drop_cached_pages(log.server.store)
             costs[size].append(log.caller.cost([measure.request(log)]))

@@ -11,7 +11,7 @@ import apsw
 from loadtests.growth.costs import Cost, cost_of
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.log_files import drop_cached_pages, run_command
-from loadtests.growth.long_logs import MICROSECONDS, LogFile, LogFiles, cost_figures, no_costs, rotated
+from loadtests.growth.long_logs import MICROSECONDS, LogFile, LogFiles, cost_figures, no_costs, rotate
 
 # Events that retention deletes in one transaction.
 PASS_EVENTS = 500
@@ -23,7 +23,7 @@ def trim_figures(logs: LogFiles, *, passes: int, rounds: int) -> Iterator[Figure
     costs, first_costs = no_costs(logs), no_costs(logs)
     wal_bytes = {size: list[float]() for size in logs}
     for number in range(rounds):
-        for size in rotated(logs, number):
+        for size in rotate(logs, number):
             log = logs[size]
             # The write-ahead log stays while a connection is open, as long as it was at most.
             with closing(apsw.Connection(str(log.file))) as db:
@@ -43,8 +43,9 @@ def whole_log_figures(logs: LogFiles, *, empty: Path, events_max: int) -> Iterat
     copy = empty / "copy.db"
     for size, log in logs.items():
         if log.series.events <= events_max:
-            checks[size].append(_share(_check(log.folder), _check(empty), parts=size))
-            backups[size].append(_share(_back_up(log.folder, copy), _back_up(empty, copy), parts=size))
+            events = _number_of_events(log)
+            checks[size].append(_share(_check(log.folder), _check(empty), parts=events))
+            backups[size].append(_share(_back_up(log.folder, copy), _back_up(empty, copy), parts=events))
     for name, costs in (("store check", checks), ("store backup", backups)):
         measured = {size: [cost.cpu for cost in values] for size, values in costs.items() if values}
         yield figure(f"`{name}`, for each event: processor time", measured, unit="µs", factor=MICROSECONDS)
@@ -57,6 +58,13 @@ def _trim(db: apsw.Connection, log: LogFile, *, events: int, prepare: Callable[[
     if prepare:
         prepare()
     return cost_of(partial(run_command, "store", "trim", "--before", before, "--yes", folder=log.folder))
+
+
+def _number_of_events(log: LogFile) -> int:
+    """Return the events that the log has by now."""
+    with closing(apsw.Connection(str(log.file))) as db:
+        ((number,),) = db.execute("SELECT max(sequence) - min(sequence) + 1 FROM entry")
+    return int(number)
 
 
 def _check(folder: Path) -> Cost:

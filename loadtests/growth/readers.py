@@ -11,7 +11,7 @@ import uvloop
 
 from loadtests.growth.costs import Request, cpu_seconds
 from loadtests.growth.figures import Figure, figure
-from loadtests.growth.long_logs import MICROSECONDS, rotated
+from loadtests.growth.long_logs import MICROSECONDS, rotate
 from loadtests.growth.measures import PAGE_AT_START
 from loadtests.growth.served_log import ServedLog
 
@@ -28,7 +28,7 @@ def reader_figures(log: ServedLog, *, readers: Sequence[int], pages: int, rounds
     costs = {number: list[float]() for number in readers}
     medians, slowest = ({number: list[float]() for number in readers} for _ in range(2))
     for round_number in range(rounds):
-        for number in rotated(costs, round_number):
+        for number in rotate(costs, round_number):
             requests = [PAGE_AT_START.request(log) for _ in range(max(pages, number))]
             before = cpu_seconds(log.server.pid)
             times = uvloop.run(_read(log.server.url, [encode(log.server.url, each) for each in requests], number))

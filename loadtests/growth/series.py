@@ -34,7 +34,7 @@ class Event(NamedTuple):
         """The instance that it is about."""
         return f"https://{ORG}.apps.example.no/{ORG}/{self.app}/instances/{self.party}/{self.guid}"
 
-    def published(self) -> bytes:
+    def as_sent(self) -> bytes:
         """Return the event as its app sends it."""
         return f"{{{self._attributes(self.source)}}}".encode()
 

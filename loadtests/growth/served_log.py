@@ -45,7 +45,7 @@ class ServedLog:
 
     def publish(self, events: Sequence[Event]) -> Request:
         """Return the request to publish events."""
-        body = b",".join(each.published() for each in events)
+        body = b",".join(each.as_sent() for each in events)
         return Request(PUBLISH, len(events), self.owner, body if len(events) == 1 else b"[%b]" % body)
 
 

@@ -72,7 +72,7 @@ def test_row_of_an_event_is_the_one_that_the_service_writes(tmp_path: Path) -> N
     event = SERIES.event(1)
     with service(tmp_path) as server:
         headers = {**authorization(server), "Content-Type": "application/json"}
-        server.client.post(PUBLISH, content=event.published(), headers=headers).raise_for_status()
+        server.client.post(PUBLISH, content=event.as_sent(), headers=headers).raise_for_status()
         with closing(apsw.Connection(str(server.store))) as db:
             ((_, time, write_id, *columns),) = db.execute(f"SELECT {COLUMNS} FROM entry")  # noqa: S608  # constants
     body = columns[-1]
@@ -91,7 +91,7 @@ def test_log_of_direct_inserts_has_no_fault(tmp_path: Path) -> None:
     assert "2000" in run_command("store", "check", folder=folder).replace(",", "")
     with service(folder) as server:
         headers = {**authorization(server), "Content-Type": "application/json"}
-        receipt = server.client.post(PUBLISH, content=SERIES.event(1_234).published(), headers=headers).json()
+        receipt = server.client.post(PUBLISH, content=SERIES.event(1_234).as_sent(), headers=headers).json()
     assert (True, 1_234) == (receipt["duplicate"], int(receipt["sequence"]))
 
 
