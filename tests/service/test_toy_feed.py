@@ -26,6 +26,7 @@ from eventfeed.http.response import BytesResponse
 from eventfeed.log.cosmos.queries import term_filter
 from eventfeed.log.memory.recent_entries import RecentEntries
 from eventfeed.log.memory.tail import Tail
+from eventfeed.log.memory.waiters import Waiter
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite.statements import plan_search, scan_statements
@@ -216,11 +217,14 @@ async def test_reader_of_a_toy_feed_wakes_at_its_first_event(log: EventLog) -> N
     tail = Tail(log)
     await tail.start()
     first = matching(CASES)[0]
-    with tail.wait(CASES, past=0) as match:
-        tail.advance(ENTRIES[: first - 1])
-        is_early = match.done()
-        tail.advance(ENTRIES[first - 1 :])
-        position = await match
+    wait = asyncio.ensure_future(tail.wait(CASES, Waiter(), past=0, until=1e12))
+    await asyncio.sleep(0)
+    tail.advance(ENTRIES[: first - 1])
+    for _ in range(5):
+        await asyncio.sleep(0)
+    is_early = wait.done()
+    tail.advance(ENTRIES[first - 1 :])
+    position = await wait
     await tail.stop()
 
     assert (False, first - 1) == (is_early, position)

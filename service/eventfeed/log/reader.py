@@ -4,7 +4,6 @@ A page never reaches past the end that this process has verified. Its cursor is 
 events that were filtered out, and never an event that this process has not read yet.
 """
 
-import asyncio
 import enum
 import time
 from array import array
@@ -25,6 +24,7 @@ from eventfeed.domain.page_entries import EntryList, PageEntries, sequence_of, w
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.domain.principal import Principal
 from eventfeed.log.memory.tail import Tail
+from eventfeed.log.memory.waiters import Waiter
 from eventfeed.log.retention import Retention
 from eventfeed.telemetry.telemetry import Telemetry
 
@@ -176,19 +176,22 @@ class Reader:
         """True if the last entry is at or after this time (µs): then no earlier event can follow."""
         return until is not None and self._tail.head.time >= until
 
-    async def wait_for_entry(self, feed: Feed, *, past: int, seconds: float, disconnect: asyncio.Task[None]) -> int:
+    @property
+    def end_offset(self) -> int:
+        """The last verified position of the log."""
+        return self._tail.head.end_offset
+
+    async def wait_for_entry(self, feed: Feed, waiter: Waiter, *, past: int, until: float) -> int:
         """Wait for the first entry of the feed after `past`, visible to the reader or not.
 
         Returns a position up to which the feed has no entry after `past`: the one before the first entry, or the end of
-        the log after `seconds`. Returns `past` immediately if the log already ends after it or the service stops. Stops
-        waiting when `disconnect` is done.
+        the log after a time (event loop, s). Returns `past` immediately if the log already ends after it, the service
+        stops, or the client is gone. Stops waiting when the client goes.
         """
         if self._tail.head.end_offset != past:
             return past
-        with self._tail.wait(feed, past=past) as match:
-            either: set[asyncio.Future[int] | asyncio.Future[None]] = {match, disconnect}
-            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return match.result() if match.done() else self._tail.head.end_offset
+        position = await self._tail.wait(feed, waiter, past=past, until=until)
+        return self._tail.head.end_offset if position is None else position
 
     async def _look_up(self, needs: NeedsLookup, feed: Feed, *, after: After, head: Head) -> int:
         """Find the position of an event id. Raises `CursorExpired` with the oldest time for `EXPIRED`."""

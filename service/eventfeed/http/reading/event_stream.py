@@ -5,43 +5,36 @@ examined and no data. If the service ends the stream, its last message has the t
 """
 
 import asyncio
-import contextlib
-import re
-from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import Response
 from litestar.types import ASGIApp
 from msgspec.structs import replace
 
-from eventfeed.domain.cursor import Cursor, cursor_at
+from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.errors import Failure, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.page_entries import EntryList
-from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
-from eventfeed.http.reading.long_poll import wait_for_disconnect
-from eventfeed.http.reading.parameters import Parameters
-from eventfeed.http.reading.sending import PartSender, Timer, parts_of
+from eventfeed.http.reading.feed_request import FeedRequest
+from eventfeed.http.reading.long_poll import connected
+from eventfeed.http.reading.sending import PART_BYTES, PartSender, parts_of
+from eventfeed.http.reading.stream_pages import StreamPages, stream_bounds, stream_page
 from eventfeed.http.response import Header
+from eventfeed.log.memory.waiters import Waiter
 
 EVENT_STREAM = "text/event-stream"
 # Contract section 5. The caller's rights are checked as often.
 HEARTBEAT_SECONDS = 15.0
 # A browser reconnects after this.
 RETRY_MILLISECONDS = 2_000
-# Bytes of a page of a stream: with the server's buffers, a slow reader holds less than 256 KiB (contract section 9).
-PAGE_BYTES_MAX = 48 * 1024
-# Events of the first page; their length decides how many the next one reads.
-FIRST_PAGE_EVENTS = 16
-PAGE_EVENTS_MAX = 100
 
-_LINES = re.compile(rb"\r\n|\r|\n")
-
-
-def stream_bounds(parameters: Parameters, *, events: int = FIRST_PAGE_EVENTS) -> Parameters:
-    """Return the bounds of a page of a stream, whatever size the request asks for."""
-    return replace(parameters, size=min(parameters.size, events), bytes_max=PAGE_BYTES_MAX)
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"private, no-cache"),
+    (b"vary", b"Accept, Authorization, Person, Altinn-AlternativeSubject, Prefer, Last-Event-ID"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 def start_header(oldest_time: int) -> Header:
@@ -52,107 +45,119 @@ def start_header(oldest_time: int) -> Header:
 class EventStreamResponse(Response[bytes]):
     """A response with the first page and every event after it."""
 
-    def __init__(self, services: ReadingServices, feed_request: FeedRequest, *, page: Page) -> None:
+    def __init__(self, pages: StreamPages, feed_request: FeedRequest, *, page: Page) -> None:
         super().__init__(b"", media_type=EVENT_STREAM)
-        self._services, self._feed_request, self._page = services, feed_request, page
+        self._pages, self._feed_request, self._page = pages, feed_request, page
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # it may be any application
         """Return the ASGI application that sends the response."""
         return self._respond
 
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
+        request, services = self._feed_request, self._pages.services
         try:
-            with self._services.limits.stream(self._feed_request.reader):
+            with services.limits.stream(request.reader):
                 await self._stream(*connection)
         except Failure as failure:  # before the first byte: a response like any other
-            request = self._feed_request.request
-            problem = self._services.problems.on_failure(request, failure)
-            await problem.to_asgi_response(app=None, request=request)(*connection)
+            problem = services.problems.on_failure(request.request, failure)
+            await problem.to_asgi_response(app=None, request=request.request)(*connection)
 
     async def _stream(self, *connection: Any) -> None:
         scope, receive, send = connection
-        disconnect = asyncio.create_task(wait_for_disconnect(receive))
-        headers = [
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-            (b"cache-control", b"private, no-cache"),
-            (b"vary", b"Accept, Authorization, Person, Altinn-AlternativeSubject, Prefer, Last-Event-ID"),
-            (b"x-accel-buffering", b"no"),
-        ]
-        if self._page.oldest_time is not None:
-            headers.append(start_header(self._page.oldest_time))
-        try:
+        headers, page = [*_HEADERS], self._page
+        if page.oldest_time is not None:
+            headers.append(start_header(page.oldest_time))
+        with connected(receive) as waiter:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            with contextlib.closing(Timer()) as timer:
-                sender = PartSender(scope, send, reset=self._services.reset, timer=timer)
-                async with contextlib.aclosing(self._parts(disconnect)) as parts:
-                    async for part in parts:
-                        await sender.send(part)
-                        if sender.is_reset:
-                            return
-                await sender.end()
-        finally:
-            disconnect.cancel()
+            sender = PartSender(scope, send, reset=self._pages.services.reset, timer=waiter.timer)
+            stream = _Stream(self._pages, self._feed_request, sender=sender, waiter=waiter)
+            self._page = replace(page, entries=EntryList(), positions=b"")  # the stream alone holds its events
+            await stream.start(page)
+            del page
+            if self._feed_request.request.method != "HEAD":
+                await stream.run()
+            await sender.end()
 
-    async def _parts(self, disconnect: asyncio.Task[None]) -> AsyncGenerator[bytes, None]:
-        """Yield events as they come, heartbeats between them, and the reason for the end."""
-        page, self._page = self._page, _without_entries(self._page)
-        services, request, parameters = self._services, self._feed_request, self._feed_request.parameters
-        cursor, beat, events = page.cursor, self._time(), FIRST_PAGE_EVENTS
-        yield b"retry: %d\n\n" % RETRY_MILLISECONDS + (b"" if page.entries else _heartbeat(cursor))
+
+class _Stream:
+    """An open stream: its next page, its cursor, and the time of its next heartbeat (event loop, s)."""
+
+    def __init__(self, pages: StreamPages, request: FeedRequest, *, sender: PartSender, waiter: Waiter) -> None:
+        self._pages, self._services, self._request = pages, pages.services, request
+        self._sender, self._waiter = sender, waiter
+        self._first_bounds = self._bounds = stream_bounds(request.parameters)
+        self._beat = _time() + HEARTBEAT_SECONDS
+
+    async def start(self, page: Page) -> None:
+        """Send what comes before the events."""
+        self._next, self._cursor = [stream_page(self._request, page)], page.cursor
+        retry = b"retry: %d\n\n" % RETRY_MILLISECONDS
+        await self._sender.send(retry if page.entries else retry + _heartbeat(page.cursor))
+
+    async def run(self) -> None:
+        """Send events as they come, heartbeats between them, and the reason for the end."""
         try:
-            while request.request.method != "HEAD" and not disconnect.done():
-                await services.admit(request, page)
-                body, events = _events(page, request), _next_events(page, events)
-                page = _without_entries(page)
-                with services.limits.memory(request.reader, len(body)):
-                    for part in parts_of(body):
-                        yield part
-                        if disconnect.done():
-                            return
-                cursor, body = page.cursor, b""
-                if not page.more:
-                    if services.page_reader.has_passed(parameters.until):
-                        return
-                    seconds = beat + HEARTBEAT_SECONDS - self._time()
-                    cursor = await services.wait(request, cursor, seconds=seconds, disconnect=disconnect)
-                is_beat = self._time() - beat >= HEARTBEAT_SECONDS
-                if is_beat or services.seconds_left(request) <= 0:
-                    await services.require(request)
-                if is_beat:
-                    services.telemetry.poll_caught_up(request.feed.name, "stream")
-                    yield _heartbeat(cursor)
-                    beat = self._time()
-                if services.page_reader.is_stopping:
-                    raise Unavailable("The service is stopping. Connect again with the last id.")
-                page = await services.read(request, cursor, bounds=stream_bounds(parameters, events=events))
+            while True:
+                has_more = await self._send_next()
+                if self._is_over or not (has_more or await self._wait()):
+                    return
+                await self._check()
+                self._next.append(await self._pages.read(self._request, self._cursor, bounds=self._bounds))
         except Failure as failure:
-            problem = services.problems.on_failure(request.request, failure).content
-            yield b"id: %b\nevent: end\ndata: %b\n\n" % (str(cursor).encode(), problem)
+            problem = self._services.problems.on_failure(self._request.request, failure).content
+            await self._sender.send(b"id: %b\nevent: end\ndata: %b\n\n" % (str(self._cursor).encode(), problem))
 
-    def _time(self) -> float:
-        return asyncio.get_running_loop().time()
+    @property
+    def _is_over(self) -> bool:
+        return self._waiter.is_over or self._sender.is_reset
+
+    async def _send_next(self) -> bool:
+        """Send the events of the next page. Return True if another page follows at once."""
+        page, messages, events = self._next.pop()  # a slow client holds the events in one form only
+        await self._services.admit(self._request, page)
+        cursor, has_more = page.cursor, page.more
+        del page
+        if len(messages) <= PART_BYTES:
+            if messages:
+                await self._sender.send(messages)
+        else:
+            with self._services.limits.memory(self._request.reader, len(messages)):
+                for part in parts_of(messages):
+                    if not self._is_over:
+                        await self._sender.send(part)
+        self._cursor = cursor
+        if not has_more:
+            self._bounds = self._first_bounds
+        elif events:
+            self._bounds = stream_bounds(self._request.parameters, events=events)
+        return has_more
+
+    async def _wait(self) -> bool:
+        """Wait for an entry of the feed until the next heartbeat. Return False if there can be none."""
+        reader, cursor = self._services.page_reader, self._cursor
+        if reader.has_passed(self._request.parameters.until):
+            return False
+        past = cursor.position
+        position = await self._services.wait(self._request, self._waiter, past=past, until=self._beat)
+        if position != past:
+            self._cursor = await reader.cursor_at(position, log=cursor.log)
+        return True
+
+    async def _check(self) -> None:
+        """Check the right to read, and send a heartbeat, when it is time. Raises `Unavailable` if the service stops."""
+        services, request, is_beat = self._services, self._request, _time() >= self._beat
+        if is_beat or services.seconds_left(request) <= 0:
+            await services.require(request)
+        if is_beat:
+            services.telemetry.poll_caught_up(request.feed.name, "stream")
+            await self._sender.send(_heartbeat(self._cursor))
+            self._beat = _time() + HEARTBEAT_SECONDS
+        if services.page_reader.is_stopping:
+            raise Unavailable("The service is stopping. Connect again with the last id.")
 
 
-def _events(page: Page, feed_request: FeedRequest) -> bytes:
-    """Return the events of a page, each with the cursor after it."""
-    messages = list[bytes]()
-    for entry in page.entries:
-        lines = b"\ndata: ".join(_LINES.split(feed_request.serialise(entry)))
-        messages.append(b"id: %b\ndata: %b\n\n" % (str(cursor_at(entry, log=page.cursor.log)).encode(), lines))
-    return b"".join(messages)
-
-
-def _without_entries(page: Page) -> Page:
-    """Return the ends of a page: a stream holds its events in one form only."""
-    return replace(page, entries=EntryList(), positions=b"")
-
-
-def _next_events(page: Page, events: int) -> int:
-    """Return how many events of the same length fit into the bytes of the next page."""
-    if not page.entries:
-        return events
-    length = sum(entry.json_length for entry in page.entries) // len(page.entries)
-    return max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX // length))
+def _time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _heartbeat(cursor: Cursor) -> bytes:

@@ -5,9 +5,9 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
-from eventfeed.domain.cursor import After, BareSequence, Cursor
+from eventfeed.domain.cursor import After, BareSequence
 from eventfeed.domain.errors import Unauthenticated
-from eventfeed.domain.feed import Feed, Page, PageBounds
+from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed, Page, PageBounds
 from eventfeed.domain.page_entries import PageEntries, PageEntry
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
@@ -18,10 +18,11 @@ from eventfeed.http.reading.rate_limit import ReadingLimits
 from eventfeed.http.reading.representation import entry_json, whole_array
 from eventfeed.http.request import HttpRequest
 from eventfeed.log.clock import MachineClock
+from eventfeed.log.memory.waiters import Waiter
 from eventfeed.log.reader import Reader
 from eventfeed.telemetry.telemetry import Telemetry
 
-# Larger pages may have the bytes of a whole page, and few are read at a time.
+# Larger pages may have the bytes of a whole page, and few are read at a time. Those of streams have fewer bytes.
 SMALL_PAGE_EVENTS = 100
 
 _START = BareSequence(position=0)
@@ -80,7 +81,7 @@ class ReadingServices(NamedTuple):
     def read(self, request: FeedRequest, after: After | None, *, bounds: PageBounds) -> Awaitable[Page]:
         """Return the page after a cursor. Raises the errors of `Reader.read`, `Unavailable` without memory for it."""
         start = after or _START
-        if bounds.size > SMALL_PAGE_EVENTS:
+        if bounds.size > SMALL_PAGE_EVENTS and bounds.bytes_max >= PAGE_BYTES_MAX:
             return self._read_large(request, start, bounds=bounds)
         return self.page_reader.read(request.feed, after=start, bounds=bounds)
 
@@ -115,15 +116,10 @@ class ReadingServices(NamedTuple):
             if not is_known:
                 await request.guard.audit(page)
 
-    async def wait(
-        self, request: FeedRequest, past: Cursor, *, seconds: float, disconnect: asyncio.Task[None]
-    ) -> Cursor:
-        """Wait for an entry, at most until the right ends. Return the cursor up to which there is nothing to read."""
-        seconds = max(0.0, min(seconds, self.seconds_left(request)))
-        position = await self.page_reader.wait_for_entry(
-            request.feed, past=past.position, seconds=seconds, disconnect=disconnect
-        )
-        return await self.page_reader.cursor_at(position, log=past.log)
+    def wait(self, request: FeedRequest, waiter: Waiter, *, past: int, until: float) -> Awaitable[int]:
+        """See `Reader.wait_for_entry`. The wait lasts at most until the right ends."""
+        right_ends = asyncio.get_running_loop().time() + self.seconds_left(request)
+        return self.page_reader.wait_for_entry(request.feed, waiter, past=past, until=min(until, right_ends))
 
     def seconds_left(self, request: FeedRequest) -> float:
         """Return the time until the right ends (s): the token's, or that of the guard."""

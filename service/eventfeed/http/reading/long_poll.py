@@ -1,8 +1,12 @@
 """Long polls: how long the caller would wait, and the end of its connection."""
 
+import asyncio
+import contextlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+
+from eventfeed.log.memory.waiters import Waiter
 
 # Contract section 5. Many proxies end a request after 60 s.
 WAIT_SECONDS_MAX = 55
@@ -18,6 +22,18 @@ def preferred_wait(prefer: str) -> int:
         if match := _WAIT.fullmatch(preference.partition(";")[0].strip()):
             return min(int(match["seconds"]), WAIT_SECONDS_MAX)
     return 0
+
+
+@contextlib.contextmanager
+def connected(receive: Receive) -> Iterator[Waiter]:
+    """Provide a waiter for the block. It ends when the client closes the connection."""
+    waiter, disconnect = Waiter(), asyncio.create_task(wait_for_disconnect(receive))
+    disconnect.add_done_callback(waiter.end)
+    try:
+        yield waiter
+    finally:
+        disconnect.cancel()
+        waiter.timer.close()
 
 
 async def wait_for_disconnect(receive: Receive) -> None:

@@ -18,12 +18,13 @@ from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
 from eventfeed.domain.page_entries import PageEntries
 from eventfeed.http.public_url import PublicUrl
-from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, start_header, stream_bounds
+from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, start_header
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
-from eventfeed.http.reading.long_poll import preferred_wait, wait_for_disconnect
+from eventfeed.http.reading.long_poll import connected, preferred_wait
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import RETRY_SECONDS
 from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
+from eventfeed.http.reading.stream_pages import StreamPages, stream_bounds
 from eventfeed.http.request import HttpResponse
 from eventfeed.http.response import (
     CLOUDEVENT,
@@ -56,6 +57,7 @@ class Pages:
 
     def __init__(self, services: ReadingServices, public_url: PublicUrl, *, secret: bytes) -> None:
         self._services, self._public_url = services, public_url
+        self._stream_pages = StreamPages(services)
         self._tag_digest = hashlib.blake2b(key=secret, digest_size=16)
         # The key is serialisation, log name and positions: another log may have other entries at the same positions.
         self._bodies = LRUCache[tuple[Callable[[PageEntries], bytes], str, bytes], bytes](BODIES_MAX)
@@ -85,7 +87,7 @@ class Pages:
         page = await self._services.read(feed_request, parameters.after, bounds=stream_bounds(parameters))
         if not (page.entries or page.more) and self._services.page_reader.has_passed(parameters.until):
             return BytesResponse(204, [(b"vary", VARY)])  # a browser does not connect again (WHATWG HTML §9.2.3)
-        return EventStreamResponse(self._services, feed_request, page=page)
+        return EventStreamResponse(self._stream_pages, feed_request, page=page)
 
     async def _hold(
         self, feed_request: FeedRequest, page: Page, *, media_type: str, seconds: float
@@ -109,22 +111,20 @@ class Pages:
                 return page
         deadline = asyncio.get_running_loop().time() + min(seconds, self._services.seconds_left(feed_request))
         initial_page, after = page, parameters.after
-        disconnect = asyncio.create_task(wait_for_disconnect(feed_request.request.receive))
-        try:
+        with connected(feed_request.request.receive) as waiter:
             while not (
-                page.more or page_reader.has_passed(parameters.until) or page_reader.is_stopping or disconnect.done()
+                page.more or page_reader.has_passed(parameters.until) or page_reader.is_stopping or waiter.is_over
             ):
-                if (remaining := deadline - asyncio.get_running_loop().time()) <= 0:
+                if asyncio.get_running_loop().time() >= deadline:
                     break
-                cursor = await self._services.wait(feed_request, page.cursor, seconds=remaining, disconnect=disconnect)
+                past = page.cursor.position
+                position = await self._services.wait(feed_request, waiter, past=past, until=deadline)
                 # If the caller has the entries, read from the same cursor, so that the new page contains them too.
                 if not initial_page.entries:
-                    after = cursor
+                    after = await page_reader.cursor_at(position, log=page.cursor.log)
                 page = await self._services.read(feed_request, after, bounds=parameters)
                 if len(page.entries) > len(initial_page.entries):
                     return page
-        finally:
-            disconnect.cancel()
         return initial_page if initial_page.entries else page
 
     async def _page_response(

@@ -5,11 +5,10 @@ least `REFRESH_SECONDS` apart. While readers wait, the tail refreshes itself.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 
 from msgspec.structs import replace
 
@@ -18,7 +17,7 @@ from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Feed
 from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.memory.recent_entries import BYTES_MAX, ENTRIES_MAX, RecentEntries
-from eventfeed.log.memory.waiters import Waiters
+from eventfeed.log.memory.waiters import Waiter, Waiters
 from eventfeed.single_flight import SingleFlight
 
 _log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class Tail:
         self._unread_since: float | None = None
         self.waiters = Waiters()
         self._refreshing = SingleFlight[None]()
-        self._interest = self._reaching = 0
+        self._reaching = 0
         self._follower: asyncio.Task[None] | None = None
         self._needs_filling = asyncio.Event()
         self._damage: LogDamaged | None = None
@@ -103,21 +102,15 @@ class Tail:
         finally:
             self._reaching -= 1
 
-    @contextlib.contextmanager
-    def wait(self, feed: Feed, *, past: int) -> Iterator[asyncio.Future[int]]:
-        """See `Waiters.wait`; during the block the tail refreshes itself."""
-        self._interest += 1
+    def wait(self, feed: Feed, waiter: Waiter, *, past: int, until: float) -> Awaitable[int | None]:
+        """See `Waiters.wait`; meanwhile the tail refreshes itself."""
         if self._follower is None:
             self._follower = asyncio.create_task(self._keep_fresh())
-        try:
-            with self.waiters.wait(feed, past=past) as match:
-                yield match
-        finally:
-            self._interest -= 1
+        return self.waiters.wait(feed, waiter, past=past, until=until)
 
     async def _keep_fresh(self) -> None:
         """Refresh while readers wait. A store that does not respond is asked again; readers see the failure."""
-        while self._interest:
+        while True:
             try:
                 await self.refresh()
             except Failure:
@@ -125,6 +118,8 @@ class Tail:
             except Exception:  # noqa: BLE001  # waiting readers depend on this loop
                 _log.exception("the log could not be followed")
             await asyncio.sleep(REFRESH_SECONDS)
+            if not self.waiters.count:
+                break
         self._follower = None
 
     async def stop(self) -> None:
@@ -143,7 +138,7 @@ class Tail:
                 raise LogDamaged(f"Entry {entry.sequence} follows {self.head.end_offset}: the log has a gap.")
             keys = self.recent.add(entry)
             self.head = replace(self.head, end_offset=entry.sequence, time=entry.time)
-            if self._interest:
+            if self.waiters.count:
                 self.waiters.notify(entry, keys)
         self.recent.trim()
 

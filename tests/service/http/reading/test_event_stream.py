@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from eventfeed.client.stream import Message, StreamParser
 from eventfeed.domain.cursor import BareSequence
 from eventfeed.domain.errors import NotApproved
 from eventfeed.domain.feed import app_feed
+from eventfeed.domain.page_entries import PageEntry
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
@@ -20,6 +21,8 @@ from eventfeed.http.reading import sending
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
+from eventfeed.http.reading.representation import entry_json
+from eventfeed.http.reading.stream_pages import FIRST_PAGE_EVENTS, PAGE_BYTES_MAX, StreamPages, stream_bounds
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
@@ -113,7 +116,9 @@ class Streams:
         self.telemetry = Telemetry()
         self.limits = reading_limits(self.telemetry, caller_streams=1)
         problems = Problems(PublicUrl(public_url="", own_url="http://x"), self.telemetry)
+        self.serialise = entry_json
         self.services = ReadingServices(reader, self.clock, problems, self.limits, self.telemetry, self._reset)
+        self.pages = StreamPages(self.services)
 
     async def _reset(self, scope: Any) -> None:
         scope["connection"].lose()
@@ -135,16 +140,17 @@ class Streams:
         size: int = 50,
         until: int | None = None,
         messages_max: int = 10**9,
+        caller: str = "someone",
     ) -> AsyncIterator[Connection]:
         """Open a stream from the beginning while the block lasts."""
         parameters = parameters_with(size=size, until=until)
         guard = guard or StubGuard()
-        reader = AnonymousReader("someone", expires=guard.expires)
-        feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard)
+        reader = AnonymousReader(caller, expires=guard.expires)
+        feed_request = FeedRequest(http_request(), app_feed(TTD), parameters, reader, guard, self.serialise)
         page = await self.services.page_reader.read(
-            app_feed(TTD), after=BareSequence(position=0), bounds=module.stream_bounds(parameters)
+            app_feed(TTD), after=BareSequence(position=0), bounds=stream_bounds(parameters)
         )
-        application: Any = EventStreamResponse(self.services, feed_request, page=page).to_asgi_response()
+        application: Any = EventStreamResponse(self.pages, feed_request, page=page).to_asgi_response()
         connection = Connection(messages_max)
         task = asyncio.create_task(application({"connection": connection}, connection.receive, connection.send))
         try:
@@ -284,7 +290,7 @@ async def test_page_of_a_stream_is_bounded_in_bytes(streams: Streams) -> None:
     sizes = [sum(entry.json_length for entry in page.entries) for page in guard.pages]
 
     assert list(range(1, 31)) == connection.positions()
-    assert max(sizes) <= module.PAGE_BYTES_MAX
+    assert max(sizes) <= PAGE_BYTES_MAX
 
 
 async def test_stream_reads_no_more_small_events_at_once_than_fit(streams: Streams) -> None:
@@ -294,12 +300,51 @@ async def test_stream_reads_no_more_small_events_at_once_than_fit(streams: Strea
     async with streams.stream(guard, size=1_000) as connection:
         await connection.wait_for_messages(60)
 
-    assert [module.FIRST_PAGE_EVENTS, 60 - module.FIRST_PAGE_EVENTS] == [len(page.entries) for page in guard.pages]
+    assert [FIRST_PAGE_EVENTS, 60 - FIRST_PAGE_EVENTS] == [len(page.entries) for page in guard.pages]
+
+
+async def test_stream_that_is_behind_fills_its_pages_with_bytes(streams: Streams) -> None:
+    """The size of the request does not limit it."""
+    for _ in range(5):
+        await streams.publish(100)
+    guard = StubGuard()
+    async with streams.stream(guard, size=1_000) as connection:
+        await connection.wait_for_messages(500)
+    first, second, *_ = guard.pages
+    length = sum(entry.json_length for entry in second.entries) / len(second.entries)
+
+    assert FIRST_PAGE_EVENTS == len(first.entries)
+    assert 100 < len(second.entries) < PAGE_BYTES_MAX / length < 1.5 * len(second.entries)
+
+
+async def test_streams_at_one_place_share_their_messages(streams: Streams) -> None:
+    """An event is made into a message once. Each reader has its own right, audit entry and measurement."""
+    serialised = list[int]()
+
+    def serialise(entry: PageEntry) -> bytes:
+        serialised.append(entry.sequence)
+        return entry.json
+
+    streams.serialise, guards = serialise, [StubGuard() for _ in range(3)]
+    guards[2].refusal = NotApproved("The approval was withdrawn.")
+    async with AsyncExitStack() as stack:
+        opened = [streams.stream(each, caller=str(number)) for number, each in enumerate(guards)]
+        connections = [await stack.enter_async_context(each) for each in opened]
+        await connections[0].wait_for(lambda: streams.tail.waiters.count == len(guards))
+        await streams.publish()
+        for each in connections[:2]:
+            await each.wait_for_messages(1)
+        await connections[2].wait_for_end()
+        shared = sum(streams.telemetry.histograms["eventfeed.age_at_read"].distribution("app").counts)
+
+    assert ([1], 2) == (serialised, shared)
+    assert [1, 1, 0] == [len(each.pages) for each in guards]
+    assert ("not-approved", []) == (connections[2].end()[0], connections[2].positions())
 
 
 async def test_stream_that_finds_no_memory_ends(streams: Streams) -> None:
     """The client connects again later, with its last id."""
-    await streams.publish()
+    await streams.publish(size=2 * sending.PART_BYTES)
     with streams.limits.memory(AnonymousReader("other"), 1 << 30):
         async with streams.stream() as connection:
             await connection.wait_for_end()

@@ -56,7 +56,7 @@ class Feeds:
     async def wait_until_waiting(self) -> None:
         """Wait until a request waits for an event."""
         async with asyncio.timeout(120):
-            while not self._tail._interest:  # noqa: ASYNC110
+            while not self._tail.waiters.count:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
 
     async def request(self, headers: Headers, *, expires: int = NOW + 1) -> Outcome:

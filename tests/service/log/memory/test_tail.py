@@ -14,6 +14,7 @@ from eventfeed.domain.ports import EventLog, Head
 from eventfeed.log.memory import recent_entries as recent
 from eventfeed.log.memory import tail as module
 from eventfeed.log.memory.tail import Tail
+from eventfeed.log.memory.waiters import Waiter
 from tests.support.events import TTD, entries, entry
 from tests.support.faulty_log import FaultyLog
 
@@ -172,13 +173,12 @@ async def test_position_beyond_the_end_is_not_answered_by_an_earlier_read(log: E
 async def test_two_thousand_waiters_cost_ten_reads_a_second(log: EventLog) -> None:
     """The tail reads the head once for all waiters, and reads no entries while there are no new ones."""
     tail = await start_tail(counting_log := CountingLog(log))
-    with contextlib.ExitStack() as waits:
-        for _ in range(2_000):
-            waits.enter_context(tail.wait(app_feed(TTD), past=0))
-        before = counting_log.head_reads
-        await asyncio.sleep(1.0)
-        head_reads = counting_log.head_reads - before
+    waits = [asyncio.ensure_future(tail.wait(app_feed(TTD), Waiter(), past=0, until=1e12)) for _ in range(2_000)]
+    before = counting_log.head_reads
+    await asyncio.sleep(1.0)
+    head_reads = counting_log.head_reads - before
     await tail.stop()
+    await asyncio.gather(*waits)
 
     assert 1 <= head_reads <= 11
 

@@ -1,0 +1,86 @@
+"""Pages of event streams, made once for all streams that stand at the same place."""
+
+import re
+from typing import NamedTuple
+
+from eventfeed.domain.cursor import Cursor, cursor_at
+from eventfeed.domain.feed import PAGE_EVENTS_MAX, ByScope, Page, PageBounds
+from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
+from eventfeed.single_flight import SingleFlight
+
+# Bytes of a page of a stream: with the server's buffers, a slow reader holds less than 256 KiB (contract section 9).
+PAGE_BYTES_MAX = 64 * 1024
+# Events of the first page, and of one after a wait. Their length decides how many the next one reads.
+FIRST_PAGE_EVENTS = 16
+# Pages that are kept until the log goes on.
+PAGES_MAX = 16
+
+_LINES = re.compile(rb"\r\n|\r|\n")
+
+
+def stream_bounds(bounds: PageBounds, *, events: int = FIRST_PAGE_EVENTS) -> PageBounds:
+    """Return the bounds of a page of a stream, whatever size the request asks for."""
+    return PageBounds(size=min(bounds.size, events), since=bounds.since, until=bounds.until, bytes_max=PAGE_BYTES_MAX)
+
+
+class StreamPage(NamedTuple):
+    """A page, its events as messages, and how many events of their length fit into the next page (0 without events)."""
+
+    page: Page
+    messages: bytes
+    next_events: int
+
+
+def stream_page(request: FeedRequest, page: Page) -> StreamPage:
+    """Return a page with its events as messages, each with the cursor after it."""
+    messages, log = list[bytes](), page.cursor.log
+    for entry in page.entries:
+        text = request.serialise(entry)
+        if b"\n" in text or b"\r" in text:
+            text = b"\ndata: ".join(_LINES.split(text))
+        messages.append(b"id: %b\ndata: %b\n\n" % (str(cursor_at(entry, log=log)).encode(), text))
+    body = b"".join(messages)
+    next_events = max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX * len(messages) // len(body))) if body else 0
+    return StreamPage(page, body, next_events)
+
+
+class StreamPages:
+    """Reads pages of streams. Streams of a feed that everybody sees alike share each page until the log goes on."""
+
+    def __init__(self, services: ReadingServices) -> None:
+        self.services = services
+        self._end = 0
+        self._pages: dict[object, StreamPage] = {}
+        self._reads = SingleFlight[StreamPage]()
+
+    async def read(self, request: FeedRequest, cursor: Cursor, *, bounds: PageBounds) -> StreamPage:
+        """Return the page after a cursor. Raises the errors of `Reader.read`."""
+        is_shared = True
+
+        async def make() -> StreamPage:
+            nonlocal is_shared
+            is_shared = False
+            return stream_page(request, await self.services.read(request, cursor, bounds=bounds))
+
+        if not isinstance(request.feed.visibility, ByScope):
+            return await make()
+        end = self.services.page_reader.end_offset
+        if self._end != end:
+            self._end, self._pages = end, {}
+        key = request.feed, request.serialise, cursor, bounds
+        page = self._pages.get(key) or await self._reads.run(make, key=key)
+        if is_shared:
+            self._count(request, page.page, after=cursor.position)
+        elif self._end == end and len(self._pages) < PAGES_MAX:
+            self._pages[key] = page
+        return page
+
+    def _count(self, request: FeedRequest, page: Page, *, after: int) -> None:
+        position = page.cursor.position
+        self.services.telemetry.page_served(
+            request.feed.name,
+            page.entries,
+            examined=position - after,
+            lag=self._end - position,
+            seconds=0.0,
+        )
