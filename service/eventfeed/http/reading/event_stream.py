@@ -97,10 +97,7 @@ class _Stream:
     async def run(self) -> None:
         """Send events as they come, heartbeats between them, and the reason for the end."""
         try:
-            while True:
-                has_more = await self._send_next()
-                if self._is_over or not (has_more or await self._wait()):
-                    return
+            while not self._is_over and (await self._send_next() or await self._wait()):
                 await self._check()
                 self._next.append(await self._pages.read(self._request, self._cursor, bounds=self._bounds))
         except Failure as failure:

@@ -366,6 +366,18 @@ async def test_disconnect_of_a_client_frees_its_slot_at_once(streams: Streams) -
     assert 429 == second.status
 
 
+async def test_page_for_a_client_that_is_gone_is_not_recorded(streams: Streams) -> None:
+    """The client disconnects when an event has woken its stream."""
+    guard = StubGuard()
+    async with streams.stream(guard) as connection:
+        await connection.wait_for(lambda: streams.tail.waiters.count == 1)
+        await streams.publish()
+        connection.disconnect.set()
+        await connection.wait_for(lambda: streams.count == 0)
+
+    assert ([], []) == (guard.pages, connection.messages)
+
+
 async def test_page_that_cannot_be_recorded_is_not_sent(streams: Streams) -> None:
     """Each page is recorded before it is sent."""
     await streams.publish(3)
