@@ -72,9 +72,12 @@ MUTANTS = {
     "numbered before the transaction": Mutant(
         "log/sqlite/log.py", "plan(_find(db, events), head)", "plan(_find(db, events), tail)", APPEND_NEW
     ),
+    "identity compared by its short key alone": Mutant(
+        "log/sqlite/rows.py", "        if row[0] in wanted\n", "", APPEND_NEW
+    ),
     "written without the lock between processes": Mutant(
         "log/sqlite/connections.py",
-        "with db.lock.hold() if writes else nullcontext():",
+        "with db.lock.hold(seconds=BUSY_MILLISECONDS / 1_000) if writes else nullcontext():",
         "with nullcontext():",
         "tests/service/log/sqlite/test_writer_lock.py",
     ),

@@ -14,6 +14,13 @@ from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
 # A damaged file has thousands of faults: the first ones are enough.
 SQLITE_FAULTS_MAX = 20
 
+_REPEATS = """
+SELECT entry.sequence, min(first.sequence) FROM entry JOIN entry AS first INDEXED BY entry_identity
+  ON substr(first.identity, 1, 8) = substr(entry.identity, 1, 8) AND first.identity = entry.identity
+  AND first.sequence < entry.sequence
+GROUP BY entry.sequence
+"""
+
 
 def integrity_faults(path: Path) -> Iterator[str]:
     """Yield faults of the file: the first ones that SQLite finds, and identities with the digest of another event."""
@@ -26,6 +33,8 @@ def integrity_faults(path: Path) -> Iterator[str]:
             for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
                 if digest != Identity(source=source, id=id_).digest():
                     yield f"Entry {sequence} has the digest of another identity."
+            for sequence, first in db.execute(_REPEATS):
+                yield f"Entry {sequence} has the identity of entry {first}."
         except apsw.CorruptError as failure:
             yield f"SQLite: {failure}."
 

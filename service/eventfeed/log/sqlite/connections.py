@@ -22,7 +22,7 @@ from eventfeed.settings import SettingsError
 
 # The first SQLite without the WAL-reset defect of 3.7.0 to 3.51.2: a commit during a checkpoint could be lost.
 LIBRARY_MIN = "3.51.3"
-# Time that a process waits for another program's commit (ms).
+# Time that a process waits for another one's commit, and for that of another program (ms).
 BUSY_MILLISECONDS = 5_000
 # A connection's own cache. The operating system's holds the rest: a larger one makes no page faster.
 CACHE_KIB = 256
@@ -147,7 +147,7 @@ def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
 @contextmanager
 def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
     """Run the block on one snapshot; with `writes` as the only writer of this file, durable in it at the end."""
-    with db.lock.hold() if writes else nullcontext():
+    with db.lock.hold(seconds=BUSY_MILLISECONDS / 1_000) if writes else nullcontext():
         if writes:
             db.require_in_place()
         db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")

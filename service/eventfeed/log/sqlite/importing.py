@@ -21,7 +21,7 @@ _IMPORTING = int.from_bytes(b"evim")
 _CACHE_KIB = 128 * 1024
 # A checkpoint writes a page once, however often it was written since the last one.
 _CHECKPOINT_PAGES, _CHECKPOINT_PAGES_DEFAULT = 32_000, 1_000
-_INDEX = re.compile(r"^CREATE INDEX (\w+).*;$", re.MULTILINE)
+_INDEX = re.compile(r"^CREATE INDEX (?!entry_identity)(\w+).*;$", re.MULTILINE)
 
 
 def schema() -> str:

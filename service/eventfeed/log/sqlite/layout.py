@@ -1,18 +1,10 @@
-"""The layout of a store's file: its creation, its upgrades, and the state in which it may be opened."""
+"""The layout of a store's file: its creation, and the state in which it may be opened."""
 
 from eventfeed.domain.errors import ImportUnfinished, LogDamaged, StoreUnusable
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.importing import is_importing, schema
 
-SCHEMA_VERSION = 2
-# Statements that turn each older layout into the next one.
-_UPGRADES = {
-    1: (
-        "CREATE INDEX entry_type ON entry (type)",
-        "CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND app IS NULL",
-        "PRAGMA user_version = 2",
-    )
-}
+SCHEMA_VERSION = 3
 
 
 def create_log(db: StoreConnection, name: str) -> None:
@@ -29,14 +21,9 @@ def create_log(db: StoreConnection, name: str) -> None:
 
 
 def open_log(db: StoreConnection, *, for_import: bool) -> None:
-    """Upgrade the file to this release's layout, and remember it as the store's. A backup has no write-ahead log."""
+    """Require this release's layout, and remember the file as the store's. A backup has no write-ahead log."""
     db.execute("PRAGMA journal_mode = WAL")
-    while 0 < (version := read_number(db, "PRAGMA user_version")) < SCHEMA_VERSION:
-        with transaction(db, writes=True):
-            if read_number(db, "PRAGMA user_version") == version:
-                for statement in _UPGRADES[version]:
-                    db.execute(statement)
-    if version != SCHEMA_VERSION:
+    if (version := read_number(db, "PRAGMA user_version")) != SCHEMA_VERSION:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
     if not for_import and is_importing(db):
         raise ImportUnfinished

@@ -20,6 +20,7 @@ from eventfeed.log.sqlite.layout import SCHEMA_VERSION, create_log, open_log, op
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
 from eventfeed.log.sqlite.scans import scan
 from eventfeed.log.sqlite.seeking import last_before
+from eventfeed.log.sqlite.upgrade import upgrade_log
 
 # Reads are short and mostly from the page cache: more threads than this only wait for each other.
 READER_THREADS = 4
@@ -86,6 +87,7 @@ class SqliteLog:
     async def open(self) -> None:
         """Open a log that exists. Raises `LogDamaged` if its ends contradict each other."""
         await asyncio.to_thread(self._files.require_created)
+        await self._writer.bind(upgrade_log)()
         await self._writer.bind(open_log)(for_import=self._for_import)
         await self.head()
 

@@ -12,7 +12,9 @@ from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.domain.ports import StoredEvent
 
 COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
-STORED_EVENTS = "SELECT identity, sequence, time, content, mark FROM entry WHERE identity IN ({})"
+STORED_EVENTS = "SELECT identity, sequence, time, content, mark FROM entry WHERE substr(identity, 1, 8) IN ({})"
+# The bytes of a digest by which the index finds it.
+_KEY_BYTES = 8
 # The order of `_entry_row`.
 _INSERT_COLUMNS = f"identity, {COLUMNS}"
 # The most rows of one statement, which has fewer variables than SQLite allows.
@@ -52,10 +54,12 @@ def select_each(db: apsw.Connection, sql: str, *, values: Sequence[object], each
 
 
 def select_stored_events(db: apsw.Connection, digests: Sequence[bytes]) -> Mapping[bytes, StoredEvent]:
-    """Return the stored events with these digests of identities."""
+    """Return the stored events with these digests of identities: of those with their keys, the ones that are equal."""
+    keys, wanted = list({digest[:_KEY_BYTES] for digest in digests}), set(digests)
     return {
         row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
-        for row in select_each(db, STORED_EVENTS, values=digests, each="?")
+        for row in select_each(db, STORED_EVENTS, values=keys, each="?")
+        if row[0] in wanted
     }
 
 

@@ -26,7 +26,8 @@ CREATE TABLE entry (
   body BLOB NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX entry_identity ON entry (identity);
+-- A part of the digest: a search compares the whole. A second entry of an identity is prevented by the transaction.
+CREATE INDEX entry_identity ON entry (substr(identity, 1, 8));
 CREATE INDEX entry_id ON entry (id);
 CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
 CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;
@@ -35,4 +36,4 @@ CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND a
 CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
 CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -16,9 +16,6 @@ import apsw
 
 from eventfeed.domain.errors import StoreUnusable
 
-# The longest wait for another process (s): as long as for SQLite's own lock.
-LOCK_SECONDS_MAX = 5.0
-
 
 class WriterLock:
     """The lock of one connection. A reader needs none.
@@ -31,17 +28,26 @@ class WriterLock:
         self._request = threading.Semaphore(0)
         self._change = threading.Condition()
         self._has_thread = self._is_waiting = self._is_wanted = self._is_mine = False
+        self._is_held = False
 
     @contextlib.contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the lock while the block runs. Raises `apsw.BusyError` if another process has it for too long."""
+    def hold(self, *, seconds: float | None) -> Iterator[None]:
+        """Hold the lock while the block runs, unless a block around it does so already.
+
+        Raises `apsw.BusyError` if another process has it for so long. None: waits as long as it takes.
+        """
+        if self._is_held:
+            yield
+            return
         if self._file < 0:
             self._open()
         if self._is_waiting or not self._try():
-            self._wait()
+            self._wait(seconds)
+        self._is_held = True
         try:
             yield
         finally:
+            self._is_held = False
             fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
@@ -65,7 +71,7 @@ class WriterLock:
             return False
         return True
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float | None) -> None:
         """Let the thread wait, and take the lock from it."""
         if not self._has_thread:
             threading.Thread(target=self._run, name="writer lock", daemon=True).start()
@@ -75,7 +81,7 @@ class WriterLock:
             if not self._is_waiting:
                 self._is_waiting = True
                 self._request.release()
-            is_mine = self._change.wait_for(lambda: self._is_mine, LOCK_SECONDS_MAX)
+            is_mine = self._change.wait_for(lambda: self._is_mine, seconds)
             self._is_wanted = self._is_mine = False
         if not is_mine:
             raise apsw.BusyError("another process writes to the store")

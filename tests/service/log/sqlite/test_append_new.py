@@ -6,9 +6,11 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
-from eventfeed.domain.errors import LogDamaged, OutcomeUnknown, StoreUnusable
+from eventfeed.domain.errors import EventConflict, LogDamaged, OutcomeUnknown, StoreUnusable
+from eventfeed.domain.event import Identity
 from eventfeed.log.sqlite import log as module
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.layout import read_number
@@ -181,6 +183,27 @@ async def test_two_processes_lose_no_race(log: SqliteLog, path: Path, clock: Man
     assert [{}, {}] == races
     assert sequences == {each.sequence: each.event.identity for each in await all_entries(log)}
     assert list(range(1, 201)) == sorted(sequences)
+
+
+async def test_identities_with_one_key_are_two_events(
+    log: SqliteLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index has a part of the digest only. Both are stored, and each repeat finds its own."""
+    whole = Identity.digest
+    monkeypatch.setattr(Identity, "digest", lambda identity: bytes(8) + whole(identity)[8:])
+    events = [event() for _ in range(4)]
+    async with running_appender(log, clock=clock) as (appender, _):
+        first = await appender.publish(submission(*events[:2]))
+        second = await appender.publish(submission(*events))
+        with pytest.raises(EventConflict):
+            await appender.publish(submission(msgspec.structs.replace(events[3], content=b"other")))
+    stored = await log.find_identities([each.identity for each in events])
+
+    assert [(1, False), (2, False)] == [(each.sequence, each.duplicate) for each in first]
+    assert [(1, True), (2, True), (3, False), (4, False)] == [(each.sequence, each.duplicate) for each in second]
+    assert {each.identity: number for number, each in enumerate(events, start=1)} == {
+        identity: each.sequence for identity, each in stored.items()
+    }
 
 
 def _refuse_one_commit(db: StoreConnection) -> None:

@@ -18,7 +18,7 @@ from eventfeed.domain.errors import StoreUnusable
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import app_feed
 from eventfeed.domain.ports import Head, Lookup
-from eventfeed.log.sqlite import writer_lock
+from eventfeed.log.sqlite import connections
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.writer_lock import WriterLock
 from tests.support.engines import open_sqlite_log
@@ -86,7 +86,7 @@ async def test_writer_that_stops_delays_others_for_a_limited_time(
     stored, new = event(), event()
     await log.append([entry(1, of=stored)], after=0)
     tail = await log.head()
-    monkeypatch.setattr(writer_lock, "LOCK_SECONDS_MAX", 0.02)
+    monkeypatch.setattr(connections, "BUSY_MILLISECONDS", 20)
     with holding_process(lock_path) as process:
         process.send_signal(signal.SIGSTOP)
         for call in (
@@ -110,7 +110,7 @@ async def test_lock_that_comes_too_late_is_released(
 ) -> None:
     """The process that no longer waits for it does not keep it from others, and takes it again when it writes."""
     with monkeypatch.context() as short, holding_process(lock_path):
-        short.setattr(writer_lock, "LOCK_SECONDS_MAX", 0.02)
+        short.setattr(connections, "BUSY_MILLISECONDS", 20)
         with pytest.raises(StoreUnusable):
             await log.append([entry(1)], after=0)
     await asyncio.to_thread(wait_until, lambda: is_free(lock_path))
@@ -120,20 +120,18 @@ async def test_lock_that_comes_too_late_is_released(
     assert is_free(lock_path)
 
 
-async def test_second_wait_joins_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_second_wait_joins_the_first(tmp_path: Path) -> None:
     """A writer that gave up waits again while its thread still does: it gets the lock when the thread has it."""
-    monkeypatch.setattr(writer_lock, "LOCK_SECONDS_MAX", 0.02)
     path, is_held = tmp_path / "lock", False
     lock = WriterLock(path)
     with holding_process(path) as process:
         for _ in range(2):
-            with pytest.raises(apsw.BusyError), lock.hold():
+            with pytest.raises(apsw.BusyError), lock.hold(seconds=0.02):
                 pass
-        monkeypatch.setattr(writer_lock, "LOCK_SECONDS_MAX", 60.0)
         asyncio.get_running_loop().call_later(0.02, process.kill)
 
         def write() -> bool:
-            with lock.hold():
+            with lock.hold(seconds=None):
                 return not is_free(path)
 
         is_held = await asyncio.to_thread(write)

@@ -1,0 +1,152 @@
+"""Upgrades of a file of an earlier layout: in place, after a copy beside it, and never half done."""
+
+import asyncio
+import logging
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import apsw
+import pytest
+
+from eventfeed.domain.errors import StoreUnusable
+from eventfeed.log.sqlite import upgrade
+from eventfeed.log.sqlite.backup import require_log
+from eventfeed.log.sqlite.layout import SCHEMA_VERSION
+from eventfeed.log.sqlite.log import SqliteLog
+from tests.support.engines import new_name, open_sqlite_log
+from tests.support.events import all_entries, entries
+from tests.support.sqlite_store import digest_of_rows, query
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+VERSIONS = range(1, SCHEMA_VERSION)
+
+
+class DiskUsage(NamedTuple):
+    """The part of a disk's usage that counts here (bytes)."""
+
+    free: int
+
+
+@pytest.fixture(params=VERSIONS)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A file of each earlier layout."""
+    shutil.copy(FIXTURES / f"sqlite-layout-{request.param}" / "log.db", tmp_path)
+    return tmp_path / "log.db"
+
+
+def version_of(path: Path) -> int:
+    """The number of a file's layout."""
+    return int(str(next(query(path, "PRAGMA user_version"))[0]))
+
+
+def schema_of(path: Path) -> set[tuple[object, ...]]:
+    """The tables and indexes of a file, with their SQL."""
+    return set(query(path, "SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"))
+
+
+async def test_upgraded_file_has_the_schema_of_a_new_one(path: Path) -> None:
+    """Every entry, the name and both ends stay as they were."""
+    before = digest_of_rows(path)
+    async with open_sqlite_log(path), open_sqlite_log(path.with_name("new.db")):
+        assert (SCHEMA_VERSION, before) == (version_of(path), digest_of_rows(path))
+        assert schema_of(path.with_name("new.db")) == schema_of(path)
+
+
+async def test_file_as_it_was_is_kept_beside_the_store(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The log names the copy, which is whole: it has its earlier layout, and can be restored."""
+    version, before = version_of(path), digest_of_rows(path)
+    caplog.set_level(logging.WARNING)
+    async with open_sqlite_log(path):
+        pass
+    kept = path.with_name(f"log.layout-{version}.db")
+    require_log(kept)
+
+    assert (version, before) == (version_of(kept), digest_of_rows(kept))
+    assert str(kept) in caplog.text
+    assert [path.name, kept.name] == sorted((each.name for each in path.parent.glob("*.db*")), key=len)
+
+
+async def test_upgrade_that_was_interrupted_continues(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may be killed after the copy, within a step, and between two steps."""
+    before, first = digest_of_rows(path), version_of(path)
+    copy = upgrade.copy_path(path, first)
+    for version in range(first, SCHEMA_VERSION):
+        with monkeypatch.context() as fault:
+            steps = {**upgrade._STEPS, version: (*upgrade._STEPS[version], "SELECT no_such_function()")}
+            fault.setattr(upgrade, "_STEPS", steps)
+            log = SqliteLog(path, new_name=new_name)
+            with pytest.raises(Exception, match="no_such_function"):
+                await log.open()
+            await log.close()
+
+        assert (version, before) == (version_of(path), digest_of_rows(path))
+        assert (first, before) == (version_of(copy), digest_of_rows(copy))
+    path.with_name(f"{copy.name}.new.part").write_bytes(b"half")
+    async with open_sqlite_log(path):
+        assert (SCHEMA_VERSION, before) == (version_of(path), digest_of_rows(path))
+
+
+async def test_processes_that_start_together_upgrade_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One upgrades, the others wait for it, and all of them open the log."""
+    caplog.set_level(logging.WARNING)
+    logs = [SqliteLog(path, new_name=new_name) for _ in range(5)]
+    await asyncio.gather(*(log.open() for log in logs))
+    names = {(await log.head()).log for log in logs}
+    await asyncio.gather(*(log.close() for log in logs))
+
+    assert 1 == len(names)
+    assert 1 == sum("is kept as" in record.getMessage() for record in caplog.records)
+
+
+async def test_upgrade_without_space_for_the_copy_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message has the space that is needed."""
+    before, version = path.read_bytes(), version_of(path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: DiskUsage(free=10_000))
+    with pytest.raises(StoreUnusable, match=f"to layout {SCHEMA_VERSION} needs 1 MiB .* and 0 MiB are free"):
+        async with open_sqlite_log(path):
+            pass
+
+    assert (version, before) == (version_of(path), path.read_bytes())
+
+
+async def test_file_of_this_layout_is_not_copied(tmp_path: Path) -> None:
+    """An upgrade happens once."""
+    for _ in range(2):
+        async with open_sqlite_log(tmp_path / "log.db"):
+            pass
+
+    assert ["log.db", "log.lock"] == sorted(each.name for each in tmp_path.iterdir())
+
+
+async def test_upgrade_reads_entries_of_the_write_ahead_log(path: Path) -> None:
+    """A process of the earlier release was killed: its newest entries are not in the file yet."""
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("UPDATE log SET name = 'renamedlog01'")
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{path}{suffix}", f"{path.with_name('killed.db')}{suffix}")
+    async with open_sqlite_log(path.with_name("killed.db")) as log:
+        head = await log.head()
+        stored = await all_entries(log)
+
+    assert ("renamedlog01", 5) == (head.log, len(stored))
+    copy = upgrade.copy_path(path.with_name("killed.db"), version_of(path))
+    assert [("renamedlog01",)] == list(query(copy, "SELECT name FROM log"))
+
+
+async def test_large_file_keeps_every_identity(tmp_path: Path) -> None:
+    """Each stored event is found after the upgrade."""
+    path = tmp_path / "log.db"
+    async with open_sqlite_log(path) as log:
+        await log.append(stored := entries(1, 1_000), after=0)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX entry_identity; CREATE UNIQUE INDEX entry_identity ON entry (identity)")
+        db.execute("PRAGMA user_version = 2")
+    async with open_sqlite_log(path) as log:
+        found = await log.find_identities([each.event.identity for each in stored])
+
+    assert {each.event.identity: each.sequence for each in stored} == {
+        identity: each.sequence for identity, each in found.items()
+    }
