@@ -64,5 +64,11 @@ def log_end(server: Server, headers: dict[str, str]) -> tuple[str, int]:
     return log, int(position)
 
 
+def path_from_end(server: Server, headers: dict[str, str]) -> str:
+    """The path of the feed from the present end of the log."""
+    log, position = log_end(server, headers)
+    return f"{FEED}?after={log}.{position}"
+
+
 def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from loadtests.benchmark.effort import Effort
-from loadtests.benchmark.events import FEED, PUBLISH, authorization, log_end, timed_event
+from loadtests.benchmark.events import PUBLISH, authorization, path_from_end, timed_event
 from loadtests.benchmark.figures import Figure, best_of
 from loadtests.benchmark.followers import Followers, followers, open_files_shortage
 from loadtests.benchmark.servers import Server, bare_streams, service
@@ -30,18 +30,21 @@ Pair = tuple[list[T], list[T]]
 
 
 class Side(NamedTuple):
-    """One side of a comparison: a server, the path and headers of a publish, and those of a stream from the end."""
+    """One side of a comparison: a server, the path and headers of a publish, and those of a stream.
+
+    `stream_path` returns the path of a stream from the present end.
+    """
 
     server: Server
     publish_path: str
-    stream_path: str
+    stream_path: Callable[[], str]
     headers: dict[str, str]
 
     def followers(self, number: int) -> AbstractContextManager[Followers]:
         """Open so many streams."""
         fields = {"Host": urlsplit(self.server.url).netloc, "Accept": "text/event-stream", **self.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        request = f"GET {self.stream_path} HTTP/1.0\r\n{head}\r\n".encode()
+        request = f"GET {self.stream_path()} HTTP/1.0\r\n{head}\r\n".encode()
         return followers(self.server.url, request, number=number)
 
     def publisher(self) -> "Publisher":
@@ -89,9 +92,9 @@ _LIVE_FIGURES: Mapping[str, Callable[[LiveFeed], float]] = {
 def follower_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
     """Compare the streams of one worker with those of a bare application, which keeps nothing and checks nothing."""
     with service(folder, SETTINGS) as server, bare_streams(folder) as bare:
-        log, end = log_end(server, authorization(server))
-        ours = Side(server, PUBLISH, f"{FEED}?after={log}.{end}", authorization(server))
-        sides = (ours, Side(bare, "/", "/", {}))
+        headers = authorization(server)
+        ours = Side(server, PUBLISH, lambda: path_from_end(server, headers), headers)
+        sides = (ours, Side(bare, "/", lambda: "/", {}))
         yield from _live_figures(sides, effort)
         for number in effort.idle_followers:
             if message := open_files_shortage(number):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from loadtests.benchmark.events import FEED, PUBLISH, log_end
+from loadtests.benchmark.events import PUBLISH, path_from_end
 from loadtests.benchmark.followers import Followers
 from loadtests.benchmark.following import Side
 from loadtests.growth.costs import cpu_seconds
@@ -54,8 +54,7 @@ def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int,
     for round_number in range(rounds):
         for number in rotate(values, round_number):
             events = min(EVENTS_MAX, max(EVENTS_MIN, deliveries // number))
-            name, end = log_end(log.server, log.owner)
-            side = Side(log.server, PUBLISH, f"{FEED}?after={name}.{end}", log.owner)
+            side = Side(log.server, PUBLISH, lambda: path_from_end(log.server, log.owner), log.owner)
             with side.followers(number) as streams:
                 values[number].append(_deliver(side, streams, events=events))
     for kind in _KINDS:
