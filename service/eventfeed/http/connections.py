@@ -6,7 +6,10 @@ connection and what it has taken of the body until the client reads. So the sock
 
 import asyncio
 import contextlib
+import logging
+import os
 import socket
+import stat
 import struct
 from collections.abc import Awaitable, Callable, Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -14,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from eventfeed.single_flight import SingleFlight
+
+_log = logging.getLogger(__name__)
 
 # The open files of this process, on Linux and macOS.
 FILES = Path("/dev/fd")
@@ -34,26 +39,57 @@ class Connections:
         self._passes = SingleFlight[None]()
 
     async def reset(self, scope: Any) -> None:
-        """Reset the connection of a request. The server then sees that the client is gone."""
+        """Reset the connection of a request. The server then sees that the client is gone.
+
+        Cancel it once the client has taken what was sent: its connection may serve another request then.
+        """
         address, port = scope["client"]
-        self._clients.add((ip_address(address), int(port)))
-        await self._passes.run_after(self._reset_all)
+        client = (ip_address(address), int(port))
+        self._clients.add(client)
+        try:
+            await self._passes.run_after(self._reset_all)
+        finally:
+            self._clients.discard(client)
 
     async def _reset_all(self) -> None:
-        clients, self._clients = self._clients, set()
-        if clients:
-            await asyncio.to_thread(_reset, clients)
+        try:
+            await asyncio.to_thread(_reset, self._clients)
+        except OSError as failure:  # its callers try again
+            _log.warning("connections that take nothing could not be reset: %s", failure)
 
 
 def _reset(clients: Collection[_Client]) -> None:
-    ports = {port for _, port in clients}
+    """Reset the connections of these clients, which may become fewer meanwhile."""
     for file in FILES.iterdir():
-        # Most files are no sockets, or those of other connections. Any address fits AF_INET6.
-        with (
-            contextlib.suppress(OSError, ValueError),
-            socket.fromfd(int(file.name), socket.AF_INET6, socket.SOCK_STREAM) as connection,
-        ):
-            address, port, *_ = connection.getpeername()
-            if port in ports and (ip_address(address.partition("%")[0]), port) in clients:
+        if _client_of(int(file.name)) in clients:
+            _reset_socket(os.dup(int(file.name)), clients)
+
+
+def _client_of(descriptor: int) -> _Client | None:
+    """Return the other end of a descriptor, None if it is no connection. The descriptor stays as it is."""
+    try:  # any address fits AF_INET6
+        connection = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=descriptor)
+    except OSError:
+        return None
+    try:
+        address, port, *_ = connection.getpeername()
+        return ip_address(str(address).partition("%")[0]), int(port)
+    except (OSError, ValueError):
+        return None
+    finally:
+        connection.detach()
+
+
+def _reset_socket(copy: int, clients: Collection[_Client]) -> None:
+    """Reset the connection of a copied descriptor, and close the copy.
+
+    The number may have become that of a file since it was looked at. Closing a copy of a file of SQLite would release
+    this process's locks on it (fcntl(2)), and another process could remove the write-ahead log: so it stays open.
+    """
+    if not stat.S_ISSOCK(os.fstat(copy).st_mode):
+        return
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=copy) as connection:
+        if _client_of(copy) in clients:
+            with contextlib.suppress(OSError):  # the client has closed it
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_UNSENT)
                 connection.shutdown(socket.SHUT_RDWR)

@@ -236,17 +236,18 @@ class Reader:
     async def _collect(self, feed: Feed, *, after: int, through: int, bounds: PageBounds) -> Scan:
         """Collect visible entries in order, up to the size and the bytes of a page or the budget of a request.
 
-        The next scan excludes all entries with the same resource or party as an entry that a decision has hidden, so a
-        few decisions hide any number of entries. The page ends before an entry without a decision. If that is the first
-        entry, the request fails.
+        The next scan excludes the resource or party of each entry that a decision has hidden: a few decisions hide many
+        entries. The page ends before an entry without a decision. If that is the first entry, the request fails.
         """
         size = limit = bounds.size
         collected = Scan(entries=EntryList(), examined=after, log_start=after, positions=b"")
         deadline = time.monotonic() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
+            left = _bytes_left(feed, collected.entries, bounds=bounds)
+            if collected.entries and left <= len(b"[]"):
+                break
             scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
             if scan is None:
-                left = _bytes_left(feed, collected.entries, bounds=bounds)
                 scan = await self._scan_store(feed, collected.examined, through=through, limit=limit, bytes_max=left)
             visible = scan
             if isinstance(feed.visibility, ByDecision):

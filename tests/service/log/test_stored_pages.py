@@ -12,7 +12,7 @@ from eventfeed.domain.cloudevents import STORED_BYTES_MAX
 from eventfeed.domain.cursor import BareSequence, cursor_at
 from eventfeed.domain.decision import Question, question_of
 from eventfeed.domain.event import Entry
-from eventfeed.domain.feed import ByDecision, Feed, PageBounds
+from eventfeed.domain.feed import ByDecision, Feed, PageBounds, app_feed
 from eventfeed.domain.page_entries import join_array
 from eventfeed.domain.ports import EventLog
 from eventfeed.log.memory.tail import Tail
@@ -20,8 +20,9 @@ from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
 from eventfeed.log.sqlite import scans as sqlite
 from eventfeed.telemetry.telemetry import Telemetry
+from tests.support.conditions import conditions
 from tests.support.engines import ManualClock, StubDecisionPoint
-from tests.support.events import page_rows
+from tests.support.events import TTD, entry, event, page_rows
 from tests.support.populations import SUBJECTS, filtered_feeds, populations
 
 SECOND = 1_000_000
@@ -154,3 +155,21 @@ async def test_page_of_any_feed_equals_that_of_a_plain_list(
     assert page.more == (position < case.through)
     assert not expected or join_array(each.json for each in expected) == page.entries.json_array()
     assert position == start or cursor_at(entries[position - start - 1], log=page.cursor.log) == page.cursor
+
+
+async def test_page_with_one_event_of_more_than_its_bytes_ends(log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if so many events follow that do not match that one scan does not reach the next match."""
+    monkeypatch.setattr(sqlite, "EXAMINE_ENTRIES_MAX", 10)
+    start = (await log.head()).end_offset
+    types = ["a.first", *["b.other"] * 30, "a.last"]
+    batch = [
+        entry(start + number, of=event(type_=type_, size=70_000 if number == 1 else 500))
+        for number, type_ in enumerate(types, start=1)
+    ]
+    reader = await append(log, batch, in_memory=False)
+    feed = app_feed(TTD).where(*conditions(type_patterns=["a.*"]))
+    page = await reader.read(feed, after=BareSequence(position=start), bounds=PageBounds(size=16, bytes_max=64 * 1024))
+
+    assert page_rows(batch[:1]) == page_rows(page.entries)
+    assert page.more
+    assert start < page.cursor.position < start + len(batch)

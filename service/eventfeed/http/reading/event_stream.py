@@ -5,6 +5,7 @@ examined and no data. If the service ends the stream, its last message has the t
 """
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from litestar import Response
@@ -111,23 +112,23 @@ class _Stream:
     async def _send_next(self) -> bool:
         """Send the events of the next page. Return True if another page follows at once."""
         page, messages, events = self._next.pop()  # a slow client holds the events in one form only
-        await self._services.admit(self._request, page)
         cursor, has_more = page.cursor, page.more
-        del page
-        if len(messages) <= PART_BYTES:
-            if messages:
-                await self._sender.send(messages)
-        else:
-            with self._services.limits.memory(self._request.reader, len(messages)):
-                for part in parts_of(messages):
-                    if not self._is_over:
-                        await self._sender.send(part)
+        with self._memory(len(messages)):  # a page that is recorded is sent
+            await self._services.admit(self._request, page)
+            del page
+            for part in parts_of(messages):
+                if not self._is_over:
+                    await self._sender.send(part)
         self._cursor = cursor
         if not has_more:
             self._bounds = self._first_bounds
         elif events:
             self._bounds = stream_bounds(self._request.parameters, events=events)
         return has_more
+
+    def _memory(self, size: int) -> AbstractContextManager[None]:
+        """Hold the bytes of a page that is sent in several parts. Raises `Unavailable` without memory for them."""
+        return nullcontext() if size <= PART_BYTES else self._services.limits.memory(self._request.reader, size)
 
     async def _wait(self) -> bool:
         """Wait for an entry of the feed until the next heartbeat. Return False if there can be none."""

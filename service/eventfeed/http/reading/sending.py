@@ -46,18 +46,28 @@ class PartSender:
         """True once the client did not take a part in time."""
         return self._resetting is not None
 
-    async def send(self, part: bytes) -> None:
+    async def send(self, part: bytes, *, more: bool = True) -> None:
         """Send a part: return when the server has a place for the next one, or the connection is gone."""
-        self._timer.start(asyncio.get_running_loop().time() + SEND_SECONDS_MAX, self._cut)
-        await self._send({"type": "http.response.body", "body": part, "more_body": True})
-        self._timer.stop()
+        self._start_timer()
+        try:
+            await self._send({"type": "http.response.body", "body": part, "more_body": more})
+        finally:
+            self._timer.stop()
+            if self._resetting is not None:
+                self._resetting.cancel()
 
     async def end(self) -> None:
         """Send the end of the body."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self.send(b"", more=False)
+
+    def _start_timer(self) -> None:
+        self._timer.start(asyncio.get_running_loop().time() + SEND_SECONDS_MAX, self._cut)
 
     def _cut(self) -> None:
-        self._resetting = asyncio.ensure_future(self._reset(self._scope))
+        """Reset the connection, and again after the same time if that has no effect."""
+        if self._resetting is None or self._resetting.done():
+            self._resetting = asyncio.ensure_future(self._reset(self._scope))
+        self._start_timer()
 
 
 class LargePageResponse(Response[bytes]):

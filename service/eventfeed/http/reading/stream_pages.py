@@ -1,5 +1,6 @@
 """Pages of event streams, made once for all streams that stand at the same place."""
 
+import asyncio
 import re
 from typing import NamedTuple
 
@@ -12,8 +13,9 @@ from eventfeed.single_flight import SingleFlight
 PAGE_BYTES_MAX = 64 * 1024
 # Events of the first page, and of one after a wait. Their length decides how many the next one reads.
 FIRST_PAGE_EVENTS = 16
-# Pages that are kept until the log goes on.
+# Pages that are kept until the log goes on, but no longer than this (s): entries expire, and logs get another name.
 PAGES_MAX = 16
+KEEP_SECONDS = 1.0
 
 _LINES = re.compile(rb"\r\n|\r|\n")
 
@@ -45,11 +47,11 @@ def stream_page(request: FeedRequest, page: Page) -> StreamPage:
 
 
 class StreamPages:
-    """Reads pages of streams. Streams of a feed that everybody sees alike share each page until the log goes on."""
+    """Reads pages of streams. Streams of a feed that everybody sees alike share each page for a moment."""
 
     def __init__(self, services: ReadingServices) -> None:
         self.services = services
-        self._end = 0
+        self._end, self._keep_until = 0, 0.0
         self._pages: dict[object, StreamPage] = {}
         self._reads = SingleFlight[StreamPage]()
 
@@ -64,9 +66,9 @@ class StreamPages:
 
         if not isinstance(request.feed.visibility, ByScope):
             return await make()
-        end = self.services.page_reader.end_offset
-        if self._end != end:
-            self._end, self._pages = end, {}
+        end, now = self.services.page_reader.end_offset, asyncio.get_running_loop().time()
+        if self._end != end or now >= self._keep_until:
+            self._end, self._keep_until, self._pages = end, now + KEEP_SECONDS, {}
         key = request.feed, request.serialise, cursor, bounds
         page = self._pages.get(key) or await self._reads.run(make, key=key)
         if is_shared:

@@ -100,7 +100,7 @@ class _PageParts:
         """Read parts up to the limit, these bytes, or the last row."""
         left, is_last = bytes_max - len(b"[]"), False
         while not is_last:
-            count = min(self._missing, left // STORED_BYTES_MAX)
+            count = max(0, min(self._missing, left // STORED_BYTES_MAX))
             is_last = count == 0
             if is_last:
                 count = self._count_fitting(left)

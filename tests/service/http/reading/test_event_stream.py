@@ -17,7 +17,7 @@ from eventfeed.domain.page_entries import PageEntry
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
-from eventfeed.http.reading import sending
+from eventfeed.http.reading import sending, stream_pages
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
@@ -317,8 +317,31 @@ async def test_stream_that_is_behind_fills_its_pages_with_bytes(streams: Streams
     assert 100 < len(second.entries) < PAGE_BYTES_MAX / length < 1.5 * len(second.entries)
 
 
-async def test_streams_at_one_place_share_their_messages(streams: Streams) -> None:
+@pytest.mark.parametrize(("seconds", "times"), [(3_600.0, 1), (0.0, 2)])
+async def test_page_is_kept_for_a_moment(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, seconds: float, times: int
+) -> None:
+    """In a quiet log too: its entries expire, and it may get another name."""
+    monkeypatch.setattr(stream_pages, "KEEP_SECONDS", seconds)
+    serialised = list[int]()
+
+    def serialise(entry: PageEntry) -> bytes:
+        serialised.append(entry.sequence)
+        return entry.json
+
+    await streams.publish()
+    parameters = parameters_with(size=50, until=None)
+    request = FeedRequest(http_request(), app_feed(TTD), parameters, AnonymousReader("someone"), None, serialise)
+    cursor = await streams.services.page_reader.cursor_at(0, log=streams.tail.head.log)
+    pages = [await streams.pages.read(request, cursor, bounds=stream_bounds(parameters)) for _ in range(2)]
+
+    assert [1] * times == serialised
+    assert [1, 1] == [each.messages.count(b"data: ") for each in pages]
+
+
+async def test_streams_at_one_place_share_their_messages(streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event is made into a message once. Each reader has its own right, audit entry and measurement."""
+    monkeypatch.setattr(stream_pages, "KEEP_SECONDS", 3_600.0)
     serialised = list[int]()
 
     def serialise(entry: PageEntry) -> bytes:

@@ -114,3 +114,32 @@ async def test_client_that_takes_no_part_loses_its_page(monkeypatch: pytest.Monk
     await asyncio.wait_for(send_page(memory, client), 120)
 
     assert (3, len(BODY), 0) == (len(client.messages), client.used_at_reset, memory.used)
+
+
+async def test_reset_without_effect_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over the files may fail, and the client still takes nothing."""
+    monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.01)
+    memory, resets = RecordedMemory(), list[int]()
+    client = Client(memory, messages_max=3)
+    effective = client.reset
+
+    async def reset(scope: Any) -> None:
+        resets.append(memory.used)
+        if len(resets) == 3:
+            await effective(scope)
+
+    monkeypatch.setattr(client, "reset", reset)
+    await asyncio.wait_for(send_page(memory, client), 120)
+
+    assert [len(BODY)] * 3 == resets[:3]
+    assert 0 == memory.used
+
+
+async def test_client_that_does_not_take_the_end_loses_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a body waits like any other part."""
+    monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.05)
+    memory = RecordedMemory()
+    client = Client(memory, messages_max=1 + -(-len(BODY) // PART_BYTES))
+    await asyncio.wait_for(send_page(memory, client), 120)
+
+    assert (BODY, len(BODY), 0) == (client.body, client.used_at_reset, memory.used)

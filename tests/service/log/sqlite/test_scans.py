@@ -98,3 +98,12 @@ async def test_scan_stops_at_the_bytes_although_its_next_match_is_far_away(log: 
     scan = await log.scan(FEED, after=0, through=90, limit=10, bytes_max=1_600)
 
     assert (page_rows(batch[:2]), 2, True) == (page_rows(scan.entries), scan.examined, scan.is_full)
+
+
+@pytest.mark.parametrize("bytes_max", [1, 0, -1, -70_000])
+async def test_scan_without_bytes_left_ends_with_one_event(log: SqliteLog, bytes_max: int) -> None:
+    """A page may have an event that is longer than its bytes, so nothing is left for the next scan."""
+    await log.append(entries(1, 100), after=0)
+    scan = await log.scan(FEED, after=0, through=100, limit=50, bytes_max=bytes_max)
+
+    assert (1, 1, True) == (len(scan.entries), scan.examined, scan.is_full)
