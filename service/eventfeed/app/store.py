@@ -62,7 +62,7 @@ class Store:
     ) -> None:
         clock = self.clock = MachineClock(time.time_ns)
         # Cosmos DB has a clock of its own.
-        self._reference = None if settings.cosmos else ClockReference(settings.clock_path, clock)
+        self._reference = None if settings.cosmos else _clock_reference(settings, clock)
         if settings.cosmos is None:
             engines = _sqlite_engines(settings, for_import=for_import)
         else:
@@ -174,9 +174,13 @@ def hold_clock(settings: Settings) -> Iterator[None]:
     if settings.cosmos is not None:
         yield
         return
-    with contextlib.closing(ClockReference(settings.clock_path, MachineClock(time.time_ns))) as reference:
+    with contextlib.closing(_clock_reference(settings, MachineClock(time.time_ns))) as reference:
         reference.hold()
         yield
+
+
+def _clock_reference(settings: Settings, clock: MachineClock) -> ClockReference:
+    return ClockReference(settings.clock_path, clock, store=settings.sqlite_path)
 
 
 def require_no_lost_log(settings: Settings) -> None:

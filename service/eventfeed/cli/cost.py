@@ -175,7 +175,7 @@ _ROWS = (
     Row(
         "physical partitions",
         lambda price: price.estimate.log.partitions,
-        "storage of the commits / storage of a physical partition, or --partitions",
+        "the fewest that hold the commits of the linger time that so many have, or --partitions",
     ),
     _verb("append", "commits x attempts x (write of the document + index terms); partition of the newest segment"),
     _verb("find", "commits x attempts x physical partitions x query"),

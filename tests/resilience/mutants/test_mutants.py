@@ -83,8 +83,8 @@ MUTANTS = {
     ),
     "a lock kept after the wait for it has ended": Mutant(
         "log/sqlite/writer_lock.py",
-        "self._is_waiting, self._is_mine = False, self._is_wanted",
-        "self._is_waiting, self._is_mine = False, True",
+        "                if not self._is_wanted:\n",
+        "                if False:\n",
         "tests/service/log/sqlite/test_writer_lock.py",
     ),
     "appended to a log that ends before the tail": Mutant(

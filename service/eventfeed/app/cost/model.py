@@ -107,7 +107,7 @@ def estimate(load: Load) -> Estimate:
     """Return the price of a load."""
     commits = commits_of(load)
     storage_gb = _storage_gb(load, commits)
-    partitions = load.partitions or math.ceil(storage_gb / azure.PARTITION_GB.value)
+    partitions = partitions_of(load)
     owners = _owners(load, commits)
     newest = _units_of_newest(load, commits)
     spread = _units_of_all(load, commits, partitions=partitions)
@@ -147,15 +147,22 @@ def commits_of(load: Load) -> Commits:
 
 
 def linger_of(load: Load) -> float:
-    """Return the time for which a busy process gathers events (s): in proportion to the charge of a lookup.
+    """Return the time for which a busy process gathers events (s): in proportion to the charge of a lookup."""
+    return _linger(partitions_of(load))
 
-    The longer it is, the larger the commits are, and the fewer partitions they take. Without `partitions` it is that
-    of the fewest partitions that then hold the commits.
+
+def partitions_of(load: Load) -> int:
+    """Return the physical partitions of the commits.
+
+    The more they are, the longer a busy process gathers events, and the fewer partitions its commits take. Without
+    `partitions` it is the smallest number that holds the commits of its own linger time.
     """
-    partitions = load.partitions or _partitions(load, linger=workload.LINGER_SECONDS.value)
-    while load.partitions is None and _partitions(load, linger=_linger(partitions)) > partitions:
+    if load.partitions is not None:
+        return load.partitions
+    partitions = _partitions(load, linger=workload.LINGER_SECONDS.value)
+    while _partitions(load, linger=_linger(partitions)) > partitions:
         partitions += 1
-    return _linger(partitions)
+    return partitions
 
 
 def _linger(partitions: int) -> float:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.log.clock import CLOCK_SKEW_MAX, MachineClock
+from eventfeed.log.sqlite.files import open_beside
 
 # Small steps, as time services make them, do not add up: the reference takes them over once in this time.
 RENEW_TIME = 3_600 * CLOCK_SECOND
@@ -34,10 +35,12 @@ class ClockReference:
 
     A process that uses the clock opens it, and refreshes it once a minute. A process that only starts such processes
     holds it, so that they find it after a crash; one that only looks adopts it.
+
+    `store` is the database. Its owner also gets the file that root creates.
     """
 
-    def __init__(self, path: Path, clock: MachineClock) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: Path, clock: MachineClock, *, store: Path | None = None) -> None:
+        self._path, self._clock, self._store = path, clock, store
         self._file = -1
         self._opened = 0
 
@@ -92,7 +95,7 @@ class ClockReference:
             os.close(self._file)
 
     def _open_file(self) -> None:
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = open_beside(self._path, store=self._store)
 
     def _is_alone(self) -> bool:
         """Lock the file if no process holds it, and remove the reference of earlier processes."""

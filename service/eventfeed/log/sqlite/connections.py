@@ -8,6 +8,7 @@ import errno
 import functools
 import os
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -22,7 +23,7 @@ from eventfeed.settings import SettingsError
 
 # The first SQLite without the WAL-reset defect of 3.7.0 to 3.51.2: a commit during a checkpoint could be lost.
 LIBRARY_MIN = "3.51.3"
-# Time that a process waits for another one's commit, and for that of another program (ms).
+# Time that a process waits for another one's commit and for that of another program, together (ms).
 BUSY_MILLISECONDS = 5_000
 # A connection's own cache. The operating system's holds the rest: a larger one makes no page faster.
 CACHE_KIB = 256
@@ -50,7 +51,7 @@ class StoreConnection(apsw.Connection):
 
     def __init__(self, files: StoreFiles, *, writes: bool, cache_kib: int) -> None:
         self.files = files
-        self.lock = WriterLock(files.path.with_suffix(".lock"))
+        self.lock = WriterLock(files.path.with_suffix(".lock"), store=files.path)
         # The time (ns) of the last write to the database file when this connection last examined it.
         self.written = 0
         files.require_in_place()
@@ -147,10 +148,13 @@ def translate_error(failure: apsw.Error, system_errno: int = 0) -> Unavailable:
 @contextmanager
 def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
     """Run the block on one snapshot; with `writes` as the only writer of this file, durable in it at the end."""
+    began = time.monotonic()
     with db.lock.hold(seconds=BUSY_MILLISECONDS / 1_000) if writes else nullcontext():
         if writes:
             db.require_in_place()
-        db.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            _begin_to_write(db, began)
+        else:
+            db.execute("BEGIN")
         try:
             yield
         except BaseException:
@@ -166,6 +170,16 @@ def transaction(db: StoreConnection, *, writes: bool) -> Iterator[None]:
             raise OutcomeUnknown(f"The store did not confirm the commit. {reason}") from failure
     if writes:
         db.require_in_place()
+
+
+def _begin_to_write(db: StoreConnection, began: float) -> None:
+    """Wait for other programs, but together with the wait for other processes no longer than for one of them."""
+    waited = int(1_000 * (time.monotonic() - began))
+    db.set_busy_timeout(max(0, BUSY_MILLISECONDS - waited))
+    try:
+        db.execute("BEGIN IMMEDIATE")
+    finally:
+        db.set_busy_timeout(BUSY_MILLISECONDS)
 
 
 def _roll_back(db: StoreConnection) -> None:

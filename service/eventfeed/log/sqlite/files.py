@@ -20,6 +20,20 @@ _FRAME_HEADER_BYTES = 24
 _FILE_MODE, _FOLDER_MODE = 0o600, 0o700
 
 
+def open_beside(path: Path, *, store: Path | None) -> int:
+    """Open a file that the processes of a store share, and create it if it is missing.
+
+    If root opens it, it belongs to the owner of the store's file, as SQLite does it for the write-ahead log.
+    """
+    # A link could lead root to any file.
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _FILE_MODE)
+    if store is not None and os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            owner = store.stat()
+            os.fchown(file, owner.st_uid, owner.st_gid)
+    return file
+
+
 class StoreFiles:
     """A database file, its write-ahead log and its shared memory, by device and inode once `remember` was called."""
 

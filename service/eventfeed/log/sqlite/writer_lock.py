@@ -15,60 +15,63 @@ from pathlib import Path
 import apsw
 
 from eventfeed.domain.errors import StoreUnusable
+from eventfeed.log.sqlite.files import open_beside
 
 
 class WriterLock:
     """The lock of one connection. A reader needs none.
 
     `flock` has no timeout, so a thread of its own waits in it. If the lock comes too late, the thread releases it.
+    `store` is the database. Its owner also gets the file that root creates.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._file = path, -1
+    def __init__(self, path: Path, *, store: Path | None = None) -> None:
+        self._path, self._store, self._file = path, store, -1
         self._request = threading.Semaphore(0)
+        # Thread and writer share one open file, and so one lock: they change it, and these states, one at a time.
         self._change = threading.Condition()
-        self._has_thread = self._is_waiting = self._is_wanted = self._is_mine = False
+        self._has_thread = self._is_waiting = self._is_wanted = False
+        self._failure: Exception | None = None
         self._is_held = False
 
     @contextlib.contextmanager
     def hold(self, *, seconds: float | None) -> Iterator[None]:
         """Hold the lock while the block runs, unless a block around it does so already.
 
-        Raises `apsw.BusyError` if another process has it for so long. None: waits as long as it takes.
+        Raises `apsw.BusyError` if another process has it for so long, and `StoreUnusable` if the file cannot be locked.
+        None: waits as long as it takes.
         """
         if self._is_held:
             yield
             return
-        if self._file < 0:
-            self._open()
-        if self._is_waiting or not self._try():
-            self._wait(seconds)
+        with self._change:
+            if self._is_waiting or not self._try():
+                self._wait(seconds)
         self._is_held = True
         try:
             yield
         finally:
             self._is_held = False
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._unlock()
 
     def close(self) -> None:
-        """Close the file. A thread that still waits ends with the process."""
+        """Close the file, and so release the lock. A thread that still waits ends with the process."""
         file, self._file = self._file, -1
         with contextlib.suppress(OSError):
             os.close(file)
 
-    def _open(self) -> None:
-        try:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as failure:
-            raise StoreUnusable(
-                f"The store's file {self._path.name} cannot be opened: {failure.strerror}."
-            ) from failure
-
     def _try(self) -> bool:
+        try:
+            if self._file < 0:
+                self._file = open_beside(self._path, store=self._store)
+        except OSError as failure:
+            raise self._unusable("opened", failure) from failure
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as failure:
+            raise self._unusable("locked", failure) from failure
         return True
 
     def _wait(self, seconds: float | None) -> None:
@@ -76,25 +79,37 @@ class WriterLock:
         if not self._has_thread:
             threading.Thread(target=self._run, name="writer lock", daemon=True).start()
             self._has_thread = True
-        with self._change:
-            self._is_wanted = True
-            if not self._is_waiting:
-                self._is_waiting = True
-                self._request.release()
-            is_mine = self._change.wait_for(lambda: self._is_mine, seconds)
-            self._is_wanted = self._is_mine = False
-        if not is_mine:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._request.release()
+        self._is_wanted = True
+        has_ended = self._change.wait_for(lambda: not self._is_waiting, seconds)
+        self._is_wanted = False
+        if not has_ended:
             raise apsw.BusyError("another process writes to the store")
+        if self._failure is not None:
+            raise self._unusable("locked", self._failure) from self._failure
 
     def _run(self) -> None:
         while True:
             self._request.acquire()
-            with contextlib.suppress(OSError):  # the file was closed
+            failure = None
+            try:
                 fcntl.flock(self._file, fcntl.LOCK_EX)
+            except (OSError, ValueError) as reason:  # `ValueError`: the file was closed
+                failure = reason
             with self._change:
-                self._is_waiting, self._is_mine = False, self._is_wanted
-                if self._is_mine:
-                    self._change.notify()
-                else:
-                    with contextlib.suppress(OSError):
-                        fcntl.flock(self._file, fcntl.LOCK_UN)
+                if not self._is_wanted:
+                    self._unlock()
+                self._failure, self._is_waiting = failure, False
+                self._change.notify()
+
+    def _unlock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        except (OSError, ValueError):
+            self.close()
+
+    def _unusable(self, action: str, failure: Exception) -> StoreUnusable:
+        reason = failure.strerror if isinstance(failure, OSError) else failure
+        return StoreUnusable(f"The store's file {self._path.name} cannot be {action}: {reason}.")

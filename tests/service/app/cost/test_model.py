@@ -111,6 +111,17 @@ def test_parts_of_an_estimate_agree() -> None:
     )
 
 
+def test_partitions_hold_the_commits_of_their_own_linger_time() -> None:
+    """Commits of this load in 9 partitions need 8, but commits in 8 gather for less time, and need 9."""
+    load = Load(events_a_second=50, event_bytes=1_000, retention_days=90, processes=1)
+    price = estimate(load)
+    fewer = estimate(load._replace(partitions=8))
+
+    assert 9 == price.log.partitions
+    assert fewer.log.storage_gb > 8 * 50 > price.log.storage_gb
+    assert price.log == estimate(load._replace(partitions=9)).log
+
+
 @pytest.mark.parametrize("events_a_second", [1, 10, 100, 1_000])
 def test_owners_get_enough_of_the_throughput_that_is_deployed(events_a_second: float) -> None:
     """The deployment names the throughput of the commits; the owners get a share, in whole steps."""

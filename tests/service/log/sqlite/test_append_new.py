@@ -11,6 +11,7 @@ import pytest
 
 from eventfeed.domain.errors import EventConflict, LogDamaged, OutcomeUnknown, StoreUnusable
 from eventfeed.domain.event import Identity
+from eventfeed.log.sqlite import connections
 from eventfeed.log.sqlite import log as module
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.layout import read_number
@@ -109,10 +110,12 @@ async def test_append_of_new_events_to_a_full_disk_writes_nothing(log: SqliteLog
     assert [(1, new)] == [(each.sequence, each.event) for each in await all_entries(log)]
 
 
-async def test_append_of_new_events_to_a_locked_file_writes_nothing(log: SqliteLog, path: Path) -> None:
+async def test_append_of_new_events_to_a_locked_file_writes_nothing(
+    log: SqliteLog, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another program holds SQLite's lock for too long: no plan is made, and the publish can be repeated."""
     tail, new = await log.head(), event()
-    await log._writer.bind(read_number)("PRAGMA busy_timeout = 20")
+    monkeypatch.setattr(connections, "BUSY_MILLISECONDS", 20)
     with other_process(path) as db:
         db.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnusable, match="locked"):
@@ -122,11 +125,13 @@ async def test_append_of_new_events_to_a_locked_file_writes_nothing(log: SqliteL
     assert [] == list(await all_entries(log))
 
 
-async def test_repeat_needs_no_right_to_write(log: SqliteLog, path: Path, clock: ManualClock) -> None:
+async def test_repeat_needs_no_right_to_write(
+    log: SqliteLog, path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """During another program's lock a repeat gets its receipt, and an event that is new gets none."""
     async with running_appender(log, clock=clock) as (appender, _):
         await appender.publish(submission(same := event()))
-        await log._writer.bind(read_number)("PRAGMA busy_timeout = 20")
+        monkeypatch.setattr(connections, "BUSY_MILLISECONDS", 20)
         with other_process(path) as db:
             db.execute("BEGIN EXCLUSIVE")
             (receipt,) = await appender.publish(submission(same))

@@ -9,10 +9,11 @@ import apsw
 import pytest
 
 from eventfeed.domain.errors import LogDamaged, StoreUnusable
-from eventfeed.log.sqlite.files import StoreFiles
+from eventfeed.log.sqlite.clock_reference import ClockReference
+from eventfeed.log.sqlite.files import StoreFiles, open_beside
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.records.sqlite import SqliteRecords
-from tests.support.engines import new_name, open_sqlite_log
+from tests.support.engines import ManualClock, new_name, open_sqlite_log
 from tests.support.events import all_entries, entries, entry
 
 SUFFIXES = ("", "-wal", "-shm")
@@ -110,3 +111,53 @@ def test_write_ahead_log_without_its_file_is_damage(tmp_path: Path, content: byt
     with pytest.raises(LogDamaged, match=r"log\.db-wal"):
         StoreFiles(tmp_path / "log.db").create()
     assert b"entries" == (tmp_path / "log.db-wal").read_bytes()
+
+
+@pytest.fixture
+def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, int]]:
+    """The owners that files get, by name, in a process that has root's user number."""
+    changes: dict[str, tuple[int, int]] = {}
+
+    def change(file: int, user: int, group: int) -> None:
+        changes[os.readlink(f"/proc/self/fd/{file}")] = user, group  # noqa: PTH115
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", change)
+    return changes
+
+
+async def test_files_that_root_makes_belong_to_the_owner_of_the_store(
+    tmp_path: Path, owners: dict[str, tuple[int, int]]
+) -> None:
+    """The service's user can lock them after a command of root, also if root has made them before."""
+    path = tmp_path / "log.db"
+    async with open_sqlite_log(path) as log:
+        await log.append([entry(1)], after=0)
+    with closing(ClockReference(tmp_path / "log.clock", ManualClock(), store=path)) as reference:
+        reference.open(newest=0)
+    owner = path.stat().st_uid, path.stat().st_gid
+
+    assert {str(tmp_path / "log.lock"): owner, str(tmp_path / "log.clock"): owner} == owners
+
+
+def test_link_in_the_place_of_a_shared_file_is_not_followed(tmp_path: Path, owners: dict[str, tuple[int, int]]) -> None:
+    """Root would give away the file that it names."""
+    target, store = tmp_path / "other", tmp_path / "log.db"
+    target.touch()
+    store.touch()
+    (tmp_path / "log.lock").symlink_to(target)
+    with pytest.raises(OSError, match="symbolic links"):
+        open_beside(tmp_path / "log.lock", store=store)
+
+    assert {} == owners
+
+
+def test_shared_file_of_another_user_keeps_its_owner(
+    tmp_path: Path, owners: dict[str, tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only root may change owners."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    (tmp_path / "log.db").touch()
+    os.close(open_beside(tmp_path / "log.lock", store=tmp_path / "log.db"))
+
+    assert {} == owners

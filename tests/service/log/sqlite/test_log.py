@@ -24,6 +24,7 @@ from eventfeed.domain.feed import (
     resource_feed,
     unit_feed,
 )
+from eventfeed.log.sqlite import connections
 from eventfeed.log.sqlite import log as sqlite
 from eventfeed.log.sqlite.connections import StoreConnection, translate_error
 from eventfeed.log.sqlite.files import StoreFiles
@@ -271,9 +272,11 @@ async def test_file_of_a_newer_layout_does_not_open(tmp_path: Path) -> None:
             pass
 
 
-async def test_append_to_a_locked_file_is_unavailable(log: SqliteLog, tmp_path: Path) -> None:
+async def test_append_to_a_locked_file_is_unavailable(
+    log: SqliteLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another process holds the lock for too long: nothing is written, and the append can be repeated."""
-    await log._writer.bind(read_number)("PRAGMA busy_timeout = 20")
+    monkeypatch.setattr(connections, "BUSY_MILLISECONDS", 20)
     other_process = apsw.Connection(str(tmp_path / "log.db"))
     other_process.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable) as error:

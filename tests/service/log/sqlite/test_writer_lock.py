@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
+import itertools
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -19,6 +23,7 @@ from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import app_feed
 from eventfeed.domain.ports import Head, Lookup
 from eventfeed.log.sqlite import connections
+from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.writer_lock import WriterLock
 from tests.support.engines import open_sqlite_log
@@ -184,3 +189,128 @@ async def test_lock_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
     with pytest.raises(StoreUnusable, match=r"log\.lock cannot be opened: Is a directory"):
         async with open_sqlite_log(tmp_path / "log.db"):
             pass
+
+
+class FailingFlock:
+    """`flock`, whose calls with these operations fail."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._flock, self.failures = fcntl.flock, dict[int, OSError]()
+        monkeypatch.setattr(fcntl, "flock", self)
+
+    def __call__(self, file: int, operation: int) -> None:
+        """Lock or unlock a file, unless the operation is to fail."""
+        if operation in self.failures:
+            raise self.failures[operation]
+        self._flock(file, operation)
+
+
+NO_LOCKS = OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+async def test_file_that_cannot_be_locked_is_named(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publish gets 503 with the reason, and the next one its receipt."""
+    flock, tail, new = FailingFlock(monkeypatch), await log.head(), event()
+    flock.failures[fcntl.LOCK_EX | fcntl.LOCK_NB] = NO_LOCKS
+    with pytest.raises(StoreUnusable, match=r"log\.lock cannot be locked: No locks available"):
+        await log.append_new([new], tail=tail, plan=new_entries(new))
+    flock.failures.clear()
+    await log.append_new([new], tail=tail, plan=new_entries(new))
+
+    assert 1 == len(await all_entries(log))
+
+
+def test_wait_that_fails_does_not_count_as_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block does not run, and the failure does not outlast the wait."""
+    flock, path = FailingFlock(monkeypatch), tmp_path / "log.lock"
+    lock, runs = WriterLock(path), 0
+    flock.failures[fcntl.LOCK_EX] = NO_LOCKS
+    with holding_process(path):
+        for _ in range(2):
+            with pytest.raises(StoreUnusable, match="cannot be locked: No locks available"), lock.hold(seconds=60):
+                runs += 1
+    flock.failures.clear()
+    with lock.hold(seconds=60):
+        runs += 1
+
+    assert 1 == runs
+    lock.close()
+
+
+def test_lock_is_not_taken_while_the_thread_releases_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both use one open file: the thread would release the lock of the block that runs."""
+    path, is_releasing, may_release = tmp_path / "log.lock", threading.Event(), threading.Event()
+    lock, flock = WriterLock(path), fcntl.flock
+
+    def slow_flock(file: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN and threading.current_thread().name == "writer lock":
+            is_releasing.set()
+            may_release.wait(60)
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", slow_flock)
+    with holding_process(path), pytest.raises(apsw.BusyError), lock.hold(seconds=0.02):
+        pass
+    assert is_releasing.wait(60)
+    threading.Timer(0.05, may_release.set).start()
+    with lock.hold(seconds=60):
+        may_release.set()
+        with lock._change:  # the thread has ended its part
+            is_held = not is_free(path)
+
+    assert is_held
+    lock.close()
+
+
+def test_lock_that_comes_after_the_end_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is closed while the thread waits. The lock ends with it."""
+    path, errors = tmp_path / "log.lock", list[object]()
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    lock = WriterLock(path)
+    with holding_process(path):
+        with pytest.raises(apsw.BusyError), lock.hold(seconds=0.02):
+            pass
+        lock.close()
+    wait_until(lambda: not lock._is_waiting or bool(errors))
+
+    assert [] == errors
+    assert is_free(path)
+
+
+def test_unlock_that_fails_closes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The block is done, and must not fail afterwards. The next one opens the file again."""
+    flock, path = FailingFlock(monkeypatch), tmp_path / "log.lock"
+    lock = WriterLock(path)
+    flock.failures[fcntl.LOCK_UN] = NO_LOCKS
+    with lock.hold(seconds=60):
+        pass
+    flock.failures.clear()
+    was_free = is_free(path)
+    with lock.hold(seconds=60):
+        is_held = not is_free(path)
+
+    assert (True, True) == (was_free, is_held)
+    lock.close()
+
+
+@pytest.mark.parametrize(("waited", "rest"), [(0.0, 5_000), (3.2, 1_800), (5.1, 0)])
+async def test_waits_for_processes_and_programs_share_one_limit(
+    log: SqliteLog, monkeypatch: pytest.MonkeyPatch, waited: float, rest: int
+) -> None:
+    """SQLite waits for as long as the wait for the lock file has left; afterwards its limit is as before."""
+    timeouts, times = list[int](), itertools.chain([100.0], itertools.repeat(100.0 + waited))
+
+    class RecordingConnection(connections.StoreConnection):
+        def set_busy_timeout(self, milliseconds: int) -> None:
+            timeouts.append(milliseconds)
+            super().set_busy_timeout(milliseconds)
+
+    files = StoreFiles(log._files.path)
+    with closing(RecordingConnection(files, writes=True, cache_kib=256)) as db, monkeypatch.context() as manual:
+        timeouts.clear()
+        manual.setattr(connections, "time", SimpleNamespace(monotonic=lambda: next(times)))
+        with connections.transaction(db, writes=True):
+            pass
+        db.lock.close()
+
+    assert [rest, connections.BUSY_MILLISECONDS] == timeouts
