@@ -67,7 +67,7 @@ async def store_findings(settings: Settings) -> list[Finding]:
         return [Finding("store", f"{settings.sqlite_path} does not exist yet. The service makes it at its start.")]
     store = Store(settings, Telemetry())
     try:
-        async with store.open():
+        async with store.open_to_read():
             head = await store.log.head()
     except (Failure, SettingsError, OSError) as failure:
         return [Finding("store", str(failure), "See the troubleshooting table of docs/operating.md.")]

@@ -71,7 +71,7 @@ class Store:
             )
         self.log, self.records, self.database = engines
         self.records_usability = Usability("the store of approvals and the audit log", self.records.probe)
-        self._has_records = settings.cosmos is not None or settings.access_path.exists()
+        self.has_records = settings.cosmos is not None or settings.access_path.exists()
         self._telemetry = telemetry
         self.tail = Tail(self.log)
         keep = int(settings.retention_days * DAY)
@@ -101,13 +101,13 @@ class Store:
             yield
 
     @contextlib.asynccontextmanager
-    async def open_to_read(self) -> AsyncIterator[bool]:
-        """Keep a store open that exists, without a change to it; yield True if it has records."""
+    async def open_to_read(self) -> AsyncIterator[None]:
+        """Keep a store open that exists, without a change to it. Its records are open if it has any."""
         async with self._open_database():
             await self.log.open_to_read()
-            if self._has_records:
+            if self.has_records:
                 await self.records.open()
-            yield self._has_records
+            yield
 
     @contextlib.asynccontextmanager
     async def _open_database(self) -> AsyncIterator[None]:

@@ -25,6 +25,8 @@ def audit(organisation: str | None, since: int | None, until: int | None) -> Non
     selection = AuditRange(since=since or 0, until=until, organisation=organisation)
 
     async def print_entries(store: "Store") -> None:
+        if not store.has_records:
+            return
         async for entry in store.records.entries(selection):
             members: dict[str, object] = {**msgspec.to_builtins(entry), "time": format_moment(entry.time)}
             if "valid_to" in members:
@@ -33,4 +35,4 @@ def audit(organisation: str | None, since: int | None, until: int | None) -> Non
             line = msgspec.json.encode({names.get(name, name): value for name, value in members.items()}).decode()
             click.echo(escape_controls(line) if sys.stdout.isatty() else line)
 
-    run_on_store(print_entries)
+    run_on_store(print_entries, reads_only=True)

@@ -45,7 +45,7 @@ def check() -> None:
         faults = [each async for each in store.log.faults()]
         return f"The log {head.log} has {head.events_text}", faults
 
-    state, faults = run_on_store(find_faults)
+    state, faults = run_on_store(find_faults, reads_only=True)
     for fault in faults[:FAULTS_MAX]:
         click.echo(fault, err=True)
     if faults:
@@ -101,6 +101,6 @@ def _describe(settings: Settings) -> str:
         return f"the log {head.log}, which ends at sequence {head.end_offset},"
 
     try:
-        return run_on_store(read)
+        return run_on_store(read, reads_only=True)
     except (Failure, click.ClickException) as failure:
         return f"{settings.sqlite_path} ({failure})"

@@ -59,8 +59,11 @@ def moment(text: str) -> int:
     return parsed
 
 
-def run_on_store(work: Callable[["Store"], Coroutine[None, None, Result]]) -> Result:
-    """Return the result of work on the store. A command that maintains a store does not create an empty one."""
+def run_on_store(work: Callable[["Store"], Coroutine[None, None, Result]], *, reads_only: bool = False) -> Result:
+    """Return the result of work on the store. A command that maintains a store does not create an empty one.
+
+    With `reads_only` the store is left as it is, and an older layout is refused.
+    """
     settings = settings_here()
     if settings.cosmos is None and not settings.sqlite_path.exists():
         raise click.UsageError(
@@ -72,7 +75,7 @@ def run_on_store(work: Callable[["Store"], Coroutine[None, None, Result]]) -> Re
 
     async def run() -> Result:
         store = Store(settings, Telemetry())
-        async with store.open(create=True):
+        async with store.open_to_read() if reads_only else store.open(create=True):
             return await work(store)
 
     with plain_failures():

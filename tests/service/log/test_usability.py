@@ -21,6 +21,7 @@ from eventfeed.log.usability import Usability, usability_of_log
 from tests.support.engines import ManualClock, running_appender
 from tests.support.events import entries, event
 from tests.support.faulty_log import FaultyLog
+from tests.support.sqlite_store import query
 
 
 class ProbedLog(FaultyLog):
@@ -260,6 +261,14 @@ async def test_probe_changes_no_entry(log: SqliteLog, tmp_path: Path) -> None:
 
     assert before == await log.probe() == await log.head()
     assert (tmp_path / "log.db-wal").stat().st_size > written
+
+
+async def test_probe_keeps_the_number_of_the_layout(log: SqliteLog, tmp_path: Path) -> None:
+    """A later release may have upgraded the file."""
+    await log._writer.bind(lambda db: db.execute("PRAGMA user_version = 99").fetchall())()
+    await log.probe()
+
+    assert [(99,)] == list(query(tmp_path / "log.db", "PRAGMA user_version"))
 
 
 async def test_probe_finds_a_read_only_file(log: SqliteLog) -> None:

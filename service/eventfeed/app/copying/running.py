@@ -17,13 +17,13 @@ from eventfeed.telemetry.telemetry import Telemetry
 class StoreCopy:
     """A copy of a store: its log, then its records."""
 
-    def __init__(self, source: Store, target: Store, *, has_records: bool) -> None:
+    def __init__(self, source: Store, target: Store) -> None:
         self.log = LogCopy(source.log, target.log)
-        self._source, self._target, self._has_records = source, target, has_records
+        self._source, self._target = source, target
 
     async def copy_records(self) -> RecordCounts | None:
         """Copy approvals and the audit log; None if the source has none. See `copy_records`."""
-        return await copy_records(self._source.records, self._target.records) if self._has_records else None
+        return await copy_records(self._source.records, self._target.records) if self._source.has_records else None
 
 
 @contextlib.asynccontextmanager
@@ -38,8 +38,8 @@ async def open_copy(source: Settings, target: Settings) -> AsyncIterator[StoreCo
         require_log(source.sqlite_path)
     require_ready_for_import(target)
     from_store, to_store = Store(source, Telemetry()), Store(target, Telemetry(), for_import=True)
-    async with from_store.open_to_read() as has_records, to_store.open(create=True):
-        yield StoreCopy(from_store, to_store, has_records=has_records)
+    async with from_store.open_to_read(), to_store.open(create=True):
+        yield StoreCopy(from_store, to_store)
 
 
 def _address(settings: Settings) -> Cosmos | Path:

@@ -8,11 +8,12 @@ SCHEMA_VERSION = 3
 
 
 def create_log(db: StoreConnection, name: str) -> None:
-    """Create a log with this name in an empty file. Raises `StoreUnusable` for the file of another program."""
-    with transaction(db, writes=False):
-        is_own = read_number(db, "PRAGMA user_version") > 0 or not db.execute("SELECT 1 FROM sqlite_schema").fetchone()
-    if not is_own:
-        raise StoreUnusable(f"{db.files.path} is a SQLite database, but not a log of this service.")
+    """Create a log with this name in an empty file. Leave a log as it is.
+
+    Raises `StoreUnusable` for the file of another program.
+    """
+    if _has_log(db):  # which another process may be upgrading
+        return
     db.execute("PRAGMA journal_mode = WAL")
     with transaction(db, writes=True):
         if read_number(db, "PRAGMA user_version") == 0:
@@ -33,15 +34,28 @@ def open_log(db: StoreConnection, *, for_import: bool) -> None:
 
 def open_log_to_read(db: StoreConnection) -> None:
     """Require this release's layout, and change nothing in the file."""
+    if not _has_log(db):
+        raise StoreUnusable(f"{db.files.path} is empty.")
     if (version := read_number(db, "PRAGMA user_version")) != SCHEMA_VERSION:
         raise StoreUnusable(
-            f"{db.files.path} has layout {version}, and this release copies layout {SCHEMA_VERSION}. A service of this "
-            "release changes an older layout when it starts."
+            f"{db.files.path} has layout {version}, and this command reads layout {SCHEMA_VERSION} and changes none. A "
+            "service of this release upgrades an older layout when it starts; until then use the earlier release's "
+            "command."
         )
     if is_importing(db):
         raise ImportUnfinished
     if db.pragma("journal_mode") == "wal":  # other files have no `-wal` to remember
         db.files.remember()
+
+
+def _has_log(db: StoreConnection) -> bool:
+    """True unless the file is empty. Raises `StoreUnusable` for the file of another program."""
+    with transaction(db, writes=False):
+        if read_number(db, "PRAGMA user_version") > 0:
+            return True
+        if db.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise StoreUnusable(f"{db.files.path} is a SQLite database, but not a log of this service.")
+    return False
 
 
 def read_number(db: StoreConnection, sql: str, *values: object) -> int:

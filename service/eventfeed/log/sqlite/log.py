@@ -16,7 +16,7 @@ from eventfeed.log.sqlite.check import integrity_faults
 from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
 from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities
-from eventfeed.log.sqlite.layout import SCHEMA_VERSION, create_log, open_log, open_log_to_read, read_number
+from eventfeed.log.sqlite.layout import create_log, open_log, open_log_to_read, read_number
 from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
 from eventfeed.log.sqlite.scans import scan
 from eventfeed.log.sqlite.seeking import last_before
@@ -127,10 +127,10 @@ def _checked_head(db: StoreConnection) -> Head:
 
 
 def _probe(db: StoreConnection) -> Head:
-    """Write the number of the layout as it is. SQLite writes no row that has not changed."""
+    """Write the number of the layout that the file has. SQLite writes no row that has not changed."""
     with transaction(db, writes=True):
         head = _head(db)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute(f"PRAGMA user_version = {read_number(db, 'PRAGMA user_version')}")
     return head
 
 

@@ -4,12 +4,21 @@ Each step is one transaction, which also writes the number of the layout. So an 
 at the next start.
 """
 
+import contextlib
+import itertools
 import logging
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import apsw
+
 from eventfeed.domain.errors import StoreUnusable
+from eventfeed.log.clock import MachineClock
 from eventfeed.log.sqlite.backup import copy_store
+from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, read_number
 
@@ -29,23 +38,26 @@ _STEPS = {
 # The copy takes the size of the file, and the new indexes at most this part of it.
 _INDEX_PART = 4
 _MIB = 1024 * 1024
+# A process that waits longer than this (s) for the lock says so.
+SILENT_SECONDS = 1.0
 
 
 def upgrade_log(db: StoreConnection) -> None:
     """Upgrade an older layout. Other processes that start meanwhile wait for it.
 
-    Raises `StoreUnusable` if the disk has no space for the copy.
+    Raises `StoreUnusable` if a process of the store runs, or if the disk has no space for the copy.
     """
     if not _is_older(_version(db)):
         return
-    with db.lock.hold(seconds=None):
+    with _lock(db):
         version = _version(db)
         if not _is_older(version):  # another process was first
             return
         path = db.files.path
+        _require_stopped(path)
         _log.warning("%s has layout %d and is upgraded to layout %d", path, version, SCHEMA_VERSION)
-        _require_space(db)
-        _log.warning("the file as it was is kept as %s: delete it when all is well", _keep_copy(path, version))
+        _keep_copy(db, version)
+        db.execute("PRAGMA journal_mode = WAL")  # without it, other processes that start could not read meanwhile
         while version < SCHEMA_VERSION:
             with transaction(db, writes=True):
                 for statement in _STEPS[version]:
@@ -55,9 +67,33 @@ def upgrade_log(db: StoreConnection) -> None:
         _log.warning("%s is upgraded to layout %d", path, SCHEMA_VERSION)
 
 
-def copy_path(path: Path, version: int) -> Path:
-    """Return the path of the copy of a store in this layout."""
-    return path.with_suffix(f".layout-{version}.db")
+def copy_path(path: Path, version: int, number: int = 1) -> Path:
+    """Return the path of the copy of a store in this layout; of a second or later one, with its number."""
+    return path.with_suffix(f".layout-{version}.db" if number == 1 else f".layout-{version}.{number}.db")
+
+
+@contextlib.contextmanager
+def _lock(db: StoreConnection) -> Iterator[None]:
+    """Hold the lock of writers during the block. A wait for another process is logged once."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(db.lock.hold(seconds=SILENT_SECONDS))
+        except apsw.BusyError:
+            _log.warning("%s is written by another process, perhaps for an upgrade: the start waits", db.files.path)
+            stack.enter_context(db.lock.hold(seconds=None))
+        yield
+
+
+def _require_stopped(path: Path) -> None:
+    """Raise `StoreUnusable` while a process runs that knows only the older layout.
+
+    It holds the reference of the clock. A process that starts does so only after the upgrade.
+    """
+    if ClockReference(path.with_suffix(".clock"), MachineClock(time.time_ns)).adopt():
+        raise StoreUnusable(
+            f"{path} has the layout of an earlier release, and a service of that release runs on it. Nothing was "
+            "changed. Stop the service first: the new release upgrades the file when it starts."
+        )
 
 
 def _version(db: StoreConnection) -> int:
@@ -68,20 +104,37 @@ def _is_older(version: int) -> bool:
     return 0 < version < SCHEMA_VERSION
 
 
-def _require_space(db: StoreConnection) -> None:
+def _require_space(db: StoreConnection, *, copies: bool) -> None:
     size = read_number(db, "PRAGMA page_size") * read_number(db, "PRAGMA page_count")
-    needed, free = size + size // _INDEX_PART, shutil.disk_usage(db.files.path.parent).free
+    needed, free = size * copies + size // _INDEX_PART, shutil.disk_usage(db.files.path.parent).free
     if free < needed:
         raise StoreUnusable(
             f"The upgrade of {db.files.path} to layout {SCHEMA_VERSION} needs {needed // _MIB + 1} MiB for a copy "
-            f"beside it, and {free // _MIB} MiB are free. Nothing was changed. Free the space, and start again."
+            f"and an index, and {free // _MIB} MiB are free. Nothing was changed. Free the space, and start again."
         )
 
 
-def _keep_copy(path: Path, version: int) -> Path:
-    """Copy the file. A copy that an interrupted upgrade left is replaced once the new one is whole."""
-    kept = copy_path(path, version)
-    new = kept.with_name(f"{kept.name}.new")
-    new.unlink(missing_ok=True)
-    copy_store(path, new)
-    return new.replace(kept)
+def _keep_copy(db: StoreConnection, version: int) -> None:
+    """Copy the file, unless an interrupted upgrade has done so. A copy of another state is never replaced."""
+    path, state = db.files.path, _state(db)
+    names = (copy_path(path, version, number) for number in itertools.count(1))
+    kept = next(name for name in names if not name.exists() or _state_of(name) == state)
+    _require_space(db, copies=not kept.exists())
+    if not kept.exists():
+        new = kept.with_name(f"{kept.name}.new")
+        new.unlink(missing_ok=True)
+        copy_store(path, new)
+        new.rename(kept)
+    _log.warning("the file as it was is kept as %s: delete it when all is well", kept)
+
+
+def _state(db: apsw.Connection) -> object:
+    """Return the record of a log, which each append, deletion and new name changes."""
+    return db.execute("SELECT name, floor, position, time FROM log").fetchone()
+
+
+def _state_of(path: Path) -> object:
+    """Return the record of the log in a copy; None if it has none."""
+    with contextlib.suppress(apsw.Error), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as db:
+        return _state(db)
+    return None

@@ -13,9 +13,11 @@ import pytest
 from eventfeed.domain.errors import StoreUnusable
 from eventfeed.log.sqlite import upgrade
 from eventfeed.log.sqlite.backup import require_log
+from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION
 from eventfeed.log.sqlite.log import SqliteLog
-from tests.support.engines import new_name, open_sqlite_log
+from eventfeed.log.sqlite.writer_lock import WriterLock
+from tests.support.engines import ManualClock, new_name, open_sqlite_log
 from tests.support.events import all_entries, entries
 from tests.support.sqlite_store import digest_of_rows, query
 
@@ -92,7 +94,7 @@ async def test_processes_that_start_together_upgrade_once(path: Path, caplog: py
     """One upgrades, the others wait for it, and all of them open the log."""
     caplog.set_level(logging.WARNING)
     logs = [SqliteLog(path, new_name=new_name) for _ in range(5)]
-    await asyncio.gather(*(log.open() for log in logs))
+    await asyncio.gather(*(log.create() for log in logs))
     names = {(await log.head()).log for log in logs}
     await asyncio.gather(*(log.close() for log in logs))
 
@@ -150,3 +152,75 @@ async def test_large_file_keeps_every_identity(tmp_path: Path) -> None:
     assert {each.event.identity: each.sequence for each in stored} == {
         identity: each.sequence for identity, each in found.items()
     }
+
+
+async def test_file_of_a_service_that_runs_is_not_upgraded(path: Path) -> None:
+    """Its processes would go on without the index that they know. After their end the upgrade succeeds."""
+    before, version = path.read_bytes(), version_of(path)
+    reference = ClockReference(path.with_suffix(".clock"), ManualClock())
+    reference.hold()
+    with pytest.raises(StoreUnusable, match="Stop the service first"):
+        async with open_sqlite_log(path):
+            pass
+    assert (version, before) == (version_of(path), path.read_bytes())
+    assert not upgrade.copy_path(path, version).exists()
+
+    reference.close()
+    async with open_sqlite_log(path):
+        assert SCHEMA_VERSION == version_of(path)
+
+
+async def test_older_layout_is_not_opened_to_read(path: Path) -> None:
+    """A command that inspects a store changes nothing, and says how the file is upgraded."""
+    before = path.read_bytes()
+    log = SqliteLog(path, new_name=new_name)
+    with pytest.raises(StoreUnusable, match=f"has layout {version_of(path)}, .* when it starts"):
+        await log.open_to_read()
+    await log.close()
+
+    assert before == path.read_bytes()
+
+
+async def test_copy_of_another_state_is_never_replaced(path: Path) -> None:
+    """After a return to the earlier release, the next upgrade keeps one more copy."""
+    version = version_of(path)
+    async with open_sqlite_log(path):
+        pass
+    first = upgrade.copy_path(path, version)
+    before = first.read_bytes()
+    shutil.copy(first, path)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("UPDATE log SET name = 'renamedlog01'")
+    async with open_sqlite_log(path):
+        pass
+    second = path.with_name(f"log.layout-{version}.2.db")
+
+    assert before == first.read_bytes()
+    assert [("renamedlog01",)] == list(query(second, "SELECT name FROM log"))
+    assert version == version_of(second)
+
+
+async def test_start_waits_for_the_upgrade_of_another_process_and_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits longer than for a commit."""
+    loop, waits, said = asyncio.get_running_loop(), asyncio.Event(), list[str]()
+
+    def warn(text: str, *_: object) -> None:
+        said.append(text)
+        loop.call_soon_threadsafe(waits.set)
+
+    monkeypatch.setattr(upgrade._log, "warning", warn)
+    monkeypatch.setattr(upgrade, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("eventfeed.log.sqlite.connections.BUSY_MILLISECONDS", 0)
+    log, lock = SqliteLog(path, new_name=new_name), WriterLock(path.with_suffix(".lock"))
+    with lock.hold(seconds=None):
+        start = asyncio.create_task(log.create())
+        await asyncio.wait([start, waiting := asyncio.create_task(waits.wait())], return_when="FIRST_COMPLETED")
+        assert (False, True) == (start.done(), waiting.done())
+    await start
+    await log.close()
+    lock.close()
+
+    assert 1 == sum("the start waits" in text for text in said)
+    assert SCHEMA_VERSION == version_of(path)
