@@ -1,6 +1,7 @@
 """Backup and restore of a store, for operators."""
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -75,10 +76,7 @@ def restore(settings: Settings, new: Path) -> Path:
 
 @contextlib.contextmanager
 def temporary_file(settings: Settings) -> Iterator[Path]:
-    """Yield the name of a file beside the store, on the same disk, and remove the file at the end."""
-    path = settings.sqlite_path.with_name(f"{settings.sqlite_path.name}.restore")
-    try:
-        yield path
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{path}{suffix}").unlink(missing_ok=True)
+    """Yield the name of a file in a folder of its own beside the store, on the same disk; remove it all at the end."""
+    store = settings.sqlite_path
+    with tempfile.TemporaryDirectory(prefix=f"{store.name}.restore-", dir=store.parent) as folder:
+        yield Path(folder) / store.name

@@ -14,16 +14,12 @@ from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
 # A damaged file has thousands of faults: the first ones are enough.
 SQLITE_FAULTS_MAX = 20
 
-_REPEATS = """
-SELECT entry.sequence, min(first.sequence) FROM entry JOIN entry AS first INDEXED BY entry_identity
-  ON substr(first.identity, 1, 8) = substr(entry.identity, 1, 8) AND first.identity = entry.identity
-  AND first.sequence < entry.sequence
-GROUP BY entry.sequence
-"""
-
 
 def integrity_faults(path: Path) -> Iterator[str]:
-    """Yield faults of the file: the first ones that SQLite finds, and identities with the digest of another event."""
+    """Yield faults of the file: the first ones that SQLite finds, and identities with the digest of another event.
+
+    An identity may be there twice: a log from Cosmos DB knows an identity for some days only.
+    """
     with translated(path), closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
         db.set_busy_timeout(BUSY_MILLISECONDS)
         try:
@@ -33,8 +29,6 @@ def integrity_faults(path: Path) -> Iterator[str]:
             for sequence, digest, source, id_ in db.execute("SELECT sequence, identity, source, id FROM entry"):
                 if digest != Identity(source=source, id=id_).digest():
                     yield f"Entry {sequence} has the digest of another identity."
-            for sequence, first in db.execute(_REPEATS):
-                yield f"Entry {sequence} has the identity of entry {first}."
         except apsw.CorruptError as failure:
             yield f"SQLite: {failure}."
 

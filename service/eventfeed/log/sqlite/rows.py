@@ -1,6 +1,7 @@
 """Entries as rows. Many values are written in one statement, since the interpreter lock is taken again after each."""
 
 import functools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -13,6 +14,7 @@ from eventfeed.domain.ports import StoredEvent
 
 COLUMNS = "sequence, time, mark, content, id, source, type, subject, org, app, instance, resource, body"
 STORED_EVENTS = "SELECT identity, sequence, time, content, mark FROM entry WHERE substr(identity, 1, 8) IN ({})"
+_SEQUENCE = operator.itemgetter(1)
 # The bytes of a digest by which the index finds it.
 _KEY_BYTES = 8
 # The order of `_entry_row`.
@@ -54,11 +56,14 @@ def select_each(db: apsw.Connection, sql: str, *, values: Sequence[object], each
 
 
 def select_stored_events(db: apsw.Connection, digests: Sequence[bytes]) -> Mapping[bytes, StoredEvent]:
-    """Return the stored events with these digests of identities: of those with their keys, the ones that are equal."""
+    """Return the stored events with these digests of identities: of those with their keys, the ones that are equal.
+
+    A log from Cosmos DB may have an identity twice. The first event counts: it is the last one written here.
+    """
     keys, wanted = list({digest[:_KEY_BYTES] for digest in digests}), set(digests)
     return {
         row[0]: StoredEvent(sequence=row[1], time=row[2], content=row[3], write_id=row[4])
-        for row in select_each(db, STORED_EVENTS, values=keys, each="?")
+        for row in sorted(select_each(db, STORED_EVENTS, values=keys, each="?"), key=_SEQUENCE, reverse=True)
         if row[0] in wanted
     }
 

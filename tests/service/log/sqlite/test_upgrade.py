@@ -10,6 +10,7 @@ from typing import NamedTuple
 import apsw
 import pytest
 
+from eventfeed.app.backup import prepare_restore, restore, temporary_file
 from eventfeed.domain.errors import StoreUnusable
 from eventfeed.log.sqlite import upgrade
 from eventfeed.log.sqlite.backup import require_log
@@ -17,6 +18,7 @@ from eventfeed.log.sqlite.clock_reference import ClockReference
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.writer_lock import WriterLock
+from eventfeed.settings import Settings
 from tests.support.engines import ManualClock, new_name, open_sqlite_log
 from tests.support.events import all_entries, entries
 from tests.support.sqlite_store import digest_of_rows, query
@@ -224,3 +226,16 @@ async def test_start_waits_for_the_upgrade_of_another_process_and_says_so(
 
     assert 1 == sum("the start waits" in text for text in said)
     assert SCHEMA_VERSION == version_of(path)
+
+
+async def test_restore_of_an_earlier_backup_leaves_one_file(path: Path, tmp_path: Path) -> None:
+    """The copy of the upgrade and the lock are in the folder that is removed."""
+    store = tmp_path / "store" / "log.db"
+    store.parent.mkdir()
+    settings = Settings(store=f"sqlite:///{store}")
+    with temporary_file(settings) as new:
+        await prepare_restore(path, new)
+        restore(settings, new)
+
+    assert [store.name] == [each.name for each in store.parent.iterdir()]
+    assert SCHEMA_VERSION == version_of(store)
