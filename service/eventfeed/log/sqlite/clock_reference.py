@@ -30,6 +30,21 @@ class Reference(NamedTuple):
     written: int
 
 
+def is_held(path: Path) -> bool:
+    """True if a process of the store runs: it holds the reference in this file."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 class ClockReference:
     """The shared reference of a store's clock. Every method may block.
 

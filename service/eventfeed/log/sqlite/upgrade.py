@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import logging
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,9 +15,8 @@ from pathlib import Path
 import apsw
 
 from eventfeed.domain.errors import StoreUnusable
-from eventfeed.log.clock import MachineClock
 from eventfeed.log.sqlite.backup import copy_store
-from eventfeed.log.sqlite.clock_reference import ClockReference
+from eventfeed.log.sqlite.clock_reference import is_held
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, read_number
 
@@ -67,7 +65,7 @@ def upgrade_log(db: StoreConnection) -> None:
         _log.warning("%s is upgraded to layout %d", path, SCHEMA_VERSION)
 
 
-def copy_path(path: Path, version: int, number: int = 1) -> Path:
+def copy_path(path: Path, version: int, *, number: int = 1) -> Path:
     """Return the path of the copy of a store in this layout; of a second or later one, with its number."""
     return path.with_suffix(f".layout-{version}.db" if number == 1 else f".layout-{version}.{number}.db")
 
@@ -89,7 +87,7 @@ def _require_stopped(path: Path) -> None:
 
     It holds the reference of the clock. A process that starts does so only after the upgrade.
     """
-    if ClockReference(path.with_suffix(".clock"), MachineClock(time.time_ns)).adopt():
+    if is_held(path.with_suffix(".clock")):
         raise StoreUnusable(
             f"{path} has the layout of an earlier release, and a service of that release runs on it. Nothing was "
             "changed. Stop the service first: the new release upgrades the file when it starts."
@@ -117,7 +115,7 @@ def _require_space(db: StoreConnection, *, copies: bool) -> None:
 def _keep_copy(db: StoreConnection, version: int) -> None:
     """Copy the file, unless an interrupted upgrade has done so. A copy of another state is never replaced."""
     path, state = db.files.path, _state(db)
-    names = (copy_path(path, version, number) for number in itertools.count(1))
+    names = (copy_path(path, version, number=number) for number in itertools.count(1))
     kept = next(name for name in names if not name.exists() or _state_of(name) == state)
     _require_space(db, copies=not kept.exists())
     if not kept.exists():
