@@ -243,11 +243,11 @@ class Reader:
         collected = Scan(entries=EntryList(), examined=after, log_start=after, positions=b"")
         deadline = time.monotonic() + SCANS_SECONDS_MAX
         for _ in range(SCANS_MAX if after < through else 0):
-            left = _bytes_left(feed, collected.entries, bounds=bounds)
-            if collected.entries and left <= len(b"[]"):
-                break
             scan = self._tail.recent.scan(feed, after=collected.examined, through=through, limit=limit)
             if scan is None:
+                left = _bytes_left(feed, collected.entries, bounds=bounds)
+                if collected.entries and left <= len(b"[]"):
+                    break
                 scan = await self._scan_store(feed, collected.examined, through=through, limit=limit, bytes_max=left)
             visible = scan
             if isinstance(feed.visibility, ByDecision):
