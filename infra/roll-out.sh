@@ -45,17 +45,27 @@ is_healthy() {
   [ "$(health)" = Healthy ]
 }
 
-take_back() {
-  echo "The revision $newest is not healthy. All traffic goes back to $stable." >&2
-  up 0 "$stable"
-  echo "Its log: az containerapp logs show --resource-group $group --name ${newest%%--*} --revision $newest" >&2
+take_back() { # also when a command fails, or the job is cancelled
+  trap - EXIT
+  echo "The roll-out did not end well. All traffic goes back to $stable." >&2
+  for _ in 1 2 3; do
+    if up 0 "$stable"; then break; fi
+    echo "The traffic could not be moved; see 'pulumi stack output revision' and try: pulumi up" >&2
+    sleep "$pause"
+  done
+  echo "The log of the new revision: az containerapp logs show --resource-group $group --name eventfeed --revision $newest" >&2
   echo "Before the next 'pulumi up' by hand: pulumi config set image with the previous digest" >&2
   exit 1
 }
 
 group=$(output resourceGroup)
-serving='sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name'
-stable=$(az containerapp revision list --resource-group "$group" --name eventfeed --query "$serving" --output tsv 2> /dev/null || true)
+# A failure of these questions ends the script: an app that serves must not be taken for a new one.
+app=$(az containerapp list --resource-group "$group" --query "[?name=='eventfeed'].name" --output tsv)
+stable=""
+if [ -n "$app" ]; then
+  serving='sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name'
+  stable=$(az containerapp revision list --resource-group "$group" --name eventfeed --query "$serving" --output tsv)
+fi
 if [ -z "$stable" ]; then
   echo "Nothing serves yet: the first revision gets all traffic." >&2
   up 100 ""
@@ -64,6 +74,9 @@ if [ -z "$stable" ]; then
   exit
 fi
 
+newest="NAME"
+trap take_back EXIT
+trap 'exit 1' INT TERM
 up 0 "$stable"
 newest=$(output revision)
 if [ "$newest" != "$stable" ]; then
@@ -80,6 +93,7 @@ if [ "$newest" != "$stable" ]; then
   done
 fi
 up 100 ""
+trap - EXIT
 
 # The newest idle revision stays active, so that a rollback takes seconds.
 idle='sort_by([?properties.active && properties.trafficWeight == `0`], &properties.createdTime)[:-1].name'

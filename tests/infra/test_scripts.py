@@ -97,6 +97,35 @@ def test_traffic_goes_back_from_an_image_that_is_not_healthy(
     )
 
 
+@pytest.mark.parametrize(
+    ("failing", "weights"),
+    [
+        ({"newestWeight=10 ": 1}, [0, 0]),
+        ({"newestWeight=50 ": 1}, [0, 10, 0]),
+        ({"newestWeight=100 ": 1}, [0, 10, 50, 0]),
+        ({"stack output revision": 1}, [0, 0]),
+    ],
+)
+def test_traffic_goes_back_after_a_failed_command(tmp_path: Path, failing: dict[str, int], weights: list[int]) -> None:
+    """A step that fails leaves no part of the traffic with an image that is not proven."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], "failing": failing})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+    state = stand_ins.read_state(tmp_path)
+
+    assert (1, weights) == (process.returncode, state["weights"])
+    assert [0, 0, 100, 0] == [each["weight"] for each in state["revisions"]]
+
+
+@pytest.mark.parametrize("command", ["az containerapp list", "az containerapp revision list"])
+def test_question_that_fails_moves_no_traffic(tmp_path: Path, command: str) -> None:
+    """An app that serves is not taken for a new one, whose first image gets all traffic."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], "failing": {command: 1}})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert 0 != process.returncode
+    assert [] == stand_ins.read_state(tmp_path)["weights"]
+
+
 def test_first_image_gets_all_traffic(tmp_path: Path) -> None:
     """There is no revision to return to: the script waits for its health alone."""
     stand_ins.install(tmp_path, {**APP, "revisions": [], "health": ["None", "Healthy"]})
