@@ -21,7 +21,7 @@ ZONES = {
 
 
 class InboundRule(NamedTuple):
-    """Traffic that a subnet accepts."""
+    """Inbound traffic of a subnet."""
 
     name: str
     source: str
@@ -179,26 +179,18 @@ class Network(pulumi.ComponentResource):
 
 def _security_rules(spec: SubnetSpec) -> Sequence[network.SecurityRuleArgs]:
     """Allow the listed traffic and deny the rest. Azure's default rules would allow the whole network."""
-    allow_rules = [_allow_rule(rule, 100 + 10 * rank) for rank, rule in enumerate(spec.inbound)]
-    deny_rule = network.SecurityRuleArgs(
-        name="deny-others",
-        priority=4096,
-        access="Deny",
-        direction="Inbound",
-        protocol="*",
-        source_address_prefix="*",
-        source_port_range="*",
-        destination_address_prefix="*",
-        destination_port_ranges=ANY_PORT,
-    )
-    return [*allow_rules, deny_rule]
+    allow_rules = [_security_rule(rule, 100 + 10 * rank) for rank, rule in enumerate(spec.inbound)]
+    return [
+        *allow_rules,
+        _security_rule(InboundRule("others", source="*", ports=ANY_PORT, protocol="*"), 4096, access="Deny"),
+    ]
 
 
-def _allow_rule(rule: InboundRule, priority: int) -> network.SecurityRuleArgs:
+def _security_rule(rule: InboundRule, priority: int, *, access: str = "Allow") -> network.SecurityRuleArgs:
     return network.SecurityRuleArgs(
-        name=f"allow-{rule.name}",
+        name=f"{access.lower()}-{rule.name}",
         priority=priority,
-        access="Allow",
+        access=access,
         direction="Inbound",
         protocol=rule.protocol,
         source_address_prefix=rule.source,

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from statistics import quantiles
 
 import apsw
 import msgspec
@@ -25,6 +26,11 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     ours_rounds: Sequence[float] = ()
     bare_rounds: Sequence[float] = ()
+
+
+def p99(values: Sequence[float]) -> float:
+    """Return the value that 99 of 100 do not exceed."""
+    return quantiles(values, n=100)[98]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

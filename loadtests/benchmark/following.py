@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import PUBLISH, authorization, path_from_end, timed_event
-from loadtests.benchmark.figures import Figure, best_of
+from loadtests.benchmark.figures import Figure, best_of, p99
 from loadtests.benchmark.followers import Followers, followers, open_files_shortage
 from loadtests.benchmark.servers import Server, bare_streams, service
 
@@ -132,7 +132,7 @@ def _live_feed(side: Side, streams: Followers, *, seconds: float) -> LiveFeed:
     rate = len(times) / max(len(times) / PUBLISH_RATE, time.monotonic() - start)
     streams.wait_for(expected + len(times) * streams.number)
     delays = streams.take_delays()
-    return LiveFeed(median(delays) / 1e6, _p99(delays) / 1e6, 1_000 * median(times), rate)
+    return LiveFeed(median(delays) / 1e6, p99(delays) / 1e6, 1_000 * median(times), rate)
 
 
 def _most_deliveries(side: Side, streams: Followers, *, seconds: float) -> float:
@@ -165,9 +165,5 @@ def _idle(side: Side, number: int, *, wakes: int) -> tuple[float, Sequence[float
         for wake in range(1, wakes + 1):
             publisher.publish(1)
             streams.wait_for(wake * number)
-            delays.append(_p99(streams.take_delays()) / 1e6)
+            delays.append(p99(streams.take_delays()) / 1e6)
     return memory, delays
-
-
-def _p99(values: Sequence[float]) -> float:
-    return quantiles(values, n=100)[98]

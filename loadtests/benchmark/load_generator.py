@@ -5,9 +5,10 @@ import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from statistics import quantiles
 from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from loadtests.benchmark.figures import p99
 
 # At the end, the client waits for the last responses, so that no connection breaks under the server.
 LAST_RESPONSE_SECONDS_MAX = 10.0
@@ -73,7 +74,7 @@ async def responses(load: Load) -> Responses:
             for transport, _ in connections:
                 transport.close()
     all_times = [each for some in times for each in some]
-    return Responses(len(all_times) / (end - start), quantiles(all_times, n=100)[98])
+    return Responses(len(all_times) / (end - start), p99(all_times))
 
 
 class _Connection(asyncio.Protocol):

@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from loadtests.benchmark.effort import Effort
 from loadtests.benchmark.events import FEED, PUBLISH, authorization, event, fill
-from loadtests.benchmark.figures import Figure, best_of, with_workers
+from loadtests.benchmark.figures import Figure, best_of, p99, with_workers
 from loadtests.benchmark.servers import Server, peak_memory, service
 
 # So many apps that one event ends some of the polls, and not all.
@@ -98,9 +98,8 @@ def long_poll_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
             delays, last_delay, waiting_mib = asyncio.run(_delays(server, effort))
             each, suffix = f"{effort.waiters:,} waiting polls", with_workers(workers)
             memory = 1_024 * (waiting_mib - idle_mib) / effort.waiters
-            cuts = quantiles(delays, n=100)
             yield Figure(name=f"{each}: publish to response, median{suffix}", ours=1_000 * median(delays), unit="ms")
-            yield Figure(name=f"{each}: the same, p99{suffix}", ours=1_000 * cuts[98], unit="ms")
+            yield Figure(name=f"{each}: the same, p99{suffix}", ours=1_000 * p99(delays), unit="ms")
             yield Figure(name=f"{each}: one event wakes all{suffix}", ours=1_000 * last_delay, unit="ms")
             yield Figure(name=f"{each}: memory of one that idles{suffix}", ours=memory, unit="KiB")
         yield Figure(name=f"{each}: private memory, the most{suffix}", ours=peak.mib, unit="MiB")

@@ -73,10 +73,10 @@ def _kilobytes_of(pid: int, kind: str) -> int:
 def cpu_seconds_of(pid: int) -> float:
     """The processor time of all threads of a process so far (s), 0 if it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+        # Linux derives the clock of a process from its number. /proc counts in steps of 10 ms.
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Peak:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPConnection
-from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import NamedTuple
@@ -50,16 +49,9 @@ class Caller:
 
     def cost(self, requests: Iterable[Request]) -> Cost:
         """Return the cost of a request: the mean of processor times, the median of the others."""
-        start = cpu_seconds(self.server.pid)
+        start = self.server.cpu_seconds()
         times = [self.send(each) for each in requests]
-        return Cost((cpu_seconds(self.server.pid) - start) / len(times), median(times))
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the processor time of a process and its children so far (s)."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    # Linux derives the clock of a process from its number. /proc counts in steps of 10 ms.
-    return sum(time.clock_gettime(~each << 3 | 2) for each in (pid, *map(int, children)))
+        return Cost((self.server.cpu_seconds() - start) / len(times), median(times))
 
 
 def cost_of(work: Callable[[], object]) -> Cost:

@@ -1,13 +1,13 @@
 """The cost of an event by the number of streams that wait for it at one worker."""
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import median, quantiles
+from statistics import median
 from typing import NamedTuple
 
 from loadtests.benchmark.events import PUBLISH, path_from_end
+from loadtests.benchmark.figures import p99
 from loadtests.benchmark.followers import Followers
 from loadtests.benchmark.following import Side
-from loadtests.growth.costs import cpu_seconds
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.long_logs import MICROSECONDS, rotate
 from loadtests.growth.served_log import ServedLog
@@ -64,11 +64,10 @@ def follower_figures(log: ServedLog, *, numbers: Sequence[int], deliveries: int,
 
 def _deliver(side: Side, streams: Followers, *, events: int) -> Deliveries:
     publisher, times, memory = side.publisher(), list[float](), side.server.memory_mib()
-    before = cpu_seconds(side.server.pid)
+    before = side.server.cpu_seconds()
     for number in range(1, events + 1):
         times.append(publisher.publish(1))
         streams.wait_for(number * streams.number)
-    cpu = (cpu_seconds(side.server.pid) - before) / (events * streams.number)
+    cpu = (side.server.cpu_seconds() - before) / (events * streams.number)
     delays = streams.take_delays()
-    p99 = quantiles(delays, n=100)[98]
-    return Deliveries(cpu, median(times), _NANOSECOND * median(delays), _NANOSECOND * p99, memory)
+    return Deliveries(cpu, median(times), _NANOSECOND * median(delays), _NANOSECOND * p99(delays), memory)

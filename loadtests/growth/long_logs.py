@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from loadtests.benchmark.servers import service
-from loadtests.growth.costs import Cost, Request, cpu_seconds
+from loadtests.growth.costs import Cost, Request
 from loadtests.growth.effort import Effort
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.log_files import cache_pages, create_log, drop_cached_pages
@@ -80,7 +80,7 @@ def _running_services(
         served = dict[int, ServedLog]()
         for size in order:
             server = stack.enter_context(service(logs[size].folder, settings))
-            starts[size].append(Cost(cpu_seconds(server.pid), server.ready_seconds))
+            starts[size].append(Cost(server.cpu_seconds(), server.ready_seconds))
             served[size] = ServedLog(server, logs[size].series)
         yield served
 

@@ -4,12 +4,13 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median, quantiles
+from statistics import median
 from urllib.parse import urlsplit
 
 import uvloop
 
-from loadtests.growth.costs import Request, cpu_seconds
+from loadtests.benchmark.figures import p99
+from loadtests.growth.costs import Request
 from loadtests.growth.figures import Figure, figure
 from loadtests.growth.long_logs import MICROSECONDS, rotate
 from loadtests.growth.measures import PAGE_AT_START
@@ -30,11 +31,11 @@ def reader_figures(log: ServedLog, *, readers: Sequence[int], pages: int, rounds
     for round_number in range(rounds):
         for number in rotate(costs, round_number):
             requests = [PAGE_AT_START.request(log) for _ in range(max(pages, number))]
-            before = cpu_seconds(log.server.pid)
+            before = log.server.cpu_seconds()
             times = uvloop.run(_read(log.server.url, [encode(log.server.url, each) for each in requests], number))
-            costs[number].append((cpu_seconds(log.server.pid) - before) / len(times))
+            costs[number].append((log.server.cpu_seconds() - before) / len(times))
             medians[number].append(median(times))
-            slowest[number].append(quantiles(times, n=100)[98])
+            slowest[number].append(p99(times))
     yield figure("page of 50 from the store, at the start: processor time", costs, unit="µs", factor=MICROSECONDS)
     yield figure("page of 50 from the store, at the start: median", medians, unit="ms", factor=1_000, is_bounded=False)
     yield figure("page of 50 from the store, at the start: p99", slowest, unit="ms", factor=1_000, is_bounded=False)

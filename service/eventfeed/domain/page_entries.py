@@ -67,17 +67,22 @@ class EntryList(list[PageEntry]):
         return count_fitting([entry.json_length for entry in self], bytes_max=bytes_max)
 
 
-class ColumnPart(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False):
+class ColumnPart(msgspec.Struct, frozen=True, dict=True, eq=False):
     """Consecutive entries as columns in JSON, which are parsed when they are needed.
 
     `length_column` has the bytes of each event as stored, and `text` their JSON, with commas between.
     """
 
-    sequences: Sequence[int]
+    sequence_column: str
     time_column: str
     write_id_column: str
     length_column: str
     text: bytes
+
+    @functools.cached_property
+    def sequences(self) -> Sequence[int]:
+        """The position of each entry."""
+        return _numbers.decode(self.sequence_column)
 
     @functools.cached_property
     def times(self) -> Sequence[int]:
@@ -92,7 +97,7 @@ class ColumnPart(msgspec.Struct, frozen=True, kw_only=True, dict=True, eq=False)
     @functools.cached_property
     def json_lengths(self) -> Sequence[int]:
         """The bytes of the JSON of each entry."""
-        return [length + SEQUENCE_BYTES for length in _numbers.decode(self.length_column)]
+        return json_lengths(self.length_column)
 
     @functools.cached_property
     def ends(self) -> Sequence[int]:
@@ -144,6 +149,11 @@ def whole_entries(entries: PageEntries) -> Sequence[Entry]:
     return cast("Sequence[Entry]", entries)
 
 
+def bytes_after(entries: PageEntries, bytes_max: int) -> int:
+    """Return the bytes of a JSON array that may follow these entries, if both together may have `bytes_max`."""
+    return bytes_max - entries.json_bytes + len(b"[]")
+
+
 class _ColumnEntry(msgspec.Struct, frozen=True, eq=False):
     """See `PageEntry`."""
 
@@ -174,6 +184,11 @@ class _ColumnEntry(msgspec.Struct, frozen=True, eq=False):
     @property
     def json_length(self) -> int:
         return self.part.json_lengths[self.index]
+
+
+def json_lengths(column: str) -> Sequence[int]:
+    """Return the bytes of the JSON of each entry, from a column in JSON with those as stored."""
+    return [length + SEQUENCE_BYTES for length in _numbers.decode(column)]
 
 
 def join_array(events: Iterable[bytes]) -> bytes:

@@ -20,7 +20,7 @@ from eventfeed.domain.decision import Undecided, question_of
 from eventfeed.domain.errors import CursorExpired, CursorOfAnotherLog, InvalidCursor, StoreAway, Unavailable
 from eventfeed.domain.event import Entry, Event
 from eventfeed.domain.feed import PAGE_BYTES_MAX, ByDecision, ByScope, Feed, Page, PageBounds
-from eventfeed.domain.page_entries import EntryList, PageEntries, sequence_of, whole_entries
+from eventfeed.domain.page_entries import EntryList, PageEntries, bytes_after, sequence_of, whole_entries
 from eventfeed.domain.ports import DecisionPoint, EventLog, Head, Scan
 from eventfeed.domain.principal import Principal
 from eventfeed.log.memory.tail import Tail
@@ -340,11 +340,9 @@ def _extend(collected: Scan, scan: Scan, *, bounds: PageBounds) -> Scan:
 
 def _count_fitting(entries: PageEntries, more: PageEntries, *, bytes_max: int) -> int:
     """Return how many more entries fit into the bytes of a page: at least one on an empty page."""
-    if not entries:
-        return max(1, more.count_fitting(bytes_max))
-    return more.count_fitting(bytes_max - entries.json_bytes + len(b"[]"))
+    return max(0 if entries else 1, more.count_fitting(bytes_after(entries, bytes_max)))
 
 
 def _bytes_left(feed: Feed, entries: PageEntries, *, bounds: PageBounds) -> int:
     """Return the bytes that a scan may read: those left on the page, or those of a whole page if it hides some."""
-    return PAGE_BYTES_MAX if feed.needs_events else bounds.bytes_max - entries.json_bytes + len(b"[]")
+    return PAGE_BYTES_MAX if feed.needs_events else bytes_after(entries, bounds.bytes_max)

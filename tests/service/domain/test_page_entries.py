@@ -23,7 +23,7 @@ def columns_of(entries: list[Entry], *, part: int) -> EntryColumns:
 def part_of(entries: list[Entry]) -> ColumnPart:
     """The columns of these entries as a store returns them."""
     return ColumnPart(
-        sequences=[each.sequence for each in entries],
+        sequence_column=json.dumps([each.sequence for each in entries]),
         time_column=json.dumps([each.time for each in entries]),
         write_id_column=json.dumps([each.write_id for each in entries]),
         length_column=json.dumps([len(each.event.body) for each in entries]),

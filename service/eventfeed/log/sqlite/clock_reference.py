@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.log.clock import CLOCK_SKEW_MAX, MachineClock
-from eventfeed.log.sqlite.files import open_beside
+from eventfeed.log.sqlite.files import open_beside, try_lock
 
 # Small steps, as time services make them, do not add up: the reference takes them over once in this time.
 RENEW_TIME = 3_600 * CLOCK_SECOND
@@ -37,12 +37,9 @@ def is_held(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not try_lock(file)
     finally:
         os.close(file)
-    return False
 
 
 class ClockReference:
@@ -114,9 +111,7 @@ class ClockReference:
 
     def _is_alone(self) -> bool:
         """Lock the file if no process holds it, and remove the reference of earlier processes."""
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not try_lock(self._file):
             return False
         os.ftruncate(self._file, 0)
         return True

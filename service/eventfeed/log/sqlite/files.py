@@ -5,6 +5,7 @@ lost with the file. So every commit checks the files before and after: a receipt
 """
 
 import contextlib
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -32,6 +33,15 @@ def open_beside(path: Path, *, store: Path | None) -> int:
             owner = store.stat()
             os.fchown(file, owner.st_uid, owner.st_gid)
     return file
+
+
+def try_lock(file: int) -> bool:
+    """Lock an open file for this process alone; False if another one has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class StoreFiles:

@@ -5,13 +5,11 @@ The log start is read with the page or after the entries, so it also tells which
 
 from array import array
 
-import msgspec
 from msgspec.structs import replace
 
 from eventfeed.domain.cloudevents import STORED_BYTES_MAX
-from eventfeed.domain.event import SEQUENCE_BYTES
 from eventfeed.domain.feed import Feed
-from eventfeed.domain.page_entries import ColumnPart, EntryColumns, EntryList, count_fitting
+from eventfeed.domain.page_entries import ColumnPart, EntryColumns, EntryList, count_fitting, json_lengths
 from eventfeed.domain.ports import Scan
 from eventfeed.log.sqlite.connections import StoreConnection
 from eventfeed.log.sqlite.layout import read_number
@@ -22,8 +20,6 @@ from eventfeed.log.sqlite.statements import ScanStatements, Values, scan_stateme
 EXAMINE_ENTRIES_MAX = 20_000
 # A scan first checks as many rows of each key as so many pages have.
 FEW_PAGES = 4
-
-_numbers = msgspec.json.Decoder(list[int])
 
 
 def scan(db: StoreConnection, feed: Feed, *, bounds: Values, bytes_max: int) -> Scan:
@@ -114,7 +110,7 @@ class _PageParts:
         """Return how many of the next rows fit into these bytes; one if the page would have none."""
         self._values["limit"] = self._missing
         ((lengths,),) = self._db.execute(self._statements.lengths, self._values)
-        numbers = [length + SEQUENCE_BYTES for length in _numbers.decode(lengths)]
+        numbers = json_lengths(lengths)
         fitting = count_fitting(numbers, bytes_max=left + len(b"[]"))
         count = fitting if self.parts else max(fitting, 1)
         self.is_full = count < len(numbers)
@@ -122,16 +118,11 @@ class _PageParts:
 
     def _read_part(self) -> tuple[bytes, int]:
         """Read the next `:limit` rows; return their text and their number."""
-        (row,) = self._db.execute(self._statements.part, self._values)
-        self.log_start, sequence_column, times, write_ids, lengths, text = row
-        sequences = _numbers.decode(sequence_column)
-        if not sequences:
+        ((self.log_start, *columns),) = self._db.execute(self._statements.part, self._values)
+        part = ColumnPart(*columns)
+        if not part.sequences:
             return b"", 0
-        self._values["after"] = sequences[-1]
-        self.positions.extend(sequences)
-        self.parts.append(
-            ColumnPart(
-                sequences=sequences, time_column=times, write_id_column=write_ids, length_column=lengths, text=text
-            )
-        )
-        return text, len(sequences)
+        self._values["after"] = part.sequences[-1]
+        self.positions.extend(part.sequences)
+        self.parts.append(part)
+        return part.text, len(part.sequences)

@@ -47,8 +47,8 @@ class Search(NamedTuple):
 
 def plan_search(feed: Feed) -> Search:
     """Return the search of a feed."""
-    plan = plan_lookup(feed, list(INDEXES))
-    rest = [condition for condition in plan.rest if condition not in feed.computed_conditions]
+    plan, computed = plan_lookup(feed, list(INDEXES)), feed.computed_conditions
+    rest = [condition for condition in plan.rest if condition not in computed]
     return Search(INDEXES[plan.fields], plan.fields, plan.keys, rest)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import apsw
 
 from eventfeed.domain.errors import StoreUnusable
-from eventfeed.log.sqlite.files import open_beside
+from eventfeed.log.sqlite.files import open_beside, try_lock
 
 
 class WriterLock:
@@ -67,12 +67,9 @@ class WriterLock:
         except OSError as failure:
             raise self._unusable("opened", failure) from failure
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
+            return try_lock(self._file)
         except OSError as failure:
             raise self._unusable("locked", failure) from failure
-        return True
 
     def _wait(self, seconds: float | None) -> None:
         """Let the thread wait, and take the lock from it."""
