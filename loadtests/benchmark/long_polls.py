@@ -108,8 +108,8 @@ def long_poll_figures(folder: Path, effort: Effort) -> Iterator[Figure]:
 async def _delays(server: Server, effort: Effort) -> tuple[Sequence[float], float, float]:
     """The delays of polls in small groups, the longest delay of polls that wait for one event, and the memory (MiB)."""
     target, groups, all_polls = _target(server), Delays(), Delays()
-    apps = [f"bench-{number}" for number in range(APPS)]
-    waiters = await _start(lambda number: groups.wait(target, apps[number % APPS]), effort.waiters)
+    apps = [f"bench-{number}" for number in range(min(APPS, effort.waiters))]
+    waiters = await _start(lambda number: groups.wait(target, apps[number % len(apps)]), effort.waiters)
     waiting_mib = server.memory_mib()
     await groups.publish(target, _random_apps(apps, effort))
     groups.is_over = True
@@ -123,9 +123,8 @@ async def _delays(server: Server, effort: Effort) -> tuple[Sequence[float], floa
 
 
 def _random_apps(apps: Sequence[str], effort: Effort) -> Sequence[str]:
-    """The apps to publish for, among those with a waiter."""
-    count = round(effort.waiting_seconds / PUBLISH_INTERVAL_SECONDS)
-    return random.choices(apps[: effort.waiters], k=count)  # noqa: S311  # load
+    """The apps to publish for."""
+    return random.choices(apps, k=round(effort.waiting_seconds / PUBLISH_INTERVAL_SECONDS))  # noqa: S311  # load
 
 
 async def _start(work: Callable[[int], Awaitable[None]], count: int) -> list[asyncio.Future[None]]:

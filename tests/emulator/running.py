@@ -80,6 +80,7 @@ def emulator_process() -> Iterator[tuple[str, subprocess.Popen[bytes] | None]]:
         yield f"http://127.0.0.1:{int(ready[1])}/", process
     finally:
         process.stdin.close()
+        process.terminate()  # a forked process of a test may still hold the other end of its standard input
         process.wait(timeout=120)
         process.stdout.close()
 
