@@ -22,7 +22,7 @@ _LINES = re.compile(rb"\r\n|\r|\n")
 
 def stream_bounds(bounds: PageBounds, *, events: int = FIRST_PAGE_EVENTS) -> PageBounds:
     """Return the bounds of a page of a stream, whatever size the request asks for."""
-    return PageBounds(size=min(bounds.size, events), since=bounds.since, until=bounds.until, bytes_max=PAGE_BYTES_MAX)
+    return PageBounds(size=events, since=bounds.since, until=bounds.until, bytes_max=PAGE_BYTES_MAX)
 
 
 class StreamPage(NamedTuple):

@@ -57,6 +57,8 @@ class StoreConnection(apsw.Connection):
         files.require_in_place()
         super().__init__(str(files.path), flags=apsw.SQLITE_OPEN_READWRITE)
         files.require_in_place()
+        # Otherwise SQLite compiles a statement again for each new value that it compares with a column of an index.
+        self.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         self.set_busy_timeout(BUSY_MILLISECONDS)
         self.execute("PRAGMA synchronous = FULL")
         self.execute(f"PRAGMA cache_size = -{cache_kib}")

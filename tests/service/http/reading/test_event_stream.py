@@ -197,7 +197,7 @@ def fast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_events_arrive_on_a_stream_as_they_are_published(streams: Streams) -> None:
-    """Pages may have any size. Each event has the cursor after it."""
+    """The request may have any size. Each event has the cursor after it."""
     await streams.publish(5)
     async with streams.stream(size=2) as connection:
         await connection.wait_for_messages(5)
@@ -308,7 +308,7 @@ async def test_stream_that_is_behind_fills_its_pages_with_bytes(streams: Streams
     for _ in range(5):
         await streams.publish(100)
     guard = StubGuard()
-    async with streams.stream(guard, size=1_000) as connection:
+    async with streams.stream(guard, size=50) as connection:
         await connection.wait_for_messages(500)
     first, second, *_ = guard.pages
     length = sum(entry.json_length for entry in second.entries) / len(second.entries)

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -96,6 +96,13 @@ QUERIES = {
 }
 
 
+@contextmanager
+def reader_connection(folder: Path) -> Iterator[StoreConnection]:
+    """Connect to the log of a folder as a reader of the service does."""
+    with closing(StoreConnection(StoreFiles(folder / "log.db"), writes=False, cache_kib=100)) as db, closing(db.lock):
+        yield db
+
+
 @pytest.mark.parametrize("name", ["rows", "lengths", "part"])
 @pytest.mark.parametrize("feed", QUERIES.values(), ids=QUERIES)
 async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path: Path, feed: Feed, name: str) -> None:
@@ -106,7 +113,7 @@ async def test_every_feed_and_filter_is_an_index_search(log: SqliteLog, tmp_path
     await log.append(entries(1, 20), after=0)
     statements = scan_statements(feed)
     sql, values, has_many_keys = getattr(statements, name), statements.values, statements.keys > 1
-    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
+    with reader_connection(tmp_path) as db:
         plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, **BOUNDS})]
     index_steps = [step for step in plan if "INDEX entry_" in step]
     other_steps = [step for step in plan if "entry" in step and step not in index_steps]
@@ -128,11 +135,31 @@ def _statements(feed: Feed) -> list[tuple[str, Values]]:
     return [*((sql, statements.values) for sql in statements[:3]), reach_statement(plan_search(feed))]
 
 
+@pytest.mark.parametrize("feed", QUERIES.values(), ids=QUERIES)
+async def test_statement_with_other_values_is_not_compiled_again(log: SqliteLog, tmp_path: Path, feed: Feed) -> None:
+    """SQLite takes as long to compile a statement as to read 50 events with it."""
+    await log.append(entries(1, 20), after=0)
+    compiled = set[int]()
+
+    def note_compilation(*_: object) -> int:
+        compiled.add(number)
+        return apsw.SQLITE_OK
+
+    with reader_connection(tmp_path) as db:
+        db.set_authorizer(note_compilation)
+        for number in range(3):
+            for sql, values in _statements(feed):
+                changed = {name: f"{number}" for name, value in values.items() if isinstance(value, str)}
+                db.execute(sql, {**values, **changed, **BOUNDS, "after": number}).fetchall()
+
+    assert {0} == compiled
+
+
 async def test_search_of_many_keys_is_one_short_statement(log: SqliteLog, tmp_path: Path) -> None:
     """Its text and its plan are those of two keys, so a unit with many sub-units costs no time to parse it."""
     await log.append(entries(1, 20), after=0)
     few, many = (unit_feed(frozenset(f"/party/{number}" for number in range(count)), READER) for count in (2, 500))
-    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
+    with reader_connection(tmp_path) as db:
         plans = {
             sql: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", {**values, **BOUNDS})]
             for feed in (few, many)
@@ -148,7 +175,7 @@ async def test_search_of_many_keys_is_one_short_statement(log: SqliteLog, tmp_pa
 async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_path: Path) -> None:
     """The duration of the lookup before an append does not depend on the size of the log."""
     await log.append(entries(1, 2), after=0)
-    with closing(apsw.Connection(str(tmp_path / "log.db"))) as db:
+    with reader_connection(tmp_path) as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
             for sql, values in ((STORED_EVENTS, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
