@@ -62,8 +62,8 @@ class StoreConnection(apsw.Connection):
         self.set_busy_timeout(BUSY_MILLISECONDS)
         self.execute("PRAGMA synchronous = FULL")
         self.execute(f"PRAGMA cache_size = -{cache_kib}")
-        if not writes:
-            self.execute("PRAGMA query_only = ON")
+        # A statement keeps the pages that it changes until its end. In a file that costs as much as the write.
+        self.execute("PRAGMA temp_store = MEMORY" if writes else "PRAGMA query_only = ON")
 
     def require_in_place(self) -> None:
         """See `StoreFiles.require_in_place`. Pages in memory are read again if the file was written since.

@@ -19,8 +19,8 @@ _SEQUENCE = operator.itemgetter(1)
 _KEY_BYTES = 8
 # The order of `_entry_row`.
 _INSERT_COLUMNS = f"identity, {COLUMNS}"
-# The most rows of one statement, which has fewer variables than SQLite allows.
-_STATEMENT_ROWS_MAX = 512
+# The most rows of one statement. It has fewer variables than SQLite allows, and keeps some MB of pages that it changes.
+_STATEMENT_ROWS_MAX = 64
 
 
 def read_entries(

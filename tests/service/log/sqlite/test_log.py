@@ -215,6 +215,11 @@ async def test_every_connection_commits_with_full_synchronisation(log: SqliteLog
     assert [2, SCHEMA_VERSION] == list(pragmas)
 
 
+async def test_append_uses_no_temporary_file(log: SqliteLog) -> None:
+    """SQLite keeps the pages that a statement of many rows changes, so that it can be undone: in memory (2)."""
+    assert 2 == await log._writer.bind(read_number)("PRAGMA temp_store")
+
+
 async def test_file_of_the_previous_layout_is_upgraded(tmp_path: Path) -> None:
     """The file keeps its entries and gets the new indexes."""
     path = tmp_path / "log.db"
