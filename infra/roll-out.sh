@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Deploys an image to a stack beside the running revision, and moves the traffic to it in steps while it is healthy:
 #   infra/roll-out.sh prod eventfeed@sha256:…
-# On a failure all traffic goes back to the revision that served before, and the exit code is 1.
+# On a failure all traffic goes back to the revision that served before, and the exit code is 1. The policies in
+# infra/policy guard each step.
 set -euo pipefail
+make --silent --directory "$(dirname "$0")/.." policy
+pack="$(dirname "$0")/policy/analyzer"
 stack=$1 image=$2
 # The pause between two checks, and their number: five minutes.
 pause=${ROLL_OUT_PAUSE_SECONDS:-5} checks=60
@@ -10,7 +13,7 @@ steps="10 50 100"
 
 up() { # WEIGHT of the newest revision, and the REVISION that gets the rest
   pulumi up --yes --skip-preview --stack "$stack" --config "eventfeed:image=$image" --config "eventfeed:newestWeight=$1" \
-    --config "eventfeed:stableRevision=$2"
+    --config "eventfeed:stableRevision=$2" --policy-pack "$pack"
 }
 
 output() {

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from policy import rules
 from policy.rule import Resource, Rule
+from policy.stack_file import is_production, stack_of
 
 AZURE = "azure-native:"
 
@@ -27,7 +28,12 @@ def policy(rule: Rule) -> ResourceValidationPolicy:
 
     def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
         resource_type = args.resource_type.removeprefix(AZURE)
-        resource = Resource(type=resource_type, inputs=args.props, protect=args.opts.protect)
+        resource = Resource(
+            type=resource_type,
+            inputs=args.props,
+            protect=args.opts.protect,
+            production=is_production(stack_of(args.urn)),
+        )
         # A value that a preview does not know yet is checked by the update, before it is sent to Azure.
         with suppress(UnknownValueError):
             for violation in rule.violations(resource):

@@ -7,11 +7,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """A resource as the program registers it: its type without the package's name, its inputs, and its protection."""
+    """A resource as the program registers it: its type without the package's name, its inputs, and its protection.
+
+    `production` is that of the stack's file. No input of a resource decides which rules apply to it.
+    """
 
     type: str
     inputs: Mapping[str, Any]
     protect: bool
+    production: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Stand-ins of `pulumi`, `az` and `curl` for the shell scripts: each command reads and changes one file of state.
+"""Stand-ins of the commands that the shell scripts use: each one reads and changes one file of state.
 
 The state has the stack's outputs, the images of its registry by name with their digests, the revisions of the app, and
 every command line. A revision has a list of states of health: each question takes the next one, and the last one stays.
@@ -25,7 +25,7 @@ class CommandError(Exception):
 
 def install(folder: Path, state: State) -> None:
     """Write the commands and their state into a folder."""
-    for name in ("az", "curl", "pulumi"):
+    for name in ("az", "curl", "make", "pulumi"):
         command = folder / name
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{__file__}" {name} "$@"\n')
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
@@ -142,6 +142,7 @@ def _digest(text: str) -> str:
 
 _COMMANDS: Mapping[str, Callable[[State, Mapping[str, str]], str]] = {
     "pulumi stack output": _stack_output,
+    "make": lambda *_: "",  # the environment of the policies, which no stand-in uses
     "pulumi up": _up,
     "az containerapp list": _list_apps,
     "az containerapp revision list": _list_revisions,

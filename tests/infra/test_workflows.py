@@ -103,6 +103,20 @@ def test_jobs_of_one_stack_run_one_after_another() -> None:
     assert not any("concurrency" in WORKFLOWS[name] for name in ("deploy", "drift"))
 
 
+def test_every_operation_of_pulumi_applies_the_policies() -> None:
+    """No preview and no update in a script or a workflow runs without the pack, whose environment is made before."""
+    texts = [file.read_text() for file in (*FILES, *ROOT.glob("infra/*.sh"), *ROOT.glob(".github/*.sh"))]
+    lines = [line for text in texts for line in text.replace("\\\n", " ").splitlines()]
+    operations = [line for line in lines if re.search(r"^\s*(run: )?pulumi (up|preview|refresh|destroy)\b", line)]
+    action = (ROOT / ".github" / "actions" / "stack" / "action.yml").read_text()
+
+    assert 3 == len(operations)
+    assert [] == [
+        line for line in operations if not re.search(r"--policy-pack (infra/policy/analyzer|\"\$pack\")", line)
+    ]
+    assert "run: make infra policy\n" in action
+
+
 def waiting_jobs(workflows: Mapping[str, Any]) -> list[str]:
     """Return the scheduled jobs whose environment may have reviewers: they would wait for an approval."""
     workflows_by_time = {

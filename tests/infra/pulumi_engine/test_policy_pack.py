@@ -31,6 +31,9 @@ FAULTS = {
     "production-store-is-private-and-protected": Mutation(
         f"{COMPONENTS}/store.py", '"Disabled" if production else "Enabled"', '"Enabled"'
     ),
+    "production-data-is-protected": Mutation(
+        f"{COMPONENTS}/store.py", "protect=args.context.stack.production", "protect=False"
+    ),
     "partition-key-has-a-version": Mutation(f"{COMPONENTS}/store.py", "version=2", "version=1"),
     "vault-keeps-what-was-deleted": Mutation(
         f"{COMPONENTS}/vault.py", "enable_purge_protection=True", "enable_purge_protection=False"
@@ -44,7 +47,8 @@ FAULTS = {
     "workspace-accepts-no-key": Mutation(
         f"{COMPONENTS}/observability.py", "disable_local_auth=True", "disable_local_auth=False"
     ),
-    "environment-in-a-network-is-internal": Mutation(f"{COMPONENTS}/environment.py", "internal=True", "internal=False"),
+    "production-registry-is-private": Mutation(f"{COMPONENTS}/registry.py", '"Premium" if', '"Standard" if'),
+    "production-environment-is-internal": Mutation(f"{COMPONENTS}/environment.py", "internal=True", "internal=False"),
     "app-is-probed": Mutation(f"{COMPONENTS}/service.py", '_probe("Liveness"', '_probe("Startup"'),
     "app-refuses-plain-http": Mutation(f"{COMPONENTS}/service.py", "allow_insecure=False", "allow_insecure=True"),
     "app-reads-secrets-from-the-vault": Mutation(f"{COMPONENTS}/service.py", "key_vault_url=secret.url", 'value="x"'),
