@@ -4,7 +4,7 @@ import json
 import runpy
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -19,11 +19,19 @@ VAULT = next(each for each in ENTRIES if "keyvault:Vault" in each["types"])
 COMMAND = [sys.executable, str(INFRA / "check_dates.py")]
 
 
-def test_every_pinned_version_has_one_entry() -> None:
-    """The subject of the entry names the version; no entry is about a version that is not pinned."""
-    versions = {f"azure-native:{token}": each["subject"].split()[-1] for each in ENTRIES for token in each["types"]}
+def dated_versions(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    """Return the API version of each type that has an entry, as the subject of the entry names it."""
+    return {f"azure-native:{token}": each["subject"].split()[-1] for each in entries for token in each["types"]}
 
-    assert VERSIONS == versions
+
+def test_every_pinned_version_has_one_entry() -> None:
+    """No entry is about a version that is not pinned. An entry that is missing, or about another version, shows."""
+    without_vault = [each for each in ENTRIES if each is not VAULT]
+    outdated = [*without_vault, {**VAULT, "subject": "Microsoft.KeyVault 2023-07-01"}]
+
+    assert VERSIONS == dated_versions(ENTRIES)
+    assert VERSIONS != dated_versions(without_vault)
+    assert VERSIONS != dated_versions(outdated)
     assert len(VERSIONS) == sum(len(each["types"]) for each in ENTRIES)
     assert {each.removeprefix("azure-native:") for each in VERSIONS} <= RESOURCE_TYPES.keys()
 
@@ -36,6 +44,7 @@ def test_every_entry_has_a_date_a_source_and_a_way_out() -> None:
         assert entry["source"].startswith("https://")
         assert len(entry["way_out"].split()) >= 5
     assert ("2027-02-27", "announced") == (VAULT["end"], VAULT["kind"])
+    assert "pulumi package add azure-native keyvault 2026-02-01" in VAULT["way_out"]
 
 
 @pytest.mark.parametrize(
@@ -48,12 +57,12 @@ def test_end_is_near_from_60_days_before(today: str, is_near: bool) -> None:  # 
     assert is_near == bool(near)
 
 
-def test_command_prints_what_is_near_and_fails() -> None:
-    """Each line starts with the title of an issue, and names the way out."""
+def test_command_prints_what_is_near() -> None:
+    """Each line starts with the title of an issue, and names the way out. Only a crash is a failure."""
     near = subprocess.run([*COMMAND, "--today", "2027-01-01"], capture_output=True, text=True, check=False)
     far = subprocess.run([*COMMAND, "--today", "2026-06-01"], capture_output=True, text=True, check=False)
 
-    assert (1, 0) == (near.returncode, far.returncode)
+    assert (0, 0) == (near.returncode, far.returncode)
     assert near.stdout.count("\n") >= 1
     assert "Microsoft.KeyVault 2024-11-01 ends on 2027-02-27: " in near.stdout
     assert "" == far.stdout

@@ -1,5 +1,6 @@
 """The workflows of GitHub Actions: permissions, and the order of tests and deployments."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -99,7 +100,8 @@ def test_jobs_of_one_stack_run_one_after_another() -> None:
     assert {"group": "dev", "cancel-in-progress": False} == groups["dev"]
     assert {"group": "prod", "cancel-in-progress": False} == groups["prod"]
     assert groups["preview"]["cancel-in-progress"]
-    assert {"group": "${{ matrix.stack }}", "cancel-in-progress": False} == drift
+    assert {"group": "${{ matrix.stack }}-drift", "cancel-in-progress": False} == drift
+    assert {"dev-drift", "prod-drift"}.isdisjoint({each["group"] for each in groups.values()})
     assert not any("concurrency" in WORKFLOWS[name] for name in ("deploy", "drift"))
 
 
@@ -136,6 +138,54 @@ def test_scheduled_jobs_never_wait_for_an_approval() -> None:
 
     assert [] == waiting_jobs(WORKFLOWS)
     assert ["drift compare"] == waiting_jobs(mutant)
+
+
+@pytest.mark.parametrize(
+    ("python", "exit_code", "issues"),
+    [
+        ('printf "One ends on 2027-01-01: do one (x)\nTwo ends on 2027-02-01: do two (y)\n"', 0, ["One", "Two"]),
+        ("true", 0, []),
+        ("exit 1", 1, []),
+    ],
+    ids=["two near ends", "none", "a crash"],
+)
+def test_calendar_opens_an_issue_for_each_near_end(
+    tmp_path: Path, python: str, exit_code: int, issues: list[str]
+) -> None:
+    """A crash of the command fails the job. The step runs as in GitHub, with stand-ins of python3 and gh."""
+    (step,) = [each for each in WORKFLOWS["calendar"]["jobs"]["check"]["steps"] if "run" in each]
+    opened = tmp_path / "opened"
+    opened.touch()
+    gh = f'case "$1 $2" in "issue list") echo 0;; "issue create") cat; echo "$4" >> "{opened}";; esac'
+    for name, text in (("python3", python), ("gh", gh)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)}
+    process = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=environment, check=False)
+
+    assert exit_code == process.returncode
+    assert issues == [line.split()[0] for line in opened.read_text().splitlines()]
+
+
+def undocumented_environments(page: str) -> set[str]:
+    """Return the environments that a page does not list, and "plan" if it names no plan of GitHub for reviewers."""
+    names = {str(job["environment"]) for _, job in jobs() if "environment" in job}
+    every_name = {name.replace("${{ matrix.stack }}", stack) for name in names for stack in ("dev", "prod")}
+    plan = (
+        set()
+        if re.search(r"^Reviewers of .* private repository need GitHub Enterprise", page, re.MULTILINE)
+        else {"plan"}
+    )
+    return {name for name in every_name if f"`{name}`" not in page} | plan
+
+
+def test_documentation_names_the_environments_with_reviewers() -> None:
+    """An operator knows each environment, and the plan without which a private repository has no reviewers."""
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    mutant = page.replace("`prod-drift`", "").replace("GitHub Enterprise", "a plan")
+
+    assert set() == undocumented_environments(page)
+    assert {"prod-drift", "plan"} == undocumented_environments(mutant)
 
 
 def test_pulumi_command_has_the_version_of_the_library() -> None:
