@@ -7,10 +7,11 @@ take the positions of the lost ones, and the proofs of earlier cursors no longer
 import functools
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from eventfeed.domain.page_entries import PageEntry
+from eventfeed.domain.page_entries import PageEntry, ProofMembers
 
 # A log name has always this many lower-case letters and digits, which tells a cursor from an event id.
 LOG_NAME_LENGTH = 12
@@ -82,10 +83,20 @@ def cursor_at(entry: PageEntry, *, log: str) -> Cursor:
     return _cursor_at(log, (entry.sequence, entry.time, entry.write_id))
 
 
+def cursor_texts(entries: Iterable[ProofMembers], *, log: str) -> Iterator[str]:
+    """Yield the text of the cursor after each entry."""
+    for members in entries:
+        yield f"{log}.{members[0]}.{_proof(log, members)}"
+
+
 @functools.lru_cache(maxsize=1_024)  # most readers stand at the end
-def _cursor_at(log: str, members: tuple[int, int, str]) -> Cursor:
+def _cursor_at(log: str, members: ProofMembers) -> Cursor:
+    position, time, _ = members
+    return Cursor(log=log, position=position, proof=_proof(log, members), time=time)
+
+
+def _proof(log: str, members: ProofMembers) -> str:
     position, time, write_id = members
     digest = hashlib.blake2b(f"{log}.{position}.{time}.{write_id}".encode(), digest_size=_DIGEST_BYTES).digest()
     bits = int.from_bytes(digest) >> (8 * _DIGEST_BYTES - 5 * PROOF_LENGTH)
-    proof = _PAIRS[bits >> 20] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
-    return Cursor(log=log, position=position, proof=proof, time=time)
+    return _PAIRS[bits >> 20] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]

@@ -43,6 +43,9 @@ class PageEntry(Protocol):
         """Bytes of `json`, without building it."""
 
 
+# Position, time and write id.
+ProofMembers = tuple[int, int, str]
+
 _numbers, _strings = msgspec.json.Decoder(list[int]), msgspec.json.Decoder(list[str])
 
 sequence_of: Callable[[PageEntry], int] = attrgetter("sequence")
@@ -53,9 +56,17 @@ class EntryList(list[PageEntry]):
 
     __slots__ = ()
 
-    def json_array(self) -> bytes:
-        """Return the events as a JSON array."""
-        return join_array(entry.json for entry in self)
+    def json_parts(self) -> Sequence[bytes]:
+        """Return the events as a JSON array, in parts: at least one event, and no copy of long parts."""
+        return [join_array(self.json_events())]
+
+    def json_events(self) -> Iterable[bytes]:
+        """Return the JSON of each event."""
+        return (entry.json for entry in self)
+
+    def proof_members(self) -> Iterable[ProofMembers]:
+        """Return the position, time and write id of each entry, which the proof of its cursor covers."""
+        return ((entry.sequence, entry.time, entry.write_id) for entry in self)
 
     @property
     def json_bytes(self) -> int:
@@ -104,6 +115,13 @@ class ColumnPart(msgspec.Struct, frozen=True, dict=True, eq=False):
         """The end of each entry in the text."""
         return [end - len(b",") for end in accumulate(length + len(b",") for length in self.json_lengths)]
 
+    def json_events(self) -> Iterator[bytes]:
+        """Yield the JSON of each entry."""
+        start, text = 0, self.text
+        for end in self.ends:
+            yield text[start:end]
+            start = end + len(b",")
+
     def entries(self) -> Iterator[PageEntry]:
         """Yield the entries."""
         return (_ColumnEntry(self, index) for index in range(len(self.sequences)))
@@ -114,9 +132,18 @@ class EntryColumns(msgspec.Struct, frozen=True, eq=False):
 
     parts: Sequence[ColumnPart]
 
-    def json_array(self) -> bytes:
+    def json_parts(self) -> Sequence[bytes]:
         """See `EntryList`."""
-        return b"[%b]" % b",".join([part.text for part in self.parts])
+        first, *rest = (part.text for part in self.parts)
+        return [b"[%b" % first, *(b",%b" % text for text in rest), b"]"]
+
+    def json_events(self) -> Iterable[bytes]:
+        """See `EntryList`."""
+        return chain.from_iterable(part.json_events() for part in self.parts)
+
+    def proof_members(self) -> Iterable[ProofMembers]:
+        """See `EntryList`."""
+        return chain.from_iterable(zip(part.sequences, part.times, part.write_ids, strict=True) for part in self.parts)
 
     @property
     def json_bytes(self) -> int:

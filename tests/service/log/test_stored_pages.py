@@ -15,6 +15,8 @@ from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import ByDecision, Feed, PageBounds, app_feed
 from eventfeed.domain.page_entries import join_array
 from eventfeed.domain.ports import EventLog
+from eventfeed.http.reading.representation import whole_events
+from eventfeed.http.reading.stream_pages import stream_page
 from eventfeed.log.memory.tail import Tail
 from eventfeed.log.reader import Reader
 from eventfeed.log.retention import Retention
@@ -99,6 +101,12 @@ def is_visible(feed: Feed, each: Entry) -> bool:
     return not isinstance(feed.visibility, ByDecision) or (question is not None and allows(question))
 
 
+def message(each: Entry, *, log: str) -> bytes:
+    """An event in a stream: the cursor after it, and a line of data for each of its own."""
+    data = b"".join(b"data: %b\n" % line for line in each.json.splitlines())
+    return b"id: %b\n%b\n" % (str(cursor_at(each, log=log)).encode(), data)
+
+
 def moved(entries: Sequence[Entry], bounds: PageBounds, *, start: int) -> tuple[list[Entry], PageBounds]:
     """The entries and bounds after this position of a log."""
     times = [None if each is None else (start + each) * SECOND for each in (bounds.since, bounds.until)]
@@ -138,7 +146,7 @@ async def test_page_of_any_feed_equals_that_of_a_plain_list(
     in_memory: bool,
     stored_bytes: int,
 ) -> None:
-    """The same positions, bytes and cursors, also if the store reads a page in several parts."""
+    """The same positions, bytes, cursors and messages, also if the store reads a page in several parts."""
     start = (await log.head()).end_offset
     entries, bounds = moved(population, bounds, start=start)
     after = start + min(skip, len(entries))
@@ -153,7 +161,8 @@ async def test_page_of_any_feed_equals_that_of_a_plain_list(
     assert array("Q", [each.sequence for each in expected]).tobytes() == page.positions
     assert position in case.positions(first_position)
     assert page.more == (position < case.through)
-    assert not expected or join_array(each.json for each in expected) == page.entries.json_array()
+    assert not expected or join_array(each.json for each in expected) == b"".join(page.entries.json_parts())
+    assert b"".join(message(each, log=page.cursor.log) for each in expected) == stream_page(page, whole_events).messages
     assert position == start or cursor_at(entries[position - start - 1], log=page.cursor.log) == page.cursor
 
 

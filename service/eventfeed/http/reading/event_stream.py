@@ -91,7 +91,7 @@ class _Stream:
 
     async def start(self, page: Page) -> None:
         """Send what comes before the events."""
-        self._next, self._cursor = [stream_page(self._request, page)], page.cursor
+        self._next, self._cursor = [stream_page(page, self._request.serialise)], page.cursor
         retry = b"retry: %d\n\n" % RETRY_MILLISECONDS
         await self._sender.send(retry if page.entries else retry + _heartbeat(page.cursor))
 

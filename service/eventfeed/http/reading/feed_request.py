@@ -2,20 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
 from eventfeed.domain.cursor import After, BareSequence
 from eventfeed.domain.errors import Unauthenticated
 from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed, Page, PageBounds
-from eventfeed.domain.page_entries import PageEntries, PageEntry
 from eventfeed.domain.ports import CLOCK_SECOND
 from eventfeed.domain.principal import Principal
 from eventfeed.http.connections import Reset
 from eventfeed.http.problems import Problems
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import ReadingLimits
-from eventfeed.http.reading.representation import entry_json, whole_array
+from eventfeed.http.reading.representation import SerialiseAll, SerialiseEach, whole_array, whole_events
 from eventfeed.http.request import HttpRequest
 from eventfeed.log.clock import MachineClock
 from eventfeed.log.memory.waiters import Waiter
@@ -52,7 +51,7 @@ class Guard(Protocol):
 class FeedRequest(NamedTuple):
     """A request for a feed, with a guard unless the token alone gives the right.
 
-    `serialise` returns the JSON of an entry that the reader may see, `serialise_all` that of a page with events.
+    `serialise` and `serialise_all` return the JSON of the events of a page, as the reader may see it.
     """
 
     request: HttpRequest
@@ -60,8 +59,8 @@ class FeedRequest(NamedTuple):
     parameters: Parameters
     reader: Principal | AnonymousReader
     guard: Guard | None = None
-    serialise: Callable[[PageEntry], bytes] = entry_json
-    serialise_all: Callable[[PageEntries], bytes] = whole_array
+    serialise: SerialiseEach = whole_events
+    serialise_all: SerialiseAll = whole_array
 
 
 class ReadingServices(NamedTuple):

@@ -15,7 +15,7 @@ from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest
 from eventfeed.http.reading.pages import Pages
 from eventfeed.http.reading.parameters import INSTANCE_FEED, body_parameters
-from eventfeed.http.reading.representation import public_array, public_json
+from eventfeed.http.reading.representation import public_array, public_events
 from eventfeed.http.request import HttpRequest, HttpResponse, post
 
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", re.ASCII)
@@ -61,7 +61,7 @@ def instance_routes(feeds: InstanceFeeds) -> list[HTTPRouteHandler]:
         feed = instance_feed(guid, party).where(*parameters.conditions)
         reader = AnonymousReader(address)
         return await feeds.pages.respond(
-            FeedRequest(request, feed, parameters, reader, serialise=public_json, serialise_all=public_array)
+            FeedRequest(request, feed, parameters, reader, serialise=public_events, serialise_all=public_array)
         )
 
     return [read_instance_feed]

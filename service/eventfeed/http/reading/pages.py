@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from cachetools import LRUCache
@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from eventfeed.domain.errors import Fault, InvalidCursor, InvalidRequest, Unavailable
 from eventfeed.domain.feed import Page
 from eventfeed.domain.moment import format_moment
-from eventfeed.domain.page_entries import PageEntries
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.event_stream import EVENT_STREAM, EventStreamResponse, start_header
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
 from eventfeed.http.reading.long_poll import connected, preferred_wait
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import RETRY_SECONDS
+from eventfeed.http.reading.representation import SerialiseAll
 from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
 from eventfeed.http.reading.stream_pages import StreamPages, stream_bounds
 from eventfeed.http.request import HttpResponse
@@ -60,7 +60,7 @@ class Pages:
         self._stream_pages = StreamPages(services)
         self._tag_digest = hashlib.blake2b(key=secret, digest_size=16)
         # The key is serialisation, log name and positions: another log may have other entries at the same positions.
-        self._bodies = LRUCache[tuple[Callable[[PageEntries], bytes], str, bytes], bytes](BODIES_MAX)
+        self._bodies = LRUCache[tuple[SerialiseAll, str, bytes], Sequence[bytes]](BODIES_MAX)
 
     async def respond(self, feed_request: FeedRequest) -> HttpResponse:
         """Return a page, a stream (204 after its end), or 304 if the caller already has the page.
@@ -136,8 +136,9 @@ class Pages:
         tag = self._tag(feed_request, page, media_type=media_type, link=link)
         is_unchanged = _matches_tag(fields, tag)
         await self._services.admit(feed_request, page, is_known=is_unchanged)
-        body = b"" if is_unchanged else self._body(feed_request.serialise_all, page)
-        is_compressed = len(body) >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
+        parts = () if is_unchanged else self._body(feed_request.serialise_all, page)
+        length = sum(map(len, parts))
+        is_compressed = length >= COMPRESSED_BYTES_MIN and accepts_gzip(fields.get("accept-encoding", ""))
         headers = _page_headers(page, link, cursor=cursor, tag=_gzip_tag(tag) if is_compressed else tag)
         if wait:
             headers.append((b"preference-applied", b"wait=%d" % math.ceil(wait)))
@@ -150,27 +151,29 @@ class Pages:
         headers.append((b"content-type", media_type.encode()))
         if is_compressed:
             headers.append((b"content-encoding", b"gzip"))
-        if len(body) > WHOLE_BYTES_MAX:
+        if length > WHOLE_BYTES_MAX:
             memory = functools.partial(self._services.limits.memory, feed_request.reader)
-            whole, reset = BytesResponse(200, headers, body=body), self._services.reset
-            return LargePageResponse(whole, memory, reset=reset, compresses=is_compressed)
+            return LargePageResponse(
+                headers, parts, memory=memory, reset=self._services.reset, compresses=is_compressed
+            )
+        body = b"".join(parts)
         if is_compressed:
             body = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
         headers.append((b"content-length", b"%d" % len(body)))
         return BytesResponse(200, headers, body=body)
 
-    def _body(self, serialise: Callable[[PageEntries], bytes], page: Page) -> bytes:
-        """Return the events as a JSON array, made once for all readers of the same page."""
+    def _body(self, serialise: SerialiseAll, page: Page) -> Sequence[bytes]:
+        """Return the events as a JSON array in parts. A small one is made once for all readers of the same page."""
         if not page.entries:
-            return b"[]"
+            return (b"[]",)
         key = serialise, page.cursor.log, page.positions
         try:
             return self._bodies[key]
         except KeyError:
-            body = serialise(page.entries)
-            if len(body) <= BODY_BYTES_MAX:
-                self._bodies[key] = body
-            return body
+            parts = serialise(page.entries)
+            if sum(map(len, parts)) <= BODY_BYTES_MAX:
+                parts = self._bodies[key] = (b"".join(parts),)
+            return parts
 
     def _link(self, feed_request: FeedRequest, cursor: str) -> bytes:
         # The path as the router resolved it: without empty segments and needless escapes, and its values are ASCII.

@@ -1,11 +1,14 @@
 """Representation of events: stored JSON, which is not parsed, and the reduced form for anyone."""
 
-from collections.abc import Callable
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from eventfeed.domain.page_entries import PageEntries, PageEntry, join_array
+
+# Return the JSON of each event of a page, as a reader may see it; and that of all as an array in parts.
+SerialiseEach = Callable[[PageEntries], Iterable[bytes]]
+SerialiseAll = Callable[[PageEntries], Sequence[bytes]]
 
 
 class _Public(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,12 +21,14 @@ class _Public(msgspec.Struct, frozen=True, kw_only=True):
     time: str
 
 
-entry_json: Callable[[PageEntry], bytes] = attrgetter("json")
+def whole_events(entries: PageEntries) -> Iterable[bytes]:
+    """Return the JSON of each event of a page."""
+    return entries.json_events()
 
 
-def whole_array(entries: PageEntries) -> bytes:
-    """Return the events of a page as a JSON array."""
-    return entries.json_array()
+def whole_array(entries: PageEntries) -> Sequence[bytes]:
+    """Return the events of a page as a JSON array, in parts."""
+    return entries.json_parts()
 
 
 def public_json(entry: PageEntry) -> bytes:
@@ -32,6 +37,11 @@ def public_json(entry: PageEntry) -> bytes:
     return b'%b,"sequence":"%020d"}' % (msgspec.json.encode(public)[:-1], entry.sequence)
 
 
-def public_array(entries: PageEntries) -> bytes:
-    """Return the events of a page as a JSON array, see `public_json`."""
-    return join_array(map(public_json, entries))
+def public_events(entries: PageEntries) -> Iterable[bytes]:
+    """Return the public JSON of each event of a page, see `public_json`."""
+    return map(public_json, entries)
+
+
+def public_array(entries: PageEntries) -> Sequence[bytes]:
+    """Return the events of a page as a JSON array in one part, see `public_json`."""
+    return [join_array(public_events(entries))]

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Any
 
 from litestar import Response
 from litestar.types import ASGIApp, Send
 
 from eventfeed.http.connections import Reset
-from eventfeed.http.response import BytesResponse, compress
+from eventfeed.http.response import Header, compress
 from eventfeed.timer import Timer
 
 # Larger bodies are sent in parts. The buffers of the operating system take smaller ones at once.
@@ -76,10 +77,12 @@ class LargePageResponse(Response[bytes]):
     The connection of a client that does not take them is `reset`; the bytes count until it is gone.
     """
 
-    def __init__(self, response: BytesResponse, memory: Memory, *, reset: Reset, compresses: bool) -> None:
+    def __init__(
+        self, headers: Sequence[Header], parts: Sequence[bytes], *, memory: Memory, reset: Reset, compresses: bool
+    ) -> None:
         super().__init__(b"")
         self._memory, self._reset, self._compresses = memory, reset, compresses
-        self._status, self._headers, self._body = response.status, [*response.headers], response.body
+        self._headers, self._parts = headers, parts
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIApp:  # type: ignore[override]  # it may be any application
         """Return the ASGI application that sends the response."""
@@ -87,14 +90,16 @@ class LargePageResponse(Response[bytes]):
 
     async def _respond(self, *connection: Any) -> None:  # scope, receive and send of ASGI
         scope, _, send = connection
-        body, self._body = self._body, b""
+        parts, self._parts = self._parts, ()
+        length = sum(map(len, parts))
         if self._compresses:
-            with self._memory(len(body)):
-                body = await compress(body)
-        with self._memory(len(body)), contextlib.closing(Timer()) as timer:
-            headers = [*self._headers, (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": self._status, "headers": headers})
+            with self._memory(length):
+                parts = (await compress(b"".join(parts)),)
+            length = len(parts[0])
+        with self._memory(length), contextlib.closing(Timer()) as timer:
+            headers = [*self._headers, (b"content-length", b"%d" % length)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             sender = PartSender(scope, send, reset=self._reset, timer=timer)
-            for part in parts_of(body):
+            for part in chain.from_iterable(map(parts_of, parts)):
                 await sender.send(part)
             await sender.end()

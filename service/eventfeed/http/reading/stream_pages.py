@@ -4,9 +4,10 @@ import asyncio
 import re
 from typing import NamedTuple
 
-from eventfeed.domain.cursor import Cursor, cursor_at
+from eventfeed.domain.cursor import Cursor, cursor_texts
 from eventfeed.domain.feed import PAGE_EVENTS_MAX, ByScope, Page, PageBounds
 from eventfeed.http.reading.feed_request import FeedRequest, ReadingServices
+from eventfeed.http.reading.representation import SerialiseEach
 from eventfeed.single_flight import SingleFlight
 
 # Bytes of a page of a stream: with the server's buffers, a slow reader holds less than 256 KiB (contract section 9).
@@ -33,16 +34,16 @@ class StreamPage(NamedTuple):
     next_events: int
 
 
-def stream_page(request: FeedRequest, page: Page) -> StreamPage:
+def stream_page(page: Page, serialise: SerialiseEach) -> StreamPage:
     """Return a page with its events as messages, each with the cursor after it."""
-    messages, log = list[bytes](), page.cursor.log
-    for entry in page.entries:
-        text = request.serialise(entry)
-        if b"\n" in text or b"\r" in text:
-            text = b"\ndata: ".join(_LINES.split(text))
-        messages.append(b"id: %b\ndata: %b\n\n" % (str(cursor_at(entry, log=log)).encode(), text))
-    body = b"".join(messages)
-    next_events = max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX * len(messages) // len(body))) if body else 0
+    parts, entries = list[bytes](), page.entries
+    cursors = cursor_texts(entries.proof_members(), log=page.cursor.log)
+    for cursor, event in zip(cursors, serialise(entries), strict=True):
+        is_one_line = b"\n" not in event and b"\r" not in event
+        text = event if is_one_line else b"\ndata: ".join(_LINES.split(event))
+        parts += (f"id: {cursor}\ndata: ".encode(), text, b"\n\n")
+    body = b"".join(parts)
+    next_events = max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX * len(entries) // len(body))) if body else 0
     return StreamPage(page, body, next_events)
 
 
@@ -62,7 +63,7 @@ class StreamPages:
         async def make() -> StreamPage:
             nonlocal is_shared
             is_shared = False
-            return stream_page(request, await self.services.read(request, cursor, bounds=bounds))
+            return stream_page(await self.services.read(request, cursor, bounds=bounds), request.serialise)
 
         if not isinstance(request.feed.visibility, ByScope):
             return await make()

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from eventfeed.client.stream import Message, StreamParser
 from eventfeed.domain.cursor import BareSequence
 from eventfeed.domain.errors import NotApproved
 from eventfeed.domain.feed import app_feed
-from eventfeed.domain.page_entries import PageEntry
+from eventfeed.domain.page_entries import PageEntries
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
@@ -21,7 +21,7 @@ from eventfeed.http.reading import sending, stream_pages
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters
-from eventfeed.http.reading.representation import entry_json
+from eventfeed.http.reading.representation import SerialiseEach, whole_events
 from eventfeed.http.reading.stream_pages import FIRST_PAGE_EVENTS, PAGE_BYTES_MAX, StreamPages, stream_bounds
 from eventfeed.log.appender import Appender
 from eventfeed.log.memory.tail import Tail
@@ -116,7 +116,7 @@ class Streams:
         self.telemetry = Telemetry()
         self.limits = reading_limits(self.telemetry, caller_streams=1)
         problems = Problems(PublicUrl(public_url="", own_url="http://x"), self.telemetry)
-        self.serialise = entry_json
+        self.serialise: SerialiseEach = whole_events
         self.services = ReadingServices(reader, self.clock, problems, self.limits, self.telemetry, self._reset)
         self.pages = StreamPages(self.services)
 
@@ -325,9 +325,9 @@ async def test_page_is_kept_for_a_moment(
     monkeypatch.setattr(stream_pages, "KEEP_SECONDS", seconds)
     serialised = list[int]()
 
-    def serialise(entry: PageEntry) -> bytes:
-        serialised.append(entry.sequence)
-        return entry.json
+    def serialise(entries: PageEntries) -> Iterable[bytes]:
+        serialised.extend(entry.sequence for entry in entries)
+        return entries.json_events()
 
     await streams.publish()
     parameters = parameters_with(size=50, until=None)
@@ -344,9 +344,9 @@ async def test_streams_at_one_place_share_their_messages(streams: Streams, monke
     monkeypatch.setattr(stream_pages, "KEEP_SECONDS", 3_600.0)
     serialised = list[int]()
 
-    def serialise(entry: PageEntry) -> bytes:
-        serialised.append(entry.sequence)
-        return entry.json
+    def serialise(entries: PageEntries) -> Iterable[bytes]:
+        serialised.extend(entry.sequence for entry in entries)
+        return entries.json_events()
 
     streams.serialise, guards = serialise, [StubGuard() for _ in range(3)]
     guards[2].refusal = NotApproved("The approval was withdrawn.")

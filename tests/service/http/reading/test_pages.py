@@ -1,7 +1,6 @@
 """Bodies of pages, created once for all readers of the same events."""
 
 import contextlib
-from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -12,12 +11,12 @@ from litestar.exceptions import HTTPException
 from eventfeed.domain.cursor import Cursor
 from eventfeed.domain.event import Entry
 from eventfeed.domain.feed import Page
-from eventfeed.domain.page_entries import EntryList, PageEntries
+from eventfeed.domain.page_entries import EntryList
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.event_stream import EVENT_STREAM
 from eventfeed.http.reading.feed_request import ReadingServices
 from eventfeed.http.reading.pages import BODIES_MAX, BODY_BYTES_MAX, Pages, negotiate
-from eventfeed.http.reading.representation import public_array, whole_array
+from eventfeed.http.reading.representation import SerialiseAll, public_array, whole_array
 from eventfeed.http.response import CLOUDEVENT_BATCH as BATCH
 from eventfeed.http.response import JSON
 from tests.support.events import entry, event
@@ -39,11 +38,9 @@ def page_of(entry: Entry, *, log: str = "a" * 12) -> Page:
     )
 
 
-def body_events(
-    pages: Pages, page: Page, *, serialise: Callable[[PageEntries], bytes] = whole_array
-) -> list[dict[str, object]]:
+def body_events(pages: Pages, page: Page, *, serialise: SerialiseAll = whole_array) -> list[dict[str, object]]:
     """The events in the body of a page."""
-    return msgspec.json.decode(pages._body(serialise, page), type=list[dict[str, object]])
+    return msgspec.json.decode(b"".join(pages._body(serialise, page)), type=list[dict[str, object]])
 
 
 def test_cache_separates_the_bodies_of_two_logs() -> None:

@@ -11,9 +11,10 @@ import pytest
 from eventfeed.domain.errors import Unavailable
 from eventfeed.http.reading import sending as module
 from eventfeed.http.reading.sending import PART_BYTES, LargePageResponse
-from eventfeed.http.response import BytesResponse
 
 BODY = bytes(range(256)) * 1_000
+# The first part that is made. Parts of the response have no more bytes than `PART_BYTES`.
+LONG = 3 * PART_BYTES + 7
 
 
 class RecordedMemory:
@@ -66,8 +67,8 @@ class Client:
 
 async def send_page(memory: RecordedMemory, client: Client, *, compresses: bool = False) -> None:
     """Send a large page to a client."""
-    page = BytesResponse(200, [(b"feed-more", b"false")], body=BODY)
-    response: Any = LargePageResponse(page, memory.hold, reset=client.reset, compresses=compresses)
+    headers, parts = [(b"feed-more", b"false")], [BODY[:LONG], BODY[LONG : LONG + 1], BODY[LONG + 1 :]]
+    response: Any = LargePageResponse(headers, parts, memory=memory.hold, reset=client.reset, compresses=compresses)
     await response.to_asgi_response()({"type": "http"}, None, client.send)
 
 
@@ -139,7 +140,8 @@ async def test_client_that_does_not_take_the_end_loses_its_connection(monkeypatc
     """The end of a body waits like any other part."""
     monkeypatch.setattr(module, "SEND_SECONDS_MAX", 0.05)
     memory = RecordedMemory()
-    client = Client(memory, messages_max=1 + -(-len(BODY) // PART_BYTES))
+    sizes = [LONG, 1, len(BODY) - LONG - 1]
+    client = Client(memory, messages_max=1 + sum(-(-size // PART_BYTES) for size in sizes))
     await asyncio.wait_for(send_page(memory, client), 120)
 
     assert (BODY, len(BODY), 0) == (client.body, client.used_at_reset, memory.used)
