@@ -9,7 +9,7 @@ NPM_FOLDERS := emulator javascript prose
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench growth peers cost loadtest loadtest-ui calendar documents lock
+.PHONY: help install infra run observe test engine engine-tools policy image check format words trace stress away reconnect slow-clients authorisation fuzz migrate copy storm follow cases mutants bench growth peers cost loadtest loadtest-ui deploy-check calendar documents lock
 
 help: ## list these commands
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -119,6 +119,9 @@ loadtest: $(VENV)/.loadtests ## simulate users for a minute, who check every pag
 
 loadtest-ui: $(VENV)/.loadtests ## the same, from Locust's own page on http://127.0.0.1:8089
 	@$(BIN)/python -m loadtests --ui
+
+deploy-check: $(VENV)/.infra ## ask Azure before the first `pulumi up` of STACK (dev): account, roles, region, quotas, calendar
+	@$(BIN)/python infra/deploy_check $(or $(STACK),dev)
 
 calendar: ## dates on which API versions and runtimes that the deployment uses end; DAYS=60 limits them
 	@$(PYTHON) infra/check_dates.py --days $(or $(DAYS),36500)

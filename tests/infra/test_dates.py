@@ -27,11 +27,11 @@ def dated_versions(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
 def test_every_pinned_version_has_one_entry() -> None:
     """No entry is about a version that is not pinned. An entry that is missing, or about another version, shows."""
     without_vault = [each for each in ENTRIES if each is not VAULT]
-    outdated = [*without_vault, {**VAULT, "subject": "Microsoft.KeyVault 2023-07-01"}]
+    old_version = [*without_vault, {**VAULT, "subject": "Microsoft.KeyVault 2023-07-01"}]
 
     assert VERSIONS == dated_versions(ENTRIES)
     assert VERSIONS != dated_versions(without_vault)
-    assert VERSIONS != dated_versions(outdated)
+    assert VERSIONS != dated_versions(old_version)
     assert len(VERSIONS) == sum(len(each["types"]) for each in ENTRIES)
     assert {each.removeprefix("azure-native:") for each in VERSIONS} <= RESOURCE_TYPES.keys()
 

@@ -159,7 +159,7 @@ def test_resources_of_development_are_faults_in_production(dev: MockRun) -> None
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("settings", "production"),
     [
         ('config:\n  eventfeed:production: "false"\n', False),
         ("config:\n  eventfeed:production: false\n", False),
@@ -169,13 +169,15 @@ def test_resources_of_development_are_faults_in_production(dev: MockRun) -> None
         (None, True),
     ],
 )
-def test_stack_is_production_unless_its_file_denies_it(tmp_path: Path, settings: str | None, *, expected: bool) -> None:
+def test_stack_is_production_unless_its_file_denies_it(
+    tmp_path: Path, settings: str | None, *, production: bool
+) -> None:
     """The stack is that of the resource's URN. A stack without a file keeps every rule."""
     if settings is not None:
         (tmp_path / "Pulumi.one.yaml").write_text(settings)
     stack = stack_of("urn:pulumi:one::eventfeed::azure-native:keyvault:Vault::eventfeed")
 
-    assert expected == is_production(stack, tmp_path)
+    assert production == is_production(stack, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -154,9 +154,9 @@ def test_calendar_opens_an_issue_for_each_near_end(
 ) -> None:
     """A crash of the command fails the job. The step runs as in GitHub, with stand-ins of python3 and gh."""
     (step,) = [each for each in WORKFLOWS["calendar"]["jobs"]["check"]["steps"] if "run" in each]
-    opened = tmp_path / "opened"
-    opened.touch()
-    gh = f'case "$1 $2" in "issue list") echo 0;; "issue create") cat; echo "$4" >> "{opened}";; esac'
+    titles = tmp_path / "titles"
+    titles.touch()
+    gh = f'case "$1 $2" in "issue list") echo 0;; "issue create") cat; echo "$4" >> "{titles}";; esac'
     for name, text in (("python3", python), ("gh", gh)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
@@ -164,7 +164,7 @@ def test_calendar_opens_an_issue_for_each_near_end(
     process = subprocess.run(["bash", "-e", "-c", step["run"]], cwd=ROOT, env=environment, check=False)
 
     assert exit_code == process.returncode
-    assert issues == [line.split()[0] for line in opened.read_text().splitlines()]
+    assert issues == [line.split()[0] for line in titles.read_text().splitlines()]
 
 
 def undocumented_environments(page: str) -> set[str]:

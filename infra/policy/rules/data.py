@@ -40,14 +40,14 @@ def _production_store_is_private_and_protected(resource: Resource) -> Iterator[s
     yield from requires(resource.inputs, publicNetworkAccess="Disabled")
     if "EnableServerless" in {each["name"] for each in resource.inputs.get("capabilities") or []}:
         yield "capabilities contains EnableServerless, which has no zones"
-    yield from _unprotected(resource)
+    yield from _protection_faults(resource)
 
 
 @rule("cosmosdb:SqlResourceSqlDatabase", "cosmosdb:SqlResourceSqlContainer")
 def _production_data_is_protected(resource: Resource) -> Iterator[str]:
     """A change that would replace a database or a container of production deletes its data."""
     if resource.production:
-        yield from _unprotected(resource)
+        yield from _protection_faults(resource)
 
 
 @rule("cosmosdb:SqlResourceSqlContainer")
@@ -71,7 +71,7 @@ def _production_vault_is_private_and_protected(resource: Resource) -> Iterator[s
     properties = resource.inputs["properties"]
     yield from requires(properties, publicNetworkAccess="Disabled", softDeleteRetentionInDays=RETENTION_DAYS)
     yield from requires(properties.get("networkAcls") or {}, defaultAction="Deny")
-    yield from _unprotected(resource)
+    yield from _protection_faults(resource)
 
 
 @rule("containerregistry:Registry")
@@ -94,6 +94,6 @@ def _workspace_accepts_no_key(resource: Resource) -> Iterator[str]:
     yield from requires(resource.inputs.get("features") or {}, disableLocalAuth=True)
 
 
-def _unprotected(resource: Resource) -> Iterator[str]:
+def _protection_faults(resource: Resource) -> Iterator[str]:
     if not resource.protect:
         yield "the option protect must be set"

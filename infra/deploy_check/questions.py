@@ -1,0 +1,133 @@
+"""The questions, each a function that yields a finding for an answer with which a deployment would fail."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from deploy_check.finding import Ask, Deployment, Finding, Kind
+
+# The resource providers of the program, and that of the state's account.
+PROVIDERS = (
+    *("App", "ApiManagement", "DocumentDB", "KeyVault", "ContainerRegistry", "OperationalInsights", "Insights"),
+    *("Dashboard", "ManagedIdentity", "Network", "Storage", "Web"),
+)
+# Roles of which one group is enough: the program assigns roles and creates locks.
+ROLES = (frozenset({"Owner"}), frozenset({"Contributor", "User Access Administrator"}))
+# The tier of the gateway in development and in production.
+TIERS = {False: "BasicV2", True: "StandardV2"}
+# https://learn.microsoft.com/azure/cosmos-db/concepts-limits#control-plane
+STORE_ACCOUNTS_MAX = 250
+# A deployment creates one environment.
+ENVIRONMENTS = "ManagedEnvironmentCount"
+
+_URL = "https://management.azure.com/subscriptions"
+# Where a higher quota is requested.
+_QUOTA = "az support tickets create --help   # or in the portal, under Quotas"
+
+
+def providers(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """Each resource provider is registered."""
+    states = {each["namespace"].casefold(): each["registrationState"] for each in ask("provider", "list")}
+    for name in PROVIDERS:
+        state = states.get(f"microsoft.{name}".casefold(), "unknown to this subscription")
+        if state != "Registered":
+            command = (
+                f"az provider register --wait --namespace Microsoft.{name} --subscription {deployment.subscription}"
+            )
+            yield _fault(f"the resource provider Microsoft.{name} is {state}, not Registered", command)
+
+
+def roles(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The account may create resources, assign roles and create locks."""
+    scope = f"/subscriptions/{deployment.subscription}"
+    options = ("--assignee", deployment.account, "--scope", scope, "--include-inherited", "--include-groups")
+    names = {each["roleDefinitionName"] for each in ask("role", "assignment", "list", *options)}
+    if not any(each <= names for each in ROLES):
+        present = ", ".join(sorted(names)) or "no role"
+        yield _fault(
+            f"{deployment.account} has {present}, and needs Owner, or Contributor and User Access Administrator",
+            f"az role assignment create --assignee {deployment.account} --role Owner --scope {scope}",
+        )
+
+
+def region(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The region exists for the subscription. One of production has availability zones."""
+    regions = {each["name"]: each for each in ask("account", "list-locations")}
+    with_zones = sorted(name for name, each in regions.items() if each.get("availabilityZoneMappings"))
+    choice = next((each for each in ("norwayeast", *with_zones) if each in with_zones), "norwayeast")
+    command = f"pulumi config set azure-native:location {choice} --stack {deployment.stack}"
+    if deployment.location not in regions:
+        yield _fault(f"the subscription has no region {deployment.location!r}", command)
+    elif deployment.production and deployment.location not in with_zones:
+        yield _fault(f"{deployment.location} has no availability zones, which production needs", command)
+
+
+def gateway(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The gateway's tier exists in the region, without a restriction for the subscription."""
+    tier = TIERS[deployment.production]
+    answer = _get(ask, deployment, "Microsoft.ApiManagement/skus", "2024-05-01")
+    offers = [each for each in answer["value"] if each["name"] == tier and each["resourceType"] == "service"]
+    limits = [limit["restrictionInfo"] for each in offers for limit in each.get("restrictions") or []]
+    regions = _region_names(offers) - _region_names(limits)
+    if deployment.location not in regions:
+        yield _fault(
+            f"API Management {tier} is not offered to the subscription in {deployment.location}",
+            f"pulumi config set azure-native:location {min(regions, default='norwayeast')} --stack {deployment.stack}",
+        )
+
+
+def environments(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The region has room for one more environment of Container Apps."""
+    path = f"Microsoft.App/locations/{deployment.location}/usages"
+    for each in _get(ask, deployment, path, "2025-01-01")["value"]:
+        if each["name"]["value"] == ENVIRONMENTS and each["currentValue"] + 1 > each["limit"]:
+            yield _fault(f"{each['currentValue']} of {each['limit']} environments of Container Apps are in use", _QUOTA)
+
+
+def store(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """Cosmos DB accepts an account of this subscription in the region, in its zones for production."""
+    properties = ask("cosmosdb", "locations", "show", "--location", deployment.location)["properties"]
+    access = f"isSubscriptionRegionAccessAllowedFor{'Az' if deployment.production else 'Regular'}"
+    if not properties[access]:
+        kind = "zone redundant accounts" if deployment.production else "accounts"
+        yield _fault(f"Cosmos DB gives this subscription no {kind} in {deployment.location}", _QUOTA)
+    if properties["status"] != "Online":
+        yield _fault(f"Cosmos DB is {properties['status']} in {deployment.location}", _QUOTA)
+
+
+def store_accounts(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The subscription has room for one more account of Cosmos DB."""
+    count = len(ask("cosmosdb", "list", "--subscription", deployment.subscription))
+    if count >= STORE_ACCOUNTS_MAX:
+        yield _fault(f"{count} of {STORE_ACCOUNTS_MAX} accounts of Cosmos DB are in use", _QUOTA)
+
+
+def deleted_vaults(_: Deployment, ask: Ask) -> Iterator[Finding]:
+    """A deleted vault of an earlier stack keeps its name, which a restored state would use again."""
+    for each in ask("keyvault", "list-deleted", "--resource-type", "vault"):
+        if each["name"].startswith("eventfeed"):
+            until = each["properties"]["scheduledPurgeDate"]
+            text = f"the deleted vault {each['name']} keeps its name until {until}; a new stack has another name"
+            yield Finding(kind=Kind.NOTE, text=text, command=f"az keyvault recover --name {each['name']}")
+
+
+# In the order of their report.
+QUESTIONS: Sequence[Callable[[Deployment, Ask], Iterator[Finding]]] = (
+    *(providers, roles, region, gateway),
+    *(environments, store, store_accounts, deleted_vaults),
+)
+
+
+def _fault(text: str, command: str) -> Finding:
+    return Finding(kind=Kind.FAULT, text=text, command=command)
+
+
+def _get(ask: Ask, deployment: Deployment, path: str, version: str) -> Mapping[str, Any]:
+    """Return a resource of the subscription that no command of its own shows."""
+    url = f"{_URL}/{deployment.subscription}/providers/{path}?api-version={version}"
+    answer: Mapping[str, Any] = ask("rest", "--method", "get", "--url", url)
+    return answer
+
+
+def _region_names(offers: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the names of the locations, which Azure displays with spaces and capital letters."""
+    return {name.replace(" ", "").casefold() for each in offers for name in each["locations"]}
