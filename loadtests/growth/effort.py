@@ -19,7 +19,7 @@ class Effort(NamedTuple):
     requests: int = 30
     first_requests: int = 8
     # Retention deletes this many passes of `PASS_EVENTS` at a time.
-    passes: int = 20
+    passes: int = 60
     trims: int = 3
     # Longer logs are not checked and copied: both read all of it.
     whole_log_events: int = 1_000_000
@@ -44,7 +44,7 @@ SHORT = Effort(
     rounds=1,
     requests=3,
     first_requests=2,
-    passes=4,
+    passes=20,
     trims=1,
     whole_log_events=20_000,
     apps=(10,),

@@ -14,7 +14,7 @@ from loadtests.growth.log_files import drop_cached_pages, run_command
 from loadtests.growth.long_logs import MICROSECONDS, LogFile, LogFiles, cost_figures, no_costs, rotate
 
 # Events that retention deletes in one transaction.
-PASS_EVENTS = 500
+PASS_EVENTS = 100
 _MEBIBYTE = 1_024 * 1_024
 
 

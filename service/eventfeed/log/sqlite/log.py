@@ -29,7 +29,7 @@ WRITER_CACHE_KIB = 2_000
 # Entries that a check reads at once.
 CHECK_ENTRIES = 1_000
 # Entries that one call deletes: few enough not to delay a publish. Each has keys on pages of its own, in a long log.
-EXPIRE_ENTRIES_MAX = 500
+EXPIRE_ENTRIES_MAX = 100
 
 _FOLLOW = f"SELECT {COLUMNS} FROM entry WHERE sequence > :after ORDER BY sequence LIMIT :limit"  # noqa: S608  # constants
 _OWNERS = """
