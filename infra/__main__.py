@@ -5,6 +5,7 @@ import pulumi
 from components.alerts import Alerts, AlertsArgs
 from components.api import Api, ApiArgs
 from components.context import Context
+from components.custom_domain import DomainAccess, DomainAccessArgs
 from components.environment import Environment, EnvironmentArgs
 from components.gateway import Gateway, GatewayArgs
 from components.identity import Identity, IdentityArgs
@@ -29,7 +30,10 @@ store = Store(SYSTEM, StoreArgs(context=context, identity=identity))
 vault = Vault(SYSTEM, VaultArgs(context=context, identity=identity))
 registry = Registry(SYSTEM, RegistryArgs(context=context, identity=identity))
 environment = Environment(SYSTEM, EnvironmentArgs(context=context))
-gateway = Gateway(SYSTEM, GatewayArgs(context=context, vault=vault))
+domain = None
+if stack.custom_domain:
+    domain = DomainAccess(SYSTEM, DomainAccessArgs(group=group, domain=stack.custom_domain))
+gateway = Gateway(SYSTEM, GatewayArgs(context=context, vault=vault, domain=domain))
 
 service = None
 if stack.release.has_service:
@@ -56,5 +60,8 @@ if stack.production:
     Locks(SYSTEM, LocksArgs(scopes=scopes, after=[store, vault]))
 
 pulumi.export("url", gateway.url)
+pulumi.export("gatewayHost", gateway.host)
+if stack.custom_domain:
+    pulumi.export("dnsRecords", [{"type": "CNAME", "name": stack.custom_domain.host, "value": gateway.host}])
 pulumi.export("registry", registry.server)
 pulumi.export("resourceGroup", group.name)

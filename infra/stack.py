@@ -4,92 +4,16 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pulumi
 from pulumi.runtime import is_config_secret
 from pulumi.runtime.config import CONFIG
 
-SYSTEM = "eventfeed"
-# The value of `image` before there is one: the stack then has a registry and no service.
-NO_IMAGE = "none"
+from keys import DOMAIN_CERTIFICATE_EXAMPLE, KEYS, NO_IMAGE, REGIONS
 
-# The regions with availability zones and with every tier of both stacks:
-# https://learn.microsoft.com/azure/reliability/regions-list
-# https://learn.microsoft.com/azure/api-management/api-management-region-availability
-REGIONS = (
-    *("norwayeast", "swedencentral", "northeurope", "westeurope"),
-    *("francecentral", "germanywestcentral", "italynorth", "switzerlandnorth"),
-)
+SYSTEM = "eventfeed"
 _SUBSCRIPTION_KEY = "platformSubscriptionKey"
 _LOCATION = "azure-native:location"
-
-_URL = r"https://[^\s?#]+"
-_NAME = r"[a-z0-9](?:[a-z0-9-]{0,18}[a-z0-9])?"
-_NAMES = f"{_NAME}( {_NAME})*"
-
-
-class Key(NamedTuple):
-    """A configuration key: its meaning, the pattern of its values, an example, and its default if it has one."""
-
-    name: str
-    meaning: str
-    pattern: str
-    example: str
-    default: str | None = None
-
-
-KEYS = (
-    Key("production", "true creates a stack for real users", "true|false", "false"),
-    Key("operatorName", "the operator's name, which the gateway publishes", r".{1,100}", '"Your agency"'),
-    Key(
-        "operatorEmail",
-        "the address for alerts and budget notifications",
-        r"[^@\s]+@[^@\s]+\.[^@\s]+",
-        "drift@example.no",
-    ),
-    Key("maskinportenIssuer", "the issuer of Maskinporten tokens", _URL, "https://test.maskinporten.no/"),
-    Key("maskinportenAudiences", "accepted audiences or client ids", r"\S+( \S+)*", "https://example.no/events"),
-    Key("idportenIssuer", "the issuer of ID-porten tokens", f"({_URL})?", "https://test.idporten.no", ""),
-    Key("idportenAudiences", "accepted audiences or client ids", r"(\S+( \S+)*)?", "a-client-id", ""),
-    Key("platformUrl", "the platform of the register and the decision point", _URL, "https://platform.altinn.no"),
-    Key("platformOrgsUrl", "the platform's list of organisations", _URL, "https://altinncdn.no/orgs/altinn-orgs.json"),
-    Key(
-        "appTokenKeys",
-        "the address of the public keys of app tokens",
-        r"(https://[^\s?#@]+)?",
-        "https://keys.example.no/apps",
-        "",
-    ),
-    Key(
-        "platformIssuer",
-        "the issuer of the platform's own tokens",
-        f"({_URL})?",
-        "https://platform.altinn.no/authentication/api/v1/openid/",
-        "",
-    ),
-    Key("signingKeys", "names of the keys that verify tokens; the last one signs", _NAMES, "2026-12"),
-    Key("gatewaySecrets", "names of the accepted secrets; the gateway sends the last one", _NAMES, "2026-12"),
-    Key(
-        "corsOrigins",
-        "origins that may call from a browser",
-        r"(https://[^\s/?#]+( https://[^\s/?#]+)*)?",
-        '""',
-        "",
-    ),
-    Key("retentionDays", "the retention of events (days)", r"[1-9][0-9]{0,3}", "90", "90"),
-    Key("throughput", "the maximum throughput of the log (RU/s, thousands)", r"[1-9][0-9]{0,2}000", "4000", "4000"),
-    Key("budget", "the monthly budget in the subscription's currency", r"[1-9][0-9]{0,7}", "3000"),
-    Key(
-        "image",
-        f"the image to run, `{NO_IMAGE}` before there is one",
-        f"eventfeed@sha256:[0-9a-f]{{64}}|{NO_IMAGE}",
-        NO_IMAGE,
-    ),
-    Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
-    Key("otherRegion", "a region that is used although it is not listed here", r"([a-z0-9]{1,40})?", '""', ""),
-    Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
-)
 
 
 class StackError(pulumi.RunError):
@@ -120,6 +44,25 @@ class Platform:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CustomDomain:
+    """A host name for the gateway, and the resource id of its certificate: a secret in a vault of the operator."""
+
+    host: str
+    certificate_id: str
+
+    @property
+    def vault_id(self) -> str:
+        """The resource id of the vault."""
+        return self.certificate_id.rpartition("/secrets/")[0]
+
+    @property
+    def certificate_url(self) -> str:
+        """The address of the certificate, without a version, so that the gateway reads each renewal."""
+        vault, _, name = self.certificate_id.rpartition("/secrets/")
+        return f"https://{vault.rpartition('/')[2].lower()}.vault.azure.net/secrets/{name}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """The image by digest, and the newest revision's share of the traffic."""
 
@@ -145,6 +88,7 @@ class Stack:
     maskinporten: Issuer
     idporten: Issuer | None
     platform: Platform
+    custom_domain: CustomDomain | None
     signing_keys: tuple[str, ...]
     gateway_secrets: tuple[str, ...]
     cors_origins: tuple[str, ...]
@@ -164,7 +108,10 @@ def read_stack() -> Stack:
     config = pulumi.Config(SYSTEM)
     location = pulumi.Config("azure-native").get("location") or ""
     values = {key.name: config.get(key.name) or key.default or "" for key in KEYS}
-    faults = [*_unknown_names(), *_invalid_values(values), *_contradictions(values), *_invalid_region(values, location)]
+    faults = [
+        *(*_unknown_names(), *_invalid_values(values), *_contradictions(values)),
+        *(*_incomplete_domain(values), *_invalid_region(values, location)),
+    ]
     if faults:
         raise StackError("The configuration of this stack is invalid:\n" + "\n".join(f"- {fault}" for fault in faults))
     return _stack(values, location, subscription_key=config.get_secret(_SUBSCRIPTION_KEY))
@@ -186,6 +133,7 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
             issuer=values["platformIssuer"],
             subscription_key=subscription_key,
         ),
+        custom_domain=_custom_domain(values),
         signing_keys=tuple(values["signingKeys"].split()),
         gateway_secrets=tuple(values["gatewaySecrets"].split()),
         cors_origins=tuple(values["corsOrigins"].split()),
@@ -204,6 +152,12 @@ def _idporten(values: Mapping[str, str]) -> Issuer | None:
     if not values["idportenIssuer"]:
         return None
     return Issuer(url=values["idportenIssuer"], audiences=values["idportenAudiences"])
+
+
+def _custom_domain(values: Mapping[str, str]) -> CustomDomain | None:
+    if not values["customDomain"]:
+        return None
+    return CustomDomain(host=values["customDomain"], certificate_id=values["domainCertificate"])
 
 
 def _unknown_names() -> Iterator[str]:
@@ -260,6 +214,20 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
     if values["newestWeight"] != "100" and not values["stableRevision"]:
         command = _command("newestWeight", "100")
         yield f"{SYSTEM}:stableRevision is missing: no revision receives the rest of the traffic. {command}"
+
+
+def _incomplete_domain(values: Mapping[str, str]) -> Iterator[str]:
+    if values["customDomain"] and not values["domainCertificate"]:
+        command = _command("domainCertificate", DOMAIN_CERTIFICATE_EXAMPLE)
+        yield f"{SYSTEM}:domainCertificate is missing: the gateway has no certificate for the domain. {command}"
+    if values["domainCertificate"] and not values["customDomain"]:
+        command = _command("customDomain", "events.example.no")
+        yield f"{SYSTEM}:customDomain is missing: the certificate would have no use. {command}"
+    if values["customDomain"] and values["image"] == NO_IMAGE:
+        yield (
+            f"{SYSTEM}:customDomain needs a DNS record that points to the gateway. The gateway gets its name in the "
+            f"first `pulumi up`, without an image. pulumi config rm {SYSTEM}:customDomain"
+        )
 
 
 def _command(name: str, value: str) -> str:

@@ -7,6 +7,7 @@ import pulumi
 from pulumi_azure_native import apimanagement
 
 from components.context import Context
+from components.custom_domain import DomainAccess
 from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assign_role
 from components.vault import Vault
 from stack import SYSTEM
@@ -19,17 +20,23 @@ TRACES, LOGS = "applicationinsights", "azuremonitor"
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """The arguments of `Gateway`: the vault holds the secret that the gateway sends to the service."""
+    """The arguments of `Gateway`: the vault holds the secret that the gateway sends to the service.
+
+    With a custom domain, `domain` is the access to its certificate.
+    """
 
     context: Context
     vault: Vault
+    domain: DomainAccess | None
 
 
 class Gateway(pulumi.ComponentResource):
     """An API Management service with its own identity; in production its outbound traffic uses the network."""
 
     name: pulumi.Output[str]
+    # The address that clients use. With a custom domain it is not the host name that Azure has assigned.
     url: pulumi.Output[str]
+    host: pulumi.Output[str]
     id: pulumi.Output[str]
     # The loggers by the kind of diagnostic.
     logger_ids: Mapping[str, pulumi.Output[str]]
@@ -41,14 +48,18 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         self._child_options = pulumi.ResourceOptions(parent=self)
         gateway = self._create_gateway()
-        self.id, self.name, self.url = gateway.id, gateway.name, gateway.gateway_url
+        self.id, self.name = gateway.id, gateway.name
+        self.host = gateway.gateway_url.apply(lambda url: url.removeprefix("https://"))
+        domain = args.context.stack.custom_domain
+        # The address depends on the gateway: what uses it waits until the gateway serves it.
+        self.url = self.host.apply(lambda host: f"https://{domain.host if domain else host}")
         principal = gateway.identity.apply(lambda identity: identity.principal_id if identity else "")
         self.secret = self._create_secret()
         self.logger_ids = {TRACES: self._create_trace_logger(principal).id, LOGS: self._create_log_logger().id}
         self.register_outputs({"url": self.url})
 
     def _create_gateway(self) -> apimanagement.ApiManagementService:
-        context = self._args.context
+        context, domain = self._args.context, self._args.domain
         tier, units = TIERS[context.stack.production]
         return apimanagement.ApiManagementService(
             SYSTEM,
@@ -57,7 +68,8 @@ class Gateway(pulumi.ComponentResource):
             sku=apimanagement.ApiManagementServiceSkuPropertiesArgs(name=tier, capacity=units),
             publisher_name=context.stack.operator_name,
             publisher_email=context.stack.operator_email,
-            identity=apimanagement.ApiManagementServiceIdentityArgs(type="SystemAssigned"),
+            identity=_identity(domain),
+            hostname_configurations=[domain.host_name] if domain else None,
             public_network_access="Enabled",
             # Pages for developers, open to everyone unless they are closed.
             developer_portal_status="Disabled",
@@ -72,6 +84,7 @@ class Gateway(pulumi.ComponentResource):
             tags=context.group.tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                depends_on=[domain] if domain else [],
                 custom_timeouts=pulumi.CustomTimeouts(create="90m"),
                 # Azure refuses this input in the v2 tiers, and the SDK sends it as false.
                 transformations=[_without_client_certificate],
@@ -116,6 +129,18 @@ class Gateway(pulumi.ComponentResource):
             credentials={"connectionString": observability.connection_string, "identityClientId": "SystemAssigned"},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[assignment]),
         )
+
+
+def _identity(domain: DomainAccess | None) -> apimanagement.ApiManagementServiceIdentityArgs:
+    """Return the gateway's own identity, and with a custom domain the one that reads the certificate."""
+    if domain is None:
+        return apimanagement.ApiManagementServiceIdentityArgs(type="SystemAssigned")
+    return apimanagement.ApiManagementServiceIdentityArgs(
+        type=apimanagement.ApimIdentityType.SYSTEM_ASSIGNED_USER_ASSIGNED,
+        user_assigned_identities=domain.identity_id.apply(
+            lambda identity_id: {identity_id: apimanagement.UserIdentityPropertiesArgs()}
+        ),
+    )
 
 
 def _without_client_certificate(

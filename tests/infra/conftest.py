@@ -10,6 +10,7 @@ os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "1"
 from tests.infra.mock_run import MockRun
 from tests.infra.session_cache import SessionCache
 from tests.infra.session_runs import SessionRuns
+from tests.infra.simulation.stack_files import OPTIONS
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +41,15 @@ def prod(session_runs: SessionRuns) -> MockRun:
 def run(request: pytest.FixtureRequest, session_runs: SessionRuns) -> MockRun:
     """The run of each stack."""
     return session_runs.get(str(request.param))
+
+
+@pytest.fixture(scope="session")
+def options(session_runs: SessionRuns) -> MockRun:
+    """The run of the production stack with every optional part."""
+    return session_runs.get("prod", OPTIONS)
+
+
+@pytest.fixture(scope="session", params=["dev", "prod", "options"])
+def any_run(request: pytest.FixtureRequest, session_runs: SessionRuns) -> MockRun:
+    """The run of each stack, and that of the production stack with every optional part."""
+    return session_runs.get("prod", OPTIONS) if request.param == "options" else session_runs.get(str(request.param))

@@ -1,19 +1,21 @@
 """A check of a whole run under mocks against Azure's rules: of each write in order, and of the order itself."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.infra.mock_run import MockRun, RegisteredResource
 from tests.infra.simulation import computed_outputs
 from tests.infra.simulation.catalog import ResourceType, resource_type
 from tests.infra.simulation.cloud import Cloud, CloudResource
+from tests.infra.simulation.outside import certificate_vault
 from tests.infra.simulation.rules import OrderedWrite, Write, violations
+from tests.infra.simulation.stack_files import DOMAIN_SETTINGS
 
 
 def run_violations(run: MockRun) -> Iterator[str]:
     """Yield a sentence for each violation, when every resource of the run is created in an empty subscription."""
-    cloud, waits = Cloud(), _waits(run)
+    cloud, waits = _cloud(run, []), _waits(run)
     resources = {each.urn: _cloud_resource(each) for each in run.azure}
     for resource in resources.values():
         yield from violations(Write(type=resource.type, id=resource.id, inputs=resource.inputs, cloud=cloud))
@@ -43,6 +45,8 @@ class InputFault(NamedTuple):
     value: Any
     name: str | None = None
     is_update: bool = False
+    # Settings of an optional part of the stack.
+    settings: Mapping[str, str] | None = None
 
 
 def write_violations(run: MockRun, fault: InputFault) -> Sequence[str]:
@@ -54,11 +58,19 @@ def write_violations(run: MockRun, fault: InputFault) -> Sequence[str]:
     target = next(each for each in run.of(fault.token) if fault.name in (None, each.name))
     resource = _cloud_resource(target)
     is_other_id = fault.path == resource.type.name_inputs[-1]
-    cloud = Cloud(_cloud_resource(each) for each in run.azure if each is not target or fault.is_update or is_other_id)
+    others = [_cloud_resource(each) for each in run.azure if each is not target or fault.is_update or is_other_id]
+    cloud = _cloud(run, others)
     resource_id = f"{resource.id.rpartition('/')[0]}/{fault.value}" if is_other_id else resource.id
     path = fault.path.split(".") if fault.path else []
     inputs = _with_value(target.plain, path, fault.value) if path else {**target.plain, **fault.value}
     return violations(Write(type=resource.type, id=resource_id, inputs=inputs, cloud=cloud))
+
+
+def _cloud(run: MockRun, resources: Iterable[CloudResource]) -> Cloud:
+    """Return a cloud with these resources, the operator's vault, and the DNS record of the gateway."""
+    cloud = Cloud([*certificate_vault(), *resources])
+    cloud.dns[DOMAIN_SETTINGS["customDomain"]] = str(run.outputs["gatewayHost"])
+    return cloud
 
 
 def _with_value(inputs: Any, path: Sequence[str], value: Any) -> Any:

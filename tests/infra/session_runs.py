@@ -21,11 +21,11 @@ class SessionRuns:
         key = ["run", stack, settings, name]
         return self._cache.get(key, lambda: run_with_mocks(stack, settings, name=name))
 
-    def get_mutant(self, mutation: Mutation) -> MockRun:
-        """Return the production run of a mutant of the program."""
-        return self._cache.get(["mutant run", mutation], lambda: _run_mutant(mutation))
+    def get_mutant(self, mutation: Mutation, settings: Mapping[str, Any] | None = None) -> MockRun:
+        """Return the production run of a mutant of the program, with these settings changed."""
+        return self._cache.get(["mutant run", mutation, settings], lambda: _run_mutant(mutation, settings))
 
 
-def _run_mutant(mutation: Mutation) -> MockRun:
+def _run_mutant(mutation: Mutation, settings: Mapping[str, Any] | None) -> MockRun:
     with tempfile.TemporaryDirectory() as folder:
-        return run_with_mocks("prod", project=create_mutant_project(Path(folder), mutation))
+        return run_with_mocks("prod", settings, project=create_mutant_project(Path(folder), mutation))

@@ -9,6 +9,7 @@ import pytest
 
 from tests.infra.mock_run import AZURE, INFRA, ROOT, MockRun, RegisteredResource, run_with_mocks
 from tests.infra.session_runs import SessionRuns
+from tests.infra.simulation.stack_files import DOMAIN_SETTINGS
 from tests.infra.simulation.wire import is_secret
 
 LONG_NAME = "prod-" + "a-very-long-name-" * 5 + "x"
@@ -71,6 +72,7 @@ def test_every_missing_setting_is_reported() -> None:
     assert 5 == message.count("\n- ")
 
 
+CERTIFICATE = DOMAIN_SETTINGS["domainCertificate"]
 DIGEST = f"sha256:{'1' * 64}"
 # A setting as an operator may get it wrong, and the setting that the message must correct.
 MISTAKES = (
@@ -96,6 +98,20 @@ MISTAKES = (
     ("dev", {"appTokenKeys": "https://user@keys.example.no/x?y"}, "appTokenKeys"),
     ("dev", {"platformIssuer": "platform.example.no"}, "platformIssuer"),
     ("dev", {"platformSubscriptionKey": "in clear"}, "platformSubscriptionKey"),
+    ("prod", {"customDomain": "events.example.no"}, "domainCertificate"),
+    ("prod", {"domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "https://events.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "*.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "Events.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "events.example.no.", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "events.example.no:443", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {"customDomain": "ours.azure-api.net", "domainCertificate": CERTIFICATE}, "customDomain"),
+    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": "managed"}, "domainCertificate"),
+    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": f"{CERTIFICATE}/0123456789abcdef"}, "domainCertificate"),
+    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": CERTIFICATE.rpartition("/")[0]}, "domainCertificate"),
+    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": "https://a.vault.azure.net/secrets/b"}, "domainCertificate"),
+    ("prod", {**DOMAIN_SETTINGS, "image": "none"}, "customDomain"),
     ("dev", {"signingKeys": ""}, "signingKeys"),
     ("dev", {"signingKeys": "Key_1"}, "signingKeys"),
     ("dev", {"signingKeys": "2026-12, 2027-06"}, "signingKeys"),
@@ -173,7 +189,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text()
     table = re.split(r"\n\| *setting *\| *default *\| *\w+ *\|\n\|[-|]+\|\n", page)[1].partition("\n\n")[0]
     rows = {name: row for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1])}
-    keys = {key.name: key.default for key in runpy.run_path(str(INFRA / "stack.py"))["KEYS"]}
+    keys = {key.name: key.default for key in runpy.run_path(str(INFRA / "keys.py"))["KEYS"]}
 
     assert keys.keys() | {"platformSubscriptionKey"} == rows.keys()
     assert [] == [name for name, default in keys.items() if default and f"`{default}`" not in rows[name]]

@@ -132,11 +132,13 @@ def resources_of(run: MockRun, *, production: bool) -> Iterator[Resource]:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_rule_holds_for_every_resource(dev: MockRun, prod: MockRun, rule: Rule) -> None:
-    """Both stacks keep it."""
-    resources = [*resources_of(dev, production=False), *resources_of(prod, production=True)]
+def test_rule_holds_for_every_resource(dev: MockRun, prod: MockRun, options: MockRun, rule: Rule) -> None:
+    """Both stacks keep it, and so does production with every optional part."""
+    productive = [each for run in (prod, options) for each in resources_of(run, production=True)]
 
-    assert [] == [violation for each in resources for violation in rule.violations(each)]
+    assert [] == [
+        violation for each in [*resources_of(dev, production=False), *productive] for violation in rule.violations(each)
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.rule)

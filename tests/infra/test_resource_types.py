@@ -23,9 +23,9 @@ def runs(dev: MockRun, prod: MockRun) -> Mapping[str, MockRun]:
 
 
 @pytest.fixture
-def resources(run: MockRun) -> list[RegisteredResource]:
+def resources(any_run: MockRun) -> list[RegisteredResource]:
     """The resources of a stack without its components."""
-    return [each for each in run.resources if each.id]
+    return [each for each in any_run.resources if each.id]
 
 
 @pytest.fixture(scope="module")

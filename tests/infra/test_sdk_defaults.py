@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra.mock_run import AZURE, INFRA, MockRun, run_with_mocks
+from tests.infra.simulation.stack_files import OPTIONS
 
 FILE = Path(__file__).with_name("sdk_defaults.json")
 SOURCES = sorted(INFRA.rglob("*.py"))
@@ -46,9 +47,9 @@ def stated_names(module: str) -> set[str]:
 def paths_of(inputs: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the path and the value of each input that is no object, without the indexes of lists.
 
-    Tags are one input: their names are not the SDK's.
+    Tags are one input, and so are identities: their names are not the SDK's.
     """
-    if isinstance(inputs, Mapping) and inputs and path != "tags":
+    if isinstance(inputs, Mapping) and inputs and path not in ("tags", "identity.userAssignedIdentities"):
         for key, value in inputs.items():
             yield from paths_of(value, f"{path}.{key}".removeprefix("."))
     elif isinstance(inputs, list) and inputs and isinstance(inputs[0], Mapping):
@@ -72,9 +73,9 @@ def unstated_inputs(runs: Sequence[MockRun]) -> list[str]:
     return sorted(lines)
 
 
-def test_inputs_that_the_program_does_not_name_are_listed(dev: MockRun, prod: MockRun) -> None:
+def test_inputs_that_the_program_does_not_name_are_listed(dev: MockRun, prod: MockRun, options: MockRun) -> None:
     """Nothing else reaches the provider without a line in the program, and nothing in the list has disappeared."""
-    assert json.loads(FILE.read_text()) == unstated_inputs([dev, prod])
+    assert json.loads(FILE.read_text()) == unstated_inputs([dev, prod, options])
 
 
 def test_input_of_the_sdk_is_found(prod: MockRun) -> None:
@@ -95,4 +96,5 @@ def test_input_of_the_sdk_is_found(prod: MockRun) -> None:
 
 
 if __name__ == "__main__":
-    FILE.write_text(json.dumps(unstated_inputs([run_with_mocks(each) for each in ("dev", "prod")]), indent=2) + "\n")
+    all_runs = [run_with_mocks("dev"), run_with_mocks("prod"), run_with_mocks("prod", OPTIONS)]
+    FILE.write_text(json.dumps(unstated_inputs(all_runs), indent=2) + "\n")

@@ -11,6 +11,8 @@ from typing import Any
 from tests.infra.mutant_project import Mutation, mutate
 from tests.infra.pulumi_engine.project import ROOT, TOOLS, PulumiProject, Result, pulumi_project
 from tests.infra.simulation.cloud import Cloud, CloudResource, RejectedError
+from tests.infra.simulation.outside import certificate_vault
+from tests.infra.simulation.stack_files import DOMAIN_SETTINGS
 
 # The option by which a command applies the policies of `infra/policy`.
 POLICY_PACK = ("--policy-pack", str(ROOT / "infra" / "policy" / "analyzer"))
@@ -37,6 +39,9 @@ class Lifecycle:
     refresh: Result
     # With another image.
     next_up: Result
+    # With a custom domain, and without it again.
+    domain_up: Result
+    domain_removal: Result
     # After somebody changed one resource and deleted another.
     drift: Result
     drifted_urns: set[str]
@@ -73,7 +78,7 @@ def run_lifecycle(stack: str) -> Lifecycle:
     """Run every command on a stack of a new subscription."""
     with tempfile.TemporaryDirectory() as folder, pulumi_project(Path(folder), stack, _NewSubscription()) as project:
         values: dict[str, Any] = {}
-        for part in (_create, _change, _repair, _import, _destroy):
+        for part in (_create, _change, _use_domain, _repair, _import, _destroy):
             values |= part(project)
         _write_figures(project, resources=len(values["resources"]))
         return Lifecycle(**values)
@@ -106,6 +111,23 @@ def _change(project: PulumiProject) -> dict[str, Any]:
     refresh = project.operate("refresh", "--expect-no-changes")
     project.configure({"image": NEXT_IMAGE})
     return {"second_up": second_up, "refresh": refresh, "next_up": project.operate("up", label="up, another image")}
+
+
+def _use_domain(project: PulumiProject) -> dict[str, Any]:
+    vault = list(certificate_vault())
+    for each in vault:
+        project.cloud.create(each)
+    host = project.run("stack", "output", "gatewayHost", label="stack output").output.strip()
+    project.cloud.dns[DOMAIN_SETTINGS["customDomain"]] = host
+    project.configure(DOMAIN_SETTINGS)
+    domain_up = project.operate("up", *POLICY_PACK, label="up, own domain")
+    for name in DOMAIN_SETTINGS:
+        project.run("config", "rm", name)
+    domain_removal = project.operate("up", label="up, domain removed")
+    # The secret is deleted with its vault.
+    for each in reversed(vault[:-1]):
+        project.cloud.delete(each.id)
+    return {"domain_up": domain_up, "domain_removal": domain_removal}
 
 
 def _repair(project: PulumiProject) -> dict[str, Any]:

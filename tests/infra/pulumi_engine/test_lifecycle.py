@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.infra.pulumi_engine.lifecycle import ALERTS, Lifecycle
 from tests.infra.simulation.wire import is_secret
+from tests.infra.test_custom_domain import FOLLOWERS
 
 APP = "azure-native:app:ContainerApp"
 
@@ -49,6 +50,20 @@ def test_second_up_and_refresh_change_no_resource(lifecycle: Lifecycle) -> None:
 def test_new_image_updates_the_app_alone(lifecycle: Lifecycle) -> None:
     """All other resources stay the same."""
     assert urns_of_type(lifecycle, APP) == lifecycle.next_up.changes == lifecycle.next_up.urns("update")
+
+
+def test_custom_domain_changes_only_what_has_the_address(lifecycle: Lifecycle) -> None:
+    """The same as on the small engine. Without it again, only its identity and role are deleted."""
+    followers = {f"azure-native:{each}" for each in FOLLOWERS} & {each["type"] for each in lifecycle.resources.values()}
+
+    assert followers == types(lifecycle.domain_up.urns("update")) == types(lifecycle.domain_removal.urns("update"))
+    assert lifecycle.domain_up.urns("create") == lifecycle.domain_removal.urns("delete")
+    assert {} == lifecycle.domain_up.violations
+
+
+def types(urns: set[str]) -> set[str]:
+    """Return the types of resources."""
+    return {urn.split("::")[2].rpartition("$")[2] for urn in urns}
 
 
 def test_drift_is_found_and_repaired(lifecycle: Lifecycle) -> None:

@@ -44,6 +44,8 @@ class Cloud:
 
     def __init__(self, resources: Iterable[CloudResource] = (), *, keeps_links: bool = False) -> None:
         self._lock = threading.RLock()
+        # The CNAME records of public DNS: the name that each name points to.
+        self.dns = dict[str, str]()
         # Delegated subnets whose user was deleted: Azure keeps a link to it for a while, if `keeps_links` is set.
         self._keeps_links = keeps_links
         self._links = set[str]()

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from tests.infra.simulation.catalog import SUBSCRIPTION
+
 # Stands for a value that is encrypted in the stack's file.
 SECRET_PLACEHOLDER = "encrypted-in-the-file"
 
@@ -18,6 +20,12 @@ EXAMPLE_SETTINGS = {
     "maskinportenAudiences": "https://eventfeed.example.no",
     "image": f"eventfeed@sha256:{'1' * 64}",
 }
+
+_VAULT = f"{SUBSCRIPTION}/resourceGroups/certificates/providers/Microsoft.KeyVault/vaults/agency"
+# The settings of a custom domain, whose certificate is in a vault of the operator.
+DOMAIN_SETTINGS = {"customDomain": "events.example.no", "domainCertificate": f"{_VAULT}/secrets/events"}
+# The settings of every optional part.
+OPTIONS = {**DOMAIN_SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ a sentence for each violation. A rule about order concerns a whole run, so only 
 
 from tests.infra.simulation.rules import apps as apps
 from tests.infra.simulation.rules import data as data
+from tests.infra.simulation.rules import domain as domain
 from tests.infra.simulation.rules import gateway as gateway
 from tests.infra.simulation.rules import monitoring as monitoring
 from tests.infra.simulation.rules import network as network

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
+from tests.infra.simulation.cloud import CloudResource
 from tests.infra.simulation.rules.rule import OrderedWrite, Write, rule
 
 _SERVICE = "Microsoft.ApiManagement/service"
@@ -33,7 +34,7 @@ def a_policy_fetches_only_what_is_ready(write: OrderedWrite) -> Iterator[str]:
     is_served = apps and policies and all(write.is_ready(each) for each in [*apps, *policies])
     for element in _policy(write).iter("openid-config"):
         host = str(urlsplit(element.get("url")).hostname)
-        is_own = any(host == f"{_name(each.id)}.azure-api.net" for each in write.cloud.of_type(_SERVICE))
+        is_own = host in {name for each in write.cloud.of_type(_SERVICE) for name in _hosts(each)}
         if element.get("validate-connectivity") != "false" and is_own and not is_served:
             yield f"Unable to obtain configuration from {host}"
 
@@ -150,6 +151,12 @@ def _statements(section: ET.Element | None) -> Iterator[ET.Element]:
 
 def _api(resource_id: str) -> str:
     return re.split(r"/apis/", resource_id)[1].split("/")[0].casefold()
+
+
+def _hosts(service: CloudResource) -> Iterator[str]:
+    """Yield the host names at which a service is reached."""
+    yield f"{_name(service.id)}.azure-api.net"
+    yield from (each["hostName"] for each in service.inputs.get("hostnameConfigurations", []))
 
 
 def _name(resource_id: str) -> str:
