@@ -25,6 +25,11 @@ TASK_RUN = """
 """
 
 
+def region(name: str, priority: int) -> dict[str, object]:
+    """Return a region of a Cosmos DB account."""
+    return {"locationName": name, "failoverPriority": priority}
+
+
 def host_name_fault(path: str, value: object) -> InputFault:
     """Return a fault in a production gateway with a custom domain."""
     return InputFault("prod", APIM, path, value, settings=OPTIONS)
@@ -114,6 +119,20 @@ INPUT_FAULTS = {
     ),
     "the kind of throughput is fixed": InputFault(
         "prod", CONTAINER, "options", {"throughput": 4000}, "commits", is_update=True
+    ),
+    "failover priorities are in order": InputFault("prod", ACCOUNT, "locations.0.failoverPriority", 1),
+    "strong consistency has one writer": InputFault(
+        "prod",
+        ACCOUNT,
+        "",
+        {"consistencyPolicy": {"defaultConsistencyLevel": "Strong"}, "enableMultipleWriteLocations": True},
+    ),
+    "regions change alone": InputFault(
+        "prod",
+        ACCOUNT,
+        "",
+        {"locations": [region("norwayeast", 0), region("swedencentral", 1)], "tags": {}},
+        is_update=True,
     ),
     "analytical storage is over": InputFault("prod", ACCOUNT, "enableAnalyticalStorage", value=True),
     "the backup tier changes alone": InputFault(

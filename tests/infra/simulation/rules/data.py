@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tests.infra.simulation.rules.rule import Write, rule, value_at
+from tests.infra.simulation.wire import Properties
 
 _ACCOUNT = "Microsoft.DocumentDB/databaseAccounts"
 _DATABASE, _CONTAINER = f"{_ACCOUNT}/sqlDatabases", f"{_ACCOUNT}/sqlDatabases/containers"
@@ -28,6 +29,39 @@ def a_serverless_account_has_one_region(write: Write) -> Iterator[str]:
         yield "a serverless account has one region"
     if write.value("enablePerRegionPerPartitionAutoscale"):
         yield "a serverless account has no autoscale"
+
+
+@rule(
+    "https://learn.microsoft.com/rest/api/cosmos-db-resource-provider/database-accounts/failover-priority-change",
+    _ACCOUNT,
+)
+def failover_priorities_are_in_order(write: Write) -> Iterator[str]:
+    """Each region of an account has a failover priority of its own: 0 for the one that writes, up to the last one."""
+    regions = write.value("locations", [])
+    names = [each["locationName"] for each in regions]
+    if sorted(each["failoverPriority"] for each in regions) != list(range(len(regions))):
+        yield f"the failover priorities of {', '.join(names)} are not 0 to {len(regions) - 1}"
+    if len(set(names)) < len(names):
+        yield f"a region occurs twice: {', '.join(names)}"
+
+
+@rule(f"{_DOCS}/consistency-levels", _ACCOUNT)
+def strong_consistency_has_one_writer(write: Write) -> Iterator[str]:
+    """Strong consistency is not supported in an account whose regions all write."""
+    if write.value("consistencyPolicy.defaultConsistencyLevel") == "Strong" and write.value(
+        "enableMultipleWriteLocations"
+    ):
+        yield "Strong consistency needs a single write region"
+
+
+@rule(f"{_DOCS}/manage-with-templates", _ACCOUNT)
+def regions_change_alone(write: Write) -> Iterator[str]:
+    """An update that adds or removes a region cannot contain another change."""
+    if write.previous is None or _regions(write.previous.inputs) == _regions(write.inputs):
+        return
+    old = write.previous.inputs
+    if others := [key for key in write.inputs if key != "locations" and old.get(key) != write.inputs[key]]:
+        yield f"locations cannot change together with {', '.join(sorted(others))}"
 
 
 @rule(f"{_DOCS}/provision-throughput-autoscale", _DATABASE, _CONTAINER)
@@ -138,6 +172,10 @@ def the_zones_of_a_registry_are_fixed(write: Write) -> Iterator[str]:
 def a_task_run_fails_after_its_build(_: Write) -> Iterator[str]:
     """The result of a task run is polled at an address that does not exist: the build succeeds, the resource fails."""
     yield "the result cannot be polled (azure-rest-api-specs 19159)"
+
+
+def _regions(inputs: Properties) -> set[str]:
+    return {each["locationName"] for each in inputs["locations"]}
 
 
 def _is_serverless(write: Write) -> bool:
