@@ -127,7 +127,7 @@ class ColumnPart(msgspec.Struct, frozen=True, dict=True, eq=False):
         return (_ColumnEntry(self, index) for index in range(len(self.sequences)))
 
 
-class EntryColumns(msgspec.Struct, frozen=True, eq=False):
+class EntryColumns(msgspec.Struct, frozen=True, dict=True, eq=False):
     """Entries of a page as columns, without an object each. No part is empty."""
 
     parts: Sequence[ColumnPart]
@@ -156,8 +156,12 @@ class EntryColumns(msgspec.Struct, frozen=True, eq=False):
             return len(self)
         return count_fitting(chain.from_iterable(part.json_lengths for part in self.parts), bytes_max=bytes_max)
 
-    def __len__(self) -> int:
+    @functools.cached_property
+    def _count(self) -> int:
         return sum(len(part.sequences) for part in self.parts)
+
+    def __len__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[PageEntry]:
         return chain.from_iterable(part.entries() for part in self.parts)

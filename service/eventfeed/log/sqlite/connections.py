@@ -7,11 +7,11 @@ import asyncio
 import errno
 import functools
 import os
+import queue
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
@@ -77,33 +77,73 @@ class StoreConnection(apsw.Connection):
 
 
 class ConnectionPool:
-    """Threads with a connection each. A function runs in one of them; SQLite errors become the product's own."""
+    """Up to `count` threads with a connection each. A function runs in one of them, with errors of the product's own.
+
+    A thread hands its result to the event loop itself: futures of `concurrent.futures` take as long as a short query.
+    """
 
     def __init__(self, files: StoreFiles, *, count: int, writes: bool, cache_kib: int = CACHE_KIB) -> None:
         self._connect = functools.partial(StoreConnection, files, writes=writes, cache_kib=cache_kib)
         self._local = threading.local()
         self._connections: list[StoreConnection] = []
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="sqlite")
+        self._calls = queue.SimpleQueue[Callable[[], None] | None]()
+        self._threads: list[threading.Thread] = []
+        # Calls that have not returned, as the event loop knows. Each may need a thread of its own.
+        self._count, self._pending = count, 0
 
     def bind(self, function: Callable[Concatenate[StoreConnection, P], T]) -> Callable[P, Awaitable[T]]:
         """Return a function to await from the event loop: `function` runs in a thread, with the thread's connection."""
 
         def run(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
-            call = functools.partial(self._call, function, *args, **kwargs)
-            return asyncio.get_running_loop().run_in_executor(self._pool, call)
+            future = asyncio.get_running_loop().create_future()
+            self._pending += 1
+            if len(self._threads) < min(self._pending, self._count):
+                self._start_thread()
+            self._calls.put(functools.partial(self._run, future, lambda db: function(db, *args, **kwargs)))
+            return future
 
         return run
 
+    def _start_thread(self) -> None:
+        """Start a thread. It does not outlive the process, which need not close the pool."""
+        thread = threading.Thread(target=self._work, name="sqlite", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            del call  # with its result
+
+    def _run(self, future: asyncio.Future[T], function: Callable[[StoreConnection], T]) -> None:
+        """Call a function, unless its caller has been cancelled, and hand the result to the event loop."""
+        finish: Callable[[], object] = future.cancel
+        if not future.cancelled():
+            try:
+                finish = functools.partial(future.set_result, self._call(function))
+            except BaseException as failure:  # noqa: BLE001  # the caller handles it
+                finish = functools.partial(future.set_exception, failure)
+        with suppress(RuntimeError):  # nobody waits: the event loop has been closed
+            future.get_loop().call_soon_threadsafe(self._finish, future, finish)
+
+    def _finish(self, future: asyncio.Future[T], finish: Callable[[], object]) -> None:
+        self._pending -= 1
+        if not future.done():
+            finish()
+
     async def close(self) -> None:
         """Wait for the functions under way, then close the connections."""
-        await asyncio.to_thread(self._pool.shutdown)
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
         for connection in self._connections:
             connection.close()
             connection.lock.close()
 
-    def _call(self, function: Callable[Concatenate[StoreConnection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def _call(self, function: Callable[[StoreConnection], T]) -> T:
         try:
-            return function(self._connection(), *args, **kwargs)
+            return function(self._connection())
         except apsw.Error as failure:
             raise translate_error(failure, self._system_errno()) from failure
         except UnicodeDecodeError as failure:
