@@ -7,7 +7,7 @@ take the positions of the lost ones, and the proofs of earlier cursors no longer
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -19,6 +19,7 @@ LOG_NAME_LENGTH = 12
 # Characters of a proof: 30 bits, in base 32.
 PROOF_LENGTH = 6
 _DIGEST_BYTES = 5
+_UNUSED_BITS = 8 * _DIGEST_BYTES - 5 * PROOF_LENGTH
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 # By ten bits. `base64.b32encode` takes ten times as long, and a stream has a cursor for each event.
 _PAIRS = [one + other for one in _BASE32 for other in _BASE32]
@@ -83,20 +84,19 @@ def cursor_at(entry: PageEntry, *, log: str) -> Cursor:
     return _cursor_at(log, (entry.sequence, entry.time, entry.write_id))
 
 
-def cursor_texts(entries: Iterable[ProofMembers], *, log: str) -> Iterator[str]:
-    """Yield the text of the cursor after each entry."""
-    for members in entries:
-        yield f"{log}.{members[0]}.{_proof(log, members)}"
+def cursor_texts(entries: Iterable[ProofMembers], *, log: str) -> Sequence[str]:
+    """Return the text of the cursor after each entry."""
+    texts = list[str]()
+    for position, time, write_id in entries:
+        start = f"{log}.{position}."
+        digest = hashlib.blake2b(f"{start}{time}.{write_id}".encode(), digest_size=_DIGEST_BYTES).digest()
+        bits = int.from_bytes(digest) >> _UNUSED_BITS
+        texts.append(f"{start}{_PAIRS[bits >> 20]}{_PAIRS[bits >> 10 & 1023]}{_PAIRS[bits & 1023]}")
+    return texts
 
 
 @functools.lru_cache(maxsize=1_024)  # most readers stand at the end
 def _cursor_at(log: str, members: ProofMembers) -> Cursor:
     position, time, _ = members
-    return Cursor(log=log, position=position, proof=_proof(log, members), time=time)
-
-
-def _proof(log: str, members: ProofMembers) -> str:
-    position, time, write_id = members
-    digest = hashlib.blake2b(f"{log}.{position}.{time}.{write_id}".encode(), digest_size=_DIGEST_BYTES).digest()
-    bits = int.from_bytes(digest) >> (8 * _DIGEST_BYTES - 5 * PROOF_LENGTH)
-    return _PAIRS[bits >> 20] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
+    (text,) = cursor_texts([members], log=log)
+    return Cursor(log=log, position=position, proof=text[-PROOF_LENGTH:], time=time)

@@ -115,12 +115,10 @@ class ColumnPart(msgspec.Struct, frozen=True, dict=True, eq=False):
         """The end of each entry in the text."""
         return [end - len(b",") for end in accumulate(length + len(b",") for length in self.json_lengths)]
 
-    def json_events(self) -> Iterator[bytes]:
-        """Yield the JSON of each entry."""
-        start, text = 0, self.text
-        for end in self.ends:
-            yield text[start:end]
-            start = end + len(b",")
+    def json_events(self) -> Sequence[bytes]:
+        """Return the JSON of each entry."""
+        text = self.text
+        return [text[end - length : end] for end, length in zip(self.ends, self.json_lengths, strict=True)]
 
     def entries(self) -> Iterator[PageEntry]:
         """Yield the entries."""

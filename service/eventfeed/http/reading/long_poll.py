@@ -27,13 +27,21 @@ def preferred_wait(prefer: str) -> int:
 @contextlib.contextmanager
 def connected(receive: Receive) -> Iterator[Waiter]:
     """Provide a waiter for the block. It ends when the client closes the connection."""
-    waiter, disconnect = Waiter(), asyncio.create_task(wait_for_disconnect(receive))
-    disconnect.add_done_callback(waiter.end)
+    waiter = Waiter()
+    disconnect = asyncio.create_task(_end_at_disconnect(waiter, receive))
     try:
         yield waiter
     finally:
         disconnect.cancel()
         waiter.timer.close()
+
+
+async def _end_at_disconnect(waiter: Waiter, receive: Receive) -> None:
+    """End a waiter before anything that an event wakes at the same time: a callback of the task would be later."""
+    try:
+        await wait_for_disconnect(receive)
+    finally:
+        waiter.end()
 
 
 async def wait_for_disconnect(receive: Receive) -> None:

@@ -123,9 +123,10 @@ class Pages:
                 if not initial_page.entries:
                     after = await page_reader.cursor_at(position, log=page.cursor.log)
                 page = await self._services.read(feed_request, after, bounds=parameters)
-                if len(page.entries) > len(initial_page.entries):
+                if len(page.entries) > len(initial_page.entries) and not waiter.is_over:
                     return page
-        return initial_page if initial_page.entries else page
+        # A client that is gone gets no events, so none are recorded.
+        return initial_page if initial_page.entries or waiter.is_over else page
 
     async def _page_response(
         self, feed_request: FeedRequest, page: Page, *, media_type: str, wait: float

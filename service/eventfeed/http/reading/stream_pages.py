@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from typing import NamedTuple
 
 from eventfeed.domain.cursor import Cursor, cursor_texts
@@ -58,7 +59,7 @@ class StreamPages:
 
     async def read(self, request: FeedRequest, cursor: Cursor, *, bounds: PageBounds) -> StreamPage:
         """Return the page after a cursor. Raises the errors of `Reader.read`."""
-        is_shared = True
+        is_shared, began = True, time.perf_counter()
 
         async def make() -> StreamPage:
             nonlocal is_shared
@@ -73,17 +74,17 @@ class StreamPages:
         key = request.feed, request.serialise, cursor, bounds
         page = self._pages.get(key) or await self._reads.run(make, key=key)
         if is_shared:
-            self._count(request, page.page, after=cursor.position)
+            self._count(request, page.page, after=cursor.position, seconds=time.perf_counter() - began)
         elif self._end == end and len(self._pages) < PAGES_MAX:
             self._pages[key] = page
         return page
 
-    def _count(self, request: FeedRequest, page: Page, *, after: int) -> None:
+    def _count(self, request: FeedRequest, page: Page, *, after: int, seconds: float) -> None:
         position = page.cursor.position
         self.services.telemetry.page_served(
             request.feed.name,
             page.entries,
             examined=position - after,
             lag=self._end - position,
-            seconds=0.0,
+            seconds=seconds,
         )

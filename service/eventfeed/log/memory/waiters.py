@@ -33,7 +33,7 @@ class Waiter:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def end(self, *_: object) -> None:
+    def end(self) -> None:
         """End all waiting: the client is gone."""
         self.is_over = True
         self.wake()

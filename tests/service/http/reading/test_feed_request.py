@@ -48,10 +48,15 @@ class Feeds:
             reader, self.clock, self._problems, reading_limits(telemetry), telemetry, keep_connection
         )
         self._pages = Pages(services, PUBLIC_URL, secret=b"secret")
+        self._messages = asyncio.Queue[Any]()
 
     async def publish(self) -> None:
         """Publish an event of the app."""
         await self._appender.publish(submission(event()))
+
+    def disconnect(self) -> None:
+        """Close the connection of the client."""
+        self._messages.put_nowait({"type": "http.disconnect"})
 
     async def wait_until_waiting(self) -> None:
         """Wait until a request waits for an event."""
@@ -62,7 +67,7 @@ class Feeds:
     async def request(self, headers: Headers, *, expires: int = NOW + 1) -> Outcome:
         """Request the feed from its beginning; return the code of the problem at its end, and the number of events."""
         fields = list(headers.items())
-        request = http_request(headers=fields, receive=asyncio.Queue[Any]().get)
+        request = http_request(headers=fields, receive=self._messages.get)
         reader, parameters = AnonymousReader("someone", expires=expires), parse_query(b"after=0")
         try:
             response = await self._pages.respond(FeedRequest(request, app_feed(TTD), parameters, reader, self.guard))
@@ -141,6 +146,18 @@ async def test_page_with_events_is_recorded_before_it_is_sent(feeds: Feeds, head
 
     assert ("unauthenticated" if "accept" in headers else "") == code
     assert count == len(feeds.guard.pages)
+
+
+@pytest.mark.parametrize("headers", [{"prefer": "wait=55"}, {"accept": "text/event-stream"}], ids=str)
+async def test_page_for_a_client_that_is_gone_is_not_recorded(feeds: Feeds, headers: dict[str, str]) -> None:
+    """The client disconnects when an event has woken its request."""
+    response = asyncio.create_task(feeds.request(headers))
+    await feeds.wait_until_waiting()
+    await feeds.publish()
+    feeds.disconnect()
+
+    assert ("", 0) == await asyncio.wait_for(response, 120)
+    assert [] == feeds.guard.pages
 
 
 async def end_of_token(feeds: Feeds, headers: Headers) -> Outcome:
