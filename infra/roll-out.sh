@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Deploys an image to a stack beside the running revision, and moves the traffic to it in steps while it is healthy:
 #   infra/roll-out.sh prod eventfeed@sha256:…
-# On a failure all traffic goes back to the revision that served before, and the exit code is 1. The policies in
-# infra/policy guard each step.
+# Each step lasts for ROLL_OUT_SOAK_SECONDS (300), during which health, gateway and errors are checked. On a failure all
+# traffic goes back to the revision that served before, and the exit code is 1. The policies in infra/policy guard each step.
 set -euo pipefail
 make --silent --directory "$(dirname "$0")/.." policy
 pack="$(dirname "$0")/policy/analyzer"
 stack=$1 image=$2
 # The pause between two checks, and their number: five minutes.
 pause=${ROLL_OUT_PAUSE_SECONDS:-5} checks=60
-steps="10 50 100"
+steps="10 50 100" soak=${ROLL_OUT_SOAK_SECONDS:-300}
+# The share of responses that may be errors of the server (%).
+errors_max=1
 
 up() { # WEIGHT of the newest revision, and the REVISION that gets the rest
   pulumi up --yes --skip-preview --stack "$stack" --config "eventfeed:image=$image" --config "eventfeed:newestWeight=$1" \
@@ -38,14 +40,42 @@ wait_for() { # COMMAND …
   return 1
 }
 
-serves() { # the gateway: with a small weight, one response says little about the newest revision
-  for _ in $(seq 20); do
-    is_ready "$url" || return 1
-  done
-}
-
 is_healthy() {
   [ "$(health)" = Healthy ]
+}
+
+responses() { # of the newest revision in the last ten minutes; a FILTER limits them
+  az monitor metrics list --resource "$app" --metric Requests --aggregation Total --interval PT1M --offset 10m \
+    --filter "revisionName eq '$newest'$1" --query 'sum(value[].timeseries[].data[].total)' --output tsv
+}
+
+errors() { # their share of the responses (%), rounded up; without an answer of Azure the command fails
+  local all failed
+  all=$(responses "") || return 1
+  failed=$(responses " and statusCodeCategory eq '5xx'") || return 1
+  awk -v all="$all" -v failed="$failed" 'BEGIN { share = all > 0 ? 100 * failed / all : 0; print int(share) + (share > int(share)) }'
+}
+
+has_errors() {
+  local share
+  share=$(errors) && [ "$share" -gt "$errors_max" ]
+}
+
+has_few_errors() {
+  local share
+  share=$(errors) && [ "$share" -le "$errors_max" ]
+}
+
+# A fault ends it at once; a question without an answer is repeated, and has one at the end. The gateway is requested
+# throughout: with a small weight, one response says little about the newest revision.
+soak() {
+  local end=$((SECONDS + soak))
+  while true; do
+    if [ "$(health)" = Unhealthy ] || ! is_ready "$url" || has_errors; then return 1; fi
+    if [ "$SECONDS" -ge "$end" ]; then break; fi
+    sleep "$pause"
+  done
+  wait_for is_healthy && wait_for has_few_errors
 }
 
 take_back() { # also when a command fails, or the job is cancelled
@@ -63,9 +93,14 @@ take_back() { # also when a command fails, or the job is cancelled
 
 group=$(output resourceGroup)
 # A failure of these questions ends the script: an app that serves must not be taken for a new one.
-app=$(az containerapp list --resource-group "$group" --query "[?name=='eventfeed'].name" --output tsv)
+app=$(az containerapp list --resource-group "$group" --query "[?name=='eventfeed'].id" --output tsv)
 stable=""
 if [ -n "$app" ]; then
+  # The program labels the stable revision. The label stays when a roll-out is interrupted, with any share of the traffic.
+  label="properties.configuration.ingress.traffic[?label=='stable'].revisionName"
+  stable=$(az containerapp show --resource-group "$group" --name eventfeed --query "$label" --output tsv)
+fi
+if [ -n "$app" ] && [ -z "$stable" ]; then
   serving='sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name'
   stable=$(az containerapp revision list --resource-group "$group" --name eventfeed --query "$serving" --output tsv)
 fi
@@ -92,7 +127,7 @@ if [ "$newest" != "$stable" ]; then
   url=$(output url)
   for weight in $steps; do
     up "$weight" "$stable"
-    { wait_for is_healthy && serves; } || take_back
+    { wait_for is_healthy && soak; } || take_back
   done
 fi
 up 100 ""

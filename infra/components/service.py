@@ -25,9 +25,9 @@ TERMINATION_SECONDS = 45
 CPU_PERCENT = 70
 # Development scales by requests: they cost nothing to count.
 CONCURRENT_REQUESTS = 500
-# Without a replica nothing would be delivered to subscriptions.
 # The label of the newest revision, a part of its address.
 NEWEST = "newest"
+# Without a replica nothing would be delivered to subscriptions.
 REPLICAS = {False: (1, 2), True: (2, 6)}
 SIZES = {False: (0.5, "1Gi"), True: (1.0, "2Gi")}
 

@@ -1,7 +1,7 @@
 """The image by container tools without a daemon: built from the Dockerfile by buildah, run by runc.
 
 The base image is made by debootstrap, since none can be pulled everywhere: Debian bookworm with its own Python 3.11.
-It is kept in .venv/image, with all layers.
+It is kept in .venv/image, with the layers of the last image.
 """
 
 import contextlib
@@ -46,12 +46,13 @@ def buildah(command: str, *words: str) -> str:
 
 
 def build_image() -> None:
-    """Build the image from the Dockerfile, on a base that is made once."""
+    """Build the image from the Dockerfile, on a base that is made once, and remove the layers of earlier builds."""
     CACHE.mkdir(parents=True, exist_ok=True)
     if BASE not in buildah("images", "--format", "{{.Name}}").split():
         _build_base()
     options = ["--isolation", "chroot", "--network", "host", "--layers"]
     buildah("bud", *options, "--build-arg", f"BASE={BASE}", "--file", "service/Dockerfile", "--tag", IMAGE, ".")
+    buildah("rmi", "--prune")
 
 
 def _build_base() -> None:

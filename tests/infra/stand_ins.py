@@ -2,7 +2,8 @@
 
 The state has the stack's outputs, the images of its registry by name with their digests, the revisions of the app, and
 every command line. A revision has a list of states of health: each question takes the next one, and the last one stays.
-`failing` has parts of command lines, and how often a command with one of them fails.
+`errors` has shares of the responses that are errors (%), taken in the same way. `failing` has parts of command lines,
+and how often a command with one of them fails.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ def install(folder: Path, state: State) -> None:
     """Write the commands and their state into a folder."""
     for name in ("az", "curl", "make", "pulumi"):
         command = folder / name
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{__file__}" {name} "$@"\n')
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{__file__}" {name} "$@"\n')
         command.chmod(command.stat().st_mode | stat.S_IXUSR)
     (folder / "state.json").write_text(json.dumps({"lines": [], **state}))
 
@@ -97,6 +98,7 @@ def _up(state: State, _: Mapping[str, str]) -> str:
     newest_weight = int(settings["newestWeight"])
     for each in revisions:
         each["weight"] = 100 - newest_weight if each["name"] == settings["stableRevision"] else 0
+        each["label"] = "stable" if each["name"] == settings["stableRevision"] else ""
     revisions[-1]["weight"] = newest_weight
     state["weights"].append(newest_weight)
     state["outputs"]["revision"] = revisions[-1]["name"]
@@ -104,7 +106,19 @@ def _up(state: State, _: Mapping[str, str]) -> str:
 
 
 def _list_apps(state: State, _: Mapping[str, str]) -> str:
-    return "eventfeed" if state["revisions"] else ""
+    return "/subscriptions/1/containerapps/eventfeed" if state["revisions"] else ""
+
+
+def _stable_revision(state: State, _: Mapping[str, str]) -> str:
+    return "\n".join(each["name"] for each in state["revisions"] if each.get("label") == "stable")
+
+
+def _count_responses(state: State, options: Mapping[str, str]) -> str:
+    """Return the number of responses, of which the next share is errors."""
+    if "5xx" not in options["--filter"]:
+        return "1000.0"
+    shares = state.get("errors", [0])
+    return str(10.0 * (shares.pop(0) if len(shares) > 1 else shares[0]))
 
 
 def _list_revisions(state: State, options: Mapping[str, str]) -> str:
@@ -145,6 +159,8 @@ _COMMANDS: Mapping[str, Callable[[State, Mapping[str, str]], str]] = {
     "make": lambda *_: "",  # the environment of the policies, which no stand-in uses
     "pulumi up": _up,
     "az containerapp list": _list_apps,
+    "az containerapp show": _stable_revision,
+    "az monitor metrics list": _count_responses,
     "az containerapp revision list": _list_revisions,
     "az containerapp revision show": _show_revision,
     "az containerapp revision deactivate": _deactivate,

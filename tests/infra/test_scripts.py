@@ -26,9 +26,13 @@ APP: stand_ins.State = {
 REGISTRY = {"outputs": {"registry": "eventfeed1.azurecr.io"}, "images": {}}
 
 
-def run_script(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_script(folder: Path, *arguments: str, soak_seconds: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a script of `infra/` with the stand-ins in `folder`."""
-    environment = {**stand_ins.environment(folder), "ROLL_OUT_PAUSE_SECONDS": "0"}
+    environment = {
+        **stand_ins.environment(folder),
+        "ROLL_OUT_PAUSE_SECONDS": "0",
+        "ROLL_OUT_SOAK_SECONDS": str(soak_seconds),
+    }
     command = ["bash", f"infra/{arguments[0]}", *arguments[1:]]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
@@ -77,7 +81,7 @@ def test_healthy_image_gets_the_traffic_in_steps(tmp_path: Path, newest_url: str
     [
         (["None", "Unhealthy"], [0, 0]),
         (["None"], [0, 0]),
-        (["None", *["Healthy"] * 4, "Unhealthy"], [0, 10, 50, 0]),
+        (["None", *["Healthy"] * 5, "Unhealthy"], [0, 10, 50, 0]),
     ],
     ids=["broken", "never healthy", "broken under load"],
 )
@@ -95,6 +99,53 @@ def test_traffic_goes_back_from_an_image_that_is_not_healthy(
         "az containerapp logs show --resource-group eventfeed --name eventfeed --revision eventfeed--4"
         in process.stderr
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "soak_seconds", "weights"),
+    [
+        ({"errors": [2]}, 0, [0, 10, 0]),
+        ({"errors": [0, 0, 1, 5]}, 3600, [0, 10, 0]),
+        ({"health": [*["Healthy"] * 6, "Unhealthy"]}, 3600, [0, 10, 0]),
+        ({"errors": [0, 0, 0, 0, 1.5]}, 0, [0, 10, 50, 100, 0]),
+        ({"failing": {"az monitor metrics list": 1000}}, 0, [0, 10, 0]),
+    ],
+    ids=["errors at once", "errors in the soak", "unhealthy in the soak", "errors at the end", "never an answer"],
+)
+def test_traffic_goes_back_after_a_fault_in_a_step(
+    tmp_path: Path, changes: stand_ins.State, soak_seconds: int, weights: list[int]
+) -> None:
+    """Health and errors are checked throughout a step, and a fault ends it before its time."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], **changes})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT, soak_seconds=soak_seconds)
+    state = stand_ins.read_state(tmp_path)
+
+    assert (1, weights) == (process.returncode, state["weights"])
+    assert [0, 0, 100, 0] == [each["weight"] for each in state["revisions"]]
+
+
+def test_question_without_an_answer_is_repeated(tmp_path: Path) -> None:
+    """Two failures of the metrics do not end a roll-out, and 1 % of errors is allowed."""
+    stand_ins.install(
+        tmp_path, {**APP, "health": ["Healthy"], "errors": [1], "failing": {"az monitor metrics list": 2}}
+    )
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert (0, [0, 10, 50, 100, 100]) == (process.returncode, stand_ins.read_state(tmp_path)["weights"])
+
+
+@pytest.mark.parametrize("newest_weight", [50, 100])
+def test_roll_out_after_an_interruption_keeps_the_stable_revision(tmp_path: Path, newest_weight: int) -> None:
+    """Two revisions may have the same share. The label of the program names the one that is proven."""
+    revisions = [
+        {**APP["revisions"][0], "weight": 100 - newest_weight, "label": "stable"},
+        {**APP["revisions"][1], "weight": newest_weight, "label": ""},
+    ]
+    stand_ins.install(tmp_path, {**APP, "revisions": revisions, "health": ["Unhealthy"]})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert 1 == process.returncode
+    assert [100, 0, 0] == [each["weight"] for each in stand_ins.read_state(tmp_path)["revisions"]]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +167,7 @@ def test_traffic_goes_back_after_a_failed_command(tmp_path: Path, failing: dict[
     assert [0, 0, 100, 0] == [each["weight"] for each in state["revisions"]]
 
 
-@pytest.mark.parametrize("command", ["az containerapp list", "az containerapp revision list"])
+@pytest.mark.parametrize("command", ["az containerapp list", "az containerapp show", "az containerapp revision list"])
 def test_question_that_fails_moves_no_traffic(tmp_path: Path, command: str) -> None:
     """An app that serves is not taken for a new one, whose first image gets all traffic."""
     stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], "failing": {command: 1}})

@@ -188,12 +188,16 @@ def test_documentation_names_the_environments_with_reviewers() -> None:
     assert {"prod-drift", "plan"} == undocumented_environments(mutant)
 
 
-def test_pulumi_command_has_the_version_of_the_library() -> None:
-    """The action installs the version that the requirements pin."""
+def test_pulumi_command_has_the_version_of_the_tests() -> None:
+    """The action installs, and the documentation prescribes, the version that `make engine` compiles and runs."""
     action = (ROOT / ".github" / "actions" / "stack" / "action.yml").read_text()
-    (library,) = re.findall(r"^pulumi==(\S+)", (ROOT / "requirements" / "infra.in").read_text(), re.MULTILINE)
+    module = (ROOT / "tests" / "infra" / "pulumi_engine" / "cli" / "go.mod").read_text()
+    (version,) = re.findall(r"^\s*github\.com/pulumi/pulumi/pkg/v3 v(\S+)", module, re.MULTILINE)
+    page = (ROOT / "docs" / "deploy.md").read_text()
 
-    assert f"pulumi-version: {library}\n" in action
+    assert f"pulumi-version: {version}\n" in action
+    assert f"(https://www.pulumi.com/docs/install/) {version}," in page
+    assert f"the command line and engine are {version}" in page
 
 
 @pytest.mark.parametrize(
