@@ -51,6 +51,6 @@ class RawLog:
 def _row(sequence: int, body: bytes) -> tuple[object, ...]:
     key = uuid.uuid4()
     source = f"https://ttd.apps.example.no/ttd/bench/instances/50000001/{key}"
-    position = (sequence, time.time_ns() // 1_000, key.hex, key.bytes * 2, key.bytes * 2)
+    position = (sequence, time.time_ns() // 1_000, key.hex, b"", key.bytes * 2)
     attributes = (str(key), source, "instance.process.completed", "/party/50000001")
     return (*position, *attributes, "ttd", "bench", str(key), "urn:altinn:resource:app_ttd_bench", body)

@@ -67,12 +67,21 @@ def stopped(tmp_path: Path) -> Path:
     return tmp_path
 
 
+# The second entry gets the id of the first one, in the column and in the JSON.
+SAME_ID = """
+UPDATE entry SET (id, body) = (
+  SELECT first.id, CAST(replace(entry.body, entry.id, first.id) AS BLOB) FROM entry first WHERE first.sequence = 1)
+WHERE sequence = 2
+"""
+
+
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [
         ("DELETE FROM entry WHERE sequence = 3", "Sequence 4 follows 2."),
         ("UPDATE entry SET time = 1 WHERE sequence = 4", "Entry 4 was registered before"),
-        ("UPDATE entry SET source = 'https://x' WHERE sequence = 2", "Entry 2 has the digest of another identity."),
+        ("UPDATE entry SET source = 'https://x' WHERE sequence = 2", "Entry 2 has another source or id than its JSON."),
+        (SAME_ID, "Entry 2 has the id of an earlier one, and no digest"),
         ("UPDATE log SET position = 7", "ends at 7, its entries at 5"),
     ],
 )

@@ -68,7 +68,7 @@ def test_full_form_measures_the_sizes_of_the_issue() -> None:
 
 
 def test_row_of_an_event_is_the_one_that_the_service_writes(tmp_path: Path) -> None:
-    """Its identity, its digest and its JSON are equal, but for the times and the write id."""
+    """Its columns, its digest and its JSON are equal, but for the times and the write id."""
     event = SERIES.event(1)
     with service(tmp_path) as server:
         headers = {**authorization(server), "Content-Type": "application/json"}

@@ -65,15 +65,32 @@ MUTANTS = {
     "identity checked before the transaction of the append": Mutant(
         "log/sqlite/log.py",
         f"{TRANSACTION}            head = _head(db)\n            if head.end_offset < tail",
-        f"        early, make = _find(db, events), plan\n        plan = lambda _, end: make(early, end)\n"
+        "        early, make = find_identities(db, [event.identity for event in events]).events, plan\n"
+        "        plan = lambda lookup, end: make(Lookup(identities=early, owners=lookup.owners), end)\n"
         f"{TRANSACTION}            head = _head(db)\n            if head.end_offset < tail",
         APPEND_NEW,
     ),
     "numbered before the transaction": Mutant(
-        "log/sqlite/log.py", "plan(_find(db, events), head)", "plan(_find(db, events), tail)", APPEND_NEW
+        "log/sqlite/log.py",
+        "plan(_lookup(db, events, stored.events), head)",
+        "plan(_lookup(db, events, stored.events), tail)",
+        APPEND_NEW,
     ),
     "identity compared by its short key alone": Mutant(
-        "log/sqlite/rows.py", "        if row[0] in wanted\n", "", APPEND_NEW
+        "log/sqlite/rows.py",
+        "        if row[0] in later:\n            events[later[row[0]]] = _stored_event(row)\n",
+        "        identity = next(each for digest, each in later.items() if digest[:8] == row[0][:8])\n"
+        "        events[identity] = _stored_event(row)\n",
+        APPEND_NEW,
+    ),
+    "identity compared by its id alone": Mutant(
+        "log/sqlite/rows.py", "        if row[_SOURCE] == identity.source:\n", "        if True:\n", APPEND_NEW
+    ),
+    "no digest of an entry that repeats an id of its batch": Mutant(
+        "log/sqlite/rows.py", "        ids.add(id_)\n", "", APPEND_NEW
+    ),
+    "no digest of an entry that repeats the id of a stored one": Mutant(
+        "log/sqlite/rows.py", "set(stored_ids), list", "set(), list", APPEND_NEW
     ),
     "written without the lock between processes": Mutant(
         "log/sqlite/connections.py",

@@ -5,23 +5,19 @@ file in this state has a number in its header, so that no service serves it afte
 """
 
 import re
-from collections.abc import Mapping, Sequence
 from importlib import resources
 
 import apsw
 
-from eventfeed.domain.event import Identity
-from eventfeed.domain.ports import StoredEvent
 from eventfeed.log.sqlite.connections import CACHE_KIB, StoreConnection, transaction
-from eventfeed.log.sqlite.rows import select_stored_events
 
 # "evim", in the header of the file.
 _IMPORTING = int.from_bytes(b"evim")
-# The index of identities is searched and written in no order: most of it should be in memory.
+# The index of ids, which finds identities, is searched and written in no order: most of it should be in memory.
 _CACHE_KIB = 128 * 1024
 # A checkpoint writes a page once, however often it was written since the last one.
 _CHECKPOINT_PAGES, _CHECKPOINT_PAGES_DEFAULT = 32_000, 1_000
-_INDEX = re.compile(r"^CREATE INDEX (?!entry_identity)(\w+).*;$", re.MULTILINE)
+_INDEX = re.compile(r"^CREATE INDEX (?!entry_id)(\w+).*;$", re.MULTILINE)
 
 
 def schema() -> str:
@@ -32,13 +28,6 @@ def schema() -> str:
 def is_importing(db: apsw.Connection) -> bool:
     """True if an import into the file has begun and not ended."""
     return bool(db.pragma("application_id") == _IMPORTING)
-
-
-def find_identities(db: StoreConnection, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
-    """Return the stored events with these identities."""
-    digests = {identity.digest(): identity for identity in identities}
-    with transaction(db, writes=False):
-        return {digests[digest]: each for digest, each in select_stored_events(db, list(digests)).items()}
 
 
 def begin_import(db: StoreConnection) -> None:

@@ -2,22 +2,23 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import apsw
 
 from eventfeed.domain.errors import LogDamaged, TailMoved
-from eventfeed.domain.event import App, Entry, Event
+from eventfeed.domain.event import App, Entry, Event, Identity
 from eventfeed.domain.feed import PAGE_BYTES_MAX, Feed
-from eventfeed.domain.ports import Head, Lookup, Plan, Scan
+from eventfeed.domain.ports import Head, Lookup, Plan, Scan, StoredEvent
 from eventfeed.log.entry_check import EntryCheck
 from eventfeed.log.sqlite.check import integrity_faults
 from eventfeed.log.sqlite.connections import ConnectionPool, StoreConnection, transaction
 from eventfeed.log.sqlite.files import StoreFiles
-from eventfeed.log.sqlite.importing import begin_import, end_import, find_identities
+from eventfeed.log.sqlite.importing import begin_import, end_import
 from eventfeed.log.sqlite.layout import create_log, open_log, open_log_to_read, read_number
-from eventfeed.log.sqlite.rows import COLUMNS, insert_entries, read_entries, select_each, select_stored_events
+from eventfeed.log.sqlite.rows import COLUMNS, find_identities, insert_entries, read_entries, select_each
 from eventfeed.log.sqlite.scans import scan
 from eventfeed.log.sqlite.seeking import last_before
 from eventfeed.log.sqlite.upgrade import upgrade_log
@@ -67,7 +68,7 @@ class SqliteLog:
         self.head, self.follow = follower.bind(_checked_head), follower.bind(_follow)
         self._scan, self.seek = readers.bind(scan), readers.bind(_seek)
         self.probe = prober.bind(_probe)
-        self.find_identities = writer.bind(find_identities)
+        self.find_identities = writer.bind(_find_identities)
         self.adopt = writer.bind(_adopt)
         self.begin_import, self.end_import = writer.bind(begin_import), writer.bind(end_import)
 
@@ -150,7 +151,8 @@ def _append(db: StoreConnection, entries: Sequence[Entry], *, after: int) -> Non
         head = _head(db)
         if head.end_offset != after:
             raise TailMoved(expected=after, actual=head.end_offset)
-        _insert(db, entries)
+        stored = find_identities(db, [entry.event.identity for entry in entries])
+        _insert(db, entries, stored_ids=stored.ids)
 
 
 def _append_new(db: StoreConnection, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
@@ -159,19 +161,20 @@ def _append_new(db: StoreConnection, events: Sequence[Event], *, tail: Head, pla
             head = _head(db)
             if head.end_offset < tail.end_offset:
                 raise TailMoved(expected=tail.end_offset, actual=head.end_offset)
-            if entries := plan(_find(db, events), head):
-                _insert(db, entries)
+            stored = find_identities(db, [event.identity for event in events])
+            if entries := plan(_lookup(db, events, stored.events), head):
+                _insert(db, entries, stored_ids=stored.ids)
     except apsw.BusyError:  # the transaction has not begun, which repeats do not need
         with transaction(db, writes=False):
-            lookup = _find(db, events)
-            if not lookup.identities.keys() >= {event.identity for event in events}:
+            stored = find_identities(db, identities := [event.identity for event in events])
+            if not stored.events.keys() >= set(identities):
                 raise
-            plan(lookup, _head(db))
+            plan(_lookup(db, events, stored.events), _head(db))
         db.require_in_place()
 
 
-def _insert(db: StoreConnection, entries: Sequence[Entry]) -> None:
-    insert_entries(db, entries)
+def _insert(db: StoreConnection, entries: Sequence[Entry], *, stored_ids: AbstractSet[str]) -> None:
+    insert_entries(db, entries, stored_ids=stored_ids)
     db.execute("UPDATE log SET position = ?, time = ?", (entries[-1].sequence, entries[-1].time))
 
 
@@ -188,17 +191,19 @@ def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
     return entries
 
 
-def _find(db: StoreConnection, events: Sequence[Event]) -> Lookup:
-    digests = [event.identity.digest() for event in events]
-    identities = {digest: event.identity for digest, event in zip(digests, events, strict=True)}
-    entries = select_stored_events(db, list(identities))
+def _lookup(db: StoreConnection, events: Sequence[Event], stored: Mapping[Identity, StoredEvent]) -> Lookup:
     # Two events with one identity may name different instances.
-    new = (event for digest, event in zip(digests, events, strict=True) if digest not in entries)
-    instances = {event.instance for event in new if event.instance is not None}
+    new = (event for event in events if event.instance is not None and event.identity not in stored)
+    instances = {event.instance for event in new}
     owners = {
         row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
     }
-    return Lookup(identities={identities[digest]: each for digest, each in entries.items()}, owners=owners)
+    return Lookup(identities=stored, owners=owners)
+
+
+def _find_identities(db: StoreConnection, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:
+    with transaction(db, writes=False):
+        return find_identities(db, identities).events
 
 
 def _seek(db: StoreConnection, time: int) -> int:

@@ -32,6 +32,12 @@ _STEPS = {
         "DROP INDEX entry_identity",
         "CREATE INDEX entry_identity ON entry (substr(identity, 1, 8))",
     ),
+    # The digests of earlier entries stay. An import that was interrupted lacks the index of ids.
+    3: (
+        "CREATE INDEX IF NOT EXISTS entry_id ON entry (id)",
+        "DROP INDEX entry_identity",
+        "CREATE INDEX entry_identity ON entry (substr(identity, 1, 8)) WHERE identity <> x''",
+    ),
 }
 # The copy takes the size of the file, and the new indexes at most this part of it.
 _INDEX_PART = 4

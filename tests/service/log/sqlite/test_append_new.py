@@ -8,9 +8,12 @@ from pathlib import Path
 import apsw
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from eventfeed.domain.errors import EventConflict, LogDamaged, OutcomeUnknown, StoreUnusable
-from eventfeed.domain.event import Identity
+from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.log.sqlite import connections
 from eventfeed.log.sqlite import log as module
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
@@ -190,25 +193,102 @@ async def test_two_processes_lose_no_race(log: SqliteLog, path: Path, clock: Man
     assert list(range(1, 201)) == sorted(sequences)
 
 
+def with_source(source: str, *, name: str = "same", content: bytes = b"") -> Event:
+    """An event with an id that events of other sources have too."""
+    identity = Identity(source=source, id=name)
+    return replace(event(content=content or source.encode()), identity=identity, body=msgspec.json.encode(identity))
+
+
+async def test_events_with_one_id_and_other_sources_are_found_one_by_one(log: SqliteLog, clock: ManualClock) -> None:
+    """Only the first one is found by its id, in whatever batch the others come."""
+    events = [with_source(f"https://x/{number}") for number in range(5)]
+    async with running_appender(log, clock=clock) as (appender, _):
+        first = await appender.publish(submission(*events[:2]))
+        second = await appender.publish(submission(*events))
+        for number in (0, 1, 4):
+            with pytest.raises(EventConflict):
+                await appender.publish(submission(replace(events[number], content=b"other")))
+    stored = await log.find_identities([each.identity for each in (*events, with_source("https://x/new"))])
+
+    assert [(1, False), (2, False)] == [(each.sequence, each.duplicate) for each in first]
+    assert [(1, True), (2, True), (3, False), (4, False), (5, False)] == [
+        (each.sequence, each.duplicate) for each in second
+    ]
+    assert {each.identity: number for number, each in enumerate(events, start=1)} == {
+        identity: each.sequence for identity, each in stored.items()
+    }
+    assert [] == [fault async for fault in log.faults()]
+
+
+async def test_only_an_entry_that_repeats_an_id_has_a_digest(log: SqliteLog, path: Path) -> None:
+    """An entry with an id of its own has no key in the index of identities."""
+    events = [with_source("https://x/1"), event(), with_source("https://x/2"), with_source("https://x/3")]
+    await log.append_new(events[:3], tail=await log.head(), plan=new_entries(*events[:3]))
+    await log.append([entry(4, of=events[3], time=2_000_000)], after=3)
+    with other_process(path) as db:
+        digests = [bytes(digest) for (digest,) in db.execute("SELECT identity FROM entry ORDER BY sequence")]
+
+    assert [b"", b"", events[2].identity.digest(), events[3].identity.digest()] == digests
+
+
 async def test_identities_with_one_key_are_two_events(
     log: SqliteLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The index has a part of the digest only. Both are stored, and each repeat finds its own."""
     whole = Identity.digest
     monkeypatch.setattr(Identity, "digest", lambda identity: bytes(8) + whole(identity)[8:])
-    events = [event() for _ in range(4)]
+    events = [with_source(f"https://x/{number}") for number in range(5)]
     async with running_appender(log, clock=clock) as (appender, _):
-        first = await appender.publish(submission(*events[:2]))
+        first = await appender.publish(submission(*events[:3]))
         second = await appender.publish(submission(*events))
         with pytest.raises(EventConflict):
-            await appender.publish(submission(msgspec.structs.replace(events[3], content=b"other")))
+            await appender.publish(submission(replace(events[4], content=b"other")))
     stored = await log.find_identities([each.identity for each in events])
 
-    assert [(1, False), (2, False)] == [(each.sequence, each.duplicate) for each in first]
-    assert [(1, True), (2, True), (3, False), (4, False)] == [(each.sequence, each.duplicate) for each in second]
+    assert [(1, False), (2, False), (3, False)] == [(each.sequence, each.duplicate) for each in first]
+    assert [(1, True), (2, True), (3, True), (4, False), (5, False)] == [
+        (each.sequence, each.duplicate) for each in second
+    ]
     assert {each.identity: number for number, each in enumerate(events, start=1)} == {
         identity: each.sequence for identity, each in stored.items()
     }
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(
+        st.tuples(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=6), st.booleans()), max_size=8
+    )
+)
+def test_each_identity_is_found_whatever_came_before_and_expired(
+    batches: list[tuple[list[tuple[int, int]], bool]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A plain list of the entries finds the same, after any batches and deletions of the oldest entries."""
+    asyncio.run(_compare_with_list(batches, tmp_path_factory.mktemp("log") / "log.db"))
+
+
+async def _compare_with_list(batches: list[tuple[list[tuple[int, int]], bool]], path: Path) -> None:
+    stored, end = list[Entry](), 0
+    every_identity = [Identity(source=f"https://x/{source}", id=f"{id_}") for id_ in range(4) for source in range(3)]
+    async with open_sqlite_log(path) as log:
+        for identities, is_deletion in batches:
+            events = {
+                (id_, source): with_source(f"https://x/{source}", name=f"{id_}") for id_, source in identities
+            }.values()
+            known = {each.event.identity for each in stored}
+            new = [each for each in events if each.identity not in known]
+            await log.append_new(list(events), tail=await log.head(), plan=new_entries(*events, time=end + 1))
+            stored += [entry(number, of=each, time=end + 1) for number, each in enumerate(new, start=end + 1)]
+            end += len(new)
+            if is_deletion and len(stored) > 1:
+                await log.expire(before=stored[1].time)
+                stored = [each for each in stored if each.time >= stored[1].time]
+            found = await log.find_identities(every_identity)
+
+            assert {each.event.identity: each.sequence for each in stored} == {
+                identity: each.sequence for identity, each in found.items()
+            }
+            assert [] == [fault async for fault in log.faults()]
 
 
 def _refuse_one_commit(db: StoreConnection) -> None:

@@ -30,7 +30,7 @@ from eventfeed.log.sqlite.connections import StoreConnection, translate_error
 from eventfeed.log.sqlite.files import StoreFiles
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION, read_number
 from eventfeed.log.sqlite.log import SqliteLog
-from eventfeed.log.sqlite.rows import STORED_EVENTS
+from eventfeed.log.sqlite.rows import FIRST_ENTRIES, LATER_ENTRIES
 from eventfeed.log.sqlite.scans import scan
 from eventfeed.log.sqlite.statements import Values, plan_search, reach_statement, scan_statements
 from tests.support.conditions import conditions
@@ -178,11 +178,15 @@ async def test_identities_and_owners_are_searched_by_index(log: SqliteLog, tmp_p
     with reader_connection(tmp_path) as db:
         plans = [
             [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql.format(values)}", ["a", "b"])]
-            for sql, values in ((STORED_EVENTS, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
+            for sql, values in ((FIRST_ENTRIES, "(?), (?)"), (LATER_ENTRIES, "?, ?"), (sqlite._OWNERS, "(?), (?)"))
         ]
     steps = [[step for step in plan if "entry" in step] for plan in plans]
 
     assert [
+        [
+            "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH entry USING COVERING INDEX entry_id (id=?)",
+        ],
         ["SEARCH entry USING INDEX entry_identity (<expr>=?)"],
         [
             "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)",

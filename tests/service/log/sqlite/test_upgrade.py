@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import apsw
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from eventfeed.app.backup import prepare_restore, restore, temporary_file
 from eventfeed.domain.errors import StoreUnusable
+from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.log.sqlite import upgrade
 from eventfeed.log.sqlite.backup import require_log
 from eventfeed.log.sqlite.clock_reference import ClockReference
@@ -20,7 +23,7 @@ from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.writer_lock import WriterLock
 from eventfeed.settings import Settings
 from tests.support.engines import ManualClock, new_name, open_sqlite_log
-from tests.support.events import all_entries, entries
+from tests.support.events import all_entries, entries, entry, event
 from tests.support.sqlite_store import digest_of_rows, query
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -141,19 +144,54 @@ async def test_upgrade_reads_entries_of_the_write_ahead_log(path: Path) -> None:
 
 
 async def test_large_file_keeps_every_identity(tmp_path: Path) -> None:
-    """Each stored event is found after the upgrade."""
-    path = tmp_path / "log.db"
+    """Each stored event is found after the upgrade, by the digest that every entry of an earlier layout has."""
+    path, stored = tmp_path / "log.db", entries(1, 1_000)
     async with open_sqlite_log(path) as log:
-        await log.append(stored := entries(1, 1_000), after=0)
-    with closing(apsw.Connection(str(path))) as db:
-        db.execute("DROP INDEX entry_identity; CREATE UNIQUE INDEX entry_identity ON entry (identity)")
-        db.execute("PRAGMA user_version = 2")
+        await log.append(stored, after=0)
+    _return_to_layout_2(path, stored)
     async with open_sqlite_log(path) as log:
-        found = await log.find_identities([each.event.identity for each in stored])
+        found = dict(await log.find_identities([each.event.identity for each in stored]))
+        await log.append(later := [entry(1_001, of=same_id(stored[0])), entry(1_002)], after=1_000)
+        found |= await log.find_identities([each.event.identity for each in later])
 
-    assert {each.event.identity: each.sequence for each in stored} == {
+        assert [] == [fault async for fault in log.faults()]
+    assert {each.event.identity: each.sequence for each in [*stored, *later]} == {
         identity: each.sequence for identity, each in found.items()
     }
+
+
+def same_id(other: Entry) -> Event:
+    """An event with the id of another event, and another source."""
+    identity = Identity(source="https://x", id=other.event.identity.id)
+    return replace(event(), identity=identity, body=msgspec.json.encode(identity))
+
+
+def _return_to_layout_2(path: Path, stored: list[Entry]) -> None:
+    digests = [(each.event.identity.digest(), each.sequence) for each in stored]
+    with closing(apsw.Connection(str(path))) as db:
+        db.executemany("UPDATE entry SET identity = ? WHERE sequence = ?", digests)
+        db.execute("DROP INDEX entry_identity; CREATE UNIQUE INDEX entry_identity ON entry (identity)")
+        db.execute("PRAGMA user_version = 2")
+
+
+async def test_upgrade_during_an_import_keeps_its_identities(tmp_path: Path) -> None:
+    """An import into layout 3 was interrupted: its file has an index of digests, and none of ids."""
+    path, stored = tmp_path / "log.db", entries(1, 3)
+    async with open_sqlite_log(path) as log:
+        await log.append(stored, after=0)
+        await log.begin_import()
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX entry_id; PRAGMA user_version = 3")
+    log = SqliteLog(path, new_name=new_name, for_import=True)
+    await log.open()
+    found = await log.find_identities([each.event.identity for each in stored])
+    await log.end_import()
+    await log.close()
+    async with open_sqlite_log(tmp_path / "new.db"):
+        pass
+
+    assert [1, 2, 3] == [each.sequence for each in found.values()]
+    assert schema_of(tmp_path / "new.db") == schema_of(path)
 
 
 async def test_file_of_a_service_that_runs_is_not_upgraded(path: Path) -> None:
