@@ -72,8 +72,8 @@ MUTANTS = {
     ),
     "numbered before the transaction": Mutant(
         "log/sqlite/log.py",
-        "plan(_lookup(db, events, stored.events), head)",
-        "plan(_lookup(db, events, stored.events), tail)",
+        "plan(_lookup(db, events, matches=matches.events), head)",
+        "plan(_lookup(db, events, matches=matches.events), tail)",
         APPEND_NEW,
     ),
     "identity compared by its short key alone": Mutant(

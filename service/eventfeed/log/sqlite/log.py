@@ -151,8 +151,8 @@ def _append(db: StoreConnection, entries: Sequence[Entry], *, after: int) -> Non
         head = _head(db)
         if head.end_offset != after:
             raise TailMoved(expected=after, actual=head.end_offset)
-        stored = find_identities(db, [entry.event.identity for entry in entries])
-        _insert(db, entries, stored_ids=stored.ids)
+        matches = find_identities(db, [entry.event.identity for entry in entries])
+        _insert(db, entries, stored_ids=matches.ids)
 
 
 def _append_new(db: StoreConnection, events: Sequence[Event], *, tail: Head, plan: Plan) -> None:
@@ -161,15 +161,15 @@ def _append_new(db: StoreConnection, events: Sequence[Event], *, tail: Head, pla
             head = _head(db)
             if head.end_offset < tail.end_offset:
                 raise TailMoved(expected=tail.end_offset, actual=head.end_offset)
-            stored = find_identities(db, [event.identity for event in events])
-            if entries := plan(_lookup(db, events, stored.events), head):
-                _insert(db, entries, stored_ids=stored.ids)
+            matches = find_identities(db, [event.identity for event in events])
+            if entries := plan(_lookup(db, events, matches=matches.events), head):
+                _insert(db, entries, stored_ids=matches.ids)
     except apsw.BusyError:  # the transaction has not begun, which repeats do not need
         with transaction(db, writes=False):
-            stored = find_identities(db, identities := [event.identity for event in events])
-            if not stored.events.keys() >= set(identities):
+            matches = find_identities(db, identities := [event.identity for event in events])
+            if not matches.events.keys() >= set(identities):
                 raise
-            plan(_lookup(db, events, stored.events), _head(db))
+            plan(_lookup(db, events, matches=matches.events), _head(db))
         db.require_in_place()
 
 
@@ -191,14 +191,14 @@ def _follow(db: StoreConnection, *, after: int, limit: int) -> Sequence[Entry]:
     return entries
 
 
-def _lookup(db: StoreConnection, events: Sequence[Event], stored: Mapping[Identity, StoredEvent]) -> Lookup:
+def _lookup(db: StoreConnection, events: Sequence[Event], *, matches: Mapping[Identity, StoredEvent]) -> Lookup:
     # Two events with one identity may name different instances.
-    new = (event for event in events if event.instance is not None and event.identity not in stored)
+    new = (event for event in events if event.instance is not None and event.identity not in matches)
     instances = {event.instance for event in new}
     owners = {
         row[0]: App(org=row[1], name=row[2]) for row in select_each(db, _OWNERS, values=list(instances), each="(?)")
     }
-    return Lookup(identities=stored, owners=owners)
+    return Lookup(identities=matches, owners=owners)
 
 
 def _find_identities(db: StoreConnection, identities: Sequence[Identity]) -> Mapping[Identity, StoredEvent]:

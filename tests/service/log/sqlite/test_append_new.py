@@ -208,14 +208,14 @@ async def test_events_with_one_id_and_other_sources_are_found_one_by_one(log: Sq
         for number in (0, 1, 4):
             with pytest.raises(EventConflict):
                 await appender.publish(submission(replace(events[number], content=b"other")))
-    stored = await log.find_identities([each.identity for each in (*events, with_source("https://x/new"))])
+    model = await log.find_identities([each.identity for each in (*events, with_source("https://x/new"))])
 
     assert [(1, False), (2, False)] == [(each.sequence, each.duplicate) for each in first]
     assert [(1, True), (2, True), (3, False), (4, False), (5, False)] == [
         (each.sequence, each.duplicate) for each in second
     ]
     assert {each.identity: number for number, each in enumerate(events, start=1)} == {
-        identity: each.sequence for identity, each in stored.items()
+        identity: each.sequence for identity, each in model.items()
     }
     assert [] == [fault async for fault in log.faults()]
 
@@ -234,7 +234,7 @@ async def test_only_an_entry_that_repeats_an_id_has_a_digest(log: SqliteLog, pat
 async def test_identities_with_one_key_are_two_events(
     log: SqliteLog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The index has a part of the digest only. Both are stored, and each repeat finds its own."""
+    """The index has a part of the digest only. Both are model, and each repeat finds its own."""
     whole = Identity.digest
     monkeypatch.setattr(Identity, "digest", lambda identity: bytes(8) + whole(identity)[8:])
     events = [with_source(f"https://x/{number}") for number in range(5)]
@@ -243,14 +243,14 @@ async def test_identities_with_one_key_are_two_events(
         second = await appender.publish(submission(*events))
         with pytest.raises(EventConflict):
             await appender.publish(submission(replace(events[4], content=b"other")))
-    stored = await log.find_identities([each.identity for each in events])
+    model = await log.find_identities([each.identity for each in events])
 
     assert [(1, False), (2, False), (3, False)] == [(each.sequence, each.duplicate) for each in first]
     assert [(1, True), (2, True), (3, True), (4, False), (5, False)] == [
         (each.sequence, each.duplicate) for each in second
     ]
     assert {each.identity: number for number, each in enumerate(events, start=1)} == {
-        identity: each.sequence for identity, each in stored.items()
+        identity: each.sequence for identity, each in model.items()
     }
 
 
@@ -268,25 +268,25 @@ def test_each_identity_is_found_whatever_came_before_and_expired(
 
 
 async def _compare_with_list(batches: list[tuple[list[tuple[int, int]], bool]], path: Path) -> None:
-    stored, end = list[Entry](), 0
+    model, end = list[Entry](), 0
     every_identity = [Identity(source=f"https://x/{source}", id=f"{id_}") for id_ in range(4) for source in range(3)]
     async with open_sqlite_log(path) as log:
         for identities, is_deletion in batches:
             events = {
                 (id_, source): with_source(f"https://x/{source}", name=f"{id_}") for id_, source in identities
             }.values()
-            known = {each.event.identity for each in stored}
-            new = [each for each in events if each.identity not in known]
+            before = {each.event.identity for each in model}
+            new = [each for each in events if each.identity not in before]
             await log.append_new(list(events), tail=await log.head(), plan=new_entries(*events, time=end + 1))
-            stored += [entry(number, of=each, time=end + 1) for number, each in enumerate(new, start=end + 1)]
+            model += [entry(number, of=each, time=end + 1) for number, each in enumerate(new, start=end + 1)]
             end += len(new)
-            if is_deletion and len(stored) > 1:
-                await log.expire(before=stored[1].time)
-                stored = [each for each in stored if each.time >= stored[1].time]
-            found = await log.find_identities(every_identity)
+            if is_deletion and len(model) > 1:
+                await log.expire(before=model[1].time)
+                model = [each for each in model if each.time >= model[1].time]
+            matches = await log.find_identities(every_identity)
 
-            assert {each.event.identity: each.sequence for each in stored} == {
-                identity: each.sequence for identity, each in found.items()
+            assert {each.event.identity: each.sequence for each in model} == {
+                identity: each.sequence for identity, each in matches.items()
             }
             assert [] == [fault async for fault in log.faults()]
 

@@ -144,19 +144,19 @@ async def test_upgrade_reads_entries_of_the_write_ahead_log(path: Path) -> None:
 
 
 async def test_large_file_keeps_every_identity(tmp_path: Path) -> None:
-    """Each stored event is found after the upgrade, by the digest that every entry of an earlier layout has."""
-    path, stored = tmp_path / "log.db", entries(1, 1_000)
+    """Each stored event is matches after the upgrade, by the digest that every entry of an earlier layout has."""
+    path, originals = tmp_path / "log.db", entries(1, 1_000)
     async with open_sqlite_log(path) as log:
-        await log.append(stored, after=0)
-    _return_to_layout_2(path, stored)
+        await log.append(originals, after=0)
+    _return_to_layout_2(path, originals)
     async with open_sqlite_log(path) as log:
-        found = dict(await log.find_identities([each.event.identity for each in stored]))
-        await log.append(later := [entry(1_001, of=same_id(stored[0])), entry(1_002)], after=1_000)
-        found |= await log.find_identities([each.event.identity for each in later])
+        matches = dict(await log.find_identities([each.event.identity for each in originals]))
+        await log.append(later := [entry(1_001, of=same_id(originals[0])), entry(1_002)], after=1_000)
+        matches |= await log.find_identities([each.event.identity for each in later])
 
         assert [] == [fault async for fault in log.faults()]
-    assert {each.event.identity: each.sequence for each in [*stored, *later]} == {
-        identity: each.sequence for identity, each in found.items()
+    assert {each.event.identity: each.sequence for each in [*originals, *later]} == {
+        identity: each.sequence for identity, each in matches.items()
     }
 
 
@@ -166,8 +166,8 @@ def same_id(other: Entry) -> Event:
     return replace(event(), identity=identity, body=msgspec.json.encode(identity))
 
 
-def _return_to_layout_2(path: Path, stored: list[Entry]) -> None:
-    digests = [(each.event.identity.digest(), each.sequence) for each in stored]
+def _return_to_layout_2(path: Path, originals: list[Entry]) -> None:
+    digests = [(each.event.identity.digest(), each.sequence) for each in originals]
     with closing(apsw.Connection(str(path))) as db:
         db.executemany("UPDATE entry SET identity = ? WHERE sequence = ?", digests)
         db.execute("DROP INDEX entry_identity; CREATE UNIQUE INDEX entry_identity ON entry (identity)")
@@ -176,21 +176,21 @@ def _return_to_layout_2(path: Path, stored: list[Entry]) -> None:
 
 async def test_upgrade_during_an_import_keeps_its_identities(tmp_path: Path) -> None:
     """An import into layout 3 was interrupted: its file has an index of digests, and none of ids."""
-    path, stored = tmp_path / "log.db", entries(1, 3)
+    path, originals = tmp_path / "log.db", entries(1, 3)
     async with open_sqlite_log(path) as log:
-        await log.append(stored, after=0)
+        await log.append(originals, after=0)
         await log.begin_import()
     with closing(apsw.Connection(str(path))) as db:
         db.execute("DROP INDEX entry_id; PRAGMA user_version = 3")
     log = SqliteLog(path, new_name=new_name, for_import=True)
     await log.open()
-    found = await log.find_identities([each.event.identity for each in stored])
+    matches = await log.find_identities([each.event.identity for each in originals])
     await log.end_import()
     await log.close()
     async with open_sqlite_log(tmp_path / "new.db"):
         pass
 
-    assert [1, 2, 3] == [each.sequence for each in found.values()]
+    assert [1, 2, 3] == [each.sequence for each in matches.values()]
     assert schema_of(tmp_path / "new.db") == schema_of(path)
 
 
