@@ -10,8 +10,8 @@ stack=$1 image=$2
 # The pause between two checks, and their number: five minutes.
 pause=${ROLL_OUT_PAUSE_SECONDS:-5} checks=60
 steps="10 50 100" soak=${ROLL_OUT_SOAK_SECONDS:-300}
-# The share of responses that may be errors of the server (%).
-errors_max=1
+# The share of responses that may be errors of the server (%); fewer than so many errors are never a fault.
+errors_max=1 errors_min=5
 
 up() { # WEIGHT of the newest revision, and the REVISION that gets the rest
   pulumi up --yes --skip-preview --stack "$stack" --config "eventfeed:image=$image" --config "eventfeed:newestWeight=$1" \
@@ -23,7 +23,7 @@ output() {
 }
 
 is_ready() { # ADDRESS
-  curl --silent --show-error --fail --output /dev/null --max-time 10 "$1/health/ready"
+  curl --silent --show-error --fail --output /dev/null --max-time 10 --retry 2 --retry-all-errors "$1/health/ready"
 }
 
 health() { # the newest revision's: Healthy, Unhealthy or None
@@ -53,7 +53,8 @@ errors() { # their share of the responses (%), rounded up; without an answer of 
   local all failed
   all=$(responses "") || return 1
   failed=$(responses " and statusCodeCategory eq '5xx'") || return 1
-  awk -v all="$all" -v failed="$failed" 'BEGIN { share = all > 0 ? 100 * failed / all : 0; print int(share) + (share > int(share)) }'
+  awk -v all="$all" -v failed="$failed" -v least="$errors_min" \
+    'BEGIN { share = all > 0 && failed >= least ? 100 * failed / all : 0; print int(share) + (share > int(share)) }'
 }
 
 has_errors() {
@@ -78,16 +79,19 @@ soak() {
   wait_for is_healthy && wait_for has_few_errors
 }
 
-take_back() { # also when a command fails, or the job is cancelled
+# Also when a command fails. A job that is cancelled may be killed before: then run `pulumi cancel` and the roll-out again.
+take_back() {
   trap - EXIT
   echo "The roll-out did not end well. All traffic goes back to $stable." >&2
   for _ in 1 2 3; do
     if up 0 "$stable"; then break; fi
-    echo "The traffic could not be moved; see 'pulumi stack output revision' and try: pulumi up" >&2
+    echo "The traffic could not be moved. If the state is locked: pulumi cancel --stack $stack --yes; then this script again" >&2
     sleep "$pause"
   done
   echo "The log of the new revision: az containerapp logs show --resource-group $group --name eventfeed --revision $newest" >&2
-  echo "Before the next 'pulumi up' by hand: pulumi config set image with the previous digest" >&2
+  echo "Before the next 'pulumi up' by hand, end the roll-out in the stack's file:" >&2
+  echo "  pulumi config rm stableRevision --stack $stack && pulumi config rm newestWeight --stack $stack" >&2
+  echo "  pulumi config set image PREVIOUS_DIGEST --stack $stack" >&2
   exit 1
 }
 
@@ -132,10 +136,11 @@ if [ "$newest" != "$stable" ]; then
 fi
 up 100 ""
 trap - EXIT
+if [ "$newest" = "$stable" ]; then exit; fi
 
-# The newest idle revision stays active, so that a rollback takes seconds.
-idle='sort_by([?properties.active && properties.trafficWeight == `0`], &properties.createdTime)[:-1].name'
+# The revision that served before stays active, so that a rollback takes seconds.
+idle="[?properties.active && properties.trafficWeight == \`0\` && name != '$stable'].name"
 az containerapp revision list --resource-group "$group" --name "${newest%%--*}" --query "$idle" --output tsv |
   while read -r old; do
-    az containerapp revision deactivate --resource-group "$group" --revision "$old"
+    az containerapp revision deactivate --resource-group "$group" --revision "$old" || echo "$old stays active" >&2
   done

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from deploy_check.finding import Ask, Deployment, Finding, Kind
+from deploy_check.finding import Ask, AskError, Deployment, Finding, Kind
 
-# The resource providers of the program, and that of the state's account.
+# The resource providers of the program, that of the state's account, and the one that an environment in a network
+# needs (Azure/bicep#14935).
 PROVIDERS = (
-    *("App", "ApiManagement", "DocumentDB", "KeyVault", "ContainerRegistry", "OperationalInsights", "Insights"),
+    *("App", "ContainerService", "ApiManagement", "DocumentDB", "KeyVault", "ContainerRegistry"),
+    *("OperationalInsights", "Insights"),
     *("Dashboard", "ManagedIdentity", "Network", "Storage", "Web"),
 )
 # Roles of which one group is enough: the program assigns roles and creates locks.
@@ -37,15 +39,16 @@ def providers(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
 
 
 def roles(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
-    """The account may create resources, assign roles and create locks."""
+    """The account may create resources, assign roles and create locks. Other roles may be enough."""
     scope = f"/subscriptions/{deployment.subscription}"
     options = ("--assignee", deployment.account, "--scope", scope, "--include-inherited", "--include-groups")
     names = {each["roleDefinitionName"] for each in ask("role", "assignment", "list", *options)}
     if not any(each <= names for each in ROLES):
-        present = ", ".join(sorted(names)) or "no role"
-        yield _fault(
-            f"{deployment.account} has {present}, and needs Owner, or Contributor and User Access Administrator",
-            f"az role assignment create --assignee {deployment.account} --role Owner --scope {scope}",
+        text = f"{deployment.account} has {', '.join(sorted(names)) or 'no role'}"
+        yield Finding(
+            kind=Kind.NOTE if names - frozenset().union(*ROLES, {"Reader"}) else Kind.FAULT,
+            text=f"{text}, and needs Owner, or Contributor and User Access Administrator, or the same rights",
+            command=f"az role assignment create --assignee {deployment.account} --role Owner --scope {scope}",
         )
 
 
@@ -57,6 +60,8 @@ def region(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
     command = f"pulumi config set azure-native:location {choice} --stack {deployment.stack}"
     if deployment.location not in regions:
         yield _fault(f"the subscription has no region {deployment.location!r}", command)
+    elif not with_zones:
+        raise AskError("az shows no availability zones of any region; update it: az upgrade")
     elif deployment.production and deployment.location not in with_zones:
         yield _fault(f"{deployment.location} has no availability zones, which production needs", command)
 
@@ -66,7 +71,15 @@ def gateway(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
     tier = TIERS[deployment.production]
     answer = _get(ask, deployment, "Microsoft.ApiManagement/skus", "2024-05-01")
     offers = [each for each in answer["value"] if each["name"] == tier and each["resourceType"] == "service"]
-    limits = [limit["restrictionInfo"] for each in offers for limit in each.get("restrictions") or []]
+    if not offers:
+        raise AskError(f"Azure does not list API Management {tier} at all")
+    # A restriction of some zones leaves the others.
+    limits = [
+        limit["restrictionInfo"]
+        for each in offers
+        for limit in each.get("restrictions") or []
+        if limit["type"] == "Location"
+    ]
     regions = _region_names(offers) - _region_names(limits)
     if deployment.location not in regions:
         yield _fault(
@@ -78,9 +91,10 @@ def gateway(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
 def environments(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
     """The region has room for one more environment of Container Apps."""
     path = f"Microsoft.App/locations/{deployment.location}/usages"
-    for each in _get(ask, deployment, path, "2025-01-01")["value"]:
-        if each["name"]["value"] == ENVIRONMENTS and each["currentValue"] + 1 > each["limit"]:
-            yield _fault(f"{each['currentValue']} of {each['limit']} environments of Container Apps are in use", _QUOTA)
+    usages = {each["name"]["value"]: each for each in _get(ask, deployment, path, "2025-01-01")["value"]}
+    usage = usages[ENVIRONMENTS]
+    if usage["currentValue"] + 1 > usage["limit"]:
+        yield _fault(f"{usage['currentValue']} of {usage['limit']} environments of Container Apps are in use", _QUOTA)
 
 
 def store(deployment: Deployment, ask: Ask) -> Iterator[Finding]:

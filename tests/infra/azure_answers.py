@@ -14,7 +14,10 @@ SUBSCRIPTION, ACCOUNT = "00000000-0000-4000-8000-000000000001", "drift@example.n
 _FILE = "AZURE_ANSWERS"
 _LEARN = "https://learn.microsoft.com"
 _ZONES = [{"logicalZone": "1", "physicalZone": "norwayeast-az1"}]
-_NAMES = ("App", "ApiManagement", "DocumentDB", "KeyVault", "ContainerRegistry", "OperationalInsights", "Insights")
+_NAMES = (
+    *("App", "ContainerService", "ApiManagement", "DocumentDB", "KeyVault", "ContainerRegistry"),
+    *("OperationalInsights", "Insights"),
+)
 
 
 class Answer(NamedTuple):

@@ -2,8 +2,8 @@
 
 The state has the stack's outputs, the images of its registry by name with their digests, the revisions of the app, and
 every command line. A revision has a list of states of health: each question takes the next one, and the last one stays.
-`errors` has shares of the responses that are errors (%), taken in the same way. `failing` has parts of command lines,
-and how often a command with one of them fails.
+`errors` has shares of 1,000 responses that are errors (%), taken in the same way, and `responses` another number of
+responses. `failing` has parts of command lines, and how often a command with one of them fails.
 """
 
 import hashlib
@@ -116,7 +116,7 @@ def _stable_revision(state: State, _: Mapping[str, str]) -> str:
 def _count_responses(state: State, options: Mapping[str, str]) -> str:
     """Return the number of responses, of which the next share is errors."""
     if "5xx" not in options["--filter"]:
-        return "1000.0"
+        return str(state.get("responses", 1000.0))
     shares = state.get("errors", [0])
     return str(10.0 * (shares.pop(0) if len(shares) > 1 else shares[0]))
 
@@ -125,8 +125,10 @@ def _list_revisions(state: State, options: Mapping[str, str]) -> str:
     if "`0`], &properties.trafficWeight" in options["--query"]:
         serving = sorted((each["weight"], each["name"]) for each in state["revisions"] if each["weight"])
         return str(serving[-1][1]) if serving else ""
-    idle = [each["name"] for each in state["revisions"] if each["is_active"] and not each["weight"]]
-    return "\n".join(idle[:-1])
+    kept = options["--query"].partition("name != '")[2].partition("'")[0]
+    return "\n".join(
+        each["name"] for each in state["revisions"] if each["is_active"] and not each["weight"] and each["name"] != kept
+    )
 
 
 def _show_revision(state: State, options: Mapping[str, str]) -> str:

@@ -49,9 +49,13 @@ def holding(*names: str) -> list[Mapping[str, str]]:
     return [{"roleDefinitionName": name} for name in names]
 
 
-def without_zones() -> list[Mapping[str, Any]]:
-    """Return the regions, of which none has availability zones."""
-    return [{**each, "availabilityZoneMappings": []} for each in ANSWERS["regions"].output]
+def regions(*with_zones: str) -> list[Mapping[str, Any]]:
+    """Return the regions, of which these have availability zones."""
+    zones = ANSWERS["regions"].output[0]["availabilityZoneMappings"]
+    return [
+        {**each, "availabilityZoneMappings": zones if each["name"] in with_zones else None}
+        for each in ANSWERS["regions"].output
+    ]
 
 
 CASES = {
@@ -87,7 +91,17 @@ CASES = {
         {"regions": ANSWERS["regions"].output[1:]}, 1, "no region 'norwayeast'", "pulumi config set"
     ),
     "no zones": Case(
-        {"regions": without_zones()}, 1, "no availability zones", "pulumi config set azure-native:location"
+        {"regions": regions("norwaywest")},
+        1,
+        "norwayeast has no availability zones",
+        "pulumi config set azure-native:location norwaywest",
+    ),
+    "no zones of any region": Case({"regions": regions()}, 2, "update it: az upgrade", "make deploy-check"),
+    "other roles": Case(
+        {"roles": holding("Contributor", "Lock and role writer")}, 0, "the same rights", "--role Owner"
+    ),
+    "no usage of environments": Case(
+        {"environments": {"value": []}}, 2, "without 'ManagedEnvironmentCount'", "make deploy-check"
     ),
     "no tier": Case({"gateway": {"value": [TIER]}}, 1, "StandardV2 is not offered", "azure-native:location westeurope"),
     "a tier with a restriction": Case(
@@ -96,11 +110,11 @@ CASES = {
         "StandardV2 is not offered",
         "azure-native:location norwayeast",
     ),
-    "the tier of another stack": Case(
+    "no tier of the stack": Case(
         {"gateway": {"value": [{**TIER, "locations": ["Norway East"]}]}},
-        1,
-        "BasicV2 is not offered",
-        "--stack dev",
+        2,
+        "does not list API Management BasicV2",
+        "make deploy-check",
         "dev",
     ),
     "no environment left": Case({"environments": {"value": [USAGE]}}, 1, "15 of 15 environments", "az support"),
@@ -150,6 +164,14 @@ def test_subscription_with_everything_is_accepted(tmp_path: Path, stack: str) ->
     process = check(tmp_path, {}, stack)
 
     assert (0, []) == (process.returncode, faults(process.stdout)), process.stdout + process.stderr
+
+
+def test_restriction_of_zones_closes_no_region(tmp_path: Path) -> None:
+    """The gateway can be created in the other zones."""
+    offer = {**TIER, "locations": ["Norway East"], "restrictions": [{**LIMIT, "type": "Zone"}]}
+    process = check(tmp_path, {"gateway": {"value": [offer]}}, "prod")
+
+    assert (0, []) == (process.returncode, faults(process.stdout))
 
 
 @pytest.mark.parametrize("name", CASES)

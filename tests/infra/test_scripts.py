@@ -64,7 +64,7 @@ def test_build_on_a_base_of_docker_hub_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("newest_url", ["https://newest.example", ""])
 def test_healthy_image_gets_the_traffic_in_steps(tmp_path: Path, newest_url: str) -> None:
-    """It starts without traffic. At the end it serves alone, and of the idle revisions the newest stays active."""
+    """It starts without traffic. At the end it serves alone, and of the idle revisions the last server stays active."""
     stand_ins.install(
         tmp_path, {**APP, "outputs": {**APP["outputs"], "newestUrl": newest_url}, "health": ["None", "Healthy"]}
     )
@@ -122,6 +122,36 @@ def test_traffic_goes_back_after_a_fault_in_a_step(
 
     assert (1, weights) == (process.returncode, state["weights"])
     assert [0, 0, 100, 0] == [each["weight"] for each in state["revisions"]]
+
+
+def test_good_image_after_a_failed_one_leaves_the_good_ones_active(tmp_path: Path) -> None:
+    """The rollback in seconds is to the revision that served, not to the one that failed in between."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Unhealthy"]})
+    run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+    state = stand_ins.read_state(tmp_path)
+    stand_ins.install(tmp_path, {**state, "health": ["Healthy"]})
+    process = run_script(tmp_path, "roll-out.sh", "prod", "eventfeed@sha256:3")
+    state = stand_ins.read_state(tmp_path)
+
+    assert 0 == process.returncode
+    assert [0, 0, 0, 0, 100] == [each["weight"] for each in state["revisions"]]
+    assert [False, False, True, False, True] == [each["is_active"] for each in state["revisions"]]
+
+
+def test_few_errors_of_few_responses_are_no_fault(tmp_path: Path) -> None:
+    """At night one error is a large share of the responses."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], "errors": [0.4], "responses": 20.0})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert 0 == process.returncode, process.stderr
+
+
+def test_revision_that_cannot_be_deactivated_fails_no_roll_out(tmp_path: Path) -> None:
+    """The new revision serves; the message names the idle one."""
+    stand_ins.install(tmp_path, {**APP, "health": ["Healthy"], "failing": {"revision deactivate": 1}})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert (0, "eventfeed--1 stays active") == (process.returncode, process.stderr.splitlines()[-1])
 
 
 def test_question_without_an_answer_is_repeated(tmp_path: Path) -> None:
