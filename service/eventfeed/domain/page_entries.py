@@ -57,7 +57,7 @@ class EntryList(list[PageEntry]):
     __slots__ = ()
 
     def json_parts(self) -> Sequence[bytes]:
-        """Return the events as a JSON array, in parts: at least one event, and no copy of long parts."""
+        """Return the events as a JSON array, in parts that are not joined: at least one event."""
         return [join_array(self.json_events())]
 
     def json_events(self) -> Iterable[bytes]:

@@ -94,8 +94,9 @@ class LargePageResponse(Response[bytes]):
         length = sum(map(len, parts))
         if self._compresses:
             with self._memory(length):
-                parts = (await compress(b"".join(parts)),)
-            length = len(parts[0])
+                body, parts = b"".join(parts), ()
+                body = await compress(body)
+            parts, length = (body,), len(body)
         with self._memory(length), contextlib.closing(Timer()) as timer:
             headers = [*self._headers, (b"content-length", b"%d" % length)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -51,7 +51,7 @@ def integrity_faults(path: Path) -> Iterator[str]:
 def _is_identity_of(body: bytes, *, source: str, id_: str) -> bool:
     try:
         identity = msgspec.json.decode(body, type=_Identity)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return (source, id_) == (identity.source, identity.id)
 

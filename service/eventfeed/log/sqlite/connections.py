@@ -62,8 +62,8 @@ class StoreConnection(apsw.Connection):
         self.set_busy_timeout(BUSY_MILLISECONDS)
         self.execute("PRAGMA synchronous = FULL")
         self.execute(f"PRAGMA cache_size = -{cache_kib}")
-        # A statement keeps the pages that it changes until its end. In a file that costs as much as the write.
-        self.execute("PRAGMA temp_store = MEMORY" if writes else "PRAGMA query_only = ON")
+        if not writes:
+            self.execute("PRAGMA query_only = ON")
 
     def require_in_place(self) -> None:
         """See `StoreFiles.require_in_place`. Pages in memory are read again if the file was written since.
@@ -89,16 +89,21 @@ class ConnectionPool:
         self._calls = queue.SimpleQueue[Callable[[], None] | None]()
         self._threads: list[threading.Thread] = []
         # Calls that have not returned, as the event loop knows. Each may need a thread of its own.
-        self._count, self._pending = count, 0
+        self._count, self._pending, self._is_closed = count, 0, False
 
     def bind(self, function: Callable[Concatenate[StoreConnection, P], T]) -> Callable[P, Awaitable[T]]:
-        """Return a function to await from the event loop: `function` runs in a thread, with the thread's connection."""
+        """Return a function to await from the event loop: `function` runs in a thread, with the thread's connection.
+
+        It raises `RuntimeError` if the pool is closed, or if no thread can start.
+        """
 
         def run(*args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+            if self._is_closed:
+                raise RuntimeError("the connections to the store are closed")
             future = asyncio.get_running_loop().create_future()
-            self._pending += 1
-            if len(self._threads) < min(self._pending, self._count):
+            if len(self._threads) < min(self._pending + 1, self._count):
                 self._start_thread()
+            self._pending += 1
             self._calls.put(functools.partial(self._run, future, lambda db: function(db, *args, **kwargs)))
             return future
 
@@ -107,8 +112,8 @@ class ConnectionPool:
     def _start_thread(self) -> None:
         """Start a thread. It does not outlive the process, which need not close the pool."""
         thread = threading.Thread(target=self._work, name="sqlite", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
@@ -125,6 +130,8 @@ class ConnectionPool:
                 finish = functools.partial(future.set_exception, failure)
         with suppress(RuntimeError):  # nobody waits: the event loop has been closed
             future.get_loop().call_soon_threadsafe(self._finish, future, finish)
+        # An exception refers to this frame: it would keep itself and the arguments of the call.
+        del finish, function, future
 
     def _finish(self, future: asyncio.Future[T], finish: Callable[[], object]) -> None:
         self._pending -= 1
@@ -132,7 +139,8 @@ class ConnectionPool:
             finish()
 
     async def close(self) -> None:
-        """Wait for the functions under way, then close the connections."""
+        """Refuse further calls, wait for those under way, then close the connections."""
+        self._is_closed = True
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:

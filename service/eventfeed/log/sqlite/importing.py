@@ -42,6 +42,7 @@ def begin_import(db: StoreConnection) -> None:
 def end_import(db: StoreConnection) -> None:
     """Make the indexes of the feeds again, if they are missing."""
     if is_importing(db):
+        db.execute("PRAGMA temp_store = FILE")  # memory for the keys of a whole log has no limit
         with transaction(db, writes=True):
             for index in _INDEX.finditer(schema()):
                 db.execute(index[0])

@@ -28,6 +28,9 @@ def open_log(db: StoreConnection, *, for_import: bool) -> None:
         raise LogDamaged(f"The store's file has layout {version}; this release reads layout {SCHEMA_VERSION}.")
     if not for_import and is_importing(db):
         raise ImportUnfinished
+    # A statement keeps the pages that it changes until its end. In a file that costs as much as the write. Not before:
+    # the indexes of an upgrade are sorted in files, as memory for the keys of a whole log has no limit.
+    db.execute("PRAGMA temp_store = MEMORY")
     db.files.restrict()
     db.files.remember()
 

@@ -1,7 +1,10 @@
 """The SQLite library, and the meaning of its errors."""
 
 import asyncio
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -85,6 +88,54 @@ async def test_closed_pool_has_no_threads(pool: ConnectionPool) -> None:
 
     assert threads
     assert threads.isdisjoint(thread.ident for thread in threading.enumerate())
+
+
+async def test_closed_pool_refuses_calls(pool: ConnectionPool) -> None:
+    """A call that comes late fails. It does not wait for ever, and opens no connection."""
+    await pool.bind(thread_and_connection)()
+    await pool.close()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await pool.bind(thread_and_connection)()
+
+
+async def test_pool_works_after_a_thread_could_not_start(pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no thread left for a while: that call fails alone."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="start"):
+            await pool.bind(thread_and_connection)()
+
+    assert threading.get_ident() != (await pool.bind(thread_and_connection)())[0]
+
+
+async def test_failure_keeps_no_argument_in_memory(pool: ConnectionPool) -> None:
+    """A batch that failed is freed with its failure, and waits for no garbage collection."""
+
+    class Batch:
+        """An argument."""
+
+    def fail(_: StoreConnection, batch: Batch) -> None:
+        raise ValueError(str(type(batch)))
+
+    async def call() -> weakref.ref[Batch]:
+        batch = Batch()
+        with contextlib.suppress(ValueError):
+            await pool.bind(fail)(batch)
+        return weakref.ref(batch)
+
+    gc.disable()
+    try:
+        batch = await call()
+        await pool.bind(thread_and_connection)()  # the thread has left the call
+
+        assert batch() is None
+    finally:
+        gc.enable()
 
 
 def test_library_of_this_environment_is_sound() -> None:

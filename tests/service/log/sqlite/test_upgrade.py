@@ -18,6 +18,7 @@ from eventfeed.domain.event import Entry, Event, Identity
 from eventfeed.log.sqlite import upgrade
 from eventfeed.log.sqlite.backup import require_log
 from eventfeed.log.sqlite.clock_reference import ClockReference
+from eventfeed.log.sqlite.connections import StoreConnection
 from eventfeed.log.sqlite.layout import SCHEMA_VERSION
 from eventfeed.log.sqlite.log import SqliteLog
 from eventfeed.log.sqlite.writer_lock import WriterLock
@@ -277,3 +278,21 @@ async def test_restore_of_an_earlier_backup_leaves_one_file(path: Path, tmp_path
 
     assert [store.name] == [each.name for each in store.parent.iterdir()]
     assert SCHEMA_VERSION == version_of(store)
+
+
+async def test_indexes_of_an_upgrade_and_of_an_import_are_sorted_in_files(path: Path) -> None:
+    """The keys of a whole log may not fit into memory. An insert keeps the pages that it changes there."""
+    log = SqliteLog(path, new_name=new_name, for_import=True)
+    stores = [await log._writer.bind(_temporary_store)()]
+    await log.open()
+    stores.append(await log._writer.bind(_temporary_store)())
+    await log.begin_import()
+    await log.end_import()
+    stores.append(await log._writer.bind(_temporary_store)())
+    await log.close()
+
+    assert [0, 2, 1] == stores  # the default, which is a file; memory; a file
+
+
+def _temporary_store(db: StoreConnection) -> int:
+    return int(db.pragma("temp_store"))
