@@ -14,7 +14,8 @@ from components.network import Network, NetworkArgs
 from components.observability import Observability, ObservabilityArgs
 from components.registry import Registry, RegistryArgs
 from components.resource_group import create_resource_group
-from components.service import Service, ServiceArgs
+from components.service import REPLICAS, Service, ServiceArgs
+from components.standby import Standby, StandbyArgs
 from components.store import Store, StoreArgs
 from components.vault import Vault, VaultArgs
 from stack import SYSTEM, read_stack
@@ -35,6 +36,21 @@ if stack.custom_domain:
     domain = DomainAccess(SYSTEM, DomainAccessArgs(group=group, domain=stack.custom_domain))
 gateway = Gateway(SYSTEM, GatewayArgs(context=context, vault=vault, domain=domain))
 
+standby = None
+if stack.second_region:
+    standby = Standby(
+        SYSTEM,
+        StandbyArgs(
+            context=context,
+            region=stack.second_region,
+            identity=identity,
+            registry=registry,
+            store=store,
+            vault=vault,
+            public_url=gateway.url,
+        ),
+    )
+
 service = None
 if stack.release.has_service:
     service = Service(
@@ -47,10 +63,12 @@ if stack.release.has_service:
             store=store,
             vault=vault,
             public_url=gateway.url,
+            replicas=REPLICAS[stack.production],
             after=[store, vault, registry, observability, environment],
         ),
     )
-    Api(SYSTEM, ApiArgs(context=context, gateway=gateway, service_url=service.url))
+    standby_url = standby.url if standby else None
+    Api(SYSTEM, ApiArgs(context=context, gateway=gateway, service_url=service.url, standby_url=standby_url))
     pulumi.export("revision", service.revision)
     pulumi.export("image", registry.image)
     pulumi.export("newestUrl", service.newest_url)

@@ -93,5 +93,8 @@ KEYS = (
     ),
     Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
     Key("otherRegion", "a region that is used although it is not listed here", r"([a-z0-9]{1,40})?", '""', ""),
+    # The names of regions are compared with the list above.
+    Key("secondLocation", "a second region for production, which takes over from the first", ".*", '""', ""),
+    Key("servingLocation", "the region whose app the gateway prefers; the first by default", ".*", '""', ""),
     Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
 )

@@ -63,6 +63,14 @@ class CustomDomain:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondRegion:
+    """A region that takes over when the first one is lost. `serves` is True if the gateway prefers its app."""
+
+    location: str
+    serves: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """The image by digest, and the newest revision's share of the traffic."""
 
@@ -82,6 +90,7 @@ class Stack:
 
     name: str
     location: str
+    second_region: SecondRegion | None
     production: bool
     operator_name: str
     operator_email: str
@@ -110,7 +119,7 @@ def read_stack() -> Stack:
     values = {key.name: config.get(key.name) or key.default or "" for key in KEYS}
     faults = [
         *(*_unknown_names(), *_invalid_values(values), *_contradictions(values)),
-        *(*_incomplete_domain(values), *_invalid_region(values, location)),
+        *(*_incomplete_domain(values), *_invalid_region(values, location), *_invalid_second_region(values, location)),
     ]
     if faults:
         raise StackError("The configuration of this stack is invalid:\n" + "\n".join(f"- {fault}" for fault in faults))
@@ -121,6 +130,7 @@ def _stack(values: Mapping[str, str], location: str, *, subscription_key: pulumi
     return Stack(
         name=pulumi.get_stack(),
         location=location,
+        second_region=_second_region(values),
         production=values["production"] == "true",
         operator_name=values["operatorName"],
         operator_email=values["operatorEmail"],
@@ -154,6 +164,11 @@ def _idporten(values: Mapping[str, str]) -> Issuer | None:
     return Issuer(url=values["idportenIssuer"], audiences=values["idportenAudiences"])
 
 
+def _second_region(values: Mapping[str, str]) -> SecondRegion | None:
+    location = values["secondLocation"]
+    return SecondRegion(location=location, serves=values["servingLocation"] == location) if location else None
+
+
 def _custom_domain(values: Mapping[str, str]) -> CustomDomain | None:
     if not values["customDomain"]:
         return None
@@ -178,11 +193,38 @@ def _invalid_region(values: Mapping[str, str], location: str) -> Iterator[str]:
     command = f"pulumi config set {_LOCATION} {REGIONS[0]}"
     if not location:
         yield f"{_LOCATION} is missing: {command}"
-    elif location not in REGIONS and location != values["otherRegion"]:
+    elif _is_unknown(location, values):
+        yield _unknown_region(_LOCATION, location, command)
+
+
+def _invalid_second_region(values: Mapping[str, str], location: str) -> Iterator[str]:
+    second, serving = values["secondLocation"], values["servingLocation"]
+    removal = f"pulumi config rm {SYSTEM}:secondLocation"
+    if serving and serving not in (location, second):
         yield (
-            f"{_LOCATION} is {location!r}, whose zones and tiers are not known here. Use one of {', '.join(REGIONS)}: "
-            f"{command}. If all of them exist there: {_command('otherRegion', location)}"
+            f"{SYSTEM}:servingLocation is {serving!r}, where no app of this stack runs. "
+            f"pulumi config rm {SYSTEM}:servingLocation"
         )
+    if not second:
+        return
+    command = _command("secondLocation", next(each for each in REGIONS if each != location))
+    if values["production"] != "true":
+        yield f"{SYSTEM}:secondLocation is for production: a serverless store has one region. {removal}"
+    if second == location:
+        yield f"{SYSTEM}:secondLocation is the first region. {command}. With one region: {removal}"
+    elif _is_unknown(second, values):
+        yield _unknown_region(f"{SYSTEM}:secondLocation", second, command)
+
+
+def _is_unknown(location: str, values: Mapping[str, str]) -> bool:
+    return location not in REGIONS and location != values["otherRegion"]
+
+
+def _unknown_region(key: str, location: str, command: str) -> str:
+    return (
+        f"{key} is {location!r}, whose zones and tiers are not known here. Use one of {', '.join(REGIONS)}: "
+        f"{command}. If all of them exist there: {_command('otherRegion', location)}"
+    )
 
 
 def _invalid_values(values: Mapping[str, str]) -> Iterator[str]:

@@ -19,7 +19,8 @@ GATEWAY = Path(__file__).parents[1] / "gateway"
 # The policy files. CALLER is the policy of the whole API and requires a token; the others are for single operations.
 CALLER, OPEN, INSTANCE = "caller", "open", "instance"
 FRAGMENTS = ("to-service", "problem")
-BACKEND = "service"
+# The backends: the service, that of a second region, and the pool of both, of which one serves.
+BACKEND, STANDBY, REGIONS = "service", "standby", "regions"
 # The OpenAPI security scheme of the platform's token.
 _PLATFORM_SCHEME = "platform"
 _INSTANCE_FEED = "instanceeventsforinstance"
@@ -44,17 +45,19 @@ class ApiArgs:
     context: Context
     gateway: Gateway
     service_url: pulumi.Output[str]
+    # The service in a second region.
+    standby_url: pulumi.Output[str] | None
 
 
 class Api(pulumi.ComponentResource):
-    """The imported API, its policies, and a backend with a circuit breaker."""
+    """The imported API, its policies, and the backends with a circuit breaker."""
 
     def __init__(self, name: str, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Api", name, None, opts)
         self._args, self._child_options = args, pulumi.ResourceOptions(parent=self)
         # Every child is in this group and this API Management service.
         self._group_name, self._service_name = args.context.group.name, args.gateway.name
-        backend, api = self._create_backend(), self._create_api()
+        backend, api = self._create_backends(), self._create_api()
         fragments = [self._create_fragment(name, after=[backend, args.gateway.secret]) for name in FRAGMENTS]
         # Azure refuses a second write to an API at the same time: each write waits for the one before.
         product = self._create_product(api)
@@ -118,7 +121,31 @@ class Api(pulumi.ComponentResource):
             opts=self._child_options,
         )
 
-    def _create_backend(self) -> apimanagement.Backend:
+    def _create_backends(self) -> apimanagement.Backend:
+        """Return the backend that serves: that of the service, or with a second region the pool of both."""
+        service = self._create_backend(BACKEND, self._args.service_url)
+        region, standby_url = self._args.context.stack.second_region, self._args.standby_url
+        if region is None or standby_url is None:
+            return service
+        standby = self._create_backend(STANDBY, standby_url)
+        order = [standby, service] if region.serves else [service, standby]
+        return apimanagement.Backend(
+            REGIONS,
+            resource_group_name=self._group_name,
+            service_name=self._service_name,
+            backend_id=REGIONS,
+            type=apimanagement.BackendType.POOL,
+            # A request goes to the second one only while the circuit breaker of the first one is open.
+            pool=apimanagement.BackendBaseParametersPoolArgs(
+                services=[
+                    apimanagement.BackendPoolItemArgs(id=backend.id, priority=rank)
+                    for rank, backend in enumerate(order, 1)
+                ]
+            ),
+            opts=self._child_options,
+        )
+
+    def _create_backend(self, name: str, url: pulumi.Output[str]) -> apimanagement.Backend:
         """Create the backend. Its circuit breaker ignores 503, which carries a retry time of its own."""
         status_ranges = [
             apimanagement.FailureStatusCodeRangeArgs(min=low, max=high) for low, high in [(500, 502), (504, 504)]
@@ -132,12 +159,12 @@ class Api(pulumi.ComponentResource):
             accept_retry_after=True,
         )
         return apimanagement.Backend(
-            BACKEND,
+            name,
             resource_group_name=self._group_name,
             service_name=self._service_name,
-            backend_id=BACKEND,
+            backend_id=name,
             protocol="http",
-            url=self._args.service_url,
+            url=url,
             tls=apimanagement.BackendTlsPropertiesArgs(validate_certificate_chain=True, validate_certificate_name=True),
             circuit_breaker=apimanagement.BackendCircuitBreakerArgs(rules=[rule]),
             opts=self._child_options,
@@ -206,9 +233,13 @@ class Api(pulumi.ComponentResource):
         )
 
     def _policy_text(self, name: str) -> pulumi.Output[str]:
-        """Return a policy file with the public address, the platform's issuer and the CORS origins filled in."""
+        """Return a policy file with public address, backend, the platform's issuer and CORS origins filled in."""
         text, stack = Template((GATEWAY / f"{name}.xml").read_text()), self._args.context.stack
-        values = {"cors": _cors_policy(stack.cors_origins), **_platform_elements(stack.platform.issuer)}
+        values = {
+            "backend": REGIONS if self._args.standby_url else BACKEND,
+            "cors": _cors_policy(stack.cors_origins),
+            **_platform_elements(stack.platform.issuer),
+        }
         body = Template((GATEWAY / "problem-body.xml").read_text())
         return self._args.gateway.url.apply(
             lambda url: text.substitute(values, public_url=escape(url), problem=body.substitute(public_url=escape(url)))

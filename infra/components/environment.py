@@ -63,8 +63,8 @@ class Environment(pulumi.ComponentResource):
         )
 
     def _create_wildcard_record(self, environment: app.ManagedEnvironment, network: Network) -> None:
-        """Resolve every app's name to the environment's address, inside the network only."""
-        zone = network.create_zone("apps", environment.default_domain, parent=self)
+        """Resolve every app's name to the environment's address, inside the network, and where its gateway is, only."""
+        zone = network.create_shared_zone("apps", environment.default_domain, parent=self)
         privatedns.PrivateRecordSet(
             "apps",
             resource_group_name=self._context.group.name,

@@ -10,7 +10,8 @@ from pulumi_azure_native import network, privatedns
 from components.resource_group import ResourceGroup
 from stack import SYSTEM
 
-ADDRESS_RANGE = "10.40.0.0/16"
+# The first two numbers of the addresses of the first network, and of that of a second region.
+FIRST, SECOND = "10.40", "10.41"
 ANY_PORT = ["0-65535"]
 # The private DNS zone of each kind of private endpoint, by the endpoint's group id.
 ZONES = {
@@ -45,56 +46,48 @@ class SubnetSpec(NamedTuple):
     inbound: Sequence[InboundRule]
 
 
-# A replica needs one address, two while a release runs beside the previous one; the rest is room for growth.
-APPS = SubnetSpec(
-    "apps",
-    "10.40.0.0/24",
-    "Microsoft.App/environments",
-    [
-        # The environment's proxy listens on 31443, to which port 443 of its address is forwarded.
-        InboundRule("gateway", "10.40.2.0/24", ["443", "31443"]),
-        # Replicas and the platform's parts in the subnet use every protocol, such as UDP for names.
-        InboundRule("itself", "10.40.0.0/24", ANY_PORT, "*"),
-        # Health probes of Azure's load balancer in front of the environment.
-        InboundRule("balancer", "AzureLoadBalancer", ["30000-32767"]),
-    ],
-)
-ENDPOINTS = SubnetSpec("endpoints", "10.40.1.0/24", None, [InboundRule("apps", "10.40.0.0/24", ["443"])])
-# For the gateway's outbound traffic. It accepts no inbound traffic.
-GATEWAY = SubnetSpec("gateway", "10.40.2.0/24", "Microsoft.Web/serverFarms", [])
+# For the gateway's outbound traffic. It accepts no inbound traffic. Only the first network has a gateway.
+GATEWAY = SubnetSpec("gateway", f"{FIRST}.2.0/24", "Microsoft.Web/serverFarms", [])
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
-    """The arguments of `Network`."""
+    """The arguments of `Network`: that of a second region has the first one as its peer, whose gateway it serves."""
 
     group: ResourceGroup
+    peer: "Network | None" = None
 
 
 class Network(pulumi.ComponentResource):
     """A virtual network with subnets for apps, for private endpoints and for the gateway's outbound traffic."""
 
+    group: ResourceGroup
     id: pulumi.Output[str]
+    name: pulumi.Output[str]
     apps_subnet_id: pulumi.Output[str]
     gateway_subnet_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("eventfeed:infra:Network", name, None, opts)
-        self._group = args.group
+        self.group, self._peer = args.group, args.peer
+        prefix = SECOND if args.peer else FIRST
         virtual_network = network.VirtualNetwork(
             SYSTEM,
             resource_group_name=args.group.name,
             location=args.group.location,
-            address_space={"address_prefixes": [ADDRESS_RANGE]},
+            address_space={"address_prefixes": [f"{prefix}.0.0/16"]},
             tags=args.group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.id = virtual_network.id
-        apps = self._create_subnet(APPS, virtual_network, after=[])
-        endpoints = self._create_subnet(ENDPOINTS, virtual_network, after=[apps])
-        gateway = self._create_subnet(GATEWAY, virtual_network, after=[endpoints])
-        self.apps_subnet_id, self.gateway_subnet_id = apps.id, gateway.id
-        self._endpoints_subnet_id = endpoints.id
+        self.id, self.name = virtual_network.id, virtual_network.name
+        apps = self._create_subnet(_apps(prefix), virtual_network, after=[])
+        endpoints = self._create_subnet(_endpoints(prefix), virtual_network, after=[apps])
+        self.apps_subnet_id, self._endpoints_subnet_id = apps.id, endpoints.id
+        if args.peer:
+            self.gateway_subnet_id = args.peer.gateway_subnet_id
+            self._create_peerings(args.peer, after=[endpoints])
+        else:
+            self.gateway_subnet_id = self._create_subnet(GATEWAY, virtual_network, after=[endpoints]).id
         self._zones = {group: self.create_zone(group.lower(), zone, parent=self) for group, zone in ZONES.items()}
         self.register_outputs({"id": self.id})
 
@@ -104,15 +97,15 @@ class Network(pulumi.ComponentResource):
         """Create a subnet and its security group. Azure accepts one change of a network at a time: see `after`."""
         security_group = network.NetworkSecurityGroup(
             spec.name,
-            resource_group_name=self._group.name,
-            location=self._group.location,
+            resource_group_name=self.group.name,
+            location=self.group.location,
             security_rules=_security_rules(spec),
-            tags=self._group.tags,
+            tags=self.group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
         return network.Subnet(
             spec.name,
-            resource_group_name=self._group.name,
+            resource_group_name=self.group.name,
             virtual_network_name=virtual_network.name,
             subnet_name=spec.name,
             address_prefix=spec.addresses,
@@ -123,27 +116,53 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
+    def _create_peerings(self, peer: "Network", *, after: Sequence[pulumi.Resource]) -> None:
+        """Connect the networks, one direction after the other, when both are complete."""
+        after = [peer, *after]
+        for name, source, target in [("to-standby", peer, self), ("to-first", self, peer)]:
+            peering = network.VirtualNetworkPeering(
+                name,
+                resource_group_name=source.group.name,
+                virtual_network_name=source.name,
+                virtual_network_peering_name=name,
+                remote_virtual_network=network.SubResourceArgs(id=target.id),
+                allow_virtual_network_access=True,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=after),
+            )
+            after = [peering]
+
     def create_zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> Zone:
         """Create a DNS zone that resolves in this network only."""
         private_zone = privatedns.PrivateZone(
             name,
-            resource_group_name=self._group.name,
+            resource_group_name=self.group.name,
             location="global",
             private_zone_name=zone,
-            tags=self._group.tags,
+            tags=self.group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        link = privatedns.VirtualNetworkLink(
+        return Zone(private_zone, self._link(name, private_zone, self.id, parent=parent))
+
+    def create_shared_zone(self, name: str, zone: pulumi.Input[str], *, parent: pulumi.Resource) -> Zone:
+        """Create a DNS zone that resolves in this network and in its peer, if it has one."""
+        shared_zone = self.create_zone(name, zone, parent=parent)
+        if self._peer:
+            self._link(f"{name}-first", shared_zone.zone, self._peer.id, parent=parent)
+        return shared_zone
+
+    def _link(
+        self, name: str, zone: privatedns.PrivateZone, network_id: pulumi.Output[str], *, parent: pulumi.Resource
+    ) -> privatedns.VirtualNetworkLink:
+        return privatedns.VirtualNetworkLink(
             name,
-            resource_group_name=self._group.name,
+            resource_group_name=self.group.name,
             location="global",
-            private_zone_name=private_zone.name,
+            private_zone_name=zone.name,
             registration_enabled=False,
-            virtual_network=privatedns.SubResourceArgs(id=self.id),
-            tags=self._group.tags,
+            virtual_network=privatedns.SubResourceArgs(id=network_id),
+            tags=self.group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        return Zone(private_zone, link)
 
     def create_private_endpoint(
         self, name: str, group_id: str, target: pulumi.Input[str], *, parent: pulumi.Resource
@@ -151,20 +170,20 @@ class Network(pulumi.ComponentResource):
         """Create a private endpoint for `target`, which keeps its public name. `group_id` is a key of `ZONES`."""
         endpoint = network.PrivateEndpoint(
             name,
-            resource_group_name=self._group.name,
-            location=self._group.location,
+            resource_group_name=self.group.name,
+            location=self.group.location,
             subnet=network.SubnetArgs(id=self._endpoints_subnet_id),
             private_link_service_connections=[
                 network.PrivateLinkServiceConnectionArgs(
                     name=name, group_ids=[group_id], private_link_service_id=target
                 )
             ],
-            tags=self._group.tags,
+            tags=self.group.tags,
             opts=pulumi.ResourceOptions(parent=parent),
         )
         network.PrivateDnsZoneGroup(
             name,
-            resource_group_name=self._group.name,
+            resource_group_name=self.group.name,
             private_endpoint_name=endpoint.name,
             private_dns_zone_group_name="default",
             private_dns_zone_configs=[
@@ -175,6 +194,28 @@ class Network(pulumi.ComponentResource):
             # What waits for the endpoint can then resolve its name.
             opts=pulumi.ResourceOptions(parent=parent, depends_on=[self._zones[group_id].link]),
         )
+
+
+def _apps(prefix: str) -> SubnetSpec:
+    """Return the subnet of the apps in the network with this prefix.
+
+    A replica needs one address, two while a release runs beside the previous one; the rest is room for growth.
+    """
+    addresses = f"{prefix}.0.0/24"
+    inbound = [
+        # The environment's proxy listens on 31443, to which port 443 of its address is forwarded.
+        InboundRule("gateway", GATEWAY.addresses, ["443", "31443"]),
+        # Replicas and the platform's parts in the subnet use every protocol, such as UDP for names.
+        InboundRule("itself", addresses, ANY_PORT, "*"),
+        # Health probes of Azure's load balancer in front of the environment.
+        InboundRule("balancer", "AzureLoadBalancer", ["30000-32767"]),
+    ]
+    return SubnetSpec("apps", addresses, "Microsoft.App/environments", inbound)
+
+
+def _endpoints(prefix: str) -> SubnetSpec:
+    """Return the subnet of the private endpoints in the network with this prefix."""
+    return SubnetSpec("endpoints", f"{prefix}.1.0/24", None, [InboundRule("apps", _apps(prefix).addresses, ["443"])])
 
 
 def _security_rules(spec: SubnetSpec) -> Sequence[network.SecurityRuleArgs]:

@@ -22,6 +22,8 @@ class RegistryArgs:
 class Registry(pulumi.ComponentResource):
     """A registry without an administrator account, and the reference of the image to run."""
 
+    # Known when the copy in a second region exists.
+    id: pulumi.Output[str]
     server: pulumi.Output[str]
     image: pulumi.Output[str]
 
@@ -32,13 +34,32 @@ class Registry(pulumi.ComponentResource):
         registry = self._create_registry()
         grant = Grant(principal_id=args.identity.principal_id, role=ACR_PULL, scope=registry.id)
         assign_role("registry", grant, self._child_options)
+        self.id = registry.id
+        if args.context.stack.second_region:
+            replica = self._create_replica(registry, args.context.stack.second_region.location)
+            self.id = pulumi.Output.all(registry.id, replica.id).apply(lambda ids: str(ids[0]))
         if args.context.network:
-            args.context.network.create_private_endpoint("registry", "registry", registry.id, parent=self)
+            args.context.network.create_private_endpoint("registry", "registry", self.id, parent=self)
         logs = ["ContainerRegistryLoginEvents", "ContainerRegistryRepositoryEvents"]
         args.context.observability.send_logs("registry", registry.id, logs=logs, parent=self)
         self.server = registry.login_server
         self.image = pulumi.Output.concat(self.server, "/", args.context.stack.release.image)
         self.register_outputs({"server": self.server})
+
+    def _create_replica(self, registry: containerregistry.Registry, location: str) -> containerregistry.Replication:
+        """Create a copy of the registry from which a second region pulls the image."""
+        return containerregistry.Replication(
+            "standby",
+            resource_group_name=self._args.context.group.name,
+            registry_name=registry.name,
+            # Azure requires the name of the region.
+            replication_name=location,
+            location=location,
+            region_endpoint_enabled=True,
+            zone_redundancy="Enabled",
+            tags=self._args.context.group.tags,
+            opts=self._child_options,
+        )
 
     def _create_registry(self) -> containerregistry.Registry:
         group, production = self._args.context.group, self._args.context.stack.production

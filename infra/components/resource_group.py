@@ -23,7 +23,16 @@ class ResourceGroup:
 
 
 def create_resource_group(stack: Stack) -> ResourceGroup:
-    """Create the resource group that holds every other resource."""
-    name = f"{SYSTEM}-{stack.name}"[:_NAME_LENGTH_MAX].rstrip(".-")
-    group = resources.ResourceGroup(name, location=stack.location, tags=stack.tags)
-    return ResourceGroup(id=group.id, name=group.name, location=stack.location, tags=stack.tags)
+    """Create the resource group that holds every other resource, but for those of a second region."""
+    return _create(f"{SYSTEM}-{stack.name}", stack, stack.location, opts=None)
+
+
+def create_standby_group(stack: Stack, location: str, opts: pulumi.ResourceOptions) -> ResourceGroup:
+    """Create the resource group of a second region. Azure may refuse updates in a group whose region is lost."""
+    return _create(f"{SYSTEM}-standby-{stack.name}", stack, location, opts=opts)
+
+
+def _create(name: str, stack: Stack, location: str, *, opts: pulumi.ResourceOptions | None) -> ResourceGroup:
+    logical_name = name[:_NAME_LENGTH_MAX].rstrip(".-")
+    group = resources.ResourceGroup(logical_name, location=location, tags=stack.tags, opts=opts)
+    return ResourceGroup(id=group.id, name=group.name, location=location, tags=stack.tags)

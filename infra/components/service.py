@@ -29,6 +29,8 @@ CONCURRENT_REQUESTS = 500
 NEWEST = "newest"
 # Without a replica nothing would be delivered to subscriptions.
 REPLICAS = {False: (1, 2), True: (2, 6)}
+# In a second region: what takes over at once, and what carries the whole load.
+STANDBY_REPLICAS = (1, 6)
 SIZES = {False: (0.5, "1Gi"), True: (1.0, "2Gi")}
 
 
@@ -43,6 +45,8 @@ class ServiceArgs:
     store: Store
     vault: Vault
     public_url: pulumi.Output[str]
+    # The least and the most.
+    replicas: tuple[int, int]
     # The components whose role assignments and DNS records the app needs when it starts.
     after: Sequence[pulumi.Resource]
 
@@ -111,7 +115,7 @@ class Service(pulumi.ComponentResource):
         return [newest, app.TrafficWeightArgs(revision_name=release.stable_revision, weight=rest, label="stable")]
 
     def _template(self) -> app.TemplateArgs:
-        minimum, maximum = REPLICAS[self._args.context.stack.production]
+        minimum, maximum = self._args.replicas
         cpu, memory = SIZES[self._args.context.stack.production]
         return app.TemplateArgs(
             containers=[

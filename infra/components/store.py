@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ DAY_SECONDS = 86_400
 THROUGHPUT_MIN = 1_000
 # The description that the service's engine uses as well.
 CONTAINERS_FILE = Path(__file__).parents[2].joinpath("service", "eventfeed", "log", "cosmos", "containers.json")
+
+
+class StoreError(pulumi.RunError):
+    """The store in Azure is not the one that the program expects. The message says what corrects it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,26 +54,33 @@ class Store(pulumi.ComponentResource):
         args.context.observability.send_logs("store", account.id, logs=["ControlPlaneRequests"], parent=self)
         # The endpoint has the form https://{account}.documents.azure.com:443/.
         host = account.document_endpoint.apply(lambda endpoint: endpoint.removeprefix("https://").split("/")[0])
+        if second := args.context.stack.second_region:
+            regions = account.locations.apply(lambda locations: _require_region(second.location, locations))
+            host = pulumi.Output.all(host, regions).apply(lambda values: str(values[0]))
         self.account_id = account.id
         self.url = pulumi.Output.concat("cosmos://", host, "/", database.name)
         self.register_outputs({"url": self.url})
 
     def _create_account(self) -> cosmosdb.DatabaseAccount:
-        group, production = self._args.context.group, self._args.context.stack.production
+        group, stack = self._args.context.group, self._args.context.stack
+        second, production = stack.second_region, stack.production
+        level = cosmosdb.DefaultConsistencyLevel
         return cosmosdb.DatabaseAccount(
             SYSTEM,
             resource_group_name=group.name,
             location=group.location,
             kind="GlobalDocumentDB",
             database_account_offer_type=cosmosdb.DatabaseAccountOfferType.STANDARD,
-            # One region: a forced failover to another region could lose the newest events.
             locations=[
-                cosmosdb.LocationArgs(location_name=group.location, failover_priority=0, is_zone_redundant=production)
+                cosmosdb.LocationArgs(location_name=location, failover_priority=priority, is_zone_redundant=production)
+                for priority, location in enumerate([group.location, *([second.location] if second else [])])
             ],
             enable_multiple_write_locations=False,
-            enable_automatic_failover=False,
+            # With two regions and strong consistency, the loss of either one stops writes unless Azure takes it out.
+            enable_automatic_failover=second is not None,
+            # A write is acknowledged when every region has it: a failover loses none.
             consistency_policy=cosmosdb.ConsistencyPolicyArgs(
-                default_consistency_level=cosmosdb.DefaultConsistencyLevel.SESSION
+                default_consistency_level=level.STRONG if second else level.SESSION
             ),
             # Appends use one partition, the newest. Without this, every partition would be paid as if it were that one.
             enable_per_region_per_partition_autoscale=production,
@@ -84,8 +95,16 @@ class Store(pulumi.ComponentResource):
             minimal_tls_version="Tls12",
             public_network_access="Disabled" if production else "Enabled",
             tags=group.tags,
-            opts=self._child_options,
+            opts=self._account_options(),
         )
+
+    def _account_options(self) -> pulumi.ResourceOptions:
+        """Return the options of the account. With two regions Azure and the operator decide which one writes.
+
+        An update with the program's order would fail back.
+        """
+        ignored = ["locations"] if self._args.context.stack.second_region else None
+        return pulumi.ResourceOptions.merge(self._child_options, pulumi.ResourceOptions(ignore_changes=ignored))
 
     def _create_database(self, account: cosmosdb.DatabaseAccount) -> cosmosdb.SqlResourceSqlDatabase:
         return cosmosdb.SqlResourceSqlDatabase(
@@ -149,6 +168,18 @@ class Store(pulumi.ComponentResource):
             scope=scope,
             opts=pulumi.ResourceOptions(parent=self),
         )
+
+
+def _require_region(location: str, regions: Sequence[cosmosdb.outputs.LocationResponse]) -> Sequence[str]:
+    """Return the names of an account's regions. Raises `StoreError` for an account that exists without this one."""
+    # Azure's responses have names with spaces and capital letters.
+    names = [str(each.location_name).replace(" ", "").casefold() for each in regions]
+    if location not in names:
+        raise StoreError(
+            f"The store exists without the region {location}, and Azure accepts a change of regions alone. Add it by "
+            "`az cosmosdb update --locations` (docs/deploy.md, Add a second region), then run `pulumi refresh`"
+        )
+    return names
 
 
 def _ttl_seconds(container: Mapping[str, Any], *, retention_days: int) -> int | None:

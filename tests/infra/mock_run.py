@@ -103,6 +103,12 @@ class _MockMonitor(MockMonitor):
         self.calls: list[str] = []
         self.outputs: Properties = {}
 
+    def make_urn(self, parent: str, type_: str, name: str) -> str:
+        """Return the URN with the types of all ancestors, as the engine does, and not with the parent's alone."""
+        stack_type = "pulumi:pulumi:Stack"
+        ancestors = parent.split("::")[2].removeprefix(stack_type).removeprefix("$") if parent else ""
+        return super().make_urn("", f"{ancestors}${type_}" if ancestors else type_, name)
+
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  # the protocol's own name
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":

@@ -66,6 +66,11 @@ def write_violations(run: MockRun, fault: InputFault) -> Sequence[str]:
     return violations(Write(type=resource.type, id=resource_id, inputs=inputs, cloud=cloud))
 
 
+def cloud_of(run: MockRun) -> Cloud:
+    """Return a cloud with all resources of the run."""
+    return _cloud(run, [_cloud_resource(each) for each in run.azure])
+
+
 def _cloud(run: MockRun, resources: Iterable[CloudResource]) -> Cloud:
     """Return a cloud with these resources, the operator's vault, and the DNS record of the gateway."""
     cloud = Cloud([*certificate_vault(), *resources])

@@ -80,6 +80,7 @@ PROGRAM_FAULTS = {
     "an environment has a delegated subnet": Mutation(
         "infra/components/environment.py", "network.apps_subnet_id", "network.gateway_subnet_id"
     ),
+    "peered networks are apart": Mutation(NETWORK, '"10.40", "10.41"', '"10.40", "10.40"'),
     "an app may pull its image": Mutation(SERVICE, ", depends_on=args.after, delete_before_replace=True", ""),
     "a gateway may read its certificate": Mutation(
         GATEWAY, "                depends_on=[domain] if domain else [],\n", ""
@@ -87,7 +88,7 @@ PROGRAM_FAULTS = {
     "an app may read its secrets": Mutation(SERVICE, ", depends_on=args.after, delete_before_replace=True", ""),
 }
 # The faults of parts that are optional.
-OPTIONAL = {"a gateway may read its certificate"}
+OPTIONAL = {"a gateway may read its certificate", "peered networks are apart"}
 # An input of one resource.
 INPUT_FAULTS = {
     "a new service is public": InputFault("prod", APIM, "publicNetworkAccess", "Disabled"),
@@ -96,6 +97,9 @@ INPUT_FAULTS = {
     ),
     "a backend has one rule of its circuit breaker": InputFault(
         "dev", "apimanagement:Backend", "circuitBreaker.rules", [{"name": "one"}, {"name": "two"}]
+    ),
+    "a pool has single backends": InputFault(
+        "prod", "apimanagement:Backend", "type", "Pool", "service", settings=OPTIONS
     ),
     "probes have a limit of failures": InputFault("dev", APP, "template.containers.0.probes.1.failureThreshold", 60),
     "memory is twice the cpu": InputFault("prod", APP, "template.containers.0.resources.memory", "1Gi"),
@@ -133,6 +137,9 @@ INPUT_FAULTS = {
         "",
         {"locations": [region("norwayeast", 0), region("swedencentral", 1)], "tags": {}},
         is_update=True,
+    ),
+    "a replica is in another region": InputFault(
+        "prod", "containerregistry:Replication", "location", "norwayeast", settings=OPTIONS
     ),
     "analytical storage is over": InputFault("prod", ACCOUNT, "enableAnalyticalStorage", value=True),
     "the backup tier changes alone": InputFault(

@@ -144,6 +144,12 @@ MISTAKES = (
     ("dev", {"azure-native:location": "mars"}, "azure-native:location"),
     ("dev", {"azure-native:location": "Norway East"}, "azure-native:location"),
     ("prod", {"azure-native:location": "norwaywest"}, "azure-native:location"),
+    ("dev", {"secondLocation": "swedencentral"}, "secondLocation"),
+    ("prod", {"secondLocation": "norwayeast"}, "secondLocation"),
+    ("prod", {"secondLocation": "norwaywest"}, "secondLocation"),
+    ("prod", {"secondLocation": "Sweden Central"}, "secondLocation"),
+    ("prod", {"servingLocation": "swedencentral"}, "servingLocation"),
+    ("prod", {"secondLocation": "swedencentral", "servingLocation": "westeurope"}, "servingLocation"),
 )
 
 
@@ -167,6 +173,14 @@ def test_region_that_is_not_listed_can_be_chosen(session_runs: SessionRuns) -> N
     run = session_runs.get("dev", {"azure-native:location": "ukwest", "otherRegion": "ukwest"})
 
     assert "ukwest" == run.one("resources:ResourceGroup").plain["location"]
+
+
+def test_second_region_that_is_not_listed_can_be_chosen(session_runs: SessionRuns) -> None:
+    """It needs the same explicit setting as a first region."""
+    run = session_runs.get("prod", {"secondLocation": "uksouth", "otherRegion": "uksouth"})
+    regions = [each["locationName"] for each in run.one("cosmosdb:DatabaseAccount").plain["locations"]]
+
+    assert ["norwayeast", "uksouth"] == regions
 
 
 def test_resource_names_of_a_long_stack_name_are_valid(session_runs: SessionRuns) -> None:
@@ -343,9 +357,9 @@ def test_production_adds_the_resources_of_the_design(dev: MockRun, prod: MockRun
     """It has every resource of development, a network, private endpoints, locks, and more alerts."""
     dev_urns, prod_urns = ({stack_independent_urn(each) for each in run.resources} for run in (dev, prod))
     additions: dict[str, set[str]] = {}
-    for type_path in {path for path, _ in prod_urns - dev_urns if "$" in path}:
-        component, _, token = type_path.partition("$")
-        additions.setdefault(component.rpartition(":")[2], set()).add(token.removeprefix(AZURE))
+    for type_path in {path for path, _ in prod_urns - dev_urns}:
+        component, _, token = type_path.rpartition("$")
+        additions.setdefault(component.rpartition(":")[2] or "Stack", set()).add(token.removeprefix(AZURE))
 
     assert dev_urns <= prod_urns
     assert additions == PRODUCTION_ONLY

@@ -14,12 +14,14 @@ from tests.infra.simulation.catalog import RESOURCE_TYPES
 VERSIONS: dict[str, str] = json.loads(Path(__file__).with_name("api_versions.json").read_text())
 # The newest types: Azure's descriptions lack their versions.
 WITHOUT_DESCRIPTION = {"azure-native:dashboard:DashboardDefinition", "azure-native:privatedns:PrivateRecordSet"}
+# Types whose descriptions are not in the cut yet.
+NOT_IN_THE_CUT = {"azure-native:containerregistry:Replication", "azure-native:network:VirtualNetworkPeering"}
 
 
 @pytest.fixture(scope="module")
-def runs(dev: MockRun, prod: MockRun) -> Mapping[str, MockRun]:
-    """Both stacks."""
-    return {"dev": dev, "prod": prod}
+def runs(dev: MockRun, prod: MockRun, options: MockRun) -> Mapping[str, MockRun]:
+    """Both stacks, and the production stack with every optional part."""
+    return {"dev": dev, "prod": prod, "options": options}
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_type_descriptions_have_the_same_api_versions(types: ArmTypes) -> None:
     descriptions = {token: name for token in VERSIONS if (name := types.name_and_version(token))}
     arm_names = {token: RESOURCE_TYPES[token.removeprefix("azure-native:")].arm_name for token in descriptions}
 
-    assert VERSIONS.keys() - descriptions.keys() == WITHOUT_DESCRIPTION
+    assert VERSIONS.keys() - descriptions.keys() == WITHOUT_DESCRIPTION | NOT_IN_THE_CUT
     assert {token: VERSIONS[token] for token in descriptions} == {
         token: version for token, (_, version) in descriptions.items()
     }

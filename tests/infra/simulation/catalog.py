@@ -93,6 +93,9 @@ RESOURCE_TYPES = {
     ),
     "consumption:Budget": ResourceType("Microsoft.Consumption/budgets", ("budgetName",), scope_input="scope"),
     "network:VirtualNetwork": ResourceType(f"{_NETWORK}/virtualNetworks", ("virtualNetworkName",)),
+    "network:VirtualNetworkPeering": ResourceType(
+        f"{_NETWORK}/virtualNetworks/virtualNetworkPeerings", ("virtualNetworkName", "virtualNetworkPeeringName")
+    ),
     "network:Subnet": ResourceType(f"{_NETWORK}/virtualNetworks/subnets", ("virtualNetworkName", "subnetName")),
     "network:NetworkSecurityGroup": ResourceType(f"{_NETWORK}/networkSecurityGroups", ("networkSecurityGroupName",)),
     "network:PrivateEndpoint": ResourceType(f"{_NETWORK}/privateEndpoints", ("privateEndpointName",)),
@@ -107,6 +110,7 @@ RESOURCE_TYPES = {
         f"{_NETWORK}/privateDnsZones/A", ("privateZoneName", "relativeRecordSetName")
     ),
     "containerregistry:Registry": ResourceType(_REGISTRY, ("registryName",), has_global_name=True),
+    "containerregistry:Replication": ResourceType(f"{_REGISTRY}/replications", ("registryName", "replicationName")),
     "containerregistry:TaskRun": ResourceType(f"{_REGISTRY}/taskRuns", ("registryName", "taskRunName")),
     "managedidentity:UserAssignedIdentity": ResourceType(
         "Microsoft.ManagedIdentity/userAssignedIdentities", ("resourceName",)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
-from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc, resource_pb2_grpc
+from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grpc, resource_pb2_grpc
 
 from tests.infra.simulation.catalog import resource_type
 from tests.infra.simulation.cloud import Cloud, RejectedError
@@ -22,7 +22,7 @@ from tests.infra.simulation.provider import grpc_server
 from tests.infra.simulation.rules import OrderedWrite, violations
 from tests.infra.simulation.stack_files import StackSettings, read_settings
 from tests.infra.simulation.state import STACK, Goal, State, Step
-from tests.infra.simulation.wire import Properties, reveal
+from tests.infra.simulation.wire import Properties, from_struct, reveal, to_struct
 
 ROOT = Path(__file__).parents[3]
 _HOST = Path(__file__).with_name("language_host.py")
@@ -84,6 +84,30 @@ class Simulation:
     def up(self, config: Mapping[str, Any], *, root: Path = ROOT) -> Run:
         """Change the cloud to match the program. Raises `ProgramError` or `RejectedError`, without a rollback."""
         return self._run(read_settings(root, self._stack, config), preview=False)
+
+    def refresh(self) -> set[str]:
+        """Read every resource, like `pulumi refresh`. Returns the resources that differ from the state."""
+        changes = set[str]()
+        for urn, state in list(self.state.items()):
+            if state.goal.custom and (current := self._read(state)) != state:
+                changes.add(urn)
+                self.state[urn] = current
+        return changes
+
+    def _read(self, state: State) -> State:
+        response = self._providers[state.goal.token.partition(":")[0]].Read(
+            provider_pb2.ReadRequest(
+                id=state.id, urn=state.goal.urn, inputs=to_struct(state.inputs), properties=to_struct(state.outputs)
+            )
+        )
+        if not response.id:
+            raise RejectedError(f"{state.id} does not exist any more, which is not simulated")
+        # As the engine does, keep the marks of outputs that only the program makes secret.
+        outputs = {
+            key: state.outputs[key] if reveal({key: value}) == reveal({key: state.outputs.get(key)}) else value
+            for key, value in from_struct(response.properties).items()
+        }
+        return replace(state, inputs=from_struct(response.inputs), outputs=outputs)
 
     def destroy(self) -> Run:
         """Delete every resource. Raises `RejectedError` while one is protected."""

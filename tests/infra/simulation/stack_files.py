@@ -24,8 +24,10 @@ EXAMPLE_SETTINGS = {
 _VAULT = f"{SUBSCRIPTION}/resourceGroups/certificates/providers/Microsoft.KeyVault/vaults/agency"
 # The settings of a custom domain, whose certificate is in a vault of the operator.
 DOMAIN_SETTINGS = {"customDomain": "events.example.no", "domainCertificate": f"{_VAULT}/secrets/events"}
+# The settings of a second region.
+REGION_SETTINGS = {"secondLocation": "swedencentral"}
 # The settings of every optional part.
-OPTIONS = {**DOMAIN_SETTINGS}
+OPTIONS = {**DOMAIN_SETTINGS, **REGION_SETTINGS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.infra.simulation.cloud import Cloud, CloudResource
-from tests.infra.simulation.rules.rule import OrderedWrite, Write, rule, value_at
+from tests.infra.simulation.rules.rule import OrderedWrite, Write, contains, rule, value_at
 
 _APP, _ENVIRONMENT = "Microsoft.App/containerApps", "Microsoft.App/managedEnvironments"
 _VAULT, _REGISTRY = "Microsoft.KeyVault/vaults", "Microsoft.ContainerRegistry/registries"
@@ -50,9 +50,23 @@ def names_of_private_resources_resolve(write: OrderedWrite) -> Iterator[str]:
     environment = write.cloud.find(str(write.value("environmentId")))
     if environment is None or "vnetConfiguration" not in environment.inputs:
         return
-    groups = write.cloud.of_type("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
+    network = environment.inputs["vnetConfiguration"]["infrastructureSubnetId"].rpartition("/subnets/")[0]
+    endpoints = [
+        each.id
+        for each in write.cloud.of_type("Microsoft.Network/privateEndpoints")
+        if contains(network, value_at(each.inputs, "subnet.id", ""))
+    ]
+    groups = [
+        each
+        for each in write.cloud.of_type("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
+        if any(contains(endpoint, each.id) for endpoint in endpoints)
+    ]
     zones = {str(zone["privateDnsZoneId"]) for each in groups for zone in each.inputs["privateDnsZoneConfigs"]}
-    links = [each.id for each in write.cloud.of_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks")]
+    links = [
+        each.id
+        for each in write.cloud.of_type("Microsoft.Network/privateDnsZones/virtualNetworkLinks")
+        if value_at(each.inputs, "virtualNetwork.id") == network
+    ]
     linked_zones = {each.rpartition("/virtualNetworkLinks/")[0] for each in links if write.is_ready(each)}
     yield from (f"the zone group {each.id} may not exist yet" for each in groups if not write.is_ready(each.id))
     yield from (f"the zone {each} may not be linked to the network yet" for each in sorted(zones - linked_zones))

@@ -6,6 +6,7 @@ from tests.infra.simulation.rules.rule import Write, rule, value_at
 from tests.infra.simulation.wire import Properties
 
 _ACCOUNT = "Microsoft.DocumentDB/databaseAccounts"
+_REPLICA = "Microsoft.ContainerRegistry/registries/replications"
 _DATABASE, _CONTAINER = f"{_ACCOUNT}/sqlDatabases", f"{_ACCOUNT}/sqlDatabases/containers"
 _VAULT = "Microsoft.KeyVault/vaults"
 _REGISTRY = "Microsoft.ContainerRegistry/registries"
@@ -62,6 +63,19 @@ def regions_change_alone(write: Write) -> Iterator[str]:
     old = write.previous.inputs
     if others := [key for key in write.inputs if key != "locations" and old.get(key) != write.inputs[key]]:
         yield f"locations cannot change together with {', '.join(sorted(others))}"
+
+
+@rule("https://learn.microsoft.com/azure/container-registry/container-registry-geo-replication", _REPLICA)
+def a_replica_is_in_another_region(write: Write) -> Iterator[str]:
+    """Only a Premium registry has replicas: one a region, with the region's name, and none in its own region."""
+    registry = write.parent(_REPLICA.rpartition("/")[0])
+    location = str(write.value("location"))
+    if registry and registry.inputs["sku"]["name"] != "Premium":
+        yield f"a {registry.inputs['sku']['name']} registry has no replicas"
+    if registry and registry.inputs["location"] == location:
+        yield f"{location} is the region of the registry"
+    if write.id.rpartition("/")[2] != location:
+        yield f"its name is not {location}"
 
 
 @rule(f"{_DOCS}/provision-throughput-autoscale", _DATABASE, _CONTAINER)

@@ -20,6 +20,7 @@ _ON_ERROR = {
     *("set-method", "set-status", "send-request", "send-one-way-request", "log-to-eventhub", "json-to-xml"),
     *("xml-to-json", "limit-concurrency", "mock-response", "retry", "trace", "include-fragment"),
 }
+_POOL_MEMBERS_MAX = 30
 _NOT_IN_CONSUMPTION = {"rate-limit-by-key", "quota-by-key", "cache-lookup", "cache-store"}
 
 
@@ -45,6 +46,25 @@ def one_write_at_a_time_to_one_api(write: OrderedWrite) -> Iterator[str]:
     for other_type, other_id in write.parallel:
         if other_type.arm_name in _OF_ONE_API and _api(other_id) == _api(write.id):
             yield f"{other_id} is written at the same time (409 PessimisticConcurrencyConflict)"
+
+
+@rule(f"{_DOCS}/backends", f"{_SERVICE}/backends")
+def a_pool_has_single_backends(write: Write) -> Iterator[str]:
+    """A pool has 1 to 30 backends of its gateway, of which none is a pool, and no address of its own."""
+    if write.value("type") != "Pool":
+        return
+    members = [write.cloud.find(each["id"]) for each in write.value("pool.services", [])]
+    if not 1 <= len(members) <= _POOL_MEMBERS_MAX:
+        yield f"it has {len(members)} backends"
+    if write.value("url"):
+        yield "a pool has no address"
+    for each in members:
+        if (
+            each is None
+            or each.inputs.get("type") == "Pool"
+            or each.id.rpartition("/")[0] != write.id.rpartition("/")[0]
+        ):
+            yield f"{each and each.id} is not a single backend of the gateway"
 
 
 @rule("https://github.com/Azure/apiops/issues/668", *_POLICIES, _FRAGMENT, order=True)

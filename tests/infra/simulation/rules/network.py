@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from tests.infra.simulation.rules.rule import OrderedWrite, Write, contains, rule, value_at
 
 _NETWORK, _SUBNET = "Microsoft.Network/virtualNetworks", "Microsoft.Network/virtualNetworks/subnets"
+_PEERING = f"{_NETWORK}/virtualNetworkPeerings"
 _DOCS = "https://learn.microsoft.com/azure"
 # The group of a private endpoint by the type of its target.
 _GROUPS = {
@@ -20,12 +21,12 @@ _ZONES = {
 }
 
 
-@rule("https://github.com/pulumi/pulumi-azure-native/issues/699", _SUBNET, order=True)
+@rule("https://github.com/pulumi/pulumi-azure-native/issues/699", _SUBNET, _PEERING, order=True)
 def one_write_at_a_time_to_one_network(write: OrderedWrite) -> Iterator[str]:
-    """Two writes to subnets of one network at the same time are refused."""
+    """Two writes to subnets or peerings of one network at the same time are refused."""
     network = write.parent(_NETWORK)
     for other_type, other_id in write.parallel:
-        if network and other_type.arm_name == _SUBNET and contains(network.id, other_id):
+        if network and other_type.arm_name in (_SUBNET, _PEERING) and contains(network.id, other_id):
             yield f"AnotherOperationInProgress: {other_id} is written at the same time"
 
 
@@ -48,6 +49,20 @@ def subnets_are_apart(write: Write) -> Iterator[str]:
         is_sibling = network and contains(network.id, other.id) and other.id != write.id
         if is_sibling and addresses.overlaps(ipaddress.IPv4Network(other.inputs["addressPrefix"])):
             yield f"NetcfgSubnetRangesOverlap: {other.id}"
+
+
+@rule(f"{_DOCS}/virtual-network/virtual-network-peering-overview", _PEERING)
+def peered_networks_are_apart(write: Write) -> Iterator[str]:
+    """The addresses of two networks that are peers do not overlap."""
+    networks = [write.parent(_NETWORK), write.cloud.find(str(write.value("remoteVirtualNetwork.id")))]
+    one, other = (
+        [ipaddress.IPv4Network(text) for text in value_at(each.inputs, "addressSpace.addressPrefixes", [])]
+        if each
+        else []
+        for each in networks
+    )
+    if any(range_.overlaps(other_range) for range_ in one for other_range in other):
+        yield f"VnetAddressSpaceOverlapsWithAlreadyPeeredVnet: {one} and {other}"
 
 
 @rule(f"{_DOCS}/virtual-network/network-security-groups-overview", "Microsoft.Network/networkSecurityGroups")
