@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import yaml
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import check_dates
@@ -20,8 +22,6 @@ from policy.stack_file import is_production, read_settings
 
 PROJECT = Path(__file__).parents[2]
 LOCATION = "azure-native:location"
-# The region of Pulumi.yaml.
-DEFAULT_LOCATION = "norwayeast"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +71,8 @@ def calendar_findings(today: date) -> Iterator[Finding]:
 
 
 def _deployment(stack: str, subscription: str, account: str) -> Deployment:
-    location = str(read_settings(stack).get(LOCATION, DEFAULT_LOCATION))
+    default = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"][LOCATION]["value"]
+    location = str(read_settings(stack).get(LOCATION, default))
     return Deployment(
         stack=stack,
         production=is_production(stack),

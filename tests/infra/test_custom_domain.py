@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.infra.gateway_replay import Issuer
-from tests.infra.mock_run import AZURE, MockRun
+from tests.infra.leaves import plain_leaves
+from tests.infra.mock_run import AZURE, MockRun, RegisteredResource
 from tests.infra.session_cache import SessionCache
 from tests.infra.session_runs import SessionRuns
 from tests.infra.simulation.cloud import Cloud
@@ -35,22 +36,15 @@ def run(session_runs: SessionRuns) -> MockRun:
     return session_runs.get("prod", DOMAIN_SETTINGS)
 
 
-def texts(value: object) -> Iterator[str]:
-    """Yield every text in a value."""
-    if isinstance(value, Mapping):
-        for each in value.values():
-            yield from texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from texts(each)
-    else:
-        yield str(value)
+def texts(resource: RegisteredResource) -> Iterator[str]:
+    """Yield every leaf of the inputs of a resource, as a text."""
+    return (str(each) for _, each in plain_leaves(resource.plain))
 
 
 def test_every_address_follows_the_domain(run: MockRun) -> None:
     """No input contains the host that Azure has assigned; policies, service and availability test name the domain."""
-    with_old_host = [each.urn for each in run.resources for text in texts(each.plain) if "azure-api.net" in text]
-    with_domain = {each.token.removeprefix(AZURE) for each in run.azure for text in texts(each.plain) if DOMAIN in text}
+    with_old_host = [each.urn for each in run.resources for text in texts(each) if "azure-api.net" in text]
+    with_domain = {each.token.removeprefix(AZURE) for each in run.azure for text in texts(each) if DOMAIN in text}
 
     assert [] == with_old_host
     assert with_domain == FOLLOWERS

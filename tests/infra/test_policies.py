@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.infra.leaves import plain_leaves, secret_values
 from tests.infra.mock_run import AZURE, MockRun, RegisteredResource
 from tests.infra.simulation.wire import is_secret, reveal
 
@@ -33,30 +34,10 @@ def sdk_parameters(token: str) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(cls._internal_init).parameters
 
 
-def plain_leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and value of every leaf that is not marked secret."""
-    if is_secret(value):
-        return
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from plain_leaves(each, f"{path}.{key}")
-    elif isinstance(value, list):
-        for each in value:
-            yield from plain_leaves(each, f"{path}[]")
-    else:
-        yield path, value
-
-
 def secrets(value: Any) -> Iterator[str]:
     """Yield every leaf that is marked secret, as a text."""
-    if is_secret(value):
-        yield from (str(each) for _, each in plain_leaves(reveal(value)))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from secrets(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from secrets(each)
+    for secret in secret_values(value):
+        yield from (str(each) for _, each in plain_leaves(reveal(secret)))
 
 
 def container_app(run: MockRun) -> RegisteredResource:

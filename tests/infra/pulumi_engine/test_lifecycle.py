@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tests.infra.leaves import plain_leaves, secret_values
 from tests.infra.pulumi_engine.lifecycle import ALERTS, Lifecycle
-from tests.infra.simulation.wire import is_secret
 from tests.infra.test_custom_domain import FOLLOWERS
 
 APP = "azure-native:app:ContainerApp"
@@ -153,20 +153,5 @@ def parts(text: str) -> Iterator[str]:
 
 def secret_texts(value: Any) -> Iterator[str]:
     """Yield the texts that are marked secret in a value of an exported state."""
-    if is_secret(value):
-        yield from texts(json.loads(value["plaintext"]))
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from secret_texts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from secret_texts(each)
-
-
-def texts(value: Any) -> Iterator[str]:
-    """Yield the texts of a value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from texts(each)
+    for secret in secret_values(value):
+        yield from (each for _, each in plain_leaves(json.loads(secret["plaintext"])) if isinstance(each, str))
