@@ -1,12 +1,14 @@
 """The image as container tools build and run it. `make image` runs these tests; they need root, buildah and runc."""
 
 import subprocess
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.infra.container import CACHE, build_image, buildah, missing_tools, running_container
 from tests.infra.image import health_check
+from tests.infra.session_cache import SessionCache
 from tests.support.service import COMMAND, clean_environment, free_port
 
 USER = "10001"
@@ -26,11 +28,16 @@ class Facts(NamedTuple):
     exit_code: int
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
-    """The facts of one container, in which all scenarios were played."""
+@pytest.fixture(scope="session")
+def facts(session_cache: SessionCache, tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    """The facts of one container, in which all scenarios were played, for every process of the session."""
     if missing := missing_tools():
         pytest.skip(f"the image needs {', '.join(missing)}: apt-get install buildah runc debootstrap")
+    return session_cache.get("container", lambda: observe_container(tmp_path_factory.mktemp("container")))
+
+
+def observe_container(folder: Path) -> Facts:
+    """Build the image, run a container of it, play the scenarios and stop it."""
     build_image()
     url = f"http://127.0.0.1:{free_port()}"
     # Development issuers, which the scenarios use, need a loopback address.
@@ -41,7 +48,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
         "PUBLIC_URL": url,
     }
     environment = {f"EVENTFEED_{name}": value for name, value in settings.items()}
-    with running_container(tmp_path_factory.mktemp("container"), environment, url=url) as container:
+    with running_container(folder, environment, url=url) as container:
         status = container.execute("cat", "/proc/1/status")
         writes = container.execute("sh", "-c", "touch /x /opt/eventfeed/x 2>&1", expected_exit_code=None)
         container.execute(*health_check())
