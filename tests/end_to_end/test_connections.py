@@ -24,7 +24,7 @@ QUICK_COMMAND = (
 )
 
 # A worker with a shorter limit for each part of a response. The system's own limit, which the command sets, is longer.
-IMPATIENT_WORKER = "from eventfeed.http.reading import sending; sending.SEND_SECONDS_MAX = 1"
+IMPATIENT_WORKER = "from eventfeed.http import sending; sending.SEND_SECONDS_MAX = 1"
 IMPATIENT_COMMAND = (
     sys.executable,
     "-c",

@@ -3,6 +3,7 @@
 `python -m eventfeed.http.operations.openapi FOLDER` writes the document for the gateway, which imports it.
 """
 
+import gzip
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -16,23 +17,30 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.status_codes import HTTP_307_TEMPORARY_REDIRECT
 
+from eventfeed.http.connections import Reset
 from eventfeed.http.problems import KINDS, explanation_page
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.request import HttpRequest, get
-from eventfeed.http.response import JSON
+from eventfeed.http.response import JSON, accepts_gzip
+from eventfeed.http.sending import LargeResponse, shared_memory
 
 # Scripts and styles come from here alone; the page's icons are data: images.
 _POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 # Files of the page.
-_ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript", "favicon-32x32.png": "image/png"}
+_ASSETS = {
+    "swagger-ui.css": b"text/css; charset=utf-8",
+    "swagger-ui-bundle.js": b"text/javascript; charset=utf-8",
+    "favicon-32x32.png": b"image/png",
+}
 
 
-def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
-    """Return the routes of the OpenAPI document and its pages."""
+def schema_routes(public_url: PublicUrl, *, reset: Reset) -> list[HTTPRouteHandler]:
+    """Return the routes of the OpenAPI document and its pages. `reset` ends the connection of a client."""
     openapi_document = document()
     page = files(__package__).joinpath("schema.html").read_text()
     script = files(__package__).joinpath("schema.js").read_text()
-    assets = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+    bodies = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+    compressed_bodies = {name: gzip.compress(body, mtime=0) for name, body in bodies.items()}
 
     @get("/")
     async def start(_: HttpRequest) -> Response[bytes]:
@@ -61,9 +69,18 @@ def schema_routes(public_url: PublicUrl) -> list[HTTPRouteHandler]:
     @get("/schema/assets/{name:str}")
     async def asset(request: HttpRequest) -> Response[bytes]:
         name = request.path_params["name"]
-        if name not in assets:
+        if name not in _ASSETS:
             raise NotFoundException
-        return Response(assets[name], media_type=_ASSETS[name], headers={"Cache-Control": "max-age=3600"})
+        headers = [
+            (b"content-type", _ASSETS[name]),
+            (b"cache-control", b"max-age=3600"),
+            (b"vary", b"Accept-Encoding"),
+        ]
+        body = bodies[name]
+        if accepts_gzip(request.fields.get("accept-encoding", "")):
+            body = compressed_bodies[name]
+            headers.append((b"content-encoding", b"gzip"))
+        return LargeResponse(headers, [body], memory=shared_memory, reset=reset, compresses=False)
 
     return [start, openapi, schema_page, schema_script, problem, asset]
 

@@ -19,9 +19,9 @@ from eventfeed.domain.moment import format_moment
 from eventfeed.domain.page_entries import EntryList
 from eventfeed.http.reading.feed_request import FeedRequest
 from eventfeed.http.reading.long_poll import connected
-from eventfeed.http.reading.sending import PART_BYTES, PartSender, parts_of
 from eventfeed.http.reading.stream_pages import StreamPages, stream_bounds, stream_page
 from eventfeed.http.response import Header
+from eventfeed.http.sending import PART_BYTES, PartSender, parts_of
 from eventfeed.log.memory.waiters import Waiter
 
 EVENT_STREAM = "text/event-stream"
@@ -99,6 +99,8 @@ class _Stream:
         """Send events as they come, heartbeats between them, and the reason for the end."""
         try:
             while not self._is_over and (await self._send_next() or await self._wait()):
+                if self._is_over:
+                    return
                 await self._check()
                 self._next.append(await self._pages.read(self._request, self._cursor, bounds=self._bounds))
         except Failure as failure:

@@ -23,7 +23,6 @@ from eventfeed.http.reading.long_poll import connected, preferred_wait
 from eventfeed.http.reading.parameters import Parameters
 from eventfeed.http.reading.rate_limit import RETRY_SECONDS
 from eventfeed.http.reading.representation import SerialiseAll
-from eventfeed.http.reading.sending import WHOLE_BYTES_MAX, LargePageResponse
 from eventfeed.http.reading.stream_pages import StreamPages, stream_bounds
 from eventfeed.http.request import HttpResponse
 from eventfeed.http.response import (
@@ -36,6 +35,7 @@ from eventfeed.http.response import (
     Header,
     accepts_gzip,
 )
+from eventfeed.http.sending import WHOLE_BYTES_MAX, LargeResponse
 
 # The most bodies of pages in the cache, and the most bytes of each: 4 MiB together.
 BODIES_MAX, BODY_BYTES_MAX = 64, 64 * 1024
@@ -119,6 +119,8 @@ class Pages:
                     break
                 past = page.cursor.position
                 position = await self._services.wait(feed_request, waiter, past=past, until=deadline)
+                if waiter.is_over:
+                    break
                 # If the caller has the entries, read from the same cursor, so that the new page contains them too.
                 if not initial_page.entries:
                     after = await page_reader.cursor_at(position, log=page.cursor.log)
@@ -154,9 +156,7 @@ class Pages:
             headers.append((b"content-encoding", b"gzip"))
         if length > WHOLE_BYTES_MAX:
             memory = functools.partial(self._services.limits.memory, feed_request.reader)
-            return LargePageResponse(
-                headers, parts, memory=memory, reset=self._services.reset, compresses=is_compressed
-            )
+            return LargeResponse(headers, parts, memory=memory, reset=self._services.reset, compresses=is_compressed)
         body = b"".join(parts)
         if is_compressed:
             body = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)

@@ -14,10 +14,11 @@ from eventfeed.domain.cursor import BareSequence
 from eventfeed.domain.errors import NotApproved
 from eventfeed.domain.feed import app_feed
 from eventfeed.domain.page_entries import PageEntries
+from eventfeed.http import sending
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading import event_stream as module
-from eventfeed.http.reading import sending, stream_pages
+from eventfeed.http.reading import stream_pages
 from eventfeed.http.reading.event_stream import EventStreamResponse
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
 from eventfeed.http.reading.parameters import Parameters

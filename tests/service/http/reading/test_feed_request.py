@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from eventfeed.domain.cursor import After
 from eventfeed.domain.errors import Failure, NotApproved, Unavailable
-from eventfeed.domain.feed import app_feed
+from eventfeed.domain.feed import Feed, Page, PageBounds, app_feed
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import AnonymousReader, FeedRequest, ReadingServices
@@ -36,11 +37,22 @@ SECOND = 1_000_000
 PUBLIC_URL = PublicUrl(public_url="https://x.example.no", own_url="")
 
 
+class CountingReader(Reader):
+    """A reader that counts the pages that were read."""
+
+    count = 0
+
+    async def read(self, feed: Feed, *, after: After, bounds: PageBounds) -> Page:
+        """See `Reader.read`."""
+        self.count += 1
+        return await super().read(feed, after=after, bounds=bounds)
+
+
 class Feeds:
     """A log of one app, and requests of a caller whose token expires in a second."""
 
-    def __init__(self, appender: Appender, reader: Reader, tail: Tail) -> None:
-        self._tail = tail
+    def __init__(self, appender: Appender, reader: CountingReader, tail: Tail) -> None:
+        self._tail, self.reader = tail, reader
         self.guard = ManualGuard(valid_to=(NOW + 10**6) * SECOND)
         self.clock, telemetry = ManualClock(NOW * SECOND), Telemetry()
         self._appender, self._problems = appender, Problems(PUBLIC_URL, telemetry)
@@ -92,7 +104,7 @@ async def feeds(tmp_path: Path) -> AsyncIterator[Feeds]:
     clock = ManualClock(NOW * SECOND)
     async with open_sqlite_log(tmp_path / "log.db") as log, running_appender(log, clock=clock) as (appender, tail):
         retention = Retention(log, clock=clock, keep=10**15)
-        reader = Reader(log, tail, retention=retention, decisions=StubDecisionPoint(), telemetry=Telemetry())
+        reader = CountingReader(log, tail, retention=retention, decisions=StubDecisionPoint(), telemetry=Telemetry())
         yield Feeds(appender, reader, tail)
         await tail.stop()
 
@@ -158,6 +170,18 @@ async def test_page_for_a_client_that_is_gone_is_not_recorded(feeds: Feeds, head
 
     assert ("", 0) == await asyncio.wait_for(response, 120)
     assert [] == feeds.guard.pages
+
+
+@pytest.mark.parametrize("headers", [{"prefer": "wait=55"}, {"accept": "text/event-stream"}], ids=str)
+async def test_no_page_is_read_for_a_client_that_is_gone(feeds: Feeds, headers: dict[str, str]) -> None:
+    """The client disconnects, and an event comes before its request ends: only the first page is read."""
+    response = asyncio.create_task(feeds.request(headers))
+    await feeds.wait_until_waiting()
+    feeds.disconnect()
+    await feeds.publish()
+
+    assert ("", 0) == await asyncio.wait_for(response, 120)
+    assert 1 == feeds.reader.count
 
 
 async def end_of_token(feeds: Feeds, headers: Headers) -> Outcome:

@@ -25,6 +25,11 @@ SEND_SECONDS_MAX = 20.0
 Memory = Callable[[int], AbstractContextManager[None]]
 
 
+def shared_memory(_: int) -> AbstractContextManager[None]:
+    """Hold a body that all responses share: it is in memory anyway."""
+    return contextlib.nullcontext()
+
+
 def parts_of(body: bytes) -> Iterator[bytes]:
     """Yield a body in parts."""
     for start in range(0, len(body), PART_BYTES):
@@ -71,8 +76,8 @@ class PartSender:
         self._start_timer()
 
 
-class LargePageResponse(Response[bytes]):
-    """A page that is sent in parts, compressed if `compresses`. `memory` holds its bytes until the client has them.
+class LargeResponse(Response[bytes]):
+    """A body that is sent in parts, compressed if `compresses`. `memory` holds its bytes until the client has them.
 
     The connection of a client that does not take them is `reset`; the bytes count until it is gone.
     """

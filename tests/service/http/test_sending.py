@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from eventfeed.domain.errors import Unavailable
-from eventfeed.http.reading import sending as module
-from eventfeed.http.reading.sending import PART_BYTES, LargePageResponse
+from eventfeed.http import sending as module
+from eventfeed.http.sending import PART_BYTES, LargeResponse
 
 BODY = bytes(range(256)) * 1_000
 # The first part that is made. Parts of the response have no more bytes than `PART_BYTES`.
@@ -68,7 +68,7 @@ class Client:
 async def send_page(memory: RecordedMemory, client: Client, *, compresses: bool = False) -> None:
     """Send a large page to a client."""
     headers, parts = [(b"feed-more", b"false")], [BODY[:LONG], BODY[LONG : LONG + 1], BODY[LONG + 1 :]]
-    response: Any = LargePageResponse(headers, parts, memory=memory.hold, reset=client.reset, compresses=compresses)
+    response: Any = LargeResponse(headers, parts, memory=memory.hold, reset=client.reset, compresses=compresses)
     await response.to_asgi_response()({"type": "http"}, None, client.send)
 
 
