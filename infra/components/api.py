@@ -13,6 +13,7 @@ from pulumi_azure_native import apimanagement
 
 from components.context import Context
 from components.gateway import LOGS, TRACES, Gateway
+from components.known_name import known_name
 from stack import SYSTEM
 
 GATEWAY = Path(__file__).parents[1] / "gateway"
@@ -116,8 +117,8 @@ class Api(pulumi.ComponentResource):
             SYSTEM,
             resource_group_name=self._group_name,
             service_name=self._service_name,
-            product_id=product.name,
-            api_id=api.name,
+            product_id=known_name(product),
+            api_id=known_name(api),
             opts=self._child_options,
         )
 
@@ -177,7 +178,7 @@ class Api(pulumi.ComponentResource):
             kind,
             resource_group_name=self._group_name,
             service_name=self._service_name,
-            api_id=api.name,
+            api_id=known_name(api),
             diagnostic_id=kind,
             logger_id=self._args.gateway.logger_ids[kind],
             # Only traces are correlated, and have names.
@@ -214,7 +215,7 @@ class Api(pulumi.ComponentResource):
                     operation.id,
                     resource_group_name=self._group_name,
                     service_name=self._service_name,
-                    api_id=api.name,
+                    api_id=known_name(api),
                     operation_id=operation.id,
                     policy_id="policy",
                     format="xml",
@@ -225,7 +226,7 @@ class Api(pulumi.ComponentResource):
             CALLER,
             resource_group_name=self._group_name,
             service_name=self._service_name,
-            api_id=api.name,
+            api_id=known_name(api),
             policy_id="policy",
             format="xml",
             value=self._policy_text(CALLER),

@@ -6,6 +6,7 @@ import pulumi
 from pulumi_azure_native import app, privatedns
 
 from components.context import Context
+from components.known_name import known_name
 from components.network import Network
 from stack import SYSTEM
 
@@ -68,7 +69,7 @@ class Environment(pulumi.ComponentResource):
         privatedns.PrivateRecordSet(
             "apps",
             resource_group_name=self._context.group.name,
-            private_zone_name=zone.zone.name,
+            private_zone_name=known_name(zone.zone),
             record_type="A",
             relative_record_set_name="*",
             ttl=300,

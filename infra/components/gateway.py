@@ -8,6 +8,7 @@ from pulumi_azure_native import apimanagement
 
 from components.context import Context
 from components.custom_domain import DomainAccess
+from components.known_name import known_name
 from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assign_role
 from components.vault import Vault
 from stack import SYSTEM
@@ -48,7 +49,7 @@ class Gateway(pulumi.ComponentResource):
         self._args = args
         self._child_options = pulumi.ResourceOptions(parent=self)
         gateway = self._create_gateway()
-        self.id, self.name = gateway.id, gateway.name
+        self.id, self.name = gateway.id, known_name(gateway)
         self.host = gateway.gateway_url.apply(lambda url: url.removeprefix("https://"))
         domain = args.context.stack.custom_domain
         # The address depends on the gateway: what uses it waits until the gateway serves it.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pulumi
 from pulumi_azure_native import network, privatedns
 
+from components.known_name import known_name
 from components.resource_group import ResourceGroup
 from stack import SYSTEM
 
@@ -79,7 +80,7 @@ class Network(pulumi.ComponentResource):
             tags=args.group.tags,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.id, self.name = virtual_network.id, virtual_network.name
+        self.id, self.name = virtual_network.id, known_name(virtual_network)
         apps = self._create_subnet(_apps(prefix), virtual_network, after=[])
         endpoints = self._create_subnet(_endpoints(prefix), virtual_network, after=[apps])
         self.apps_subnet_id, self._endpoints_subnet_id = apps.id, endpoints.id
@@ -106,7 +107,7 @@ class Network(pulumi.ComponentResource):
         return network.Subnet(
             spec.name,
             resource_group_name=self.group.name,
-            virtual_network_name=virtual_network.name,
+            virtual_network_name=known_name(virtual_network),
             subnet_name=spec.name,
             address_prefix=spec.addresses,
             delegations=[network.DelegationArgs(name="lent", service_name=spec.delegation)] if spec.delegation else [],
@@ -157,7 +158,7 @@ class Network(pulumi.ComponentResource):
             name,
             resource_group_name=self.group.name,
             location="global",
-            private_zone_name=zone.name,
+            private_zone_name=known_name(zone),
             registration_enabled=False,
             virtual_network=privatedns.SubResourceArgs(id=network_id),
             tags=self.group.tags,
@@ -184,7 +185,7 @@ class Network(pulumi.ComponentResource):
         network.PrivateDnsZoneGroup(
             name,
             resource_group_name=self.group.name,
-            private_endpoint_name=endpoint.name,
+            private_endpoint_name=known_name(endpoint),
             private_dns_zone_group_name="default",
             private_dns_zone_configs=[
                 network.PrivateDnsZoneConfigArgs(

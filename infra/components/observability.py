@@ -10,6 +10,7 @@ import pulumi
 from pulumi_azure_native import applicationinsights, consumption, dashboard, monitor, operationalinsights
 
 from components.identity import Identity
+from components.known_name import known_name
 from components.resource_group import ResourceGroup
 from components.roles import MONITORING_METRICS_PUBLISHER, Grant, assign_role
 from stack import SYSTEM, Stack
@@ -117,7 +118,7 @@ class Observability(pulumi.ComponentResource):
         dashboard.DashboardDefinition(
             SYSTEM,
             resource_group_name=self._group.name,
-            dashboard_name=board.name,
+            dashboard_name=known_name(board),
             definition_name="default",
             properties=dashboard.DashboardDefinitionPropertiesArgs(
                 serialized_data=self.workspace_id.apply(

@@ -7,6 +7,7 @@ from pulumi_azure_native import containerregistry
 
 from components.context import Context
 from components.identity import Identity
+from components.known_name import known_name
 from components.roles import ACR_PULL, Grant, assign_role
 from stack import SYSTEM
 
@@ -51,7 +52,7 @@ class Registry(pulumi.ComponentResource):
         return containerregistry.Replication(
             "standby",
             resource_group_name=self._args.context.group.name,
-            registry_name=registry.name,
+            registry_name=known_name(registry),
             # Azure requires the name of the region.
             replication_name=location,
             location=location,

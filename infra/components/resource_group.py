@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_azure_native import resources
 
+from components.known_name import known_name
 from stack import SYSTEM, Stack
 
 # Azure limits the name to 90 characters; Pulumi appends 8 random ones.
@@ -35,4 +36,4 @@ def create_standby_group(stack: Stack, location: str, opts: pulumi.ResourceOptio
 def _create(name: str, stack: Stack, location: str, *, opts: pulumi.ResourceOptions | None) -> ResourceGroup:
     logical_name = name[:_NAME_LENGTH_MAX].rstrip(".-")
     group = resources.ResourceGroup(logical_name, location=location, tags=stack.tags, opts=opts)
-    return ResourceGroup(id=group.id, name=group.name, location=location, tags=stack.tags)
+    return ResourceGroup(id=group.id, name=known_name(group), location=location, tags=stack.tags)

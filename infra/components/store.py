@@ -12,6 +12,7 @@ from pulumi_azure_native import cosmosdb
 
 from components.context import Context
 from components.identity import Identity
+from components.known_name import known_name
 from components.roles import COSMOS_DATA_CONTRIBUTOR, Grant, assignment_name
 from stack import SYSTEM
 
@@ -58,7 +59,7 @@ class Store(pulumi.ComponentResource):
             regions = account.locations.apply(lambda locations: _require_region(second.location, locations))
             host = pulumi.Output.all(host, regions).apply(lambda values: str(values[0]))
         self.account_id = account.id
-        self.url = pulumi.Output.concat("cosmos://", host, "/", database.name)
+        self.url = pulumi.Output.concat("cosmos://", host, "/", known_name(database))
         self.register_outputs({"url": self.url})
 
     def _create_account(self) -> cosmosdb.DatabaseAccount:
@@ -110,7 +111,7 @@ class Store(pulumi.ComponentResource):
         return cosmosdb.SqlResourceSqlDatabase(
             SYSTEM,
             resource_group_name=self._args.context.group.name,
-            account_name=account.name,
+            account_name=known_name(account),
             database_name=SYSTEM,
             resource=cosmosdb.SqlDatabaseResourceArgs(id=SYSTEM),
             tags=self._args.context.group.tags,
@@ -127,8 +128,8 @@ class Store(pulumi.ComponentResource):
         cosmosdb.SqlResourceSqlContainer(
             container["name"],
             resource_group_name=self._args.context.group.name,
-            account_name=account.name,
-            database_name=database.name,
+            account_name=known_name(account),
+            database_name=known_name(database),
             container_name=container["name"],
             resource=cosmosdb.SqlContainerResourceArgs(
                 id=container["name"],
@@ -156,12 +157,12 @@ class Store(pulumi.ComponentResource):
 
     def _assign_role(self, account: cosmosdb.DatabaseAccount, database: cosmosdb.SqlResourceSqlDatabase) -> None:
         """Allow the service to read and write documents of this database, and nothing else."""
-        scope = pulumi.Output.concat(account.id, "/dbs/", database.name)
+        scope = pulumi.Output.concat(account.id, "/dbs/", known_name(database))
         grant = Grant(principal_id=self._args.identity.principal_id, role=COSMOS_DATA_CONTRIBUTOR, scope=scope)
         cosmosdb.SqlResourceSqlRoleAssignment(
             SYSTEM,
             resource_group_name=self._args.context.group.name,
-            account_name=account.name,
+            account_name=known_name(account),
             role_assignment_id=assignment_name(grant),
             role_definition_id=pulumi.Output.concat(account.id, "/sqlRoleDefinitions/", grant.role),
             principal_id=grant.principal_id,

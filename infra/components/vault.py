@@ -10,6 +10,7 @@ from pulumi_azure_native import keyvault
 
 from components.context import Context
 from components.identity import Identity
+from components.known_name import known_name
 from components.roles import KEY_VAULT_SECRETS_USER, Grant, assign_role
 from stack import SYSTEM
 
@@ -113,7 +114,7 @@ class Vault(pulumi.ComponentResource):
         secret = keyvault.Secret(
             name,
             resource_group_name=self._args.context.group.name,
-            vault_name=vault.name,
+            vault_name=known_name(vault),
             secret_name=name,
             properties=keyvault.SecretPropertiesArgs(value=pulumi.Output.secret(value)),
             tags=self._args.context.group.tags,
@@ -121,7 +122,9 @@ class Vault(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
         # The secret's own `secret_uri` output is marked secret, as would be everything derived from it.
-        return VaultSecret(id=secret.id, url=pulumi.Output.concat(vault.properties.vault_uri, "secrets/", secret.name))
+        return VaultSecret(
+            id=secret.id, url=pulumi.Output.concat(vault.properties.vault_uri, "secrets/", known_name(secret))
+        )
 
 
 def signing_secret_name(key_name: str) -> str:

@@ -281,6 +281,7 @@ class Change(NamedTuple):
     """The runs of a stack that gets a second region and loses it, and the inputs of its resources before and after."""
 
     before: Mapping[str, str]
+    preview: Run
     up: Run
     again: Run
     early_removal_error: str
@@ -301,12 +302,13 @@ def run_change() -> Change:
         regions, before = Regions(stack.cloud), state_of(stack)
         regions.set_locations([FIRST, SECOND])
         stack.refresh()
-        up, again = stack.up(TWO_REGIONS), stack.up(TWO_REGIONS)
+        preview, up, again = stack.preview(TWO_REGIONS), stack.up(TWO_REGIONS), stack.up(TWO_REGIONS)
         early_removal_error = error_of_up(stack, EXAMPLE_SETTINGS)
         regions.update_account(consistencyPolicy={"defaultConsistencyLevel": "Session"}, enableAutomaticFailover=False)
         regions.set_locations([FIRST])
         stack.refresh()
-        return Change(before, up, again, early_removal_error, stack.up(EXAMPLE_SETTINGS), state_of(stack))
+        removal = stack.up(EXAMPLE_SETTINGS)
+        return Change(before, preview, up, again, early_removal_error, removal, state_of(stack))
 
 
 def error_of_up(stack: Simulation, settings: Mapping[str, str]) -> str:
@@ -337,7 +339,7 @@ def test_second_region_of_an_existing_stack_replaces_nothing(change: Change) -> 
     updates = {change.up.goals[urn].token for urn in change.up.urns("update")}
 
     assert {f"{AZURE}{STORE}", f"{AZURE}apimanagement:PolicyFragment"} == updates
-    assert set() == change.up.urns("replace", "delete")
+    assert set() == change.preview.urns("replace", "delete") == change.up.urns("replace", "delete")
     assert set() == change.again.changes
 
 
