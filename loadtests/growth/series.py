@@ -16,7 +16,9 @@ FIRST_NEIGHBOUR = 50_000_000
 DATA = "x" * 75
 
 # The names of the columns of `Event.row`, in its order.
-COLUMNS = "sequence, time, mark, identity, content, id, source, type, subject, org, app, instance, resource, body"
+COLUMNS = (
+    "sequence, time, mark, identity_digest, content, id, source, type, subject, org, app, instance, resource, body"
+)
 
 
 class Event(NamedTuple):

@@ -16,7 +16,7 @@ from eventfeed.log.sqlite.connections import BUSY_MILLISECONDS, translate_error
 SQLITE_FAULTS_MAX = 20
 # The entries that are not the first one of their id.
 _LATER_ENTRIES = """
-SELECT sequence, identity, source, id FROM entry WHERE sequence IN (
+SELECT sequence, identity_digest, source, id FROM entry WHERE sequence IN (
   SELECT sequence FROM (SELECT sequence, id = lag(id) OVER (ORDER BY id, sequence) AS is_later FROM entry)
   WHERE is_later)
 """

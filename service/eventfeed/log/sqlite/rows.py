@@ -22,15 +22,15 @@ FROM (VALUES {}) AS wanted JOIN entry ON entry.sequence = (
 """
 # The other entries of an id have a digest of their identity, and so a key in this index.
 LATER_ENTRIES = """
-SELECT identity, sequence, time, content, mark FROM entry INDEXED BY entry_identity
-WHERE identity <> x'' AND substr(identity, 1, 8) IN ({})
+SELECT identity_digest, sequence, time, content, mark FROM entry INDEXED BY entry_identity
+WHERE identity_digest <> x'' AND substr(identity_digest, 1, 8) IN ({})
 """
 _SEQUENCE = operator.itemgetter(1)
 _SOURCE = 5
 # The bytes of a digest by which the index finds it.
 _KEY_BYTES = 8
 # The order of `_entry_row`.
-_INSERT_COLUMNS = f"identity, {COLUMNS}"
+_INSERT_COLUMNS = f"identity_digest, {COLUMNS}"
 # The most rows of one statement. It has fewer variables than SQLite allows, and keeps some MB of pages that it changes.
 _STATEMENT_ROWS_MAX = 64
 

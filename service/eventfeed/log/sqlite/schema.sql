@@ -13,7 +13,7 @@ CREATE TABLE entry (
   sequence INTEGER PRIMARY KEY,
   time INTEGER NOT NULL,
   mark TEXT NOT NULL,
-  identity BLOB NOT NULL,
+  identity_digest BLOB NOT NULL,
   content BLOB NOT NULL,
   id TEXT NOT NULL,
   source TEXT NOT NULL,
@@ -28,7 +28,7 @@ CREATE TABLE entry (
 
 -- An identity is found by its id. Only an entry that is not the first one of its id has a digest of its identity, and so
 -- a key here: a part of the digest, since a search compares the whole. Other keys in no order cost half of a row.
-CREATE INDEX entry_identity ON entry (substr(identity, 1, 8)) WHERE identity <> x'';
+CREATE INDEX entry_identity ON entry (substr(identity_digest, 1, 8)) WHERE identity_digest <> x'';
 CREATE INDEX entry_id ON entry (id);
 CREATE INDEX entry_app ON entry (org, app) WHERE app IS NOT NULL;
 CREATE INDEX entry_app_type ON entry (org, app, type) WHERE app IS NOT NULL;

@@ -226,7 +226,7 @@ async def test_only_an_entry_that_repeats_an_id_has_a_digest(log: SqliteLog, pat
     await log.append_new(events[:3], tail=await log.head(), plan=new_entries(*events[:3]))
     await log.append([entry(4, of=events[3], time=2_000_000)], after=3)
     with other_process(path) as db:
-        digests = [bytes(digest) for (digest,) in db.execute("SELECT identity FROM entry ORDER BY sequence")]
+        digests = [bytes(digest) for (digest,) in db.execute("SELECT identity_digest FROM entry ORDER BY sequence")]
 
     assert [b"", b"", events[2].identity.digest(), events[3].identity.digest()] == digests
 

@@ -224,20 +224,6 @@ async def test_append_uses_no_temporary_file(log: SqliteLog) -> None:
     assert 2 == await log._writer.bind(read_number)("PRAGMA temp_store")
 
 
-async def test_file_of_the_previous_layout_is_upgraded(tmp_path: Path) -> None:
-    """The file keeps its entries and gets the new indexes."""
-    path = tmp_path / "log.db"
-    async with open_sqlite_log(path) as log:
-        await log.append(entries(1, 5), after=0)
-    with closing(apsw.Connection(str(path))) as db:
-        db.execute("DROP INDEX entry_type; DROP INDEX entry_resource; PRAGMA user_version = 1")
-    async with open_sqlite_log(path) as log:
-        feed = reportee_feed(frozenset({"instance.created"}))
-        scan = await log.scan(feed, after=0, through=5, limit=9)
-
-    assert [1, 2, 3, 4, 5] == [each.sequence for each in scan.entries]
-
-
 async def test_log_opened_again_continues(tmp_path: Path) -> None:
     """The log has the same name and entries, and the next append follows its end."""
     path = tmp_path / "deep" / "er" / "log.db"

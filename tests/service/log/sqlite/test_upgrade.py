@@ -170,8 +170,9 @@ def same_id(other: Entry) -> Event:
 def _return_to_layout_2(path: Path, originals: list[Entry]) -> None:
     digests = [(each.event.identity.digest(), each.sequence) for each in originals]
     with closing(apsw.Connection(str(path))) as db:
+        db.execute("DROP INDEX entry_identity; ALTER TABLE entry RENAME COLUMN identity_digest TO identity")
         db.executemany("UPDATE entry SET identity = ? WHERE sequence = ?", digests)
-        db.execute("DROP INDEX entry_identity; CREATE UNIQUE INDEX entry_identity ON entry (identity)")
+        db.execute("CREATE UNIQUE INDEX entry_identity ON entry (identity)")
         db.execute("PRAGMA user_version = 2")
 
 
@@ -182,7 +183,8 @@ async def test_upgrade_during_an_import_keeps_its_identities(tmp_path: Path) -> 
         await log.append(originals, after=0)
         await log.begin_import()
     with closing(apsw.Connection(str(path))) as db:
-        db.execute("DROP INDEX entry_id; PRAGMA user_version = 3")
+        db.execute("DROP INDEX entry_id; ALTER TABLE entry RENAME COLUMN identity_digest TO identity")
+        db.execute("PRAGMA user_version = 3")
     log = SqliteLog(path, new_name=new_name, for_import=True)
     await log.open()
     matches = await log.find_identities([each.event.identity for each in originals])
@@ -193,6 +195,25 @@ async def test_upgrade_during_an_import_keeps_its_identities(tmp_path: Path) -> 
 
     assert [1, 2, 3] == [each.sequence for each in matches.values()]
     assert schema_of(tmp_path / "new.db") == schema_of(path)
+
+
+async def test_process_of_an_earlier_release_that_starts_during_the_upgrade_writes_nothing(path: Path) -> None:
+    """It has read the layout before. It would not find events by the keys that it knows, and store them again."""
+    insert = """
+        INSERT INTO entry (time, mark, identity, content, id, source, type, body)
+        VALUES (1, 'a', x'00', x'00', 'a', 'b', 'c', x'00')"""
+    look_up = "SELECT sequence FROM entry WHERE identity = x'00'"
+    with closing(apsw.Connection(str(path))) as db:
+        for statement in (insert, look_up):  # before the upgrade, the statements are those of the release
+            with db:
+                db.execute(f"EXPLAIN {statement}").fetchall()
+        before = digest_of_rows(path)
+        async with open_sqlite_log(path):
+            for statement in (insert, look_up):
+                with pytest.raises(apsw.SQLError, match="identity"):
+                    db.execute(statement)
+
+            assert before == digest_of_rows(path)
 
 
 async def test_file_of_a_service_that_runs_is_not_upgraded(path: Path) -> None:
