@@ -23,7 +23,8 @@ _SECRET_ID = (
     rf"(?:{_GROUP_ID}/providers/Microsoft\.KeyVault/vaults/[A-Za-z](?:-?[A-Za-z0-9]){{2,23}}"
     r"/secrets/[0-9A-Za-z-]{1,127})?"
 )
-DOMAIN_CERTIFICATE_EXAMPLE = '"$(az keyvault show --name VAULT --query id --output tsv)/secrets/NAME"'
+# The name of a region that is not listed.
+OTHER_REGION = r"[a-z0-9]{1,40}"
 
 
 class Key(NamedTuple):
@@ -70,7 +71,7 @@ KEYS = (
         "domainCertificate",
         "the resource id of the domain's certificate in a vault, as a secret without a version",
         _SECRET_ID,
-        DOMAIN_CERTIFICATE_EXAMPLE,
+        '"$(az keyvault show --name VAULT --query id --output tsv)/secrets/NAME"',
         "",
     ),
     Key("signingKeys", "names of the keys that verify tokens; the last one signs", _NAMES, "2026-12"),
@@ -92,9 +93,10 @@ KEYS = (
         NO_IMAGE,
     ),
     Key("stableRevision", "the revision for the rest of the traffic", r"([a-z0-9-]{1,64})?", '""', ""),
-    Key("otherRegion", "a region that is used although it is not listed here", r"([a-z0-9]{1,40})?", '""', ""),
+    Key("otherRegion", "a region that is used although it is not listed here", f"({OTHER_REGION})?", '""', ""),
     # The names of regions are compared with the list above.
     Key("secondLocation", "a second region for production, which takes over from the first", ".*", '""', ""),
     Key("servingLocation", "the region whose app the gateway prefers; the first by default", ".*", '""', ""),
     Key("newestWeight", "the newest revision's share of the traffic (%)", r"[0-9]|[1-9][0-9]|100", "100", "100"),
 )
+EXAMPLES = {key.name: key.example for key in KEYS}

@@ -9,7 +9,7 @@ import pulumi
 from pulumi.runtime import is_config_secret
 from pulumi.runtime.config import CONFIG
 
-from keys import DOMAIN_CERTIFICATE_EXAMPLE, KEYS, NO_IMAGE, REGIONS
+from keys import EXAMPLES, KEYS, NO_IMAGE, OTHER_REGION, REGIONS
 
 SYSTEM = "eventfeed"
 _SUBSCRIPTION_KEY = "platformSubscriptionKey"
@@ -221,10 +221,13 @@ def _is_unknown(location: str, values: Mapping[str, str]) -> bool:
 
 
 def _unknown_region(key: str, location: str, command: str) -> str:
-    return (
-        f"{key} is {location!r}, whose zones and tiers are not known here. Use one of {', '.join(REGIONS)}: "
-        f"{command}. If all of them exist there: {_command('otherRegion', location)}"
+    fault = (
+        f"{key} is {location!r}, whose zones and tiers are not known here. Use one of {', '.join(REGIONS)}: {command}"
     )
+    # No region of Azure has another form of name, such as that of its display name.
+    if re.fullmatch(OTHER_REGION, location) is None:
+        return fault
+    return f"{fault}. If all of them exist there: {_command('otherRegion', location)}"
 
 
 def _invalid_values(values: Mapping[str, str]) -> Iterator[str]:
@@ -241,10 +244,11 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
         if len(unique_names) < len(values[name].split()):
             yield f"{SYSTEM}:{name} contains a name twice. {_command(name, ' '.join(unique_names))}"
     if values["idportenIssuer"] and not values["idportenAudiences"]:
-        command = _command("idportenAudiences", "…")
+        command = _command("idportenAudiences", EXAMPLES["idportenAudiences"])
         yield f"{SYSTEM}:idportenAudiences is missing: without it every token of the issuer is accepted. {command}"
     if values["idportenAudiences"] and not values["idportenIssuer"]:
-        yield f"{SYSTEM}:idportenIssuer is missing: no token has these audiences. {_command('idportenIssuer', '…')}"
+        command = _command("idportenIssuer", EXAMPLES["idportenIssuer"])
+        yield f"{SYSTEM}:idportenIssuer is missing: no token has these audiences. {command}"
     if values["idportenIssuer"] and values["idportenIssuer"] == values["maskinportenIssuer"]:
         command = _command("idportenIssuer", "https://idporten.no")
         yield f"{SYSTEM}:idportenIssuer is the issuer of Maskinporten: people would be organisations. {command}"
@@ -260,15 +264,16 @@ def _contradictions(values: Mapping[str, str]) -> Iterator[str]:
 
 def _incomplete_domain(values: Mapping[str, str]) -> Iterator[str]:
     if values["customDomain"] and not values["domainCertificate"]:
-        command = _command("domainCertificate", DOMAIN_CERTIFICATE_EXAMPLE)
+        command = _command("domainCertificate", EXAMPLES["domainCertificate"])
         yield f"{SYSTEM}:domainCertificate is missing: the gateway has no certificate for the domain. {command}"
     if values["domainCertificate"] and not values["customDomain"]:
-        command = _command("customDomain", "events.example.no")
+        command = _command("customDomain", EXAMPLES["customDomain"])
         yield f"{SYSTEM}:customDomain is missing: the certificate would have no use. {command}"
     if values["customDomain"] and values["image"] == NO_IMAGE:
         yield (
             f"{SYSTEM}:customDomain needs a DNS record that points to the gateway. The gateway gets its name in the "
-            f"first `pulumi up`, without an image. pulumi config rm {SYSTEM}:customDomain"
+            f"first `pulumi up`, without an image. "
+            f"pulumi config rm {SYSTEM}:customDomain && pulumi config rm {SYSTEM}:domainCertificate"
         )
 
 

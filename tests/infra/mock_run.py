@@ -7,24 +7,25 @@ values, rejections and the order of resources are tested in the simulation.
 import asyncio
 import contextlib
 import contextvars
-import functools
 import gc
 import hashlib
 import json
 import os
 import runpy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from google.protobuf import empty_pb2
+from pulumi import RunError
 from pulumi.runtime import set_all_config, settings, stack
 from pulumi.runtime.mocks import MockEngine, MockMonitor, Mocks
 from pulumi.runtime.proto import resource_pb2
 
 from tests.infra.simulation import computed_outputs
+from tests.infra.simulation.alias_urns import no_alias_urns
 from tests.infra.simulation.catalog import resource_type
 from tests.infra.simulation.stack_files import EXAMPLE_SETTINGS, StackSettings, read_settings
 from tests.infra.simulation.wire import Properties, from_struct, mark_secret, reveal, to_struct
@@ -168,18 +169,61 @@ def run_with_mocks(
     `overrides` take precedence over the stack's file and the example settings; None removes a setting. `name` is the
     stack's name when it differs from that of its file.
     """
+    monitor = _MockMonitor()
+    _run(_configuration(stack_file, overrides, project), monitor, name=name or stack_file)
+    return MockRun(resources=tuple(monitor.registrations), outputs=monitor.outputs, calls=tuple(monitor.calls))
+
+
+class RefusedRun(NamedTuple):
+    """A run that the program ends with an error: the message, and the resources that it has registered before."""
+
+    message: str
+    resources: Sequence[RegisteredResource]
+
+
+def run_refused(stack_file: str, overrides: Mapping[str, Any], *, project: Path = ROOT) -> RefusedRun:
+    """Run the program of a project with settings that it refuses. Raises `AssertionError` if it accepts them."""
+    monitor = _MockMonitor()
+    try:
+        _run(_configuration(stack_file, overrides, project), monitor, name=stack_file)
+    except RunError as error:
+        return RefusedRun(str(error), tuple(monitor.registrations))
+    raise AssertionError(f"the program accepts {overrides}")
+
+
+def read_configuration(stack_file: str, overrides: Mapping[str, Any]) -> None:
+    """Read the configuration as the program does, without its resources. Raises the program's exception."""
+    configuration = _configuration(stack_file, overrides, ROOT)
+    _run(configuration, _MockMonitor(), name=stack_file, start=_read_stack)
+
+
+def _configuration(stack_file: str, overrides: Mapping[str, Any] | None, project: Path) -> StackSettings:
     config = {**EXAMPLE_SETTINGS, **(overrides or {})}
     present = {key: value for key, value in config.items() if value is not None}
     stack_settings = read_settings(project, stack_file, present)
     removals = {key if ":" in key else f"{stack_settings.project}:{key}" for key in config.keys() - present.keys()}
     values = {key: value for key, value in stack_settings.values.items() if key not in removals}
-    run = functools.partial(_run, stack_settings, values, name=name or stack_file)
-    return contextvars.copy_context().run(run)
+    return replace(stack_settings, values=values)
 
 
-def _run(stack_settings: StackSettings, values: Mapping[str, str], *, name: str) -> MockRun:
-    monitor = _MockMonitor()
-    with _isolated_imports(stack_settings.program), _no_garbage_collection():
+def _start(program: Path) -> None:
+    runpy.run_path(str(program), run_name="__main__")
+
+
+def _read_stack(program: Path) -> None:
+    runpy.run_path(str(program / "stack.py"))["read_stack"]()
+
+
+def _run(
+    stack_settings: StackSettings, monitor: _MockMonitor, *, name: str, start: Callable[[Path], None] = _start
+) -> None:
+    contextvars.copy_context().run(_run_in_context, stack_settings, monitor, name, start)
+
+
+def _run_in_context(
+    stack_settings: StackSettings, monitor: _MockMonitor, name: str, start: Callable[[Path], None]
+) -> None:
+    with _isolated_imports(stack_settings.program), _no_garbage_collection(), no_alias_urns():
         settings.configure(
             settings.Settings(
                 project=stack_settings.project,
@@ -191,14 +235,9 @@ def _run(stack_settings: StackSettings, values: Mapping[str, str], *, name: str)
             ),
         )
         settings.ROOT.set(None)
-        set_all_config(dict(values), list(stack_settings.secret_keys))
+        set_all_config(dict(stack_settings.values), list(stack_settings.secret_keys))
         # The loop copies the current context, so it must be created last.
-        asyncio.run(stack.run_in_stack(lambda: _start(stack_settings.program)))
-    return MockRun(resources=tuple(monitor.registrations), outputs=monitor.outputs, calls=tuple(monitor.calls))
-
-
-def _start(program: Path) -> None:
-    runpy.run_path(str(program), run_name="__main__")
+        asyncio.run(stack.run_in_stack(lambda: start(stack_settings.program)))
 
 
 @contextlib.contextmanager

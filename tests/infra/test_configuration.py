@@ -9,7 +9,6 @@ import pytest
 
 from tests.infra.mock_run import AZURE, INFRA, ROOT, MockRun, RegisteredResource, run_with_mocks
 from tests.infra.session_runs import SessionRuns
-from tests.infra.simulation.stack_files import DOMAIN_SETTINGS
 from tests.infra.simulation.wire import is_secret
 
 LONG_NAME = "prod-" + "a-very-long-name-" * 5 + "x"
@@ -70,97 +69,6 @@ def test_every_missing_setting_is_reported() -> None:
         assert f"eventfeed:{name} is missing" in message
     assert "azure-native:location is missing" in message
     assert 5 == message.count("\n- ")
-
-
-CERTIFICATE = DOMAIN_SETTINGS["domainCertificate"]
-DIGEST = f"sha256:{'1' * 64}"
-# A setting as an operator may get it wrong, and the setting that the message must correct.
-MISTAKES = (
-    ("dev", {"production": "yes"}, "production"),
-    ("dev", {"production": None}, "production"),
-    ("dev", {"operatorName": None}, "operatorName"),
-    ("dev", {"operatorName": "x" * 101}, "operatorName"),
-    ("prod", {"operatorEmail": None}, "operatorEmail"),
-    ("dev", {"operatorEmail": "drift"}, "operatorEmail"),
-    ("dev", {"operatorEmail": "a@example.no, b@example.no"}, "operatorEmail"),
-    ("dev", {"maskinportenIssuer": "http://test.maskinporten.no/"}, "maskinportenIssuer"),
-    ("dev", {"maskinportenIssuer": ""}, "maskinportenIssuer"),
-    ("dev", {"maskinportenAudiences": None}, "maskinportenAudiences"),
-    ("dev", {"maskinportenAudiences": "one  two"}, "maskinportenAudiences"),
-    ("dev", {"idportenIssuer": "test.idporten.no", "idportenAudiences": "x"}, "idportenIssuer"),
-    ("dev", {"idportenIssuer": "https://test.idporten.no"}, "idportenAudiences"),
-    ("dev", {"idportenAudiences": "a-client"}, "idportenIssuer"),
-    ("dev", {"idportenIssuer": "https://test.maskinporten.no/", "idportenAudiences": "x"}, "idportenIssuer"),
-    ("dev", {"platformUrl": "http://platform.example.no"}, "platformUrl"),
-    ("dev", {"platformUrl": "https://platform.example.no?x=1"}, "platformUrl"),
-    ("prod", {"platformOrgsUrl": None}, "platformOrgsUrl"),
-    ("dev", {"appTokenKeys": "http://keys.example.no"}, "appTokenKeys"),
-    ("dev", {"appTokenKeys": "https://user@keys.example.no/x?y"}, "appTokenKeys"),
-    ("dev", {"platformIssuer": "platform.example.no"}, "platformIssuer"),
-    ("dev", {"platformSubscriptionKey": "in clear"}, "platformSubscriptionKey"),
-    ("prod", {"customDomain": "events.example.no"}, "domainCertificate"),
-    ("prod", {"domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "https://events.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "*.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "Events.example.no", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "events.example.no.", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "events.example.no:443", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {"customDomain": "ours.azure-api.net", "domainCertificate": CERTIFICATE}, "customDomain"),
-    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": "managed"}, "domainCertificate"),
-    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": f"{CERTIFICATE}/0123456789abcdef"}, "domainCertificate"),
-    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": CERTIFICATE.rpartition("/")[0]}, "domainCertificate"),
-    ("prod", {**DOMAIN_SETTINGS, "domainCertificate": "https://a.vault.azure.net/secrets/b"}, "domainCertificate"),
-    ("prod", {**DOMAIN_SETTINGS, "image": "none"}, "customDomain"),
-    ("dev", {"signingKeys": ""}, "signingKeys"),
-    ("dev", {"signingKeys": "Key_1"}, "signingKeys"),
-    ("dev", {"signingKeys": "2026-12, 2027-06"}, "signingKeys"),
-    ("dev", {"signingKeys": "2026-12 2026-12"}, "signingKeys"),
-    ("dev", {"gatewaySecrets": "a" * 21}, "gatewaySecrets"),
-    ("dev", {"gatewaySecrets": "one one"}, "gatewaySecrets"),
-    ("dev", {"corsOrigins": "*"}, "corsOrigins"),
-    ("dev", {"corsOrigins": "https://a.example.no/page"}, "corsOrigins"),
-    ("dev", {"corsOrigins": "http://localhost:3000"}, "corsOrigins"),
-    ("dev", {"retentionDays": "0"}, "retentionDays"),
-    ("dev", {"retentionDays": "90d"}, "retentionDays"),
-    ("prod", {"throughput": "1500"}, "throughput"),
-    ("prod", {"throughput": "4"}, "throughput"),
-    ("dev", {"budget": "0"}, "budget"),
-    ("dev", {"budget": "3 000"}, "budget"),
-    ("prod", {"image": None}, "image"),
-    ("dev", {"image": "eventfeed:latest"}, "image"),
-    ("dev", {"image": f"other@{DIGEST}"}, "image"),
-    ("dev", {"image": f"eventfeed1.azurecr.io/eventfeed@{DIGEST}"}, "image"),
-    ("dev", {"image": "eventfeed@sha256:12ab"}, "image"),
-    ("prod", {"newestWeight": "10"}, "newestWeight"),
-    ("prod", {"newestWeight": "10%", "stableRevision": "eventfeed--a"}, "newestWeight"),
-    ("dev", {"newestWeight": "101", "stableRevision": "eventfeed--a"}, "newestWeight"),
-    ("dev", {"stableRevision": "Eventfeed--A"}, "stableRevision"),
-    ("dev", {"stableRevision": "eventfeed--a", "image": "none"}, "stableRevision"),
-    ("dev", {"signingKey": "2026-12"}, "signingKey"),
-    ("dev", {"source": "https://example.no/x.git"}, "source"),
-    ("dev", {"budgetFrom": "2026-12-01"}, "budgetFrom"),
-    ("dev", {"azure-native:location": None}, "azure-native:location"),
-    ("dev", {"azure-native:location": "mars"}, "azure-native:location"),
-    ("dev", {"azure-native:location": "Norway East"}, "azure-native:location"),
-    ("prod", {"azure-native:location": "norwaywest"}, "azure-native:location"),
-    ("dev", {"secondLocation": "swedencentral"}, "secondLocation"),
-    ("prod", {"secondLocation": "norwayeast"}, "secondLocation"),
-    ("prod", {"secondLocation": "norwaywest"}, "secondLocation"),
-    ("prod", {"secondLocation": "Sweden Central"}, "secondLocation"),
-    ("prod", {"servingLocation": "swedencentral"}, "servingLocation"),
-    ("prod", {"secondLocation": "swedencentral", "servingLocation": "westeurope"}, "servingLocation"),
-)
-
-
-@pytest.mark.parametrize(("stack_file", "settings", "name"), MISTAKES)
-def test_mistake_is_refused_with_a_correcting_command(stack_file: str, settings: Mapping[str, Any], name: str) -> None:
-    """One line names the fault and the command. Nothing is registered before."""
-    message = configuration_error(stack_file, **settings)
-    setting = name if ":" in name else f"eventfeed:{name}"
-
-    assert 1 == message.count("\n- ")
-    assert re.search(rf"pulumi config (set|set --secret|rm) {setting}\b", message)
 
 
 def test_close_name_is_suggested_for_an_unknown_setting() -> None:

@@ -1,9 +1,6 @@
 """A simulated stack: preview, up and destroy over its own state and its own cloud."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -16,18 +13,16 @@ from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2, provider_pb2_grp
 from tests.infra.simulation.catalog import resource_type
 from tests.infra.simulation.cloud import Cloud, RejectedError
 from tests.infra.simulation.engine import Deployment, Order
+from tests.infra.simulation.language_host import ProgramRun
 from tests.infra.simulation.monitor import EngineLog, ResourceMonitor, call_provider
 from tests.infra.simulation.packages import served_packages
+from tests.infra.simulation.program_process import ROOT, run_program
 from tests.infra.simulation.provider import grpc_server
 from tests.infra.simulation.rules import OrderedWrite, violations
 from tests.infra.simulation.stack_files import StackSettings, read_settings
 from tests.infra.simulation.state import STACK, Goal, State, Step
 from tests.infra.simulation.wire import Properties, from_struct, reveal, to_struct
 
-ROOT = Path(__file__).parents[3]
-_HOST = Path(__file__).with_name("language_host.py")
-# Ends a program that hangs. A run takes two seconds on an idle machine; the rest is for a busy one.
-_RUN_SECONDS_MAX = 600
 # The error and its origin are in the last lines of a failed program's output.
 _ERROR_LINES = 12
 
@@ -148,16 +143,20 @@ class Simulation:
     def _run(self, settings: StackSettings, *, preview: bool) -> Run:
         deployment = self._deployment(preview=preview)
         with _engine_server(deployment, project=settings.project, stack=self._stack) as (address, log):
-            process = subprocess.run(
-                _command(address, settings, stack=self._stack, preview=preview),
-                env=_environment(settings),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_RUN_SECONDS_MAX,
+            code, output = run_program(
+                ProgramRun(
+                    program=str(settings.program),
+                    engine=address,
+                    project=settings.project,
+                    stack=self._stack,
+                    root=str(settings.program.parent),
+                    dry_run=preview,
+                    config=json.dumps(dict(settings.values)),
+                    secret_keys=json.dumps(sorted(settings.secret_keys)),
+                )
             )
-        if process.returncode:
-            raise ProgramError("\n".join([*log.messages, *process.stderr.splitlines()[-_ERROR_LINES:]]))
+        if code:
+            raise ProgramError("\n".join([*log.messages, *output.splitlines()[-_ERROR_LINES:]]))
         call_provider(deployment.finish)
         outputs = next(values for urn, values in deployment.outputs.items() if f"::{STACK}::" in urn)
         return Run(tuple(deployment.steps), deployment.goals, outputs)
@@ -173,24 +172,3 @@ def _engine_server(deployment: Deployment, *, project: str, stack: str) -> Itera
 
     with grpc_server(register) as address:
         yield address, log
-
-
-def _command(address: str, settings: StackSettings, *, stack: str, preview: bool) -> list[str]:
-    return [
-        *(sys.executable, str(_HOST)),
-        *("--monitor", address, "--engine", address),
-        *("--project", settings.project, "--stack", stack, "--root", str(settings.program.parent)),
-        *(["--dry-run"] if preview else []),
-        str(settings.program),
-    ]
-
-
-def _environment(settings: StackSettings) -> dict[str, str]:
-    # Without PYTHONPATH the program imports only installed packages and its own folder.
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "PYTHONPATH"))}
-    return {
-        **variables,
-        "PULUMI_CONFIG": json.dumps(dict(settings.values)),
-        "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(settings.secret_keys)),
-        "PULUMI_ERROR_OUTPUT_STRING": "1",
-    }
