@@ -58,7 +58,7 @@ class Api(pulumi.ComponentResource):
         self._args, self._child_options = args, pulumi.ResourceOptions(parent=self)
         # Every child is in this group and this API Management service.
         self._group_name, self._service_name = args.context.group.name, args.gateway.name
-        backend, api = self._create_backends(), self._create_api()
+        (self._backend_id, backend), api = self._create_backends(), self._create_api()
         fragments = [self._create_fragment(name, after=[backend, args.gateway.secret]) for name in FRAGMENTS]
         # Azure refuses a second write to an API at the same time: each write waits for the one before.
         product = self._create_product(api)
@@ -122,15 +122,15 @@ class Api(pulumi.ComponentResource):
             opts=self._child_options,
         )
 
-    def _create_backends(self) -> apimanagement.Backend:
-        """Return the backend that serves: that of the service, or with a second region the pool of both."""
+    def _create_backends(self) -> tuple[str, apimanagement.Backend]:
+        """Return the backend that serves, and its id: that of the service, or with a second region the pool of both."""
         service = self._create_backend(BACKEND, self._args.service_url)
         region, standby_url = self._args.context.stack.second_region, self._args.standby_url
         if region is None or standby_url is None:
-            return service
+            return BACKEND, service
         standby = self._create_backend(STANDBY, standby_url)
         order = [standby, service] if region.serves else [service, standby]
-        return apimanagement.Backend(
+        pool = apimanagement.Backend(
             REGIONS,
             resource_group_name=self._group_name,
             service_name=self._service_name,
@@ -145,6 +145,7 @@ class Api(pulumi.ComponentResource):
             ),
             opts=self._child_options,
         )
+        return REGIONS, pool
 
     def _create_backend(self, name: str, url: pulumi.Output[str]) -> apimanagement.Backend:
         """Create the backend. Its circuit breaker ignores 503, which carries a retry time of its own."""
@@ -237,7 +238,7 @@ class Api(pulumi.ComponentResource):
         """Return a policy file with public address, backend, the platform's issuer and CORS origins filled in."""
         text, stack = Template((GATEWAY / f"{name}.xml").read_text()), self._args.context.stack
         values = {
-            "backend": REGIONS if self._args.standby_url else BACKEND,
+            "backend": self._backend_id,
             "cors": _cors_policy(stack.cors_origins),
             **_platform_elements(stack.platform.issuer),
         }

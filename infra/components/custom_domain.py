@@ -47,5 +47,7 @@ class DomainAccess(pulumi.ComponentResource):
             certificate_source=apimanagement.CertificateSource.KEY_VAULT,
             key_vault_id=args.domain.certificate_url,
             identity_client_id=identity.client_id,
+            # A client that names no host gets the certificate of the name that Azure has assigned.
+            default_ssl_binding=False,
         )
         self.register_outputs({})

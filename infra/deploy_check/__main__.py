@@ -24,7 +24,7 @@ PROJECT = Path(__file__).parents[2]
 LOCATION = "azure-native:location"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, ask: Ask = ask) -> int:
     """Print the findings for a stack. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Ask Azure before a deployment; nothing is created or changed.")
     parser.add_argument("stack", help="the name of the stack, which has a file Pulumi.STACK.yaml")

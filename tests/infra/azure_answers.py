@@ -89,16 +89,18 @@ ANSWERS = {
 }
 
 
-def install(folder: Path, changes: Mapping[str, Any]) -> Mapping[str, str]:
-    """Write the stand-in and its answers into a folder, and return the environment in which it is found.
-
-    A change is another output for an answer, or an error if it is a text.
-    """
+def changed_answers(changes: Mapping[str, Any]) -> Sequence[Answer]:
+    """Return the answers with some changed: to another output, or to an error if the change is a text."""
     answers = dict(ANSWERS)
     for name, change in changes.items():
         is_error = isinstance(change, str)
         answers[name] = answers[name]._replace(output=None if is_error else change, error=change if is_error else "")
-    (folder / "answers.json").write_text(json.dumps(list(answers.values())))
+    return list(answers.values())
+
+
+def install(folder: Path, changes: Mapping[str, Any]) -> Mapping[str, str]:
+    """Write the stand-in and its changed answers into a folder, and return the environment in which it is found."""
+    (folder / "answers.json").write_text(json.dumps(changed_answers(changes)))
     command = folder / "az"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{__file__}" "$@"\n')
     command.chmod(0o755)
@@ -106,15 +108,12 @@ def install(folder: Path, changes: Mapping[str, Any]) -> Mapping[str, str]:
     return {**os.environ, "PATH": path, _FILE: str(folder / "answers.json"), "ARM_SUBSCRIPTION_ID": SUBSCRIPTION}
 
 
-def answer(line: Sequence[str]) -> str:
-    """Return the JSON for a command line, or exit with the error."""
-    for words, _, output, error in json.loads(Path(os.environ[_FILE]).read_text()):
-        if words in " ".join(line):
-            if error:
-                sys.exit(error)
-            return json.dumps(output)
-    sys.exit(f"no such command: {' '.join(line)}")
+def find_answer(answers: Sequence[Any], line: Sequence[str]) -> Answer:
+    """Return the answer to a command line."""
+    matches = [Answer(*each) for each in answers if each[0] in " ".join(line)]
+    return matches[0] if matches else Answer("", "", error=f"no such command: {' '.join(line)}")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(answer(sys.argv[1:]))
+    answer = find_answer(json.loads(Path(os.environ[_FILE]).read_text()), sys.argv[1:])
+    sys.exit(answer.error) if answer.error else sys.stdout.write(json.dumps(answer.output))

@@ -10,7 +10,7 @@ import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 from pulumi import _types
@@ -24,6 +24,32 @@ _NAME_CLASHES = {"azure-native:monitor:ScheduledQueryRule.criteria.allOf.operato
 def input_faults(token: str, inputs: Mapping[str, Any]) -> Sequence[str]:
     """Return a sentence for each fault in the inputs of a resource, which are in wire format."""
     return list(_object_faults(inputs, _arguments_class(token), token))
+
+
+class InputClasses(NamedTuple):
+    """A class of the SDK with inputs, by which the classes of the objects below it are found."""
+
+    cls: type
+
+    @property
+    def name(self) -> str:
+        """The name of the class."""
+        return self.cls.__name__
+
+    def below(self, key: str) -> "Sequence[InputClasses]":
+        """Return the classes that an input may have, or the objects in its list; none if it has no class."""
+        options = list(_options(_types.input_type_types(self.cls).get(key)))
+        options += [each for option in options if _is_list(option) for each in _options(typing.get_args(option)[0])]
+        return [InputClasses(each) for each in options if isinstance(each, type) and _types.is_input_type(each)]
+
+
+def _is_list(option: Any) -> bool:
+    return typing.get_origin(option) is collections.abc.Sequence
+
+
+def input_classes(token: str) -> InputClasses:
+    """Return the class of a resource's inputs."""
+    return InputClasses(_arguments_class(token))
 
 
 def api_version(token: str) -> str:

@@ -3,17 +3,17 @@
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from deploy_check.__main__ import calendar_findings
-from deploy_check.finding import Kind
+from deploy_check.__main__ import calendar_findings, main
+from deploy_check.finding import AskError, Kind
 from deploy_check.questions import PROVIDERS
-from tests.infra.azure_answers import ACCOUNT, ANSWERS, SUBSCRIPTION, install, provider
+from tests.infra.azure_answers import ACCOUNT, ANSWERS, SUBSCRIPTION, changed_answers, find_answer, install, provider
 from tests.infra.mock_run import INFRA, ROOT, MockRun
 from tests.infra.simulation.catalog import ResourceType, resource_type
 
@@ -27,6 +27,10 @@ NO_ZONES = {
     "isSubscriptionRegionAccessAllowedForRegular": True,
 }
 OLD_VAULT = {"name": "eventfeed12ab34cd", "properties": {"scheduledPurgeDate": "2027-01-01T00:00:00+00:00"}}
+
+
+# Runs the command with these changed answers for a stack.
+Check = Callable[[Mapping[str, Any], str], "Result"]
 
 
 class Case(NamedTuple):
@@ -145,8 +149,34 @@ CASES = {
 }
 
 
-def check(folder: Path, changes: Mapping[str, Any], stack: str) -> subprocess.CompletedProcess[str]:
-    """Run the command for a stack."""
+class Result(NamedTuple):
+    """The exit code and the output of the command."""
+
+    exit_code: int
+    output: str
+
+
+@pytest.fixture
+def check(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+    """The command in this process, with changed answers."""
+    monkeypatch.setenv("ARM_SUBSCRIPTION_ID", SUBSCRIPTION)
+
+    def run(changes: Mapping[str, Any], stack: str) -> Result:
+        answers = changed_answers(changes)
+
+        def ask(*words: str) -> Any:
+            answer = find_answer(answers, words)
+            if answer.error:
+                raise AskError(answer.error)
+            return answer.output
+
+        return Result(main([stack], ask), capsys.readouterr().out)
+
+    return run
+
+
+def run_command(folder: Path, changes: Mapping[str, Any], stack: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as an operator does, with a stand-in of `az`."""
     command = [sys.executable, str(INFRA / "deploy_check"), stack]
     environment = install(folder, changes)
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -161,28 +191,28 @@ def faults(output: str) -> list[str]:
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_subscription_with_everything_is_accepted(tmp_path: Path, stack: str) -> None:
     """There is no finding, and the exit code is 0."""
-    process = check(tmp_path, {}, stack)
+    process = run_command(tmp_path, {}, stack)
 
     assert (0, []) == (process.returncode, faults(process.stdout)), process.stdout + process.stderr
 
 
-def test_restriction_of_zones_closes_no_region(tmp_path: Path) -> None:
+def test_restriction_of_zones_closes_no_region(check: Check) -> None:
     """The gateway can be created in the other zones."""
     offer = {**TIER, "locations": ["Norway East"], "restrictions": [{**LIMIT, "type": "Zone"}]}
-    process = check(tmp_path, {"gateway": {"value": [offer]}}, "prod")
+    result = check({"gateway": {"value": [offer]}}, "prod")
 
-    assert (0, []) == (process.returncode, faults(process.stdout))
+    assert (0, []) == (result.exit_code, faults(result.output))
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_planted_fault_is_found_with_a_command(tmp_path: Path, name: str) -> None:
+def test_planted_fault_is_found_with_a_command(check: Check, name: str) -> None:
     """It is the only finding. A question without an answer has another exit code than a fault."""
     case = CASES[name]
-    process = check(tmp_path, case.changes, case.stack)
-    (finding,) = faults(process.stdout)
+    result = check(case.changes, case.stack)
+    (finding,) = faults(result.output)
     text, command = finding.split("\n")
 
-    assert case.exit_code == process.returncode
+    assert case.exit_code == result.exit_code
     assert case.text in text
     assert case.command in command
 
@@ -190,7 +220,7 @@ def test_planted_fault_is_found_with_a_command(tmp_path: Path, name: str) -> Non
 def test_all_findings_are_reported_together(tmp_path: Path) -> None:
     """A question that fails does not hide the others, and a fault counts more than a missing answer."""
     changes = {"providers": [], "roles": "AuthorizationFailed", "accounts": [{"name": "x"}] * 250}
-    process = check(tmp_path, changes, "dev")
+    process = run_command(tmp_path, changes, "dev")
 
     assert 1 == process.returncode
     assert len(PROVIDERS) + 2 == len(faults(process.stdout))
@@ -208,7 +238,7 @@ def test_missing_command_line_is_no_answer(tmp_path: Path) -> None:
 
 def test_unknown_stack_is_refused(tmp_path: Path) -> None:
     """The message names the command that creates it."""
-    process = check(tmp_path, {}, "tset")
+    process = run_command(tmp_path, {}, "tset")
 
     assert 2 == process.returncode
     assert "pulumi stack init tset" in process.stderr

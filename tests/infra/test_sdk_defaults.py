@@ -6,11 +6,14 @@ A new version of the SDK may send another default. The list then differs, and a 
 
 import ast
 import dataclasses
+import functools
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.infra import sdk_check
 from tests.infra.mock_run import AZURE, INFRA, MockRun, run_with_mocks
 from tests.infra.simulation.stack_files import OPTIONS
 
@@ -18,13 +21,24 @@ FILE = Path(__file__).with_name("sdk_defaults.json")
 SOURCES = sorted(INFRA.rglob("*.py"))
 
 
-def names_of(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a module gives to inputs: of keyword arguments, and of the keys of dictionaries."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg:
-            yield node.arg
-        elif isinstance(node, ast.Dict):
-            yield from (str(key.value) for key in node.keys if isinstance(key, ast.Constant))
+@functools.cache
+def program() -> Mapping[str, frozenset[str]]:
+    """Return the names of the inputs that the program gives to each class of the SDK, by module and class.
+
+    Under the module alone are the keys of the dictionaries in the files that import it: a dictionary has no class.
+    """
+    names = defaultdict[str, set[str]](set)
+    for tree in (ast.parse(file.read_text()) for file in SOURCES):
+        modules = modules_of(tree)
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if module in modules:
+                    names[f"{module}:{name}"] |= {each.arg for each in node.keywords if each.arg}
+                case ast.Dict():
+                    keys = {str(key.value) for key in node.keys if isinstance(key, ast.Constant)}
+                    for module in modules:
+                        names[module] |= keys
+    return {key: frozenset(map(plain_name, values)) for key, values in names.items()}
 
 
 def modules_of(tree: ast.AST) -> set[str]:
@@ -38,38 +52,32 @@ def plain_name(name: str) -> str:
     return name.replace("_", "").casefold()
 
 
-def stated_names(module: str) -> set[str]:
-    """Return the names that the program gives to inputs in the files that use a module of the SDK."""
-    trees = [ast.parse(file.read_text()) for file in SOURCES]
-    return {plain_name(name) for tree in trees if module in modules_of(tree) for name in names_of(tree)}
+def unstated_paths(inputs: Any, classes: sdk_check.InputClasses, owner: str, path: str = "") -> Iterator[str]:
+    """Yield a line for each input that the program does not give to its class: its path and its value.
 
-
-def paths_of(inputs: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the path and the value of each input that is no object, without the indexes of lists.
-
-    Tags are one input, and so are identities: their names are not the SDK's.
+    `owner` is the module and the class by which the program makes the object.
     """
-    if isinstance(inputs, Mapping) and inputs and path not in ("tags", "identity.userAssignedIdentities"):
-        for key, value in inputs.items():
-            yield from paths_of(value, f"{path}.{key}".removeprefix("."))
-    elif isinstance(inputs, list) and inputs and isinstance(inputs[0], Mapping):
-        for each in inputs:
-            yield from paths_of(each, path)
-    else:
-        yield path, inputs
+    module = owner.partition(":")[0]
+    names = program().get(owner, program().get(module, frozenset()))
+    for key, value in inputs.items():
+        key_path = f"{path}.{key}".removeprefix(".")
+        objects = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, Mapping)]
+        if (below := classes.below(key)) and objects:
+            for each in objects:
+                # Of several classes the program has used the one that fits best.
+                lines = [list(unstated_paths(each, one, f"{module}:{one.name}", key_path)) for one in below]
+                yield from min(lines, key=len)
+        elif plain_name(key) not in names:
+            yield f"{key_path}: {json.dumps(value)}"
 
 
 def unstated_inputs(runs: Sequence[MockRun]) -> list[str]:
-    """Return a line for each input that no line of the program names: its type, its path and its value."""
+    """Return a line for each input that the program does not state: its type, its path and its value."""
     lines = set()
-    names = dict[str, set[str]]()
     for resource in (each for run in runs for each in run.azure):
         token = resource.token.removeprefix(AZURE)
-        module = token.partition(":")[0]
-        names.setdefault(module, stated_names(module))
-        for path, value in paths_of(resource.plain):
-            if plain_name(path.rpartition(".")[2]) not in names[module]:
-                lines.add(f"{token} {path}: {json.dumps(value)}")
+        classes = sdk_check.input_classes(resource.token)
+        lines |= {f"{token} {line}" for line in unstated_paths(resource.plain, classes, token)}
     return sorted(lines)
 
 
