@@ -177,8 +177,9 @@ def _require_region(location: str, regions: Sequence[cosmosdb.outputs.LocationRe
     names = [str(each.location_name).replace(" ", "").casefold() for each in regions]
     if location not in names:
         raise StoreError(
-            f"The store exists without the region {location}, and Azure accepts a change of regions alone. Add it by "
-            "`az cosmosdb update --locations` (docs/deploy.md, Add a second region), then run `pulumi refresh`"
+            f"The store exists without the region {location}, and Azure accepts a change of regions alone. During an "
+            "outage wait until Azure brings the region back (docs/deploy.md, Lose a region). Otherwise add it by "
+            "`az cosmosdb update --locations` (Add a second region). Then run `pulumi refresh`"
         )
     return names
 

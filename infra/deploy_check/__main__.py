@@ -72,11 +72,15 @@ def calendar_findings(today: date) -> Iterator[Finding]:
 
 def _deployment(stack: str, subscription: str, account: str) -> Deployment:
     default = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"][LOCATION]["value"]
-    location = str(read_settings(stack).get(LOCATION, default))
+    settings = read_settings(stack)
+    names = {name.rpartition(":")[2]: str(value) for name, value in settings.items()}
     return Deployment(
         stack=stack,
         production=is_production(stack),
-        location=location,
+        location=str(settings.get(LOCATION, default)),
+        second_location=names.get("secondLocation", ""),
+        domain=names.get("customDomain", ""),
+        certificate=names.get("domainCertificate", ""),
         subscription=subscription,
         account=account,
     )

@@ -3,7 +3,7 @@
 import enum
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,18 @@ class Deployment:
     stack: str
     production: bool
     location: str
+    # The second region, and the custom domain with the resource id of its certificate; "" without one.
+    second_location: str
+    domain: str
+    certificate: str
     subscription: str
     account: str
+
+    @property
+    def locations(self) -> Mapping[str, str]:
+        """The regions by the setting that names each."""
+        second = {"eventfeed:secondLocation": self.second_location} if self.second_location else {}
+        return {"azure-native:location": self.location, **second}
 
 
 def ask(*words: str) -> Any:

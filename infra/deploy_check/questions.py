@@ -1,6 +1,8 @@
 """The questions, each a function that yields a finding for an answer with which a deployment would fail."""
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from deploy_check.finding import Ask, AskError, Deployment, Finding, Kind
@@ -53,17 +55,19 @@ def roles(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
 
 
 def region(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
-    """The region exists for the subscription. One of production has availability zones."""
+    """Each region exists for the subscription. Those of production have availability zones."""
     regions = {each["name"]: each for each in ask("account", "list-locations")}
     with_zones = sorted(name for name, each in regions.items() if each.get("availabilityZoneMappings"))
-    choice = next((each for each in ("norwayeast", *with_zones) if each in with_zones), "norwayeast")
-    command = f"pulumi config set azure-native:location {choice} --stack {deployment.stack}"
-    if deployment.location not in regions:
-        yield _fault(f"the subscription has no region {deployment.location!r}", command)
-    elif not with_zones:
-        raise AskError("az shows no availability zones of any region; update it: az upgrade")
-    elif deployment.production and deployment.location not in with_zones:
-        yield _fault(f"{deployment.location} has no availability zones, which production needs", command)
+    for setting, location in deployment.locations.items():
+        others = [each for each in with_zones if each not in set(deployment.locations.values()) - {location}]
+        choice = next((each for each in ("norwayeast", *others) if each in others), "norwayeast")
+        command = f"pulumi config set {setting} {choice} --stack {deployment.stack}"
+        if location not in regions:
+            yield _fault(f"the subscription has no region {location!r}", command)
+        elif not with_zones:
+            raise AskError("az shows no availability zones of any region; update it: az upgrade")
+        elif deployment.production and location not in with_zones:
+            yield _fault(f"{location} has no availability zones, which production needs", command)
 
 
 def gateway(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
@@ -89,23 +93,28 @@ def gateway(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
 
 
 def environments(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
-    """The region has room for one more environment of Container Apps."""
-    path = f"Microsoft.App/locations/{deployment.location}/usages"
-    usages = {each["name"]["value"]: each for each in _get(ask, deployment, path, "2025-01-01")["value"]}
-    usage = usages[ENVIRONMENTS]
-    if usage["currentValue"] + 1 > usage["limit"]:
-        yield _fault(f"{usage['currentValue']} of {usage['limit']} environments of Container Apps are in use", _QUOTA)
+    """Each region has room for one more environment of Container Apps."""
+    for location in deployment.locations.values():
+        path = f"Microsoft.App/locations/{location}/usages"
+        usages = {each["name"]["value"]: each for each in _get(ask, deployment, path, "2025-01-01")["value"]}
+        usage = usages[ENVIRONMENTS]
+        if usage["currentValue"] + 1 > usage["limit"]:
+            text = (
+                f"{usage['currentValue']} of {usage['limit']} environments of Container Apps are in use in {location}"
+            )
+            yield _fault(text, _QUOTA)
 
 
 def store(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
-    """Cosmos DB accepts an account of this subscription in the region, in its zones for production."""
-    properties = ask("cosmosdb", "locations", "show", "--location", deployment.location)["properties"]
-    access = f"isSubscriptionRegionAccessAllowedFor{'Az' if deployment.production else 'Regular'}"
-    if not properties[access]:
-        kind = "zone redundant accounts" if deployment.production else "accounts"
-        yield _fault(f"Cosmos DB gives this subscription no {kind} in {deployment.location}", _QUOTA)
-    if properties["status"] != "Online":
-        yield _fault(f"Cosmos DB is {properties['status']} in {deployment.location}", _QUOTA)
+    """Cosmos DB accepts an account of this subscription in each region, in its zones for production."""
+    for location in deployment.locations.values():
+        properties = ask("cosmosdb", "locations", "show", "--location", location)["properties"]
+        access = f"isSubscriptionRegionAccessAllowedFor{'Az' if deployment.production else 'Regular'}"
+        if not properties[access]:
+            kind = "zone redundant accounts" if deployment.production else "accounts"
+            yield _fault(f"Cosmos DB gives this subscription no {kind} in {location}", _QUOTA)
+        if properties["status"] != "Online":
+            yield _fault(f"Cosmos DB is {properties['status']} in {location}", _QUOTA)
 
 
 def store_accounts(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
@@ -124,10 +133,34 @@ def deleted_vaults(_: Deployment, ask: Ask) -> Iterator[Finding]:
             yield Finding(kind=Kind.NOTE, text=text, command=f"az keyvault recover --name {each['name']}")
 
 
+def domain(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
+    """The certificate of a custom domain is in an open vault and enabled, and the domain's record exists."""
+    if not deployment.domain:
+        return
+    vault_id, _, secret = deployment.certificate.rpartition("/secrets/")
+    vault = vault_id.rpartition("/")[2]
+    if ask("keyvault", "show", "--name", vault)["properties"].get("publicNetworkAccess") == "Disabled":
+        command = f"az keyvault update --name {vault} --public-network-access Enabled"
+        yield _fault(
+            f"the vault {vault} is closed: the gateway reads the certificate from outside of its network", command
+        )
+    certificate = ask("keyvault", "certificate", "show", "--vault-name", vault, "--name", secret)["attributes"]
+    if not certificate["enabled"] or datetime.fromisoformat(certificate["expires"]) < datetime.now(UTC):
+        text = f"the certificate {secret} in the vault {vault} is disabled, or has expired on {certificate['expires']}"
+        yield _fault(
+            text, f"az keyvault certificate import --vault-name {vault} --name {secret} --file certificate.pfx"
+        )
+    try:
+        socket.getaddrinfo(deployment.domain, 443)
+    except socket.gaierror:
+        command = f"pulumi stack output gatewayHost --stack {deployment.stack}   # the value of its CNAME record"
+        yield _fault(f"{deployment.domain} has no public record, or one to a name that does not exist", command)
+
+
 # In the order of their report.
 QUESTIONS: Sequence[Callable[[Deployment, Ask], Iterator[Finding]]] = (
     *(providers, roles, region, gateway),
-    *(environments, store, store_accounts, deleted_vaults),
+    *(environments, store, store_accounts, deleted_vaults, domain),
 )
 
 

@@ -32,12 +32,27 @@ class Fault(NamedTuple):
 STORE, VAULT, APP = "cosmosdb:DatabaseAccount", "keyvault:Vault", "app:ContainerApp"
 REGISTRY, ENVIRONMENT = "containerregistry:Registry", "app:ManagedEnvironment"
 SECURITY_GROUP, SECURITY_RULE = "network:NetworkSecurityGroup", "network:SecurityRule"
+SECOND_LOCATION = {"locationName": "swedencentral", "failoverPriority": 1}
 FAULTS = (
     Fault("store-accepts-no-key", STORE, lambda inputs: inputs.update(disableLocalAuth=False)),
     Fault("store-accepts-no-key", STORE, lambda inputs: inputs.pop("disableKeyBasedMetadataWriteAccess")),
     Fault("store-requires-tls", STORE, lambda inputs: inputs.update(minimalTlsVersion="Tls11")),
     Fault("store-has-continuous-backups", STORE, lambda inputs: inputs.pop("backupPolicy")),
     Fault("store-has-one-writer", STORE, lambda inputs: inputs.update(enableMultipleWriteLocations=True)),
+    Fault("store-of-regions-loses-no-event", STORE, lambda inputs: inputs["locations"].append(SECOND_LOCATION)),
+    Fault(
+        "store-of-regions-loses-no-event",
+        STORE,
+        lambda inputs: inputs["locations"].append(SECOND_LOCATION) or inputs.update(enableAutomaticFailover=True),
+    ),
+    Fault(
+        "store-of-regions-loses-no-event",
+        STORE,
+        lambda inputs: (
+            inputs["locations"].append(SECOND_LOCATION)
+            or inputs.update(consistencyPolicy={"defaultConsistencyLevel": "Strong"})
+        ),
+    ),
     Fault(
         "production-store-is-private-and-protected", STORE, lambda inputs: inputs.update(publicNetworkAccess="Enabled")
     ),

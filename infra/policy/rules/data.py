@@ -33,6 +33,14 @@ def _store_has_one_writer(resource: Resource) -> Iterator[str]:
 
 
 @rule("cosmosdb:DatabaseAccount")
+def _store_of_regions_loses_no_event(resource: Resource) -> Iterator[str]:
+    """With several regions a receipt means that each has the event, and Azure lets another one write if one is lost."""
+    if len(resource.inputs.get("locations") or []) > 1:
+        yield from requires(resource.inputs.get("consistencyPolicy") or {}, defaultConsistencyLevel="Strong")
+        yield from requires(resource.inputs, enableAutomaticFailover=True)
+
+
+@rule("cosmosdb:DatabaseAccount")
 def _production_store_is_private_and_protected(resource: Resource) -> Iterator[str]:
     """A store of production is reached from the network only, is not serverless, and cannot be deleted by mistake."""
     if not resource.production:

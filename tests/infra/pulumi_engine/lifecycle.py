@@ -12,11 +12,13 @@ from tests.infra.mutant_project import Mutation, mutate
 from tests.infra.pulumi_engine.project import ROOT, TOOLS, PulumiProject, Result, pulumi_project
 from tests.infra.simulation.cloud import Cloud, CloudResource, RejectedError
 from tests.infra.simulation.outside import certificate_vault
-from tests.infra.simulation.stack_files import DOMAIN_SETTINGS
+from tests.infra.simulation.regions import Regions
+from tests.infra.simulation.stack_files import DOMAIN_SETTINGS, REGION_SETTINGS
 
 # The option by which a command applies the policies of `infra/policy`.
 POLICY_PACK = ("--policy-pack", str(ROOT / "infra" / "policy" / "analyzer"))
 NEXT_IMAGE = f"eventfeed@sha256:{'2' * 64}"
+FIRST_REGION = "norwayeast"
 ALERTS = "eventfeed:infra:Alerts"
 WITHOUT_ALERTS = Mutation("infra/__main__.py", "\nAlerts(", "\n_ = (")
 # Resources that somebody changes and deletes without Pulumi.
@@ -52,6 +54,8 @@ class Lifecycle:
     forgotten_resource: Mapping[str, Any]
     # Without a component.
     smaller_up: Result
+    # With a second region, in production.
+    region_preview: Result | None
     # While resources are protected.
     protected_destroy: Result | None
     ids_after_protected_destroy: set[str]
@@ -170,15 +174,25 @@ def _resource_without_dependents(resources: Mapping[str, Mapping[str, Any]]) -> 
     return min(leaves, key=lambda each: str(each["urn"]))
 
 
+def _preview_region(project: PulumiProject) -> Result:
+    """Preview a second region of the stack, whose store has it already."""
+    Regions(project.cloud).set_locations([FIRST_REGION, REGION_SETTINGS["secondLocation"]])
+    project.operate("refresh", label="refresh, two regions")
+    project.configure(REGION_SETTINGS)
+    return project.operate("preview", *POLICY_PACK, label="preview, two regions")
+
+
 def _destroy(project: PulumiProject) -> dict[str, Any]:
     mutate(project.folder, WITHOUT_ALERTS)
     smaller_up = project.operate("up", label="up, without alerts")
+    region_preview = _preview_region(project) if project.stack == "prod" else None
     is_protected = any(each.get("protect") for each in project.export().values())
     refusal = project.operate("destroy", label="destroy, refused", succeeds=False) if is_protected else None
     ids = project.cloud.ids
     project.run("state", "unprotect", "--all", "--yes", label="state unprotect")
     return {
         "smaller_up": smaller_up,
+        "region_preview": region_preview,
         "protected_destroy": refusal,
         "ids_after_protected_destroy": ids,
         "destroy": project.operate("destroy"),

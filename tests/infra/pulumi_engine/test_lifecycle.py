@@ -9,6 +9,7 @@ from tests.infra.pulumi_engine.lifecycle import ALERTS, Lifecycle
 from tests.infra.test_custom_domain import FOLLOWERS
 
 APP = "azure-native:app:ContainerApp"
+STORE = "azure-native:cosmosdb:DatabaseAccount"
 
 
 def urns_of_type(lifecycle: Lifecycle, token: str) -> set[str]:
@@ -119,6 +120,17 @@ def test_stack_keeps_every_policy(lifecycle: Lifecycle) -> None:
     """Preview and `up` run with the policy pack, which finds no fault."""
     assert {} == lifecycle.preview.violations == lifecycle.up.violations
     assert all("eventfeed" in each.output.partition("Policies:")[2] for each in (lifecycle.preview, lifecycle.up))
+
+
+def test_second_region_of_an_existing_stack_replaces_nothing(prod_lifecycle: Lifecycle) -> None:
+    """The store is updated. A protected database that seemed to be replaced would end the command."""
+    preview = prod_lifecycle.region_preview
+    assert preview is not None
+
+    assert STORE in {urn.split("::")[2].rpartition("$")[2] for urn in preview.urns("update")}
+    assert preview.urns("create")
+    assert set() == preview.changes - preview.urns("create", "update")
+    assert {} == preview.violations
 
 
 def test_engine_gives_no_warning(lifecycle: Lifecycle) -> None:

@@ -28,6 +28,9 @@ FAULTS = {
     "store-has-one-writer": Mutation(
         f"{COMPONENTS}/store.py", "enable_multiple_write_locations=False", "enable_multiple_write_locations=True"
     ),
+    "store-of-regions-loses-no-event": Mutation(
+        f"{COMPONENTS}/store.py", "[second.location] if second else []", '["swedencentral"]'
+    ),
     "production-store-is-private-and-protected": Mutation(
         f"{COMPONENTS}/store.py", '"Disabled" if production else "Enabled"', '"Enabled"'
     ),

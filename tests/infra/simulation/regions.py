@@ -34,6 +34,8 @@ class Regions:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._lost = set[str]()
+        # The lost regions that the store does without.
+        self._offline = set[str]()
         # The events that each region keeps, in order.
         self._copies = dict[str, list[str]]()
 
@@ -54,22 +56,29 @@ class Regions:
         others = [each for each in self.order if each != writer]
         if writer in self._lost:
             raise OutageError(f"the store writes in {writer}, which is lost")
-        if self._is_strong and self._lost.intersection(others) and not self._has_service_managed_failover:
-            raise OutageError("a write needs every region, and nothing takes the lost one out")
+        if self._is_strong and (self._lost - self._offline).intersection(others):
+            raise OutageError("a write needs every region, and the lost one was not taken out")
         copies = [writer, *(set(others) - self._lost if self._is_strong else [])]
         for region in copies:
             self._copies.setdefault(region, []).append(event)
         return Receipt(event, app, writer)
 
-    def lose(self, region: str) -> None:
-        """Lose a region. With service-managed failover Azure lets the next one write."""
+    def lose(self, region: str, *, noticed: bool = True) -> None:
+        """Lose a region. Azure notices it after an hour or more, and with service-managed failover takes it out."""
         self._lost.add(region)
-        if region == self.order[0] and self._has_service_managed_failover:
-            self._write_order([*(each for each in self.order if each not in self._lost), *sorted(self._lost)])
+        if noticed and self._has_service_managed_failover:
+            self.take_offline(region)
+
+    def take_offline(self, region: str) -> None:
+        """Let the store do without a region, also during an outage: `az cosmosdb offline-region`."""
+        self._offline.add(region)
+        if region == self.order[0]:
+            self._write_order([*(each for each in self.order if each != region), region])
 
     def restore(self, region: str) -> None:
         """Bring a region back. It catches up with the region that writes, and does not write itself."""
         self._lost.remove(region)
+        self._offline.discard(region)
         self._copies[region] = list(self.events)
 
     def fail_over(self, region: str) -> None:
