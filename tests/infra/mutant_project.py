@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.infra.simulation.simulation import ROOT
+from tests.infra.simulation.program_process import ROOT
 
 CONTAINERS = Path("service", "eventfeed", "log", "cosmos", "containers.json")
 

@@ -99,7 +99,9 @@ def mend(settings: Mapping[str, Any], message: str) -> Mapping[str, Any]:
     line = "pulumi config " + re.split(r"\. (?:If|With) ", message.partition("pulumi config ")[2])[0]
     commands = [shlex.split(each)[2:] for each in line.split(" && ")]
     # A secret has no value on the command line: Pulumi asks for it.
-    changes = {words[-1]: {"secure": "…"} if "--secret" in words else None for words in commands if len(words) < 4}
+    changes: dict[str, Any] = {
+        words[-1]: {"secure": "…"} if "--secret" in words else None for words in commands if len(words) < 4
+    }
     changes |= {words[1]: words[2] for words in commands if words[0] == "set" and "--secret" not in words}
     # The shell fills in the name of the operator's vault.
     values = {key: CERTIFICATE if "$(" in str(value) else value for key, value in changes.items()}

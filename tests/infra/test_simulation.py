@@ -13,7 +13,8 @@ from google.protobuf.empty_pb2 import Empty
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub
 
 from tests.infra.simulation.cloud import RejectedError
-from tests.infra.simulation.simulation import ROOT, ProgramError, Run, Simulation
+from tests.infra.simulation.program_process import ROOT
+from tests.infra.simulation.simulation import ProgramError, Run, Simulation
 from tests.infra.simulation.wire import UNKNOWN, is_secret, reveal
 
 HEADER = """
