@@ -90,10 +90,10 @@ MUTANTS = {
         NO_DEPENDENCY, by_policy(test_policies.test_container_app_depends_on_its_roles_and_names), "depends"
     ),
     "reference to nothing": ProgramMutant(
-        Mutation(STORE, '"/dbs/", database.name', '"/dbs/", "events"'), by_simulation, "which does not exist"
+        Mutation(STORE, '"/dbs/", known_name(database)', '"/dbs/", "events"'), by_simulation, "which does not exist"
     ),
     "parent that does not exist": ProgramMutant(
-        Mutation(STORE, "database_name=database.name", 'database_name="other"'), by_simulation, "has no parent"
+        Mutation(STORE, "database_name=known_name(database)", 'database_name="other"'), by_simulation, "has no parent"
     ),
     "duplicate name": ProgramMutant(
         Mutation(STORE, '            container["name"],\n', '            "commits",\n'),
