@@ -95,6 +95,10 @@ take_back() {
   exit 1
 }
 
+revisions() { # QUERY
+  az containerapp revision list --resource-group "$group" --name eventfeed --query "$1" --output tsv
+}
+
 group=$(output resourceGroup)
 # A failure of these questions ends the script: an app that serves must not be taken for a new one.
 app=$(az containerapp list --resource-group "$group" --query "[?name=='eventfeed'].id" --output tsv)
@@ -104,9 +108,16 @@ if [ -n "$app" ]; then
   label="properties.configuration.ingress.traffic[?label=='stable'].revisionName"
   stable=$(az containerapp show --resource-group "$group" --name eventfeed --query "$label" --output tsv)
 fi
+if [ -n "$stable" ]; then
+  # Somebody may have moved the traffic by hand since: Azure refuses traffic to a revision that is not active.
+  active=$(revisions "[?name=='$stable' && properties.active].name")
+  if [ -z "$active" ]; then
+    echo "The label stable is at $stable, which is not active. The revision with the most traffic is kept instead." >&2
+    stable=""
+  fi
+fi
 if [ -n "$app" ] && [ -z "$stable" ]; then
-  serving='sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name'
-  stable=$(az containerapp revision list --resource-group "$group" --name eventfeed --query "$serving" --output tsv)
+  stable=$(revisions 'sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name')
 fi
 if [ -z "$stable" ]; then
   echo "Nothing serves yet: the first revision gets all traffic." >&2
@@ -140,7 +151,7 @@ if [ "$newest" = "$stable" ]; then exit; fi
 
 # The revision that served before stays active, so that a rollback takes seconds.
 idle="[?properties.active && properties.trafficWeight == \`0\` && name != '$stable'].name"
-az containerapp revision list --resource-group "$group" --name "${newest%%--*}" --query "$idle" --output tsv |
+revisions "$idle" |
   while read -r old; do
     az containerapp revision deactivate --resource-group "$group" --revision "$old" || echo "$old stays active" >&2
   done

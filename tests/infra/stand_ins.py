@@ -125,6 +125,8 @@ def _list_revisions(state: State, options: Mapping[str, str]) -> str:
     if "`0`], &properties.trafficWeight" in options["--query"]:
         serving = sorted((each["weight"], each["name"]) for each in state["revisions"] if each["weight"])
         return str(serving[-1][1]) if serving else ""
+    if wanted := options["--query"].partition("?name=='")[2].partition("'")[0]:
+        return "\n".join(each["name"] for each in state["revisions"] if each["name"] == wanted and each["is_active"])
     kept = options["--query"].partition("name != '")[2].partition("'")[0]
     return "\n".join(
         each["name"] for each in state["revisions"] if each["is_active"] and not each["weight"] and each["name"] != kept

@@ -178,6 +178,16 @@ def test_roll_out_after_an_interruption_keeps_the_stable_revision(tmp_path: Path
     assert [100, 0, 0] == [each["weight"] for each in stand_ins.read_state(tmp_path)["revisions"]]
 
 
+def test_label_at_a_revision_that_is_not_active_is_not_trusted(tmp_path: Path) -> None:
+    """Azure refuses traffic to it. The script returns to the revision with the most traffic instead, and says so."""
+    revisions = [{**APP["revisions"][0], "label": "stable", "is_active": False}, *APP["revisions"][1:]]
+    stand_ins.install(tmp_path, {**APP, "revisions": revisions, "health": ["Unhealthy"]})
+    process = run_script(tmp_path, "roll-out.sh", "prod", NEXT)
+
+    assert (1, True) == (process.returncode, "eventfeed--1, which is not active" in process.stderr)
+    assert [0, 0, 100, 0] == [each["weight"] for each in stand_ins.read_state(tmp_path)["revisions"]]
+
+
 @pytest.mark.parametrize(
     ("failing", "weights"),
     [
