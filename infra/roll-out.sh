@@ -119,6 +119,10 @@ fi
 if [ -n "$app" ] && [ -z "$stable" ]; then
   stable=$(revisions 'sort_by([?properties.trafficWeight > `0`], &properties.trafficWeight)[-1].name')
 fi
+if [ -n "$app" ] && [ -z "$stable" ]; then
+  echo "No revision of the app gets traffic. Give it to one: az containerapp ingress traffic set --help" >&2
+  exit 1
+fi
 if [ -z "$stable" ]; then
   echo "Nothing serves yet: the first revision gets all traffic." >&2
   up 100 ""

@@ -56,8 +56,8 @@ def account_findings(stack: str, ask: Ask) -> Iterator[Finding]:
         yield Finding(kind=Kind.FAULT, text=text, command="az account list --output table   # and choose another one")
     for question in QUESTIONS:
         try:
-            yield from list(question(deployment, ask))
-        except (AskError, KeyError, TypeError) as error:
+            yield from question(deployment, ask)  # also what it finds before a part without an answer
+        except (AskError, KeyError, TypeError, ValueError) as error:
             yield _no_answer(question.__name__, question.__doc__ or "", error)
 
 

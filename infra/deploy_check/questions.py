@@ -134,7 +134,7 @@ def deleted_vaults(_: Deployment, ask: Ask) -> Iterator[Finding]:
 
 
 def domain(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
-    """The certificate of a custom domain is in an open vault and enabled, and the domain's record exists."""
+    """The certificate of a custom domain is in an open vault, enabled and valid."""
     if not deployment.domain:
         return
     vault_id, _, secret = deployment.certificate.rpartition("/secrets/")
@@ -144,15 +144,24 @@ def domain(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
         yield _fault(
             f"the vault {vault} is closed: the gateway reads the certificate from outside of its network", command
         )
+        return  # it answers nobody outside
     certificate = ask("keyvault", "certificate", "show", "--vault-name", vault, "--name", secret)["attributes"]
     if not certificate["enabled"] or datetime.fromisoformat(certificate["expires"]) < datetime.now(UTC):
         text = f"the certificate {secret} in the vault {vault} is disabled, or has expired on {certificate['expires']}"
         yield _fault(
             text, f"az keyvault certificate import --vault-name {vault} --name {secret} --file certificate.pfx"
         )
+
+
+def record(deployment: Deployment, _: Ask) -> Iterator[Finding]:
+    """A custom domain has a record in the domain name system."""
+    if not deployment.domain:
+        return
     try:
         socket.getaddrinfo(deployment.domain, 443)
-    except socket.gaierror:
+    except socket.gaierror as error:
+        if error.errno not in (socket.EAI_NONAME, socket.EAI_NODATA):
+            raise AskError(f"{deployment.domain}: {error}") from error
         command = f"pulumi stack output gatewayHost --stack {deployment.stack}   # the value of its CNAME record"
         yield _fault(f"{deployment.domain} has no public record, or one to a name that does not exist", command)
 
@@ -160,7 +169,7 @@ def domain(deployment: Deployment, ask: Ask) -> Iterator[Finding]:
 # In the order of their report.
 QUESTIONS: Sequence[Callable[[Deployment, Ask], Iterator[Finding]]] = (
     *(providers, roles, region, gateway),
-    *(environments, store, store_accounts, deleted_vaults, domain),
+    *(environments, store, store_accounts, deleted_vaults, domain, record),
 )
 
 

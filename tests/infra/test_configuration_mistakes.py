@@ -94,18 +94,20 @@ MISTAKES = (
 MISTAKES_MIN = 40
 
 
-def mend(settings: Mapping[str, Any], message: str) -> Mapping[str, Any]:
-    """Return the settings after the first command line in a message, as an operator would run it."""
+def changes_of(message: str) -> Mapping[str, Any]:
+    """Return the settings that the first command line in a message changes; a removed one is None."""
     line = "pulumi config " + re.split(r"\. (?:If|With) ", message.partition("pulumi config ")[2])[0]
     commands = [shlex.split(each)[2:] for each in line.split(" && ")]
     # A secret has no value on the command line: Pulumi asks for it.
     changes: dict[str, Any] = {
-        words[-1]: {"secure": "…"} if "--secret" in words else None for words in commands if len(words) < 4
+        words[-1]: {"secure": "…"} if "--secret" in words else None
+        for words in commands
+        if words[0] == "rm" or "--secret" in words
     }
     changes |= {words[1]: words[2] for words in commands if words[0] == "set" and "--secret" not in words}
     # The shell fills in the name of the operator's vault.
     values = {key: CERTIFICATE if "$(" in str(value) else value for key, value in changes.items()}
-    return {**settings, **{key.removeprefix("eventfeed:"): value for key, value in values.items()}}
+    return {key.removeprefix("eventfeed:"): value for key, value in values.items()}
 
 
 def test_mistakes_are_different() -> None:
@@ -121,9 +123,11 @@ def test_mistake_is_refused_with_the_command_that_mends_it(
 ) -> None:
     """One line names the fault. Nothing is registered before, and its command makes the configuration valid."""
     run = run_refused(stack_file, settings)
-    mended_settings = mend(settings, run.message)
+    changes = changes_of(run.message)
+    mended_settings = {**settings, **changes}
 
     assert (1, []) == (run.message.count("\n- "), list(run.resources))
+    assert name in changes
     assert mended_settings.get(name) != settings.get(name, "not set")
     read_configuration(stack_file, mended_settings)
 

@@ -8,7 +8,7 @@ import pytest
 
 from deploy_check import __main__ as command
 from deploy_check.finding import Ask, Deployment, Finding
-from deploy_check.questions import domain, environments, region, store
+from deploy_check.questions import domain, environments, record, region, store
 from tests.infra.azure_answers import ANSWERS, SUBSCRIPTION
 from tests.infra.simulation.stack_files import OPTIONS
 
@@ -83,7 +83,7 @@ def resolved_names(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
     def resolve(name: str, _port: int) -> list[Any]:
         if name not in names:
-            raise socket.gaierror(f"{name} is unknown")
+            raise socket.gaierror(socket.EAI_NONAME, f"{name} is unknown")
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
@@ -122,7 +122,43 @@ def test_fault_of_an_option_is_found_with_a_command(deployment: Deployment, case
 def test_domain_without_a_record_is_found(deployment: Deployment, resolved_names: set[str]) -> None:
     """The command prints the host to which the record points."""
     resolved_names.clear()
-    (finding,) = domain(deployment, ask_of(ANSWERED))
+    (finding,) = record(deployment, ask_of(ANSWERED))
 
     assert "events.example.no has no public record" in finding.text
     assert "gatewayHost --stack prod" in finding.command
+
+
+def test_fault_before_a_question_without_an_answer_is_reported(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first region has no room, and Azure does not answer for the second one."""
+    monkeypatch.setattr(command, "QUESTIONS", [environments])
+    monkeypatch.setattr(command, "_deployment", lambda *_: deployment)
+    account = {"id": SUBSCRIPTION, "user": {"name": "drift@example.no"}, "state": "Enabled"}
+    answers = {"account show": account, "locations/norwayeast/usages": NO_ROOM, "locations/swedencentral/usages": {}}
+
+    found = list(command.account_findings("prod", ask_of(answers)))
+
+    assert ["in use in norwayeast", "did not answer"] == [
+        text for text, each in zip(("in use in norwayeast", "did not answer"), found, strict=True) if text in each.text
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_AGAIN, "no name server"), UnicodeError("label empty or too long")]
+)
+def test_name_that_cannot_be_resolved_here_is_no_fault(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is a question without an answer, like each other one."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    monkeypatch.setattr(command, "QUESTIONS", [record])
+    monkeypatch.setattr(command, "_deployment", lambda *_: deployment)
+    account = {"id": SUBSCRIPTION, "user": {"name": "drift@example.no"}, "state": "Enabled"}
+    (finding,) = command.account_findings("prod", ask_of({"account show": account}))
+
+    assert "did not answer" in finding.text
