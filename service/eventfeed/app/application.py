@@ -19,7 +19,6 @@ from eventfeed.app.store import Store
 from eventfeed.domain.cloudevents import REQUEST_BYTES_MAX
 from eventfeed.domain.errors import Failure
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.connections import Connections
 from eventfeed.http.operations.gateway import GatewayCheck
 from eventfeed.http.operations.health import health_routes
 from eventfeed.http.operations.openapi import schema_routes
@@ -70,8 +69,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
     access = identity.access()
     reader = Reader(store.log, store.tail, retention=store.retention, decisions=access.decisions, telemetry=telemetry)
     authenticator = Authenticator(identity.issuer, trusted=identity.trusted_issuer(access.register))
-    connections = Connections()
-    reading = Reading(settings, public_url, secret=identity.keys.secret, reset=connections.reset, telemetry=telemetry)
+    reading = Reading(settings, public_url, secret=identity.keys.secret, telemetry=telemetry)
     publishing = Publishing(
         store.appender,
         access.parties,
@@ -91,7 +89,7 @@ def create_application(settings: Settings, telemetry: Telemetry) -> Litestar:
         ),
         *identity.routes(access.register),
         *health_routes(reader, store.appender, retention=store.retention, records=store.records_usability),
-        *schema_routes(public_url, reset=connections.reset),
+        *schema_routes(public_url, reset=reading.reset),
     ]
     return Litestar(
         route_handlers=[*options_routes(routes), *routes],

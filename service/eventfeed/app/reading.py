@@ -10,7 +10,7 @@ from eventfeed.app.store import Store
 from eventfeed.domain.feed import PAGE_BYTES_MAX
 from eventfeed.http.approvals import ApprovalServices, approval_routes
 from eventfeed.http.authentication import Authenticator
-from eventfeed.http.connections import Reset
+from eventfeed.http.connections import Connections
 from eventfeed.http.problems import Problems
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.reading.feed_request import ReadingServices
@@ -32,10 +32,9 @@ CALLER_PART = 4
 class Reading:
     """Builds the routes that read; `secret` is the key of entity tags."""
 
-    def __init__(
-        self, settings: Settings, public_url: PublicUrl, *, secret: bytes, reset: Reset, telemetry: Telemetry
-    ) -> None:
-        self._settings, self._public_url, self._secret, self._reset = settings, public_url, secret, reset
+    def __init__(self, settings: Settings, public_url: PublicUrl, *, secret: bytes, telemetry: Telemetry) -> None:
+        self._settings, self._public_url, self._secret = settings, public_url, secret
+        self.reset = Connections().reset
         self.telemetry = telemetry
         self.problems = Problems(public_url, telemetry)
 
@@ -60,7 +59,7 @@ class Reading:
 
     def _services(self, reader: Reader, clock: MachineClock) -> ReadingServices:
         limits = reading_limits(self._settings, self.telemetry)
-        return ReadingServices(reader, clock, self.problems, limits, self.telemetry, self._reset)
+        return ReadingServices(reader, clock, self.problems, limits, self.telemetry, self.reset)
 
 
 def reading_limits(settings: Settings, telemetry: Telemetry) -> ReadingLimits:

@@ -39,8 +39,6 @@ def schema_routes(public_url: PublicUrl, *, reset: Reset) -> list[HTTPRouteHandl
     openapi_document = document()
     page = files(__package__).joinpath("schema.html").read_text()
     script = files(__package__).joinpath("schema.js").read_text()
-    bodies = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
-    compressed_bodies = {name: gzip.compress(body, mtime=0) for name, body in bodies.items()}
 
     @get("/")
     async def start(_: HttpRequest) -> Response[bytes]:
@@ -66,6 +64,13 @@ def schema_routes(public_url: PublicUrl, *, reset: Reset) -> list[HTTPRouteHandl
             raise NotFoundException
         return Response(explanation_page(code), media_type=MediaType.HTML)
 
+    return [start, openapi, schema_page, schema_script, problem, _asset_route(reset)]
+
+
+def _asset_route(reset: Reset) -> HTTPRouteHandler:
+    bodies = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
+    compressed_bodies = {name: gzip.compress(body, mtime=0) for name, body in bodies.items()}
+
     @get("/schema/assets/{name:str}")
     async def asset(request: HttpRequest) -> Response[bytes]:
         name = request.path_params["name"]
@@ -82,7 +87,7 @@ def schema_routes(public_url: PublicUrl, *, reset: Reset) -> list[HTTPRouteHandl
             headers.append((b"content-encoding", b"gzip"))
         return LargeResponse(headers, [body], memory=shared_memory, reset=reset, compresses=False)
 
-    return [start, openapi, schema_page, schema_script, problem, asset]
+    return asset
 
 
 def document() -> Mapping[str, object]:
