@@ -4,7 +4,7 @@ from eventfeed.domain.errors import ImportUnfinished, LogDamaged, StoreUnusable
 from eventfeed.log.sqlite.connections import StoreConnection, transaction
 from eventfeed.log.sqlite.importing import is_importing, schema
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 def create_log(db: StoreConnection, name: str) -> None:

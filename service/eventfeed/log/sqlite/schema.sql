@@ -37,4 +37,4 @@ CREATE INDEX entry_resource ON entry (resource) WHERE resource IS NOT NULL AND a
 CREATE INDEX entry_subject ON entry (subject) WHERE subject IS NOT NULL;
 CREATE INDEX entry_instance ON entry (instance) WHERE instance IS NOT NULL;
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

@@ -32,14 +32,14 @@ _STEPS = {
         "DROP INDEX entry_identity",
         "CREATE INDEX entry_identity ON entry (substr(identity, 1, 8))",
     ),
-    # The digests of earlier entries stay. An import that was interrupted lacks the index of ids. The column has another
-    # name, so each statement of a process of an earlier release fails that read the layout just before this upgrade.
+    # The digests of earlier entries stay. An import that was interrupted lacks the index of ids.
     3: (
         "CREATE INDEX IF NOT EXISTS entry_id ON entry (id)",
         "DROP INDEX entry_identity",
-        "ALTER TABLE entry RENAME COLUMN identity TO identity_digest",
-        "CREATE INDEX entry_identity ON entry (substr(identity_digest, 1, 8)) WHERE identity_digest <> x''",
+        "CREATE INDEX entry_identity ON entry (substr(identity, 1, 8)) WHERE identity <> x''",
     ),
+    # A process of an earlier release may have read the layout just before the upgrade: now its statements fail.
+    4: ("ALTER TABLE entry RENAME COLUMN identity TO identity_digest",),
 }
 # The copy takes the size of the file, and the new indexes at most this part of it.
 _INDEX_PART = 4

@@ -161,6 +161,24 @@ async def test_large_file_keeps_every_identity(tmp_path: Path) -> None:
     }
 
 
+async def test_entries_without_a_digest_are_found_after_the_upgrade(tmp_path: Path) -> None:
+    """In layout 4 only an entry that repeats an id has one."""
+    path, first = tmp_path / "log.db", entry(1)
+    stored = [first, entry(2, of=same_id(first)), entry(3)]
+    async with open_sqlite_log(path) as log:
+        await log.append(stored, after=0)
+    with closing(apsw.Connection(str(path))) as db:
+        db.execute("ALTER TABLE entry RENAME COLUMN identity_digest TO identity; PRAGMA user_version = 4")
+    async with open_sqlite_log(path) as log:
+        matches = await log.find_identities([each.event.identity for each in stored])
+        await log.append([entry(4, of=same_id(entry(4)))], after=3)
+
+        assert [] == [fault async for fault in log.faults()]
+    assert {each.event.identity: each.sequence for each in stored} == {
+        identity: each.sequence for identity, each in matches.items()
+    }
+
+
 def same_id(other: Entry) -> Event:
     """An event with the id of another event, and another source."""
     identity = Identity(source="https://x", id=other.event.identity.id)
