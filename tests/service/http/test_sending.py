@@ -11,6 +11,7 @@ import pytest
 from eventfeed.domain.errors import Unavailable
 from eventfeed.http import sending as module
 from eventfeed.http.sending import PART_BYTES, LargeResponse
+from tests.support.slow_client import SlowClient
 
 BODY = bytes(range(256)) * 1_000
 # The first part that is made. Parts of the response have no more bytes than `PART_BYTES`.
@@ -37,32 +38,25 @@ class RecordedMemory:
         self.used -= size
 
 
-class Client:
-    """A client that takes a number of messages, and then none until its connection is reset."""
+class Client(SlowClient):
+    """A slow client that notes what responses hold at each message, and at the reset."""
 
     def __init__(self, memory: RecordedMemory, *, messages_max: int = 10**9) -> None:
-        self.messages, self.used = list[Any](), list[int]()
-        self._memory, self._messages_max, self._end = memory, messages_max, asyncio.Event()
-        self.used_at_reset = -1
+        super().__init__(messages_max=messages_max)
+        self.used, self.used_at_reset, self._memory = list[int](), -1, memory
 
     async def send(self, message: Any) -> None:
-        """Take a message of the response."""
-        if len(self.messages) >= self._messages_max:
-            await self._end.wait()
-            return
-        self.messages.append(message)
-        self.used.append(self._memory.used)
+        """See `SlowClient.send`."""
+        count = len(self.messages)
+        await super().send(message)
+        if len(self.messages) > count:
+            self.used.append(self._memory.used)
 
     async def reset(self, scope: Any) -> None:
-        """Lose the connection: nothing else arrives."""
+        """See `SlowClient.reset`."""
         assert {"type": "http"} == scope
         self.used_at_reset = self._memory.used
-        self._end.set()
-
-    @property
-    def body(self) -> bytes:
-        """The body so far."""
-        return b"".join(message.get("body", b"") for message in self.messages)
+        await super().reset(scope)
 
 
 async def send_page(memory: RecordedMemory, client: Client, *, compresses: bool = False) -> None:

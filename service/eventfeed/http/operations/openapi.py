@@ -3,7 +3,6 @@
 `python -m eventfeed.http.operations.openapi FOLDER` writes the document for the gateway, which imports it.
 """
 
-import gzip
 import sys
 from collections.abc import Mapping
 from importlib.resources import files
@@ -21,7 +20,7 @@ from eventfeed.http.connections import Reset
 from eventfeed.http.problems import KINDS, explanation_page
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.request import HttpRequest, get
-from eventfeed.http.response import JSON, accepts_gzip
+from eventfeed.http.response import JSON, accepts_gzip, compress
 from eventfeed.http.sending import LargeResponse, shared_memory
 
 # Scripts and styles come from here alone; the page's icons are data: images.
@@ -69,7 +68,7 @@ def schema_routes(public_url: PublicUrl, *, reset: Reset) -> list[HTTPRouteHandl
 
 def _asset_route(reset: Reset) -> HTTPRouteHandler:
     bodies = {name: (_swagger_ui() / name).read_bytes() for name in _ASSETS}
-    compressed_bodies = {name: gzip.compress(body, mtime=0) for name, body in bodies.items()}
+    compressed_bodies = dict[str, bytes]()  # those that a client has asked for
 
     @get("/schema/assets/{name:str}")
     async def asset(request: HttpRequest) -> Response[bytes]:
@@ -83,6 +82,8 @@ def _asset_route(reset: Reset) -> HTTPRouteHandler:
         ]
         body = bodies[name]
         if accepts_gzip(request.fields.get("accept-encoding", "")):
+            if name not in compressed_bodies:
+                compressed_bodies[name] = await compress(body)
             body = compressed_bodies[name]
             headers.append((b"content-encoding", b"gzip"))
         return LargeResponse(headers, [body], memory=shared_memory, reset=reset, compresses=False)

@@ -12,48 +12,30 @@ from eventfeed.http.operations.openapi import schema_routes
 from eventfeed.http.public_url import PublicUrl
 from eventfeed.http.request import HttpRequest
 from eventfeed.http.sending import PART_BYTES
+from tests.support.slow_client import SlowClient
 
 SCRIPT = "/schema/assets/swagger-ui-bundle.js"
 
 
-class Client:
-    """A client that takes a number of messages, and then none until its connection is reset."""
-
-    def __init__(self, *, messages_max: int = 10**9) -> None:
-        self.messages, self.resets, self._messages_max = list[Any](), 0, messages_max
-        self._end = asyncio.Event()
+class Client(SlowClient):
+    """A client of the page."""
 
     async def request(self, path: str, *, accept_encoding: str) -> None:
         """Request a file of the page."""
         public_url = PublicUrl(public_url="", own_url="http://x")
         application: Any = Litestar(
-            schema_routes(public_url, reset=self._reset), openapi_config=None, request_class=HttpRequest
+            schema_routes(public_url, reset=self.reset), openapi_config=None, request_class=HttpRequest
         )
         headers = [(b"host", b"x"), (b"accept-encoding", accept_encoding.encode())]
         target = {"path": path, "raw_path": path.encode(), "root_path": "", "query_string": b""}
         ends = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2), "scheme": "http", "http_version": "1.1"}
         scope = {"type": "http", "method": "GET", "headers": headers, **target, **ends}
-        await application(scope, _no_message, self._send)
-
-    async def _send(self, message: Any) -> None:
-        if len(self.messages) >= self._messages_max:
-            await self._end.wait()
-            return
-        self.messages.append(message)
-
-    async def _reset(self, _: Any) -> None:
-        self.resets += 1
-        self._end.set()
+        await application(scope, _no_message, self.send)
 
     @property
     def headers(self) -> dict[bytes, bytes]:
         """The headers of the response."""
         return dict(self.messages[0]["headers"])
-
-    @property
-    def body(self) -> bytes:
-        """The body so far."""
-        return b"".join(message["body"] for message in self.messages[1:])
 
 
 async def _no_message() -> Any:
