@@ -18,17 +18,28 @@ def run_program(run: ProgramRun) -> tuple[int, str]:
     host = _host()
     assert host.stdin
     assert host.stdout
-    host.stdin.write(json.dumps(run) + "\n")
-    host.stdin.flush()
-    code, output = json.loads(host.stdout.readline())
+    try:
+        host.stdin.write(json.dumps(run) + "\n")
+        host.stdin.flush()
+        code, output = json.loads(host.stdout.readline())
+    except BaseException:  # the next run must not read the answer of this one
+        host.kill()
+        _host.cache_clear()
+        raise
     return int(code), str(output)
 
 
 @functools.cache
 def _host() -> subprocess.Popen[str]:
+    host = _start()
+    atexit.register(host.communicate)  # closes its input, which ends it
+    return host
+
+
+def _start() -> subprocess.Popen[str]:
     # Without PYTHONPATH the program imports only installed packages and its own folder.
     variables = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "PYTHONPATH"))}
-    host = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "tests.infra.simulation.language_host", str(ROOT / "infra")],
         cwd=ROOT,
         env={**variables, "PULUMI_ERROR_OUTPUT_STRING": "1"},
@@ -36,5 +47,3 @@ def _host() -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    atexit.register(host.communicate)  # closes its input, which ends it
-    return host
