@@ -207,6 +207,8 @@ def _invalid_second_region(values: Mapping[str, str], location: str) -> Iterator
         )
     if not second:
         return
+    if serving == second != location:
+        removal += f" && pulumi config rm {SYSTEM}:servingLocation"
     command = _command("secondLocation", next(each for each in REGIONS if each != location))
     if values["production"] != "true":
         yield f"{SYSTEM}:secondLocation is for production: a serverless store has one region. {removal}"

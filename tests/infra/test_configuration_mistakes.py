@@ -85,6 +85,7 @@ MISTAKES = (
     ("dev", {"azure-native:location": "Norway East"}, "azure-native:location"),
     ("prod", {"azure-native:location": "norwaywest"}, "azure-native:location"),
     ("dev", {"secondLocation": "swedencentral"}, "secondLocation"),
+    ("dev", {"secondLocation": "swedencentral", "servingLocation": "swedencentral"}, "secondLocation"),
     ("prod", {"secondLocation": "norwayeast"}, "secondLocation"),
     ("prod", {"secondLocation": "norwaywest"}, "secondLocation"),
     ("prod", {"secondLocation": "Sweden Central"}, "secondLocation"),
