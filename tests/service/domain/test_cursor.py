@@ -1,5 +1,8 @@
 """Cursors, digits and event ids in the parameter `after`."""
 
+import base64
+import hashlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +15,7 @@ from eventfeed.domain.cursor import (
     Cursor,
     EventId,
     cursor_at,
+    cursor_texts,
     parse_after,
     parse_last_event_id,
 )
@@ -95,3 +99,19 @@ def test_proof_of_an_entry_never_changes(sequence: int, time: int, write_id: str
     present = replace(entry(sequence, time=time), write_id=write_id)
 
     assert text == str(cursor_at(present, log="abcdefghijkl"))
+
+
+@given(
+    entries=st.lists(
+        st.tuples(st.integers(1, 2**64 - 1), st.integers(0, 2**63 - 1), st.text("0123456789abcdef")), max_size=80
+    )
+)
+def test_cursors_of_a_page_have_the_digest_of_each_entry(entries: list[tuple[int, int, str]]) -> None:
+    """They are computed together. The proof is the start of a digest in base 32 (RFC 4648 section 6), lower case."""
+    texts = []
+    for position, time, write_id in entries:
+        digest = hashlib.blake2b(f"abcdefghijkl.{position}.{time}.{write_id}".encode(), digest_size=5).digest()
+        proof = base64.b32encode(digest).decode().lower()[:PROOF_LENGTH]
+        texts.append(f"abcdefghijkl.{position}.{proof}")
+
+    assert texts == cursor_texts(entries, log="abcdefghijkl")

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from eventfeed.domain.cursor import Cursor, cursor_texts
@@ -19,6 +20,8 @@ FIRST_PAGE_EVENTS = 16
 PAGES_MAX = 16
 KEEP_SECONDS = 1.0
 
+# In a message with an event of one line.
+_LINE_ENDS = 3
 _LINES = re.compile(rb"\r\n|\r|\n")
 
 
@@ -37,15 +40,20 @@ class StreamPage(NamedTuple):
 
 def stream_page(page: Page, serialise: SerialiseEach) -> StreamPage:
     """Return a page with its events as messages, each with the cursor after it."""
-    parts, entries = list[bytes](), page.entries
-    cursors = cursor_texts(entries.proof_members(), log=page.cursor.log)
-    for cursor, event in zip(cursors, serialise(entries), strict=True):
-        is_one_line = b"\n" not in event and b"\r" not in event
-        text = event if is_one_line else b"\ndata: ".join(_LINES.split(event))
-        parts += (f"id: {cursor}\ndata: ".encode(), text, b"\n\n")
-    body = b"".join(parts)
+    entries = page.entries
+    cursors, events = cursor_texts(entries.proof_members(), log=page.cursor.log), list(serialise(entries))
+    body = _messages(cursors, events)
+    if b"\r" in body or body.count(b"\n") != _LINE_ENDS * len(events):
+        body = _messages(cursors, [b"\ndata: ".join(_LINES.split(event)) for event in events])
     next_events = max(1, min(PAGE_EVENTS_MAX, PAGE_BYTES_MAX * len(entries) // len(body))) if body else 0
     return StreamPage(page, body, next_events)
+
+
+def _messages(cursors: Sequence[str], events: Sequence[bytes]) -> bytes:
+    """Return events of one line each as messages."""
+    parts = [b"id: ", b"", b"\ndata: ", b"", b"\n\n"] * len(events)
+    parts[1::5], parts[3::5] = "\n".join(cursors).encode().splitlines(), events
+    return b"".join(parts)
 
 
 class StreamPages:
