@@ -16,11 +16,11 @@ from loadtests.benchmark.servers import Server, service
 # The events of the log belong to this many apps, in turn.
 APPS = 20
 
-# The rows of a log are copies of its first row, with consecutive sequences and identities of their own.
+# The rows of a log are copies of its first row, with consecutive sequences and ids of their own.
 _FILL = """
 WITH RECURSIVE position(n) AS (SELECT :after + 1 UNION ALL SELECT n + 1 FROM position WHERE n < :through)
 INSERT INTO entry
-SELECT n, time + n - 1, mark, randomblob(32), content, 'id-' || n, source, type, subject, org, 'bench-' || (n % :apps),
+SELECT n, time + n - 1, mark, x'', content, 'id-' || n, source, type, subject, org, 'bench-' || (n % :apps),
        NULL, resource, body
 FROM position, (SELECT * FROM entry WHERE sequence = 1)
 """

@@ -3,7 +3,9 @@
 `make mutants` runs the list. If the text of a mutant is no longer in the code, its test fails: adapt the mutant.
 """
 
+import compileall
 import os
+import py_compile
 import shutil
 import subprocess
 import sys
@@ -343,6 +345,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("service", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
+    # Each run would compile all of it. The hash of a mutant's file is another, even if its time and size are the same.
+    compileall.compile_dir(folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     return folder
 
 

@@ -41,8 +41,9 @@ _STEPS = {
     # A process of an earlier release may have read the layout just before the upgrade: now its statements fail.
     4: ("ALTER TABLE entry RENAME COLUMN identity TO identity_digest",),
 }
-# The copy takes the size of the file, and the new indexes at most this part of it.
-_INDEX_PART = 4
+# The copy takes the size of the file. The new indexes take at most this part of it, with their copies in the
+# write-ahead log and in the files of the sorter.
+_INDEX_PART = 2
 _MIB = 1024 * 1024
 # A process that waits longer than this (s) for the lock says so.
 SILENT_SECONDS = 1.0
