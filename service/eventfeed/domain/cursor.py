@@ -19,10 +19,9 @@ LOG_NAME_LENGTH = 12
 # Characters of a proof: the first 30 of the 40 bits of a digest, in base 32.
 PROOF_LENGTH = 6
 _DIGEST = hashlib.blake2b(digest_size=5)
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-# The character of each number of five bits.
-_CHARACTERS = _BASE32.encode().ljust(256, b"?")
-# Bytes of a digest in `base32`, which has a character for each.
+# The character of each number of five bits, as a table for `bytes.translate`.
+_BASE32 = b"abcdefghijklmnopqrstuvwxyz234567".ljust(256, b"?")
+# Bytes of a digest in `_base32`, which has a character for each.
 _LANE_BYTES = 8
 
 _CURSOR = re.compile(
@@ -105,16 +104,16 @@ def _base32(digests: Sequence[bytes]) -> str:
     the bits of a group: 40, 20, 10, 5. `base64.b32encode` takes ten times as long.
     """
     count, unused = len(digests), bytes(_LANE_BYTES - _DIGEST.digest_size)
-    bits = int.from_bytes(unused + unused.join(digests) if digests else b"")
+    bits = int.from_bytes(unused + unused.join(digests))
     for half, shift in ((20, 12), (10, 6), (5, 3)):
         low = _low_halves(half, lanes=1 << count.bit_length())  # as many or more
         bits = (bits & low << half) << shift | bits & low
-    return bits.to_bytes(_LANE_BYTES * count).translate(_CHARACTERS).decode()
+    return bits.to_bytes(_LANE_BYTES * count).translate(_BASE32).decode()
 
 
 @functools.lru_cache(maxsize=64)
 def _low_halves(half: int, *, lanes: int) -> int:
-    """Return a mask of the lower half of each group, in lanes with as many groups as halves before."""
+    """Return a mask of the lower half of each group: of 20 bits once a lane, of 10 twice, of 5 four times."""
     group_bytes = _LANE_BYTES * half // 20
     return int.from_bytes(((1 << half) - 1).to_bytes(group_bytes) * (_LANE_BYTES // group_bytes * lanes))
 

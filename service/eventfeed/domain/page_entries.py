@@ -117,12 +117,8 @@ class ColumnPart(msgspec.Struct, frozen=True, dict=True, eq=False):
 
     def json_events(self) -> Sequence[bytes]:
         """Return the JSON of each entry."""
-        text, start, events = self.text, 0, list[bytes]()
-        for length in self.json_lengths:
-            end = start + length
-            events.append(text[start:end])
-            start = end + len(b",")
-        return events
+        text = self.text
+        return [text[end - length : end] for end, length in zip(self.ends, self.json_lengths, strict=True)]
 
     def entries(self) -> Iterator[PageEntry]:
         """Yield the entries."""
